@@ -1,0 +1,49 @@
+//! What `millrace-api` does besides serving.
+
+use std::path::Path;
+
+use anyhow::Context;
+use secrecy::{ExposeSecret, SecretString};
+use shared::identity::{self, Role};
+use shared::settings::Common;
+use shared::values::{Email, Name, NewPassword};
+use sqlx::PgPool;
+
+fn pool(common: &Common) -> anyhow::Result<PgPool> {
+    common.pool("millrace-api").map_err(anyhow::Error::msg)
+}
+
+pub async fn migrate(common: &Common, down: Option<u32>) -> anyhow::Result<()> {
+    let db = pool(common)?;
+    match down {
+        None => shared::db::migrate(&db).await?,
+        Some(steps) => shared::db::migrate_down(&db, steps as usize).await?,
+    }
+    println!("the database is at version {}", shared::db::version(&db).await?);
+    Ok(())
+}
+
+pub async fn seed(common: &Common, dir: &Path) -> anyhow::Result<()> {
+    let db = pool(common)?;
+    let summary = shared::seed::load(&db, dir).await.with_context(|| format!("the demo shop in {}", dir.display()))?;
+    println!("{summary}");
+    Ok(())
+}
+
+pub async fn create_user(
+    common: &Common,
+    email: Email,
+    password: SecretString,
+    role: Role,
+    name: Option<Name>,
+) -> anyhow::Result<()> {
+    let password = NewPassword::try_from(password.expose_secret().to_owned())?;
+    let name = match name {
+        Some(name) => name,
+        None => email.as_str().to_owned().try_into()?,
+    };
+    let db = pool(common)?;
+    let user = identity::create_user(&db, email, password, name, role).await?;
+    println!("made the user {} with the role {}", user.id, serde_json::to_string(&role)?.trim_matches('"'));
+    Ok(())
+}

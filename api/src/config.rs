@@ -1,0 +1,209 @@
+//! This binary's settings, read once at the start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use secrecy::SecretString;
+use shared::identity::Role;
+use shared::limits::{Class, Limit};
+use shared::settings::{Common, positive_duration};
+use shared::values::{Email, Name};
+
+use crate::limits::TrustedProxies;
+
+/// Millrace's HTTP API: takes orders, holds their stock, and writes the jobs that workers carry out.
+///
+/// Every setting can be given as an option or in the environment (also in a file `.env`).
+#[derive(Debug, Parser)]
+#[command(name = "millrace-api", version)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub serve: Serve,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Apply pending migrations, then serve (what happens without a command)
+    Serve,
+    /// Apply pending migrations, or take some back
+    Migrate {
+        /// Take back the last N migrations instead
+        #[arg(long, value_name = "N")]
+        down: Option<u32>,
+    },
+    /// Load the demo shop; running it again changes nothing
+    Seed {
+        /// Where the CSV files are
+        #[arg(default_value = "seed")]
+        dir: PathBuf,
+    },
+    /// Make a user, such as the first administrator
+    CreateUser {
+        #[arg(long)]
+        email: Email,
+        /// At least 8 characters; better given as MILLRACE_PASSWORD, where no process list shows it
+        #[arg(long, env = "MILLRACE_PASSWORD", hide_env_values = true)]
+        password: SecretString,
+        #[arg(long, default_value = "customer")]
+        role: Role,
+        /// What the user is called; the e-mail address, if not given
+        #[arg(long)]
+        name: Option<Name>,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// Where the API listens; port 0 takes a free one and logs it
+    #[arg(long, env = "API_ADDR", default_value = "127.0.0.1:8080")]
+    pub api_addr: SocketAddr,
+
+    /// Where /metrics is served, away from the public address
+    #[arg(long, env = "METRICS_ADDR", default_value = "127.0.0.1:9091")]
+    pub metrics_addr: SocketAddr,
+
+    /// Apply pending migrations at the start
+    #[arg(long, env = "AUTO_MIGRATE", default_value_t = true, action = clap::ArgAction::Set)]
+    pub auto_migrate: bool,
+
+    /// The key that signs access tokens: Ed25519, PKCS#8 PEM
+    #[arg(long, env = "JWT_PRIVATE_KEY", hide_env_values = true, value_name = "PEM", allow_hyphen_values = true)]
+    pub jwt_private_key: Option<SecretString>,
+
+    /// A file with that key
+    #[arg(long, env = "JWT_PRIVATE_KEY_FILE", value_name = "FILE")]
+    pub jwt_private_key_file: Option<PathBuf>,
+
+    /// Public keys that are still believed while the key is changed: PEMs, one after the other
+    #[arg(long, env = "JWT_PREVIOUS_PUBLIC_KEYS", value_name = "PEMS", allow_hyphen_values = true)]
+    pub jwt_previous_public_keys: Option<String>,
+
+    /// How long an access token is good
+    #[arg(long, env = "ACCESS_TOKEN_TTL", default_value = "15m", value_parser = positive_duration)]
+    pub access_token_ttl: Duration,
+
+    /// How long a refresh token is good
+    #[arg(long, env = "REFRESH_TOKEN_TTL", default_value = "7d", value_parser = positive_duration)]
+    pub refresh_token_ttl: Duration,
+
+    /// How long a session lasts at most, however often it is refreshed
+    #[arg(long, env = "SESSION_MAX_AGE", default_value = "30d", value_parser = positive_duration)]
+    pub session_max_age: Duration,
+
+    /// How long an unpaid order holds its stock
+    #[arg(long, env = "RESERVATION_TTL", default_value = "15m", value_parser = positive_duration)]
+    pub reservation_ttl: Duration,
+
+    /// How often a job is tried before a person must look at it
+    #[arg(long, env = "JOB_MAX_ATTEMPTS", default_value_t = 8, value_parser = clap::value_parser!(i32).range(1..=100))]
+    pub job_max_attempts: i32,
+
+    /// Unpaid orders that one customer may have; 0: no limit
+    #[arg(long, env = "MAX_OPEN_ORDERS", default_value_t = 20)]
+    pub max_open_orders: u32,
+
+    /// Orders that are being placed at once in this process; one more is answered 503 `overloaded`
+    #[arg(long, env = "MAX_PLACEMENTS_IN_FLIGHT", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_placements_in_flight: u32,
+
+    #[command(flatten)]
+    pub rate_limits: RateLimits,
+
+    /// Proxies whose X-Forwarded-For is believed: addresses and networks, with commas
+    #[arg(long, env = "TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
+    pub trusted_proxies: TrustedProxies,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RateLimits {
+    /// Rate limits; off for load tests
+    #[arg(id = "rate_limits", long = "rate-limits", env = "RATE_LIMITS", default_value = "on", value_parser = on_or_off)]
+    pub on: bool,
+
+    /// Signing in and up, per address
+    #[arg(id = "rate_limit_login", long = "rate-limit-login", env = "RATE_LIMIT_LOGIN", default_value = "300/1m")]
+    pub login: Limit,
+
+    /// Wrong passwords for one account from one address
+    #[arg(id = "rate_limit_account", long = "rate-limit-account", env = "RATE_LIMIT_ACCOUNT", default_value = "10/5m")]
+    pub account: Limit,
+
+    /// Requests that change something, per caller
+    #[arg(id = "rate_limit_write", long = "rate-limit-write", env = "RATE_LIMIT_WRITE", default_value = "1200/1m")]
+    pub write: Limit,
+
+    /// Requests that read, per caller
+    #[arg(id = "rate_limit_read", long = "rate-limit-read", env = "RATE_LIMIT_READ", default_value = "6000/1m")]
+    pub read: Limit,
+
+    /// Bulk stock counts, per caller
+    #[arg(id = "rate_limit_bulk", long = "rate-limit-bulk", env = "RATE_LIMIT_BULK", default_value = "10/1m")]
+    pub bulk: Limit,
+
+    /// Searches through the stock ledger, per caller
+    #[arg(id = "rate_limit_query", long = "rate-limit-query", env = "RATE_LIMIT_QUERY", default_value = "30/1m")]
+    pub query: Limit,
+}
+
+impl RateLimits {
+    pub fn of(&self, class: Class) -> Limit {
+        match class {
+            Class::Login => self.login,
+            Class::Account => self.account,
+            Class::Write => self.write,
+            Class::Read => self.read,
+            Class::Bulk => self.bulk,
+            Class::Query => self.query,
+        }
+    }
+}
+
+fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => Err(format!("`{other}` is neither `on` nor `off`")),
+    }
+}
+
+impl Serve {
+    pub fn identity(&self) -> anyhow::Result<shared::identity::Settings> {
+        Ok(shared::identity::Settings {
+            private_key: self.private_key()?,
+            previous_public_keys: self.jwt_previous_public_keys.clone(),
+            access_token_ttl: self.access_token_ttl,
+            refresh_token_ttl: self.refresh_token_ttl,
+            session_max_age: self.session_max_age,
+        })
+    }
+
+    /// The key from the environment or from its file.
+    fn private_key(&self) -> anyhow::Result<SecretString> {
+        use anyhow::Context;
+        match (&self.jwt_private_key, &self.jwt_private_key_file) {
+            (Some(pem), _) => Ok(pem.clone()),
+            (None, Some(file)) => Ok(std::fs::read_to_string(file)
+                .with_context(|| format!("JWT_PRIVATE_KEY_FILE names {}, which cannot be read", file.display()))?
+                .into()),
+            (None, None) => anyhow::bail!(
+                "JWT_PRIVATE_KEY or JWT_PRIVATE_KEY_FILE is missing; make a key with: openssl genpkey -algorithm ed25519 -out jwt.pem"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,125 @@
+//! The one form of every error answer (RFC 9457), and the only place that knows status codes.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+use shared::error::{Error, Kind};
+use utoipa::ToSchema;
+
+/// An answer that says what went wrong. `surface` writes it down, when it knows the request's id.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    pub status: StatusCode,
+    pub code: String,
+    pub detail: String,
+    pub errors: Vec<Value>,
+    pub retry_after_seconds: Option<u64>,
+}
+
+pub type ApiResult<T> = Result<T, ApiError>;
+
+/// What the client reads.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// Names the kind of problem, as a URN
+    #[schema(example = "urn:millrace:problem:insufficient_stock")]
+    pub r#type: String,
+    #[schema(example = "Conflict")]
+    pub title: String,
+    #[schema(example = 409)]
+    pub status: u16,
+    /// A sentence that a person can act on
+    pub detail: String,
+    /// Stable: what a program branches on
+    #[schema(example = "insufficient_stock")]
+    pub code: String,
+    pub request_id: String,
+    /// The fields at fault: `field`, `code`, `message`, and what else a program may want to know
+    #[schema(value_type = Vec<Object>)]
+    pub errors: Vec<Value>,
+}
+
+impl ApiError {
+    pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        Self { status, code: code.to_owned(), detail: detail.into(), errors: Vec::new(), retry_after_seconds: None }
+    }
+
+    /// For answers that a library made without us: its status is right, its form is not ours.
+    pub fn of_status(status: StatusCode) -> Self {
+        let (code, detail) = match status {
+            StatusCode::NOT_FOUND => ("not_found", "there is nothing at this address; see /docs for what there is"),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                ("method_not_allowed", "this address does not take this method; see the Allow header")
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the body is larger than this address takes"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                ("unsupported_media_type", "send the body as application/json, and say so in Content-Type")
+            }
+            StatusCode::GATEWAY_TIMEOUT => ("timeout", "the answer took too long; a GET can be repeated as it is"),
+            status if status.is_client_error() => ("bad_request", "the request could not be read"),
+            _ => ("internal", "something went wrong on our side"),
+        };
+        Self::new(status, code, detail)
+    }
+
+    pub fn problem(&self, request_id: &str) -> Problem {
+        Problem {
+            r#type: format!("urn:millrace:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            code: self.code.clone(),
+            request_id: request_id.to_owned(),
+            errors: self.errors.clone(),
+        }
+    }
+}
+
+fn status_of(error: &Error) -> StatusCode {
+    match error.kind() {
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::Forbidden => StatusCode::FORBIDDEN,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Stale => StatusCode::PRECONDITION_FAILED,
+        Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Unknown => StatusCode::GATEWAY_TIMEOUT,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl<E: Into<Error>> From<E> for ApiError {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        // The cause is for the log only: it can name tables and values.
+        match &error {
+            Error::Internal(cause) => tracing::error!(%cause, "a request failed: {cause}"),
+            Error::Unavailable(cause) => tracing::warn!(%cause, "the database did not answer: {cause}"),
+            _ => {}
+        }
+        Self {
+            status: status_of(&error),
+            code: error.code().to_owned(),
+            detail: error.to_string(),
+            errors: error.fields(),
+            retry_after_seconds: error.retry_after_seconds(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

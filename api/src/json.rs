@@ -1,0 +1,295 @@
+//! Bodies and queries, read strictly: what cannot be meant is refused, with the field and a sentence.
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use futures::StreamExt;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use shared::error::{Error, FieldError};
+use shared::page::Page;
+
+use crate::error::{ApiError, ApiResult};
+
+/// A JSON body. An absent one reads as `{}`, so that a body whose every field is optional can be left out.
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        require_json(request.headers(), request.body())?;
+        parse(&read(request, state).await?).map(Self)
+    }
+}
+
+/// After this much of a body that is too large we stop listening and hang up.
+const DRAIN_LIMIT: usize = 64 * 1024 * 1024;
+
+/// Reads a body up to the limit of its route. A larger one is heard out before it is refused: a client that
+/// is still sending would see a broken connection instead of our answer.
+pub async fn read<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Bytes> {
+    let (parts, body) = request.into_parts();
+    let (body, rest) = tee(body);
+    match Bytes::from_request(Request::from_parts(parts, body), state).await {
+        Ok(bytes) => Ok(bytes),
+        Err(BytesRejection::FailedToBufferBody(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            drain(rest).await;
+            Err(ApiError::of_status(StatusCode::PAYLOAD_TOO_LARGE))
+        }
+        Err(_) => Err(ApiError::new(StatusCode::BAD_REQUEST, "incomplete_body", "the body ended before it was whole")),
+    }
+}
+
+type Rest = std::sync::Arc<std::sync::Mutex<axum::body::BodyDataStream>>;
+
+/// A body and a handle on what is left of it once its reader has given up.
+fn tee(body: Body) -> (Body, Rest) {
+    let rest = Rest::new(std::sync::Mutex::new(body.into_data_stream()));
+    let reader = rest.clone();
+    let stream = futures::stream::poll_fn(move |context| {
+        reader.lock().expect("its two users take turns").poll_next_unpin(context)
+    });
+    (Body::from_stream(stream), rest)
+}
+
+async fn drain(rest: Rest) {
+    let mut seen = 0;
+    while seen < DRAIN_LIMIT {
+        let next =
+            std::future::poll_fn(|context| rest.lock().expect("its two users take turns").poll_next_unpin(context));
+        match next.await {
+            Some(Ok(chunk)) => seen += chunk.len(),
+            _ => break,
+        }
+    }
+}
+
+pub fn require_json(headers: &HeaderMap, body: &Body) -> ApiResult<()> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") || (kind.is_empty() && body.is_end_stream()) {
+        return Ok(());
+    }
+    Err(ApiError::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+}
+
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    require_object(body)?;
+    refuse_nul(body)?;
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        complaint(&path, error.into_inner())
+    })?;
+    reader.end().map_err(|error| complaint("", error))?;
+    Ok(parsed)
+}
+
+/// Serde would also take an array, field by field; nobody means that.
+fn require_object(body: &[u8]) -> ApiResult<()> {
+    if body.trim_ascii_start().first() == Some(&b'{') {
+        return Ok(());
+    }
+    serde_json::from_slice::<Value>(body).map_err(|error| complaint("", error))?;
+    Err(Error::invalid("invalid_body", "the body must be a JSON object").into())
+}
+
+/// Postgres holds no NUL in a text. The escape is rare enough to look for before anything else.
+fn refuse_nul(body: &[u8]) -> ApiResult<()> {
+    const ESCAPED: &[u8] = br"\u0000";
+    if !body.windows(ESCAPED.len()).any(|window| window == ESCAPED) {
+        return Ok(());
+    }
+    match serde_json::from_slice::<Value>(body) {
+        Ok(value) => match path_of_nul(&value) {
+            Some(path) => {
+                Err(Error::field(path.trim_start_matches('.'), "invalid_text", "it contains a NUL character").into())
+            }
+            None => Ok(()), // A backslash that was itself escaped.
+        },
+        Err(error) => Err(complaint("", error)),
+    }
+}
+
+fn path_of_nul(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains('\0').then(String::new),
+        Value::Array(values) => {
+            values.iter().enumerate().find_map(|(index, value)| Some(format!("[{index}]{}", path_of_nul(value)?)))
+        }
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            if name.contains('\0') {
+                return Some(String::new());
+            }
+            Some(format!(".{name}{}", path_of_nul(value)?))
+        }),
+        _ => None,
+    }
+}
+
+/// What serde says, as a field error where a field is at fault.
+fn complaint(path: &str, error: serde_json::Error) -> ApiError {
+    if !error.is_data() {
+        let detail = format!("the body is not JSON: {error}");
+        return ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", detail);
+    }
+    let message = error.to_string();
+    let message = message.rfind(" at line ").map_or(message.as_str(), |end| &message[..end]);
+    Error::InvalidFields(vec![field_error(path, message)]).into()
+}
+
+/// Our own values complain as `code: sentence`; serde's complaints are told by how they begin.
+fn field_error(path: &str, message: &str) -> FieldError {
+    let path = if path == "." { "" } else { path };
+    let quoted = || message.split('`').nth(1).unwrap_or_default();
+    let below = |name: &str| match path {
+        "" => name.to_owned(),
+        path if path == name || path.ends_with(&format!(".{name}")) => path.to_owned(),
+        path => format!("{path}.{name}"),
+    };
+    let (field, code, message) = if message.starts_with("unknown field") {
+        (below(quoted()), "unknown_field", message.to_owned())
+    } else if message.starts_with("missing field") {
+        (below(quoted()), "missing_field", "it is missing".to_owned())
+    } else if message.starts_with("duplicate field") {
+        (below(quoted()), "duplicate_field", "it is given twice".to_owned())
+    } else {
+        match message.split_once(": ") {
+            Some((code, sentence)) if !code.is_empty() && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => {
+                (path.to_owned(), code, sentence.to_owned())
+            }
+            _ => (path.to_owned(), "invalid_value", message.to_owned()),
+        }
+    };
+    FieldError { field, code: code.to_owned(), message }
+}
+
+/// A query string. A parameter that the address does not know is refused: a filter that is misspelt would
+/// answer with everything.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        parse_query(parts.uri.query().unwrap_or_default()).map(Self)
+    }
+}
+
+/// The filters of a list, and which page of it.
+pub struct Listed<T> {
+    pub filter: T,
+    pub page: Page,
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Listed<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let pairs: Vec<(String, String)> = parse_query(parts.uri.query().unwrap_or_default())?;
+        let (paging, mut filters): (Vec<_>, Vec<_>) =
+            pairs.into_iter().partition(|(name, _)| name == "limit" || name == "cursor");
+        filters.sort();
+        let last = |wanted: &str| paging.iter().rfind(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+        let limit = last("limit").map(|limit| {
+            limit.parse().map_err(|_| Error::field("limit", "invalid_limit", "it is a whole number from 1 to 500"))
+        });
+        let filters = serde_urlencoded::to_string(&filters).expect("pairs of text can be written");
+        let list = format!("{}?{filters}", parts.uri.path());
+        let page = Page::parse(limit.transpose()?, last("cursor"), &list)?;
+        Ok(Self { filter: parse_query(&filters)?, page })
+    }
+}
+
+fn parse_query<T: DeserializeOwned>(query: &str) -> ApiResult<T> {
+    if query.contains("%00") {
+        return Err(Error::invalid("invalid_text", "the query contains a NUL character").into());
+    }
+    let pairs = form_pairs(query);
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let path = error.path().to_string();
+        Error::InvalidFields(vec![field_error(&path, &error.into_inner().to_string())]).into()
+    })
+}
+
+fn form_pairs(query: &str) -> serde_urlencoded::Deserializer<'_> {
+    serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()))
+}
+
+/// The ids in a path. One that is not an id is one that does not exist.
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(path)) => Ok(Self(path)),
+            Err(_) => Err(ApiError::of_status(StatusCode::NOT_FOUND)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use shared::values::Quantity;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only how it is refused is looked at")]
+    struct Basket {
+        items: Vec<Item>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only how it is refused is looked at")]
+    struct Item {
+        sku: String,
+        quantity: Quantity,
+    }
+
+    #[test]
+    fn complaints_name_the_field_and_the_reason() {
+        let deep = "[".repeat(10_000);
+        for (body, status, code, field) in [
+            ("", 422, "missing_field", "items"),
+            ("{", 400, "invalid_json", ""),
+            ("nonsense", 400, "invalid_json", ""),
+            (deep.as_str(), 400, "invalid_json", ""),
+            (r#"{"items": []} x"#, 400, "invalid_json", ""),
+            ("[]", 422, "invalid_body", ""),
+            ("null", 422, "invalid_body", ""),
+            (r#"{"items": 3}"#, 422, "invalid_value", "items"),
+            (r#"{"items": [{"sku": "a"}]}"#, 422, "missing_field", "items[0].quantity"),
+            (
+                r#"{"items": [{"sku": "a", "quantity": 1}, {"sku": "a", "quantity": 0}]}"#,
+                422,
+                "invalid_quantity",
+                "items[1].quantity",
+            ),
+            (r#"{"items": [{"sku": "a", "quantity": 1e400}]}"#, 400, "invalid_json", ""),
+            (
+                r#"{"items": [{"sku": "a", "quantity": 99999999999999999999}]}"#,
+                422,
+                "invalid_value",
+                "items[0].quantity",
+            ),
+            (r#"{"items": [{"sku": "a", "quantity": 1.5}]}"#, 422, "invalid_value", "items[0].quantity"),
+            (r#"{"items": [{"sku": "a", "quantity": "1"}]}"#, 422, "invalid_value", "items[0].quantity"),
+            (r#"{"items": [{"sku": "a\u0000b", "quantity": 1}]}"#, 422, "invalid_text", "items[0].sku"),
+            (r#"{"items": [{"sku": "a", "quantity": 1, "colour": 1}]}"#, 422, "unknown_field", "items[0].colour"),
+            (r#"{"items": [], "coupon": 1}"#, 422, "unknown_field", "coupon"),
+        ] {
+            let error = parse::<Basket>(body.as_bytes()).unwrap_err();
+            let named = error.errors.first().map_or("", |error| error["field"].as_str().unwrap());
+            assert_eq!((error.status.as_u16(), error.code.as_str(), named), (status, code, field), "{body:.80}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! HTTP in, JSON out: each module's `routes()` merged into one router, with one surface around it.
+
+pub mod auth;
+pub mod commands;
+pub mod config;
+pub mod error;
+pub mod etag;
+pub mod json;
+pub mod once;
+pub mod serve;
+pub mod surface;
+
+mod catalog;
+mod customers;
+mod docs;
+mod health;
+mod identity;
+mod inventory;
+mod limits;
+mod metrics;
+mod orders;
+mod warehouses;
+
+use std::sync::Arc;
+
+use axum::Router;
+use shared::health::Probe;
+use shared::identity::Identity;
+use shared::limits::Limiter;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::config::Serve;
+use crate::metrics::Metrics;
+
+/// What handlers share. Cloning it clones handles.
+#[derive(Clone)]
+pub struct AppState {
+    pub db: PgPool,
+    pub identity: Arc<Identity>,
+    pub settings: Arc<Serve>,
+    pub limiter: Arc<Limiter>,
+    pub probe: Arc<Probe>,
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the process has been asked to stop.
+    pub stopping: CancellationToken,
+}
+
+impl axum::extract::FromRef<AppState> for PgPool {
+    fn from_ref(state: &AppState) -> Self {
+        state.db.clone()
+    }
+}
+
+/// Everything that this API serves.
+pub fn app(state: AppState) -> Router {
+    let (routes, document) = routes().split_for_parts();
+    surface::wrap(docs::serve(routes, document), state)
+}
+
+fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(docs::document())
+        .merge(health::routes())
+        .merge(identity::routes())
+        .merge(catalog::routes())
+        .merge(customers::routes())
+        .merge(warehouses::routes())
+        .merge(inventory::routes())
+        .merge(orders::routes())
+}

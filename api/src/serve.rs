@@ -1,0 +1,89 @@
+//! The life of the API process: listen, serve, stop gracefully.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::routing::get;
+use shared::health::Probe;
+use shared::identity::Identity;
+use shared::limits::Limiter;
+use shared::settings::Common;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Serve;
+use crate::metrics::Metrics;
+use crate::{AppState, app};
+
+/// What runs when we are asked to stop may take this long to finish. No request may take longer.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Serves until the process is asked to stop, and finishes what it has begun.
+pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
+    let api = listen(settings.api_addr, "API_ADDR").await?;
+    let metrics = listen(settings.metrics_addr, "METRICS_ADDR").await?;
+    let state = state(&common, settings)?;
+    if state.settings.auto_migrate {
+        shared::db::migrate(&state.db).await.context("the database could not be migrated")?;
+    }
+    tracing::info!(addr = %api.local_addr()?, "the API listens on http://{}", api.local_addr()?);
+    tracing::info!(addr = %metrics.local_addr()?, "metrics are at http://{}/metrics", metrics.local_addr()?);
+    tokio::spawn(stop_when_asked(state.stopping.clone()));
+    serve_on(api, metrics, state).await
+}
+
+pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
+    let db = common.pool("millrace-api").map_err(anyhow::Error::msg)?;
+    Ok(AppState {
+        identity: Arc::new(Identity::new(settings.identity()?)?),
+        probe: Arc::new(Probe::new(db.clone(), common.queue_redis())?),
+        limiter: Arc::new(Limiter::default()),
+        metrics: Arc::new(Metrics::new()?),
+        settings: Arc::new(settings),
+        stopping: CancellationToken::new(),
+        db,
+    })
+}
+
+/// Serves both addresses until `state.stopping` is cancelled, then for as long as running requests need.
+pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -> anyhow::Result<()> {
+    let stopping = state.stopping.clone();
+    let scrape = Router::new().route("/metrics", get(scrape)).with_state(state.clone());
+    let scraping = tokio::spawn(axum::serve(metrics, scrape).into_future());
+    let service = app(state).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(api, service).with_graceful_shutdown(stopping.clone().cancelled_owned()).into_future();
+    let overdue = async {
+        stopping.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = serving => served?,
+        () = overdue => tracing::warn!("stopped with requests still running after {GRACE:?}"),
+    }
+    scraping.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn scrape(axum::extract::State(state): axum::extract::State<AppState>) -> Result<String, axum::http::StatusCode> {
+    state.metrics.text().map_err(|error| {
+        tracing::error!(%error, "metrics cannot be written: {error}");
+        axum::http::StatusCode::INTERNAL_SERVER_ERROR
+    })
+}
+
+async fn listen(addr: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr).await.with_context(|| format!("{setting}={addr} cannot be listened on"))
+}
+
+async fn stop_when_asked(stopping: CancellationToken) {
+    shared::shutdown::asked().await;
+    tracing::info!("asked to stop: finishing what runs");
+    stopping.cancel();
+    shared::shutdown::asked().await;
+    tracing::warn!("asked again: leaving at once");
+    std::process::exit(1);
+}

@@ -1,0 +1,10 @@
+//! The API through its front door: HTTP in, HTTP out, on real servers.
+
+mod catalog;
+mod customers;
+mod identity;
+mod inventory;
+mod orders;
+mod support;
+mod surface;
+mod warehouses;

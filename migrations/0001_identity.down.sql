@@ -1,0 +1,2 @@
+drop table refresh_tokens, sessions, users;
+drop function uuidv7;

@@ -1,0 +1,2 @@
+drop table products, categories;
+drop extension pg_trgm;

@@ -1,0 +1,2 @@
+drop table stock_movements, reservation_lines, reservations, inventory, warehouses;
+drop function refuse_change;

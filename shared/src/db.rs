@@ -1,0 +1,105 @@
+//! The pool, and what Postgres's errors mean. Writes no table.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+/// A request that cannot have a connection in this time is better told so.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// One statement. Nothing that we ask for takes longer unless something is wrong.
+const STATEMENT_TIMEOUT: &str = "5s";
+
+/// Waiting for a row lock. A batch holds its locks for milliseconds.
+const LOCK_TIMEOUT: &str = "3s";
+
+/// A forgotten transaction pins old row versions and bloats the queue.
+const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
+
+/// A pool whose every connection has our limits. It connects when first asked, so that a process can
+/// start, and say what is wrong, while the database is down.
+pub fn pool(url: &str, max_connections: u32, application: &str) -> Result<PgPool, sqlx::Error> {
+    let options: PgConnectOptions = url.parse()?;
+    let options = options.application_name(application).options([
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("lock_timeout", LOCK_TIMEOUT),
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        // Lists and placements are index look-ups; compiling them costs more than running them.
+        ("jit", "off"),
+    ]);
+    Ok(PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options))
+}
+
+/// Did this fail because of the moment (a lost connection, a lock, a shutdown) and not because of the statement?
+pub fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| {
+            // connection · out of resources · operator intervention (shutdown, statement timeout) · system
+            ["08", "53", "57", "58"].contains(&&code[..2])
+                // serialization failure · deadlock · lock timeout · idle transaction ended · read-only (a standby)
+                || ["40001", "40P01", "55P03", "25P03", "25006"].contains(&&*code)
+        }),
+        _ => false,
+    }
+}
+
+/// Is this about the data of a statement (SQLSTATE 22, 23), so that another order's would pass?
+pub fn is_about_data(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+/// Which constraint did this break? Its name becomes a good message where the statement stands.
+pub fn broken_constraint(error: &sqlx::Error) -> Option<&str> {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::constraint)
+}
+
+/// Brings the schema up to date. Processes that start together take turns.
+pub async fn migrate(db: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
+    let mut conn = patient(db).await?;
+    crate::MIGRATOR.run(&mut *conn).await?;
+    conn.close().await?;
+    Ok(())
+}
+
+/// Takes back the last `steps` migrations.
+pub async fn migrate_down(db: &PgPool, steps: usize) -> Result<(), sqlx::migrate::MigrateError> {
+    let current = Some(version(db).await?);
+    let mut conn = patient(db).await?;
+    let versions: Vec<i64> =
+        crate::MIGRATOR.iter().filter(|m| m.migration_type.is_up_migration()).map(|m| m.version).collect();
+    let applied = versions.iter().rposition(|known| Some(*known) == current).map_or(0, |last| last + 1);
+    let target = applied.checked_sub(steps + 1).map_or(0, |last| versions[last]);
+    crate::MIGRATOR.undo(&mut *conn, target).await?;
+    conn.close().await?;
+    Ok(())
+}
+
+/// A connection for work that may take as long as it needs. It is closed afterwards and not given back.
+async fn patient(db: &PgPool) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, sqlx::Error> {
+    let mut conn = db.acquire().await?;
+    sqlx::query("set statement_timeout = 0").execute(&mut *conn).await?;
+    sqlx::query("set lock_timeout = 0").execute(&mut *conn).await?;
+    Ok(conn)
+}
+
+/// The last migration that was applied; 0 for none.
+pub async fn version(db: &PgPool) -> Result<i64, sqlx::Error> {
+    let exists: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(db).await?;
+    if !exists {
+        return Ok(0);
+    }
+    sqlx::query_scalar("select coalesce(max(version), 0) from _sqlx_migrations").fetch_one(db).await
+}

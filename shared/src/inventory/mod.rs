@@ -1,0 +1,1 @@
+//! Stock: what is on the shelves and what of it is promised to somebody.

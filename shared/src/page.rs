@@ -1,0 +1,160 @@
+//! Pages by keyset: a cursor says after which row to go on, never how many rows to skip, so page 10,000
+//! costs what page 1 costs and rows that are added meanwhile move nothing.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Duration, Utc};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+
+pub const DEFAULT_LIMIT: i64 = 50;
+/// Above this a page costs more than it is worth to anyone who reads it.
+pub const MAX_LIMIT: i64 = 500;
+
+/// Where a page starts and how long it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    pub limit: i64,
+    pub after: Option<Position>,
+    filter: [u8; 8],
+}
+
+/// The last row that was seen: its id, and what the list is sorted by where that is not the id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    pub rank: i64,
+    pub id: Uuid,
+}
+
+#[derive(Debug, Serialize)]
+pub struct List<T> {
+    pub data: Vec<T>,
+    pub next_cursor: Option<String>,
+}
+
+impl Page {
+    /// `filter` is whatever else was asked for: a cursor is good only for the list that gave it.
+    pub fn parse(limit: Option<i64>, cursor: Option<&str>, filter: &str) -> Result<Self> {
+        let limit = limit.unwrap_or(DEFAULT_LIMIT);
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            return Err(Error::field("limit", "invalid_limit", format!("it must be from 1 to {MAX_LIMIT}")));
+        }
+        let digest = Sha256::digest(filter.as_bytes());
+        let filter = digest[..8].try_into().expect("a digest has more than 8 bytes");
+        let after = cursor.map(|cursor| decode(cursor, filter)).transpose()?;
+        Ok(Self { limit, after, filter })
+    }
+
+    pub fn after_id(&self) -> Option<Uuid> {
+        self.after.map(|position| position.id)
+    }
+
+    /// One row more than the page holds tells whether there is a next page.
+    pub fn fetch(&self) -> i64 {
+        self.limit + 1
+    }
+
+    /// Makes the page of what `fetch()` rows brought.
+    pub fn list<T>(&self, mut rows: Vec<T>, position: impl Fn(&T) -> Position) -> List<T> {
+        let limit = usize::try_from(self.limit).expect("a limit is from 1 to 500");
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| more).map(|last| encode(position(last), self.filter));
+        List { data: rows, next_cursor }
+    }
+}
+
+impl<T> List<T> {
+    pub fn map<U>(self, f: impl FnMut(T) -> U) -> List<U> {
+        List { data: self.data.into_iter().map(f).collect(), next_cursor: self.next_cursor }
+    }
+}
+
+impl From<Uuid> for Position {
+    fn from(id: Uuid) -> Self {
+        Self { rank: 0, id }
+    }
+}
+
+fn encode(position: Position, filter: [u8; 8]) -> String {
+    let mut bytes = Vec::with_capacity(32);
+    bytes.extend(position.rank.to_be_bytes());
+    bytes.extend(position.id.as_bytes());
+    bytes.extend(filter);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn decode(cursor: &str, filter: [u8; 8]) -> Result<Position> {
+    let wrong = || {
+        let message = "it is not a cursor of this list with these filters; start again without one";
+        Error::field("cursor", "invalid_cursor", message)
+    };
+    let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|b| b.try_into().ok()).ok_or_else(wrong)?;
+    if bytes[24..] != filter {
+        return Err(wrong());
+    }
+    let rank = i64::from_be_bytes(bytes[..8].try_into().expect("8 bytes"));
+    let id = Uuid::from_slice(&bytes[8..24]).expect("16 bytes");
+    Ok(Position { rank, id })
+}
+
+/// The ids that rows made between two moments can have, a minute wider on both sides.
+///
+/// Ids begin with their time, so a list that is sorted by id finds a range of time by its index; the
+/// statement still compares the row's own time, which may differ from the id's by a transaction's length.
+#[derive(Debug, Clone, Copy)]
+pub struct IdRange {
+    pub low: Option<Uuid>,
+    pub high: Option<Uuid>,
+}
+
+impl IdRange {
+    pub fn between(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Self {
+        let slack = Duration::minutes(1);
+        Self {
+            low: from.and_then(|from| from.checked_sub_signed(slack)).map(first_id_at),
+            high: to.and_then(|to| to.checked_add_signed(slack)).map(first_id_at),
+        }
+    }
+}
+
+fn first_id_at(time: DateTime<Utc>) -> Uuid {
+    let millis = u64::try_from(time.timestamp_millis()).unwrap_or(0).min((1 << 48) - 1);
+    Uuid::from_u128(u128::from(millis) << 80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_as_it_went() {
+        let page = Page::parse(Some(2), None, "status=paid").unwrap();
+        let ids = [Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7()];
+        let list = page.list(ids.to_vec(), |id| Position { rank: -7, id: *id });
+        assert_eq!(list.data, ids[..2]);
+        let next = Page::parse(Some(2), list.next_cursor.as_deref(), "status=paid").unwrap();
+        assert_eq!(next.after, Some(Position { rank: -7, id: ids[1] }));
+        assert!(page.list(ids[..2].to_vec(), |id| (*id).into()).next_cursor.is_none());
+    }
+
+    #[test]
+    fn a_cursor_is_bound_to_its_filter() {
+        let page = Page::parse(Some(1), None, "a").unwrap();
+        let cursor = page.list(vec![Uuid::now_v7(), Uuid::now_v7()], |id| (*id).into()).next_cursor;
+        assert_eq!(Page::parse(Some(1), cursor.as_deref(), "b").unwrap_err().code(), "invalid_cursor");
+        for wrong in ["", "x", "AAAA", "%%%"] {
+            assert_eq!(Page::parse(None, Some(wrong), "a").unwrap_err().code(), "invalid_cursor");
+        }
+    }
+
+    #[test]
+    fn limits_have_bounds() {
+        for (limit, fine) in [(1, true), (500, true), (501, false), (0, false), (-1, false)] {
+            assert_eq!(Page::parse(Some(limit), None, "").is_ok(), fine, "{limit}");
+        }
+    }
+}

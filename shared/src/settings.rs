@@ -1,0 +1,86 @@
+//! The settings that both binaries have, and how those are read that are more than a number. Writes no table.
+
+use std::time::Duration;
+
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgPool;
+
+use crate::telemetry::LogFormat;
+
+/// Reads `500ms`, `15m`, `1h30m`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; a duration reads like 500ms, 15m or 1h30m"))
+}
+
+/// Reads a duration that must not be zero.
+pub fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it must be longer than zero".to_owned()),
+        longer => Ok(longer),
+    }
+}
+
+/// Where the servers are and how to log: the same words for every Millrace process.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Where Postgres is: postgres://user:password@host:port/database
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: SecretString,
+
+    /// Connections to Postgres that this process may hold
+    #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub database_max_connections: u32,
+
+    /// Where Redis is: redis://host:port. Without it Millrace runs on Postgres alone, a little slower
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    pub redis_url: Option<SecretString>,
+
+    /// The Redis of the job queue, where it is not the one of REDIS_URL
+    #[arg(long, env = "QUEUE_REDIS_URL", hide_env_values = true, value_name = "URL")]
+    pub queue_redis_url: Option<SecretString>,
+
+    /// The Redis of caches and rate limits, where it is not the one of REDIS_URL
+    #[arg(long, env = "CACHE_REDIS_URL", hide_env_values = true, value_name = "URL")]
+    pub cache_redis_url: Option<SecretString>,
+
+    /// How log lines look: json, or pretty for a terminal
+    #[arg(long, env = "LOG_FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
+
+    /// What is logged, such as info or millrace_api=debug,info
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    pub rust_log: String,
+}
+
+impl Common {
+    /// Says by name what is wrong with a setting, before anything is started.
+    pub fn check(&self) -> Result<(), String> {
+        self.pool("check").map(drop)?;
+        for (name, url) in [
+            ("REDIS_URL", &self.redis_url),
+            ("QUEUE_REDIS_URL", &self.queue_redis_url),
+            ("CACHE_REDIS_URL", &self.cache_redis_url),
+        ] {
+            if let Some(url) = url {
+                redis::Client::open(url.expose_secret())
+                    .map_err(|_| format!("{name} is not an address such as redis://127.0.0.1:6379"))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn pool(&self, application: &str) -> Result<PgPool, String> {
+        // The error is not repeated: it could quote the password.
+        crate::db::pool(self.database_url.expose_secret(), self.database_max_connections, application)
+            .map_err(|_| "DATABASE_URL is not an address such as postgres://user:password@host:5432/name".to_owned())
+    }
+
+    pub fn queue_redis(&self) -> Option<&SecretString> {
+        self.queue_redis_url.as_ref().or(self.redis_url.as_ref())
+    }
+
+    pub fn cache_redis(&self) -> Option<&SecretString> {
+        self.cache_redis_url.as_ref().or(self.redis_url.as_ref())
+    }
+}

@@ -1,0 +1,425 @@
+//! Values that cannot be invalid: whoever holds one need not check it again. Writes no table.
+//!
+//! Each deserialises by its own check, whose complaint carries a code; `api`'s JSON reader turns that into
+//! a field error with the field's path.
+
+use std::fmt;
+use std::str::FromStr;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::error::Invalid;
+
+/// An id of one kind of thing, so that a customer's cannot be passed where an order's is meant.
+macro_rules! id {
+    ($($name:ident),+) => {$(
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, ToSchema)]
+        #[serde(transparent)]
+        #[sqlx(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// Time-ordered, so that rows made together lie together.
+            #[expect(clippy::new_without_default, reason = "a new id is another one each time, not a default")]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self)
+            }
+        }
+    )+};
+}
+
+id!(UserId, SessionId, CustomerId, CategoryId, ProductId, WarehouseId, InventoryId, ReservationId, OrderId, JobId);
+
+/// A text of bounded length without control characters; blanks around it are dropped.
+macro_rules! text {
+    ($($(#[$doc:meta])* $name:ident: $min:tt..=$max:tt, $code:literal, $what:literal;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, ToSchema)]
+        #[serde(try_from = "String")]
+        #[sqlx(transparent)]
+        #[schema(value_type = String, min_length = $min, max_length = $max)]
+        pub struct $name(String);
+
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            pub fn into_string(self) -> String {
+                self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Invalid;
+
+            fn try_from(text: String) -> Result<Self, Invalid> {
+                let text = text.trim();
+                let length = text.chars().count();
+                let plain = !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t' && c != '\r');
+                if plain && ($min..=$max).contains(&length) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(Invalid::new($code, concat!($what, " has ", $min, " to ", $max, " characters and no control characters")))
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Invalid;
+
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                text.to_owned().try_into()
+            }
+        }
+    )+};
+}
+
+text! {
+    /// What a person or a thing is called.
+    Name: 1..=200, "invalid_name", "a name";
+    /// The shop's own name for a product. Unique as it is written.
+    Sku: 1..=64, "invalid_sku", "a SKU";
+    /// The shop's own name for a warehouse.
+    WarehouseCode: 1..=32, "invalid_code", "a warehouse code";
+    Description: 0..=10_000, "invalid_description", "a description";
+    Phone: 3..=40, "invalid_phone", "a phone number";
+    /// Why somebody did something, in their words.
+    Note: 0..=500, "invalid_note", "a note";
+    /// What the storefront got from the payment provider. Erased after the charge.
+    PaymentToken: 1..=200, "invalid_payment_token", "a payment token";
+}
+
+/// An e-mail address as it was typed; two that differ in case are the same account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(try_from = "String")]
+#[sqlx(transparent)]
+#[schema(value_type = String, format = "email", max_length = 254, example = "alice@example.com")]
+pub struct Email(String);
+
+impl Email {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Email {
+    type Error = Invalid;
+
+    /// Only what every deliverable address has; the mail server knows the rest.
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        let text = text.trim();
+        let fine = text.len() <= 254
+            && text.chars().all(|c| !c.is_whitespace() && !c.is_control())
+            && text.split_once('@').is_some_and(|(local, domain)| {
+                (1..=64).contains(&local.len())
+                    && !domain.contains('@')
+                    && domain.contains('.')
+                    && domain.split('.').all(|label| {
+                        !label.is_empty()
+                            && !label.starts_with('-')
+                            && !label.ends_with('-')
+                            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+                    })
+            });
+        if fine {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Invalid::new("invalid_email", "this is not an e-mail address such as alice@example.com"))
+        }
+    }
+}
+
+impl FromStr for Email {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.to_owned().try_into()
+    }
+}
+
+/// A password that somebody may choose. Never printed.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(try_from = "String")]
+#[schema(value_type = String, format = "password", min_length = 8, max_length = 128)]
+pub struct NewPassword(SecretString);
+
+impl NewPassword {
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl TryFrom<String> for NewPassword {
+    type Error = Invalid;
+
+    /// The upper bound keeps a megabyte of "password" away from a hash that is slow by design.
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        match text.chars().count() {
+            8..=128 => Ok(Self(text.into())),
+            _ => Err(Invalid::new("weak_password", "a password has 8 to 128 characters")),
+        }
+    }
+}
+
+/// How many of something; never zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(try_from = "i64")]
+#[sqlx(transparent)]
+#[schema(value_type = i32, minimum = 1, maximum = 10_000, example = 2)]
+pub struct Quantity(i32);
+
+impl Quantity {
+    /// More of one product in one order is a typing error or a stock denial.
+    pub const MAX: i64 = 10_000;
+
+    pub fn get(self) -> i32 {
+        self.0
+    }
+}
+
+impl TryFrom<i64> for Quantity {
+    type Error = Invalid;
+
+    fn try_from(number: i64) -> Result<Self, Invalid> {
+        match i32::try_from(number) {
+            Ok(number) if (1..=Self::MAX).contains(&i64::from(number)) => Ok(Self(number)),
+            _ => Err(Invalid::new("invalid_quantity", format!("a quantity is from 1 to {}", Self::MAX))),
+        }
+    }
+}
+
+/// Units on a shelf: what a count may find, from none to more than any shelf holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(try_from = "i64")]
+#[sqlx(transparent)]
+#[schema(value_type = i32, minimum = 0, maximum = 1_000_000_000, example = 40)]
+pub struct Units(i32);
+
+impl Units {
+    /// Leaves room below `i32::MAX` for a delivery on top.
+    pub const MAX: i64 = 1_000_000_000;
+
+    pub fn get(self) -> i32 {
+        self.0
+    }
+}
+
+impl TryFrom<i64> for Units {
+    type Error = Invalid;
+
+    fn try_from(number: i64) -> Result<Self, Invalid> {
+        match i32::try_from(number) {
+            Ok(number) if (0..=Self::MAX).contains(&i64::from(number)) => Ok(Self(number)),
+            _ => Err(Invalid::new("invalid_quantity", format!("a number of units is from 0 to {}", Self::MAX))),
+        }
+    }
+}
+
+/// An ISO 4217 code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(into = "String")]
+#[schema(value_type = String, pattern = "^[A-Z]{3}$", example = "USD")]
+pub struct Currency([u8; 3]);
+
+impl FromStr for Currency {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.as_bytes() {
+            &[a, b, c] if [a, b, c].iter().all(u8::is_ascii_uppercase) => Ok(Self([a, b, c])),
+            _ => Err(Invalid::new("invalid_currency", "a currency is an ISO 4217 code such as USD")),
+        }
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.0).expect("a currency is three capital letters"))
+    }
+}
+
+impl From<Currency> for String {
+    fn from(currency: Currency) -> Self {
+        currency.to_string()
+    }
+}
+
+impl<'de> Deserialize<'de> for Currency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Integer minor units of a currency; never a float, never negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Money {
+    #[schema(value_type = i64, minimum = 0, maximum = 1_000_000_000_000i64, example = 1999)]
+    #[serde(deserialize_with = "amount")]
+    pub amount: i64,
+    pub currency: Currency,
+}
+
+impl Money {
+    /// With a million units at most in one order, a total stays far below what an i64 holds.
+    pub const MAX_PRICE: i64 = 1_000_000_000_000;
+
+    /// Of what the database holds, whose checks are the same.
+    pub fn stored(amount: i64, currency: &str) -> Self {
+        Self { amount, currency: currency.parse().expect("the database checks its currencies") }
+    }
+}
+
+fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let amount = i64::deserialize(deserializer)?;
+    if (0..=Money::MAX_PRICE).contains(&amount) {
+        return Ok(amount);
+    }
+    let message = format!("an amount is in minor units, from 0 to {}", Money::MAX_PRICE);
+    Err(serde::de::Error::custom(Invalid::new("invalid_amount", message)))
+}
+
+/// Where to send something. The shop decides what an address has; we keep it as it came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "Map<String, Value>")]
+#[schema(value_type = Object, example = json!({"name": "Alice", "line1": "1 Mill Lane", "city": "Bath", "postal_code": "BA1 1AA", "country": "GB"}))]
+pub struct Address(Map<String, Value>);
+
+impl Address {
+    const MAX_FIELDS: usize = 20;
+    const MAX_CHARACTERS: usize = 500;
+}
+
+impl TryFrom<Map<String, Value>> for Address {
+    type Error = Invalid;
+
+    fn try_from(fields: Map<String, Value>) -> Result<Self, Invalid> {
+        let plain = |value: &Value| match value {
+            Value::String(text) => text.chars().count() <= Self::MAX_CHARACTERS,
+            Value::Null | Value::Bool(_) | Value::Number(_) => true,
+            Value::Array(_) | Value::Object(_) => false,
+        };
+        let fits = (1..=Self::MAX_FIELDS).contains(&fields.len())
+            && fields.iter().all(|(name, value)| name.len() <= 64 && plain(value));
+        if fits {
+            Ok(Self(fields))
+        } else {
+            let message = "an address is an object of 1 to 20 plain fields of at most 500 characters each";
+            Err(Invalid::new("invalid_address", message))
+        }
+    }
+}
+
+/// The short name of an order that a person can read out. Bijective, so it is as unique as the
+/// counter behind it, and scattered, so it does not tell how many orders a shop has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderNumber(pub i64);
+
+impl OrderNumber {
+    /// 7 characters of 5 bits; an odd factor has an inverse modulo a power of two, so no two counters meet.
+    const BITS: u32 = 35;
+    const FACTOR: u64 = 0x5_A3C9_17D3;
+    /// Crockford's alphabet: nothing in it looks like something else.
+    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+}
+
+impl fmt::Display for OrderNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scattered = self.0.cast_unsigned().wrapping_mul(Self::FACTOR) & ((1 << Self::BITS) - 1);
+        f.write_str("M-")?;
+        (0..Self::BITS / 5).rev().try_for_each(|digit| {
+            let index = usize::try_from(scattered >> (5 * digit) & 31).expect("five bits");
+            write!(f, "{}", char::from(Self::ALPHABET[index]))
+        })
+    }
+}
+
+/// For a field of a PATCH that may be set to null: not given, given as null, given.
+pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emails() {
+        for (text, fine) in [
+            ("alice@example.com", true),
+            (" alice@example.com ", true),
+            ("a+b@sub.example.co.uk", true),
+            ("alice", false),
+            ("alice@", false),
+            ("@example.com", false),
+            ("alice@example", false),
+            ("alice@@example.com", false),
+            ("a b@example.com", false),
+            ("alice@-example.com", false),
+            ("alice@example..com", false),
+            ("", false),
+        ] {
+            assert_eq!(text.parse::<Email>().is_ok(), fine, "{text}");
+        }
+    }
+
+    #[test]
+    fn quantities() {
+        for (number, fine) in [(1, true), (10_000, true), (0, false), (-1, false), (10_001, false), (i64::MAX, false)] {
+            assert_eq!(Quantity::try_from(number).is_ok(), fine, "{number}");
+        }
+    }
+
+    #[test]
+    fn texts_are_trimmed_and_bounded() {
+        assert_eq!(" Mug ".parse::<Name>().unwrap().as_str(), "Mug");
+        for wrong in ["", "   ", "a\0b", &"x".repeat(201)] {
+            assert_eq!(wrong.parse::<Name>().unwrap_err().code, "invalid_name");
+        }
+    }
+
+    #[test]
+    fn order_numbers_are_short_and_differ() {
+        let numbers: std::collections::BTreeSet<String> = (1..=10_000).map(|n| OrderNumber(n).to_string()).collect();
+        assert_eq!(numbers.len(), 10_000);
+        assert!(numbers.iter().all(|number| number.len() == 9));
+    }
+
+    #[test]
+    fn money_is_whole_and_bounded() {
+        for (text, fine) in [
+            (r#"{"amount": 1999, "currency": "USD"}"#, true),
+            (r#"{"amount": 19.99, "currency": "USD"}"#, false),
+            (r#"{"amount": -1, "currency": "USD"}"#, false),
+            (r#"{"amount": 9223372036854775807, "currency": "USD"}"#, false),
+            (r#"{"amount": 1, "currency": "usd"}"#, false),
+        ] {
+            assert_eq!(serde_json::from_str::<Money>(text).is_ok(), fine, "{text}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use shared::identity::Role;
 use shared::limits::{Class, Limit};
+use shared::orders::place::Terms;
 use shared::settings::{Common, positive_duration};
 use shared::values::{Email, Name};
 
@@ -181,6 +182,15 @@ impl Serve {
             refresh_token_ttl: self.refresh_token_ttl,
             session_max_age: self.session_max_age,
         })
+    }
+
+    /// What holds for every order that is placed.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            reservation_ttl: self.reservation_ttl,
+            max_open_orders: self.max_open_orders,
+            max_attempts: self.job_max_attempts,
+        }
     }
 
     /// The key from the environment or from its file.

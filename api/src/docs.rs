@@ -2,10 +2,10 @@
 
 use axum::Router;
 use utoipa::Modify;
-use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{IntoParams, OpenApi, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::AppState;
@@ -75,4 +75,25 @@ fn add(operation: &mut Operation, status: &str, description: &str) {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     let response = ResponseBuilder::new().description(description).content("application/problem+json", content).build();
     operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
+}
+
+/// A page of a list.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `shared::page::List` is written as")]
+pub struct ListOf<T> {
+    pub data: Vec<T>,
+    /// Give it as `cursor` for the next page; null on the last one
+    pub next_cursor: Option<String>,
+}
+
+/// Which page of a list, and how long.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what `json::Listed` reads")]
+pub struct PageParams {
+    /// Rows on a page, 50 if not given
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<i64>,
+    /// `next_cursor` of the page before, with the same filters
+    pub cursor: Option<String>,
 }

@@ -19,6 +19,7 @@ mod inventory;
 mod limits;
 mod metrics;
 mod orders;
+mod placing;
 mod warehouses;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub struct AppState {
     pub settings: Arc<Serve>,
     pub limiter: Arc<Limiter>,
     pub probe: Arc<Probe>,
+    pub placing: Arc<placing::Placing>,
     pub metrics: Arc<Metrics>,
     /// Cancelled when the process has been asked to stop.
     pub stopping: CancellationToken,

@@ -1,9 +1,187 @@
-//! To be written.
+//! Orders over HTTP: placing, reading, moving them.
 
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use shared::error::Error;
+use shared::idempotency::BodyHash;
+use shared::jobs::Origin;
+use shared::orders::place::{Line, MAX_LINES, PlaceOrder, ProductRef};
+use shared::orders::read::{OrderEvent, OrderFilter};
+use shared::orders::{OrderView, read};
+use shared::values::{Address, CustomerId, OrderId, PaymentToken, ProductId, Quantity, Sku};
+use sqlx::PgPool;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::AppState;
+use crate::auth::Caller;
+use crate::docs::{ListOf, PageParams};
+use crate::error::{ApiError, ApiResult, Problem};
+use crate::etag::{self, Tagged};
+use crate::json::{self, Listed, Path};
+use crate::once::{self, IDEMPOTENT_REPLAYED};
+use crate::placing::Placed;
+use crate::surface::RequestId;
 
 pub fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().routes(routes!(list, place)).routes(routes!(get)).routes(routes!(events))
 }
+
+/// What to order.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "items": [{ "sku": "MUG-STONE-350", "quantity": 2 }],
+    "payment_token": "tok_ok",
+    "shipping_address": { "name": "Alice", "line1": "1 Mill Lane", "city": "Bath", "postal_code": "BA1 1AA", "country": "GB" }
+}))]
+struct PlaceOrderBody {
+    /// 1 to 100 lines; two of the same product are one line with the sum
+    #[schema(min_items = 1, max_items = 100)]
+    items: Vec<LineBody>,
+    #[schema(value_type = String, example = "tok_ok")]
+    payment_token: PaymentToken,
+    shipping_address: Address,
+    /// For whom; only staff may say
+    #[schema(value_type = Option<uuid::Uuid>)]
+    customer_id: Option<CustomerId>,
+}
+
+/// A product, by its id or by its SKU, and how many of it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct LineBody {
+    #[schema(value_type = Option<uuid::Uuid>)]
+    product_id: Option<ProductId>,
+    #[schema(value_type = Option<String>)]
+    sku: Option<Sku>,
+    quantity: Quantity,
+}
+
+/// Place an order
+///
+/// Reserves the stock and writes the payment job, or does nothing at all. Orders that arrive at the same
+/// time are placed together, each accepted or refused on its own.
+#[utoipa::path(post, path = "/v1/orders", tag = "orders", security(("token" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Same key, same body: the first answer again")),
+    request_body = PlaceOrderBody,
+    responses(
+        (status = 201, description = "Placed: `pending`, its stock held, its payment on its way", body = OrderView,
+            headers(("Location" = String), ("ETag" = String), ("Idempotent-Replayed" = String, description = "`true` when this is the first answer again"))),
+        (status = 409, description = "`insufficient_stock` (each short line with `requested` and `available`), `too_many_open_orders`, `request_in_progress`", body = Problem),
+        (status = 422, description = "`product_not_found`, `product_inactive`, `mixed_currencies`, `customer_not_found`, `idempotency_key_reused`, …", body = Problem),
+        (status = 503, description = "`overloaded`: too many orders are being placed; nothing was done, see `Retry-After`", body = Problem),
+        (status = 504, description = "`outcome_unknown`: ask again with the same key", body = Problem),
+    ))]
+async fn place(State(state): State<AppState>, caller: Caller, request: Request) -> ApiResult<Response> {
+    let order = read_order(&state, &caller, request).await?;
+    let Placed { order, replayed } = state.placing.place(order).await?;
+    let headers = [(header::LOCATION, format!("/v1/orders/{}", order.id)), (header::ETAG, etag::of(order.version))];
+    let mut response = (StatusCode::CREATED, headers, Json(order)).into_response();
+    if replayed {
+        response.headers_mut().insert(IDEMPOTENT_REPLAYED.clone(), HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// Makes an order of what came in. A batch takes its key, so this does not go through `Once`.
+async fn read_order(state: &AppState, caller: &Caller, request: Request) -> ApiResult<PlaceOrder> {
+    let key = once::key(request.headers())?;
+    let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+    json::require_json(request.headers(), request.body())?;
+    let bytes = json::read(request, state).await?;
+    let body: PlaceOrderBody = json::parse(&bytes)?;
+    Ok(PlaceOrder {
+        id: OrderId::new(),
+        placed_by: caller.user_id,
+        customer_id: for_whom(state, caller, body.customer_id).await?,
+        lines: lines(body.items)?,
+        payment_token: body.payment_token,
+        shipping_address: body.shipping_address,
+        key: key.map(|key| (key, BodyHash::of("POST", "/v1/orders", &bytes))),
+        origin: Origin { request_id, trace_parent: None },
+    })
+}
+
+async fn for_whom(state: &AppState, caller: &Caller, asked: Option<CustomerId>) -> ApiResult<CustomerId> {
+    match asked {
+        None => Ok(caller.customer_id),
+        Some(customer_id) if customer_id == caller.customer_id => Ok(customer_id),
+        Some(customer_id) if caller.is_staff() => {
+            let mut conn = state.db.acquire().await?;
+            if shared::customers::exists(&mut conn, customer_id).await? {
+                return Ok(customer_id);
+            }
+            Err(Error::field("customer_id", "customer_not_found", "there is no customer with this id").into())
+        }
+        Some(_) => Err(Error::Forbidden { needed: "staff" }.into()),
+    }
+}
+
+fn lines(items: Vec<LineBody>) -> ApiResult<Vec<Line>> {
+    if !(1..=MAX_LINES).contains(&items.len()) {
+        let message = format!("an order has 1 to {MAX_LINES} lines, not {}", items.len());
+        return Err(Error::field("items", "invalid_items", message).into());
+    }
+    let line = |(position, item): (usize, LineBody)| match (item.product_id, item.sku) {
+        (Some(id), None) => Ok(Line { product: ProductRef::Id(id), quantity: item.quantity }),
+        (None, Some(sku)) => Ok(Line { product: ProductRef::Sku(sku), quantity: item.quantity }),
+        _ => {
+            let message = "a line names its product by `product_id` or by `sku`, one of the two";
+            Err(ApiError::from(Error::field(format!("items[{position}]"), "product_or_sku", message)))
+        }
+    };
+    items.into_iter().enumerate().map(line).collect()
+}
+
+/// List orders
+///
+/// A customer's own; for staff all, with their customers. Newest first.
+#[utoipa::path(get, path = "/v1/orders", tag = "orders", security(("token" = [])), params(OrderFilter, PageParams),
+    responses((status = 200, description = "A page of orders", body = ListOf<OrderView>)))]
+async fn list(State(db): State<PgPool>, caller: Caller, asked: Listed<OrderFilter>) -> ApiResult<impl IntoResponse> {
+    let mut conn = db.acquire().await?;
+    Ok(Json(read::list(&mut conn, &caller, asked.filter, asked.page).await?))
+}
+
+/// Read an order
+#[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders", security(("token" = [])),
+    params(("id" = uuid::Uuid, Path)),
+    responses(
+        (status = 200, description = "The order", body = OrderView, headers(("ETag" = String))),
+        (status = 404, description = "`order_not_found`: there is none with this id, or it is another's", body = Problem),
+    ))]
+async fn get(State(db): State<PgPool>, caller: Caller, Path(id): Path<OrderId>) -> ApiResult<Tagged<OrderView>> {
+    let mut conn = db.acquire().await?;
+    let order = read::get(&mut conn, &caller, id).await?;
+    Ok(Tagged(order.version, order))
+}
+
+/// Read an order's timeline
+///
+/// What happened to it, in the order in which it happened.
+#[utoipa::path(get, path = "/v1/orders/{id}/events", tag = "orders", security(("token" = [])),
+    params(("id" = uuid::Uuid, Path), PageParams),
+    responses(
+        (status = 200, description = "The timeline, ascending", body = ListOf<OrderEvent>),
+        (status = 404, description = "`order_not_found`", body = Problem),
+    ))]
+async fn events(
+    State(db): State<PgPool>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+    asked: Listed<NoFilter>,
+) -> ApiResult<impl IntoResponse> {
+    let NoFilter {} = asked.filter;
+    let mut conn = db.acquire().await?;
+    Ok(Json(read::events(&mut conn, &caller, id, asked.page).await?))
+}
+
+/// For lists that cannot be filtered.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoFilter {}

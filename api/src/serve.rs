@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Serve;
 use crate::metrics::Metrics;
+use crate::placing::Placing;
 use crate::{AppState, app};
 
 /// What runs when we are asked to stop may take this long to finish. No request may take longer.
@@ -40,6 +41,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     Ok(AppState {
         identity: Arc::new(Identity::new(settings.identity()?)?),
         probe: Arc::new(Probe::new(db.clone(), common.queue_redis())?),
+        placing: Arc::new(Placing::start(&db, settings.terms(), settings.max_placements_in_flight)),
         limiter: Arc::new(Limiter::default()),
         metrics: Arc::new(Metrics::new()?),
         settings: Arc::new(settings),

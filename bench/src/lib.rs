@@ -1,1 +1,3 @@
+//! Load, faults and measurements for Millrace. Not shipped.
 
+pub mod proxy;

@@ -1,3 +1,4 @@
 //! Stock: what is on the shelves and what of it is promised to somebody.
 
+pub mod reap;
 pub mod source;

@@ -1,1 +1,103 @@
-//! Orders.
+//! Orders, one file per verb. They alone write `orders`, `order_items` and `order_events`.
+
+pub mod batch;
+pub mod decide;
+pub mod place;
+pub mod read;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::values::{Address, CustomerId, Money, OrderId, ProductId, Sku};
+
+/// How far an order is. Only `delivered` and `cancelled` are final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum Status {
+    Pending,
+    Processing,
+    Paid,
+    Shipped,
+    Delivered,
+    Cancelling,
+    Cancelled,
+}
+
+impl Status {
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Delivered | Self::Cancelled)
+    }
+}
+
+/// An order as the world sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct OrderView {
+    pub id: OrderId,
+    /// Short enough to read out
+    #[schema(example = "M-4XK29QC")]
+    pub number: String,
+    pub status: Status,
+    pub customer_id: CustomerId,
+    /// For staff only
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer: Option<OrderCustomer>,
+    pub items: Vec<OrderItem>,
+    pub total: Money,
+    pub shipping_address: Address,
+    /// The charge; null while there is none
+    pub payment: Option<OrderPayment>,
+    pub shipments: Vec<OrderShipment>,
+    pub cancel_reason: Option<String>,
+    /// What happens next, by whom and when; null for an order in a final state
+    pub next_action: Option<NextAction>,
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OrderCustomer {
+    pub id: CustomerId,
+    pub name: String,
+    pub email: String,
+}
+
+/// A line, with name and price as they were at placement.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct OrderItem {
+    pub product_id: ProductId,
+    #[schema(value_type = String, example = "MUG-STONE-350")]
+    pub sku: Sku,
+    pub name: String,
+    pub quantity: i32,
+    pub unit_price: Money,
+    pub total: Money,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OrderPayment {
+    pub status: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OrderShipment {
+    pub tracking_number: Option<String>,
+}
+
+/// What an order waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct NextAction {
+    #[schema(example = "payment")]
+    pub what: String,
+    pub by: Who,
+    pub due_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Who {
+    Worker,
+    Staff,
+}

@@ -1,0 +1,153 @@
+//! A TCP proxy that stands between a process and Postgres: it counts the statements that pass, and can cut a
+//! connection at its commit, before the server hears of it or after.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What happens to the next commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cut {
+    Nothing = 0,
+    /// The server never hears of the commit.
+    BeforeCommit = 1,
+    /// The server commits; its answer is lost.
+    AfterCommit = 2,
+}
+
+#[derive(Default)]
+struct Control {
+    cut: AtomicU8,
+    statements: AtomicU64,
+    cuts: AtomicU64,
+}
+
+/// Connections without TLS only: what passes is read.
+pub struct Proxy {
+    pub addr: SocketAddr,
+    control: Arc<Control>,
+}
+
+impl Proxy {
+    pub async fn start(upstream: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let addr = listener.local_addr()?;
+        let control = Arc::new(Control::default());
+        let shared = control.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let control = shared.clone();
+                tokio::spawn(async move {
+                    // An end of either side ends both; that is all a proxy can say.
+                    drop(carry(client, upstream, &control).await);
+                });
+            }
+        });
+        Ok(Self { addr, control })
+    }
+
+    /// Statements that passed since the last time this was asked: begin and commit are statements too.
+    pub fn take_statements(&self) -> u64 {
+        self.control.statements.swap(0, Ordering::SeqCst)
+    }
+
+    /// Does this to the next commit that comes by, once.
+    pub fn cut_next(&self, cut: Cut) {
+        self.control.cut.store(cut as u8, Ordering::SeqCst);
+    }
+
+    pub fn cuts(&self) -> u64 {
+        self.control.cuts.load(Ordering::SeqCst)
+    }
+}
+
+impl Control {
+    fn take_cut(&self) -> Cut {
+        match self.cut.swap(0, Ordering::SeqCst) {
+            1 => Cut::BeforeCommit,
+            2 => Cut::AfterCommit,
+            _ => Cut::Nothing,
+        }
+    }
+}
+
+async fn carry(client: TcpStream, upstream: SocketAddr, control: &Control) -> io::Result<()> {
+    let server = TcpStream::connect(upstream).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (client_in, client_out) = client.into_split();
+    let (server_in, server_out) = server.into_split();
+    let (lose_answers, losing) = tokio::sync::watch::channel(false);
+    tokio::select! {
+        end = requests(client_in, server_out, control, &lose_answers) => end,
+        end = answers(server_in, client_out, losing) => end,
+    }
+}
+
+/// Client to server, message by message.
+async fn requests(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    control: &Control,
+    lose_answers: &tokio::sync::watch::Sender<bool>,
+) -> io::Result<()> {
+    // The first message has no type: length, then the protocol's version.
+    let startup = read_body(&mut from, Vec::new()).await?;
+    to.write_all(&startup).await?;
+    loop {
+        let kind = from.read_u8().await?;
+        let message = read_body(&mut from, vec![kind]).await?;
+        if matches!(kind, b'E' | b'Q') {
+            control.statements.fetch_add(1, Ordering::SeqCst);
+        }
+        if kind == b'Q' && message[5..].to_ascii_lowercase().starts_with(b"commit") {
+            match control.take_cut() {
+                Cut::Nothing => {}
+                Cut::BeforeCommit => {
+                    control.cuts.fetch_add(1, Ordering::SeqCst);
+                    return Ok(());
+                }
+                Cut::AfterCommit => {
+                    lose_answers.send_replace(true);
+                    to.write_all(&message).await?;
+                    control.cuts.fetch_add(1, Ordering::SeqCst);
+                    std::future::pending::<()>().await; // `answers` ends the connection.
+                }
+            }
+        }
+        to.write_all(&message).await?;
+    }
+}
+
+async fn read_body(from: &mut OwnedReadHalf, mut message: Vec<u8>) -> io::Result<Vec<u8>> {
+    let length = from.read_u32().await?;
+    message.extend(length.to_be_bytes());
+    let head = message.len();
+    let body = usize::try_from(length).ok().and_then(|length| length.checked_sub(4));
+    let body = body.filter(|body| *body < 256 << 20).ok_or(io::ErrorKind::InvalidData)?;
+    message.resize(head + body, 0);
+    from.read_exact(&mut message[head..]).await?;
+    Ok(message)
+}
+
+/// Server to client. The answer that shall be lost is waited for, so that the server has surely acted.
+async fn answers(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    losing: tokio::sync::watch::Receiver<bool>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 || *losing.borrow() {
+            return Ok(());
+        }
+        to.write_all(&buffer[..read]).await?;
+    }
+}

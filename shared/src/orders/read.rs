@@ -1,0 +1,305 @@
+//! Reading orders: one, many, their timelines. Writes nothing.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{NextAction, OrderCustomer, OrderItem, OrderView, Status, Who};
+use crate::error::{Error, Result, Thing};
+use crate::identity::Caller;
+use crate::page::{IdRange, List, Page, Position};
+use crate::values::{Address, CustomerId, Money, OrderId, OrderNumber, ProductId, Sku};
+
+/// Which orders of those that the caller may see.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct OrderFilter {
+    pub status: Option<Status>,
+    #[param(value_type = Option<Uuid>)]
+    pub customer_id: Option<CustomerId>,
+    /// Placed at this time or later
+    pub from: Option<DateTime<Utc>>,
+    /// Placed before this time
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// Something that happened to an order.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct OrderEvent {
+    /// Counts from 1 for each order, without gaps
+    pub sequence: i32,
+    #[schema(example = "placed")]
+    pub r#type: String,
+    pub at: DateTime<Utc>,
+    #[schema(value_type = Object)]
+    pub data: serde_json::Value,
+}
+
+/// One order. Another's is not there for a customer.
+pub async fn get(conn: &mut PgConnection, caller: &Caller, id: OrderId) -> Result<OrderView> {
+    require_visible(conn, caller, id).await?;
+    let order = by_ids(conn, &[id]).await?.pop().ok_or(Error::NotFound(Thing::Order))?;
+    Ok(for_caller(order, caller))
+}
+
+/// The caller's own orders, or all of them for staff; newest first.
+pub async fn list(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    filter: OrderFilter,
+    page: Page,
+) -> Result<List<OrderView>> {
+    let customers = match (caller.is_staff(), filter.customer_id) {
+        (true, None) => None,
+        (true, Some(customer_id)) => Some(vec![customer_id.0]),
+        (false, asked) => Some(own_customers(conn, caller, asked).await?),
+    };
+    let ids = match customers {
+        None => ids_of_all(conn, &filter, page).await?,
+        Some(customers) => ids_of_customers(conn, &customers, &filter, page).await?,
+    };
+    let ids = page.list(ids, |id| Position::from(id.0));
+    let orders = by_ids(conn, &ids.data).await?;
+    Ok(List { data: orders.into_iter().map(|order| for_caller(order, caller)).collect(), next_cursor: ids.next_cursor })
+}
+
+/// What happened to an order, in the order in which it happened.
+pub async fn events(conn: &mut PgConnection, caller: &Caller, id: OrderId, page: Page) -> Result<List<OrderEvent>> {
+    require_visible(conn, caller, id).await?;
+    let after = page.after.map_or(0, |position| i32::try_from(position.rank).unwrap_or(i32::MAX));
+    let rows = sqlx::query_as!(
+        OrderEvent,
+        r#"select sequence, type as "type", created_at as at, data from order_events
+            where order_id = $1 and sequence > $2 order by sequence limit $3"#,
+        id.0,
+        after,
+        page.fetch(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(page.list(rows, |event| Position { rank: event.sequence.into(), id: id.0 }))
+}
+
+async fn require_visible(conn: &mut PgConnection, caller: &Caller, id: OrderId) -> Result<()> {
+    let visible = sqlx::query_scalar!(
+        r#"select $2 or c.user_id is not distinct from $3 as "visible!"
+             from orders o join customers c on c.id = o.customer_id where o.id = $1"#,
+        id.0,
+        caller.is_staff(),
+        caller.user_id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    if visible == Some(true) { Ok(()) } else { Err(Error::NotFound(Thing::Order)) }
+}
+
+fn for_caller(mut order: OrderView, caller: &Caller) -> OrderView {
+    if !caller.is_staff() {
+        order.customer = None;
+    }
+    order
+}
+
+/// The customers that this user is, or the one of them that was asked for.
+async fn own_customers(conn: &mut PgConnection, caller: &Caller, asked: Option<CustomerId>) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "select id from customers where user_id = $1 and ($2::uuid is null or id = $2)",
+        caller.user_id.0,
+        asked.map(|id| id.0),
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+// `persistent(false)`: each run is planned for its own arguments, so a filter that is not used costs nothing
+// and one that is used finds its index. A plan that is kept has to serve all combinations, and serves none.
+
+async fn ids_of_all(conn: &mut PgConnection, filter: &OrderFilter, page: Page) -> Result<Vec<OrderId>> {
+    let range = IdRange::between(filter.from, filter.to);
+    Ok(sqlx::query_scalar!(
+        r#"select id as "id: OrderId" from orders
+            where ($1::text is null or status = $1)
+              and ($2::uuid is null or id < $2)
+              and ($3::uuid is null or id >= $3) and ($4::timestamptz is null or created_at >= $4)
+              and ($5::uuid is null or id < $5) and ($6::timestamptz is null or created_at < $6)
+            order by id desc limit $7"#,
+        filter.status as Option<Status>,
+        page.after_id(),
+        range.low,
+        filter.from,
+        range.high,
+        filter.to,
+        page.fetch(),
+    )
+    .persistent(false)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// The newest of each customer, then the newest of those: each customer's part is one walk along its index.
+async fn ids_of_customers(
+    conn: &mut PgConnection,
+    customers: &[Uuid],
+    filter: &OrderFilter,
+    page: Page,
+) -> Result<Vec<OrderId>> {
+    let range = IdRange::between(filter.from, filter.to);
+    Ok(sqlx::query_scalar!(
+        r#"select o.id as "id: OrderId"
+             from unnest($8::uuid[]) customer (id)
+            cross join lateral (
+                  select id from orders
+                   where customer_id = customer.id
+                     and ($1::text is null or status = $1)
+                     and ($2::uuid is null or id < $2)
+                     and ($3::uuid is null or id >= $3) and ($4::timestamptz is null or created_at >= $4)
+                     and ($5::uuid is null or id < $5) and ($6::timestamptz is null or created_at < $6)
+                   order by id desc limit $7) o
+            order by o.id desc limit $7"#,
+        filter.status as Option<Status>,
+        page.after_id(),
+        range.low,
+        filter.from,
+        range.high,
+        filter.to,
+        page.fetch(),
+        customers,
+    )
+    .persistent(false)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// What was made under a key.
+pub(super) struct Keyed {
+    pub caller_id: Uuid,
+    pub key: String,
+    pub body_hash: Vec<u8>,
+    pub order: Option<OrderView>,
+}
+
+pub(super) async fn by_keys(conn: &mut PgConnection, callers: &[Uuid], keys: &[String]) -> Result<Vec<Keyed>> {
+    let rows = sqlx::query!(
+        "select caller_id, key, body_hash, resource from idempotency_keys
+          where (caller_id, key) in (select * from unnest($1::uuid[], $2::text[]))",
+        callers,
+        keys,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let ids: Vec<OrderId> = rows.iter().filter_map(|row| row.resource).map(OrderId).collect();
+    let orders = if ids.is_empty() { Vec::new() } else { by_ids(conn, &ids).await? };
+    let orders: HashMap<Uuid, OrderView> = orders.into_iter().map(|order| (order.id.0, order)).collect();
+    Ok(rows
+        .into_iter()
+        .map(|row| Keyed {
+            caller_id: row.caller_id,
+            key: row.key,
+            body_hash: row.body_hash,
+            order: row.resource.and_then(|id| orders.get(&id).cloned()),
+        })
+        .collect())
+}
+
+#[derive(Debug, Deserialize)]
+struct ItemRow {
+    product_id: ProductId,
+    sku: Sku,
+    name: String,
+    quantity: i32,
+    unit_price_minor: i64,
+}
+
+/// The job that an order waits for.
+#[derive(Debug, Deserialize)]
+struct JobRow {
+    kind: String,
+    state: String,
+    run_at: DateTime<Utc>,
+}
+
+/// Orders by their ids, in that order; one that does not exist is left out.
+pub(super) async fn by_ids(conn: &mut PgConnection, ids: &[OrderId]) -> Result<Vec<OrderView>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"select o.id, o.number, o.status as "status: Status", o.customer_id, c.name, c.email, o.currency, o.total_minor,
+                  o.shipping_address as "shipping_address: Json<Address>", o.cancel_reason, o.version,
+                  o.created_at, o.updated_at,
+                  (select jsonb_agg(jsonb_build_object('product_id', product_id, 'sku', sku, 'name', name,
+                              'quantity', quantity, 'unit_price_minor', unit_price_minor) order by line)
+                     from order_items where order_id = o.id) as "items!: Json<Vec<ItemRow>>",
+                  (select jsonb_build_object('kind', kind, 'state', state, 'run_at', run_at)
+                     from jobs where order_id = o.id and state <> 'done'
+                    order by state in ('dead', 'discarded'), run_at limit 1) as "job: Json<JobRow>"
+             from unnest($1::uuid[]) with ordinality asked (id, place)
+             join orders o on o.id = asked.id
+             join customers c on c.id = o.customer_id
+            order by asked.place"#,
+        &ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let total = Money::stored(row.total_minor, &row.currency);
+            OrderView {
+                id: OrderId(row.id),
+                number: OrderNumber(row.number).to_string(),
+                status: row.status,
+                customer_id: CustomerId(row.customer_id),
+                customer: Some(OrderCustomer { id: CustomerId(row.customer_id), name: row.name, email: row.email }),
+                items: row.items.0.into_iter().map(|item| item_view(item, total)).collect(),
+                total,
+                shipping_address: row.shipping_address.0,
+                payment: None,
+                shipments: Vec::new(),
+                cancel_reason: row.cancel_reason,
+                next_action: next_action(row.status, row.job.map(|job| job.0), row.updated_at),
+                version: row.version,
+                created_at: row.created_at,
+                updated_at: row.updated_at,
+            }
+        })
+        .collect())
+}
+
+fn item_view(item: ItemRow, total: Money) -> OrderItem {
+    let money = |amount| Money { amount, currency: total.currency };
+    OrderItem {
+        product_id: item.product_id,
+        sku: item.sku,
+        name: item.name,
+        quantity: item.quantity,
+        unit_price: money(item.unit_price_minor),
+        total: money(item.unit_price_minor * i64::from(item.quantity)),
+    }
+}
+
+/// What an order waits for: its job, or a person where that is dead or there is none.
+fn next_action(status: Status, job: Option<JobRow>, since: DateTime<Utc>) -> Option<NextAction> {
+    if status.is_final() {
+        return None;
+    }
+    let what = match (&job, status) {
+        (Some(job), _) if job.kind == "process_payment" => "payment",
+        (Some(job), _) if job.kind == "ship_order" => "shipping",
+        (Some(job), _) if job.kind == "deliver_order" => "delivery",
+        (Some(job), _) if job.kind == "cancel_order" => "cancellation",
+        (_, Status::Pending | Status::Processing) => "payment",
+        (_, Status::Paid) => "shipping",
+        (_, Status::Shipped) => "delivery",
+        (_, Status::Cancelling | Status::Delivered | Status::Cancelled) => "cancellation",
+    };
+    let (by, due_at) = match job {
+        Some(job) if job.state == "ready" || job.state == "running" => (Who::Worker, job.run_at),
+        _ => (Who::Staff, since),
+    };
+    Some(NextAction { what: what.to_owned(), by, due_at })
+}

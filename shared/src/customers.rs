@@ -18,3 +18,9 @@ pub async fn create_own(conn: &mut PgConnection, user_id: UserId, email: &Email,
     .await?;
     Ok(id)
 }
+
+pub async fn exists(conn: &mut PgConnection, id: CustomerId) -> Result<bool> {
+    Ok(sqlx::query_scalar!(r#"select exists (select from customers where id = $1) as "exists!""#, id.0)
+        .fetch_one(conn)
+        .await?)
+}

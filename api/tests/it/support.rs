@@ -104,6 +104,12 @@ pub struct Person<'a> {
 }
 
 impl Person<'_> {
+    /// The same with this token.
+    pub fn with(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
     pub async fn get(&self, path: &str) -> Reply {
         self.send(Method::GET, path, None, &[]).await
     }

@@ -17,9 +17,8 @@ use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
-use crate::identity::Caller;
 use crate::identity::tokens::Session;
-use crate::identity::{Identity, passwords};
+use crate::identity::{Caller, Identity, passwords};
 use crate::values::{Email, NewPassword, SessionId, UserId};
 
 /// How long the answer to a refresh may have been lost before asking again looks like a theft.

@@ -156,7 +156,8 @@ impl Identity {
     /// Whose access token is this? The role is the present one, whatever it was when the token was made.
     pub async fn authenticate(&self, db: &PgPool, token: &str) -> Result<Caller> {
         let session = self.verify(token).await.ok_or(Error::Unauthenticated)?;
-        let caller = self.callers.try_get_with(session.session_id, caller(db, &session)).await.map_err(of_shared)?;
+        let caller =
+            self.callers.try_get_with(session.session_id, caller(db, session.session_id)).await.map_err(of_shared)?;
         caller.filter(|caller| caller.user_id == session.user_id).ok_or(Error::Unauthenticated)
     }
 
@@ -189,21 +190,18 @@ impl Identity {
 }
 
 /// Who has this session now, if it stands. They order as the oldest customer that is theirs.
-async fn caller(db: &PgPool, session: &Session) -> Result<Option<Caller>> {
+async fn caller(db: &PgPool, session_id: SessionId) -> Result<Option<Caller>> {
     let row = sqlx::query!(
-        "select u.role as \"role: Role\", c.id as \"customer_id!: CustomerId\"
+        "select u.id as \"user_id: UserId\", u.role as \"role: Role\", c.id as \"customer_id!: CustomerId\"
            from sessions s
            join users u on u.id = s.user_id
            join lateral (select id from customers where user_id = u.id order by id limit 1) c on true
-          where s.id = $1 and s.user_id = $2 and u.active
-            and s.ended_at is null and s.expires_at > clock_timestamp()",
-        session.session_id.0,
-        session.user_id.0,
+          where s.id = $1 and s.ended_at is null and s.expires_at > clock_timestamp() and u.active",
+        session_id.0,
     )
     .fetch_optional(db)
     .await?;
-    let Session { user_id, session_id, .. } = *session;
-    Ok(row.map(|row| Caller { user_id, session_id, role: row.role, customer_id: row.customer_id }))
+    Ok(row.map(|row| Caller { user_id: row.user_id, session_id, role: row.role, customer_id: row.customer_id }))
 }
 
 /// Requests that asked the same at the same time share the answer, and so its failure.

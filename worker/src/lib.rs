@@ -1,1 +1,4 @@
+//! Jobs in, effects out.
 
+pub mod context;
+pub mod error;

@@ -136,6 +136,20 @@ pub async fn create(conn: &mut PgConnection, new: &NewCustomer) -> Result<Custom
     get(conn, id).await
 }
 
+/// Makes the customer that a new user orders as. It inherits nothing from one that staff made with the
+/// same address: anybody can type anybody's address.
+pub async fn create_own(conn: &mut PgConnection, user_id: UserId, email: &Email, name: &Name) -> Result<CustomerId> {
+    let id = sqlx::query_scalar!(
+        "insert into customers (user_id, email, name) values ($1, $2, $3) returning id as \"id: CustomerId\"",
+        user_id.0,
+        email.as_str(),
+        name.as_str(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(id)
+}
+
 /// Changes what is given, if the customer still has the version that the caller saw.
 pub async fn change(
     conn: &mut PgConnection,
@@ -143,6 +157,9 @@ pub async fn change(
     seen: Option<i32>,
     change: &ChangeCustomer,
 ) -> Result<Customer> {
+    if let Some(user_id) = change.user_id {
+        refuse_to_leave_a_user_without(conn, id, user_id).await?;
+    }
     let changed = sqlx::query!(
         "update customers
             set email = coalesce($3, email),
@@ -174,4 +191,30 @@ pub async fn change(
         return Err(Error::VersionMismatch);
     }
     Ok(customer)
+}
+
+/// Every user orders as some customer, so nobody's last one is linked to somebody else.
+async fn refuse_to_leave_a_user_without(
+    conn: &mut PgConnection,
+    id: CustomerId,
+    user_id: Option<UserId>,
+) -> Result<()> {
+    // Two changes at once could each leave the other's customer, so they wait for each other.
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended('customers', 0))").execute(&mut *conn).await?;
+    let is_last = sqlx::query_scalar!(
+        "select exists (
+            select from customers c
+             where c.id = $1 and c.user_id is not null and c.user_id is distinct from $2
+               and not exists (select from customers o where o.user_id = c.user_id and o.id <> c.id)
+         ) as \"is_last!\"",
+        id.0,
+        user_id.map(|id| id.0),
+    )
+    .fetch_one(conn)
+    .await?;
+    if is_last {
+        let message = "it is the only customer of its account; link that account to another customer first";
+        return Err(Error::field("user_id", "last_customer", message));
+    }
+    Ok(())
 }

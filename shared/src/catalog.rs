@@ -250,26 +250,35 @@ async fn read(conn: &mut PgConnection, ids: &[uuid::Uuid]) -> Result<Vec<Product
 }
 
 pub async fn create_product(conn: &mut PgConnection, new: &NewProduct) -> Result<Product> {
-    let id = ProductId::new();
-    sqlx::query!(
+    match add_products(conn, std::slice::from_ref(new)).await?[..] {
+        [id] => product(conn, id).await,
+        _ => Err(Error::SkuTaken { sku: new.sku.as_str().to_owned() }),
+    }
+}
+
+/// Adds products in one statement. One whose SKU is taken is left out; tells which are new.
+pub async fn add_products(conn: &mut PgConnection, new: &[NewProduct]) -> Result<Vec<ProductId>> {
+    sqlx::query_scalar!(
         "insert into products
             (id, sku, name, description, price_minor, currency, category_id, weight_grams, dimensions_mm, active)
-         values ($1, $2, $3, coalesce($4, ''), $5, $6, $7, $8, $9, coalesce($10, true))",
-        id.0,
-        new.sku.as_str(),
-        new.name.as_str(),
-        new.description.as_ref().map(Description::as_str),
-        new.price.amount,
-        new.price.currency.to_string(),
-        new.category_id.map(|id| id.0),
-        new.weight_grams.map(Measure::get),
-        new.dimensions_mm.map(Json) as _,
-        new.active,
+         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::uuid[],
+                              $8::int[], $9::jsonb[], $10::boolean[])
+         on conflict (sku) do nothing
+         returning id as \"id: ProductId\"",
+        new.iter().map(|_| ProductId::new()).collect::<Vec<_>>() as Vec<ProductId>,
+        new.iter().map(|new| new.sku.as_str()).collect::<Vec<_>>() as Vec<&str>,
+        new.iter().map(|new| new.name.as_str()).collect::<Vec<_>>() as Vec<&str>,
+        new.iter().map(|new| new.description.as_ref().map_or("", Description::as_str)).collect::<Vec<_>>() as Vec<&str>,
+        &new.iter().map(|new| new.price.amount).collect::<Vec<_>>(),
+        &new.iter().map(|new| new.price.currency.to_string()).collect::<Vec<_>>(),
+        new.iter().map(|new| new.category_id).collect::<Vec<_>>() as Vec<Option<CategoryId>>,
+        new.iter().map(|new| new.weight_grams).collect::<Vec<_>>() as Vec<Option<Measure>>,
+        new.iter().map(|new| new.dimensions_mm.map(Json)).collect::<Vec<_>>() as Vec<Option<Json<Dimensions>>>,
+        &new.iter().map(|new| new.active.unwrap_or(true)).collect::<Vec<_>>(),
     )
-    .execute(&mut *conn)
+    .fetch_all(conn)
     .await
-    .map_err(|error| refused_product(error, Some(&new.sku)))?;
-    product(conn, id).await
+    .map_err(|error| refused_product(error, None))
 }
 
 /// Changes what is given, if the product still has the version that the caller saw.
@@ -410,16 +419,26 @@ pub async fn category(conn: &mut PgConnection, id: CategoryId) -> Result<Categor
 
 pub async fn create_category(conn: &mut PgConnection, new: &NewCategory) -> Result<Category> {
     let id = CategoryId::new();
-    sqlx::query!(
-        "insert into categories (id, name, parent_id) values ($1, $2, $3)",
-        id.0,
-        new.name.as_str(),
-        new.parent_id.map(|id| id.0),
+    match add_categories(conn, &[(id, new)]).await? {
+        0 => Err(Error::CategoryNameTaken),
+        _ => category(conn, id).await,
+    }
+}
+
+/// Adds categories in one statement, parents among them. One whose name is taken is left out; tells how many
+/// are new.
+pub async fn add_categories(conn: &mut PgConnection, new: &[(CategoryId, &NewCategory)]) -> Result<u64> {
+    let added = sqlx::query!(
+        "insert into categories (id, name, parent_id) select * from unnest($1::uuid[], $2::text[], $3::uuid[])
+         on conflict (name) do nothing",
+        new.iter().map(|(id, _)| *id).collect::<Vec<_>>() as Vec<CategoryId>,
+        new.iter().map(|(_, new)| new.name.as_str()).collect::<Vec<_>>() as Vec<&str>,
+        new.iter().map(|(_, new)| new.parent_id).collect::<Vec<_>>() as Vec<Option<CategoryId>>,
     )
-    .execute(&mut *conn)
+    .execute(conn)
     .await
     .map_err(refused_category)?;
-    category(conn, id).await
+    Ok(added.rows_affected())
 }
 
 /// Changes what is given, if the category still has the version that the caller saw. Never makes a circle.

@@ -10,6 +10,9 @@ use crate::error::{Error, Result, Thing};
 use crate::page::{List, Page};
 use crate::values::{Name, WarehouseCode, WarehouseId};
 
+/// In the middle, so that a later warehouse can be asked before or after.
+const DEFAULT_PRIORITY: i32 = 100;
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "code": "EAST", "name": "Harrisburg, Pennsylvania", "priority": 1,
@@ -78,20 +81,28 @@ pub async fn get(conn: &mut PgConnection, id: WarehouseId) -> Result<Warehouse> 
 }
 
 pub async fn create(conn: &mut PgConnection, new: &NewWarehouse) -> Result<Warehouse> {
-    let id = WarehouseId::new();
-    sqlx::query!(
+    match add(conn, std::slice::from_ref(new)).await?[..] {
+        [id] => get(conn, id).await,
+        _ => Err(Error::WarehouseCodeTaken),
+    }
+}
+
+/// Adds warehouses in one statement. One whose code is taken is left out; tells which are new.
+pub async fn add(conn: &mut PgConnection, new: &[NewWarehouse]) -> Result<Vec<WarehouseId>> {
+    let ids = sqlx::query_scalar!(
         "insert into warehouses (id, code, name, priority, active)
-         values ($1, $2, $3, coalesce($4, 100), coalesce($5, true))",
-        id.0,
-        new.code.as_str(),
-        new.name.as_str(),
-        new.priority,
-        new.active,
+         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::boolean[])
+         on conflict (code) do nothing
+         returning id as \"id: WarehouseId\"",
+        new.iter().map(|_| WarehouseId::new()).collect::<Vec<_>>() as Vec<WarehouseId>,
+        new.iter().map(|new| new.code.as_str()).collect::<Vec<_>>() as Vec<&str>,
+        new.iter().map(|new| new.name.as_str()).collect::<Vec<_>>() as Vec<&str>,
+        &new.iter().map(|new| new.priority.unwrap_or(DEFAULT_PRIORITY)).collect::<Vec<_>>(),
+        &new.iter().map(|new| new.active.unwrap_or(true)).collect::<Vec<_>>(),
     )
-    .execute(&mut *conn)
-    .await
-    .map_err(refused)?;
-    get(conn, id).await
+    .fetch_all(conn)
+    .await?;
+    Ok(ids)
 }
 
 /// Changes what is given, if the warehouse still has the version that the caller saw.

@@ -22,6 +22,8 @@ create table users (
 );
 -- One account per address, whatever the case it is typed in.
 create unique index users_email_key on users (lower(email));
+-- "Is there another administrator?" is asked before one is demoted.
+create index users_admins on users (id) where role = 'admin' and active;
 
 -- A session is a family of refresh tokens: it begins with a login and ends as a whole.
 create table sessions (

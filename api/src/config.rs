@@ -180,6 +180,7 @@ impl Serve {
             access_token_ttl: self.access_token_ttl,
             refresh_token_ttl: self.refresh_token_ttl,
             session_max_age: self.session_max_age,
+            caller_believed_for: shared::identity::CALLER_BELIEVED_FOR,
         })
     }
 

@@ -186,6 +186,11 @@ pub struct Listed<T> {
     pub page: Page,
 }
 
+/// A list that cannot be filtered; a filter is refused like any parameter that is not known.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoFilter {}
+
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Listed<T> {
     type Rejection = ApiError;
 

@@ -38,7 +38,7 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
 pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let db = common.pool("millrace-api").map_err(anyhow::Error::msg)?;
     Ok(AppState {
-        identity: Arc::new(Identity::new(settings.identity()?)?),
+        identity: Arc::new(Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?),
         probe: Arc::new(Probe::new(db.clone(), common.queue_redis())?),
         limiter: Arc::new(Limiter::default()),
         metrics: Arc::new(Metrics::new()?),

@@ -32,6 +32,8 @@ pub enum Error {
     // The state of things says no.
     #[error("an account with this e-mail address exists already; log in instead")]
     EmailTaken,
+    #[error("this is the last administrator who can log in; make another one first")]
+    LastAdmin,
     #[error("a product with the SKU `{sku}` exists already")]
     SkuTaken { sku: String },
     #[error("a category with this name exists already")]
@@ -144,6 +146,7 @@ impl Error {
             Self::Unauthenticated | Self::InvalidCredentials | Self::InvalidToken => Kind::Unauthenticated,
             Self::Forbidden { .. } => Kind::Forbidden,
             Self::EmailTaken
+            | Self::LastAdmin
             | Self::SkuTaken { .. }
             | Self::CategoryNameTaken
             | Self::WarehouseCodeTaken
@@ -174,6 +177,7 @@ impl Error {
             Self::InvalidToken => "invalid_token",
             Self::Forbidden { .. } => "forbidden",
             Self::EmailTaken => "email_taken",
+            Self::LastAdmin => "last_admin",
             Self::SkuTaken { .. } => "sku_taken",
             Self::CategoryNameTaken => "category_name_taken",
             Self::WarehouseCodeTaken => "warehouse_code_taken",

@@ -48,7 +48,7 @@ impl TestApp {
         Self::serve(database_url, state).await
     }
 
-    async fn serve(database_url: &str, state: AppState) -> Self {
+    pub async fn serve(database_url: &str, state: AppState) -> Self {
         let (api, metrics) = (free_port().await, free_port().await);
         let url = format!("http://{}", api.local_addr().unwrap());
         let metrics_url = format!("http://{}", metrics.local_addr().unwrap());
@@ -104,6 +104,12 @@ pub struct Person<'a> {
 }
 
 impl Person<'_> {
+    /// The same with this token.
+    pub fn with(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
     pub async fn get(&self, path: &str) -> Reply {
         self.send(Method::GET, path, None, &[]).await
     }

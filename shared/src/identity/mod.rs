@@ -1,0 +1,356 @@
+//! Who is asking: accounts, sessions and roles. Alone writes `users`, `sessions` and `refresh_tokens`.
+
+mod passwords;
+pub mod sessions;
+pub mod tokens;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use moka::future::Cache;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sqlx::{PgConnection, PgPool};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::customers;
+use crate::db::{PlannedAnew, broken_constraint};
+use crate::error::{Error, Kind, Result, Thing};
+use crate::identity::tokens::{Keys, Session};
+use crate::page::{List, Page};
+use crate::values::{CustomerId, Email, Name, NewPassword, SessionId, UserId};
+
+/// How long what a process knows of a caller is believed. A change of role, a deactivation or a logout in
+/// another process is seen after this time at the latest, and 60 s are promised.
+pub const CALLER_BELIEVED_FOR: Duration = Duration::from_secs(30);
+
+/// Sessions that are remembered; each is a few hundred bytes.
+const CALLERS_REMEMBERED: u64 = 50_000;
+
+/// Tokens whose signature need not be checked again: a check costs as much as a small query.
+const TOKENS_REMEMBERED: u64 = 50_000;
+
+/// What somebody may do. Each role may do what the ones before it may.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, ToSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum Role {
+    Customer,
+    Staff,
+    Admin,
+}
+
+/// Somebody with a valid access token, as the database knows them (at most half a minute ago).
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub user_id: UserId,
+    pub session_id: SessionId,
+    pub role: Role,
+    /// The customer that they order as unless staff say otherwise.
+    pub customer_id: CustomerId,
+}
+
+impl Caller {
+    pub fn is_staff(&self) -> bool {
+        self.role >= Role::Staff
+    }
+
+    pub fn require(&self, role: Role) -> Result<()> {
+        if self.role >= role {
+            return Ok(());
+        }
+        Err(Error::Forbidden { needed: if role == Role::Admin { "admin" } else { "staff" } })
+    }
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct User {
+    pub id: UserId,
+    pub email: Email,
+    pub name: Name,
+    pub role: Role,
+    pub active: bool,
+    pub created_at: DateTime<Utc>,
+    #[serde(skip)]
+    pub version: i32,
+}
+
+/// What somebody says who wants an account.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Register {
+    pub email: Email,
+    pub password: NewPassword,
+    pub name: Name,
+}
+
+/// What an administrator may change of a user. What is left out stays.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeUser {
+    pub role: Option<Role>,
+    /// False ends the user's sessions
+    pub active: Option<bool>,
+}
+
+/// Which users are listed.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Users {
+    /// Exactly this address, in whatever case
+    pub email: Option<Email>,
+}
+
+/// What `Identity` is made from.
+pub struct Settings {
+    pub private_key: SecretString,
+    /// PEMs, one after the other.
+    pub previous_public_keys: Option<String>,
+    pub access_token_ttl: Duration,
+    pub refresh_token_ttl: Duration,
+    pub session_max_age: Duration,
+    /// `CALLER_BELIEVED_FOR`, but in tests that cannot wait for it.
+    pub caller_believed_for: Duration,
+}
+
+/// How tokens are made and believed, and what this process remembers of who has them.
+pub struct Identity {
+    keys: Keys,
+    access_token_ttl: Duration,
+    refresh_token_ttl: Duration,
+    session_max_age: Duration,
+    /// By the token's hash, so that no token lies in memory for longer than its request.
+    tokens: Cache<[u8; 32], Session>,
+    /// `None`: the session has ended, and no session begins again.
+    callers: Cache<SessionId, Option<Caller>>,
+}
+
+impl Identity {
+    /// Fails with a sentence that names the setting at fault.
+    pub fn new(settings: Settings) -> Result<Self, String> {
+        let previous = settings.previous_public_keys.unwrap_or_default();
+        Ok(Self {
+            keys: Keys::new(&settings.private_key, &previous)?,
+            access_token_ttl: settings.access_token_ttl,
+            refresh_token_ttl: settings.refresh_token_ttl,
+            session_max_age: settings.session_max_age,
+            tokens: Cache::builder().max_capacity(TOKENS_REMEMBERED).time_to_live(settings.access_token_ttl).build(),
+            callers: Cache::builder()
+                .max_capacity(CALLERS_REMEMBERED)
+                .time_to_live(settings.caller_believed_for)
+                .support_invalidation_closures()
+                .build(),
+        })
+    }
+
+    /// The keys with which anybody can check our access tokens.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Whose access token is this? The role is the present one, whatever it was when the token was made.
+    pub async fn authenticate(&self, db: &PgPool, token: &str) -> Result<Caller> {
+        let session = self.verify(token).await.ok_or(Error::Unauthenticated)?;
+        let caller =
+            self.callers.try_get_with(session.session_id, caller(db, session.session_id)).await.map_err(of_shared)?;
+        caller.filter(|caller| caller.user_id == session.user_id).ok_or(Error::Unauthenticated)
+    }
+
+    /// Checks the signature once and the time each time.
+    async fn verify(&self, token: &str) -> Option<Session> {
+        if token.len() > tokens::MAX_BYTES {
+            return None;
+        }
+        let hash = Sha256::digest(token).into();
+        let session = if let Some(session) = self.tokens.get(&hash).await {
+            session
+        } else {
+            let session = self.keys.verify(token)?;
+            self.tokens.insert(hash, session).await;
+            session
+        };
+        (session.expires_at > Utc::now()).then_some(session)
+    }
+
+    /// To be called when a session has been ended, so that this process knows at once.
+    pub async fn forget_session(&self, id: SessionId) {
+        self.callers.invalidate(&id).await;
+    }
+
+    /// To be called when a user has been changed, so that this process knows at once.
+    pub fn forget_user(&self, id: UserId) {
+        let theirs = move |_: &SessionId, caller: &Option<Caller>| caller.as_ref().is_some_and(|c| c.user_id == id);
+        self.callers.invalidate_entries_if(theirs).expect("the cache is built with invalidation closures");
+    }
+}
+
+/// Who has this session now, if it stands. They order as the oldest customer that is theirs.
+async fn caller(db: &PgPool, session_id: SessionId) -> Result<Option<Caller>> {
+    let row = sqlx::query!(
+        "select u.id as \"user_id: UserId\", u.role as \"role: Role\", c.id as \"customer_id!: CustomerId\"
+           from sessions s
+           join users u on u.id = s.user_id
+           join lateral (select id from customers where user_id = u.id order by id limit 1) c on true
+          where s.id = $1 and s.ended_at is null and s.expires_at > clock_timestamp() and u.active",
+        session_id.0,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Caller { user_id: row.user_id, session_id, role: row.role, customer_id: row.customer_id }))
+}
+
+/// Requests that asked the same at the same time share the answer, and so its failure.
+fn of_shared(error: Arc<Error>) -> Error {
+    match Arc::try_unwrap(error) {
+        Ok(ours) => ours,
+        Err(shared) if shared.kind() == Kind::Unavailable => {
+            Error::Unavailable(sqlx::Error::Io(std::io::Error::other(shared)))
+        }
+        Err(shared) => Error::internal(shared),
+    }
+}
+
+/// Makes an account, and the customer that it orders as.
+///
+/// Takes the pool, because no connection may be held while a password is hashed.
+pub async fn create_user(db: &PgPool, email: Email, password: NewPassword, name: Name, role: Role) -> Result<User> {
+    let hash = passwords::hash(password).await?;
+    let mut tx = db.begin().await?;
+    let user = insert(&mut tx, &email, &hash, &name, role).await?;
+    customers::create_own(&mut tx, user.id, &email, &name).await?;
+    tx.commit().await?;
+    tracing::info!(user.id = %user.id, ?role, "made the user {}", user.id);
+    Ok(user)
+}
+
+async fn insert(conn: &mut PgConnection, email: &Email, hash: &str, name: &Name, role: Role) -> Result<User> {
+    let inserted = sqlx::query_as!(
+        User,
+        "insert into users (email, password_hash, name, role) values ($1, $2, $3, $4)
+         returning id as \"id: UserId\", email as \"email: Email\", name as \"name: Name\", role as \"role: Role\",
+                   active, created_at, version",
+        email.as_str(),
+        hash,
+        name.as_str(),
+        role as Role,
+    )
+    .fetch_one(conn)
+    .await;
+    inserted.map_err(|error| match broken_constraint(&error) {
+        Some("users_email_key") => Error::EmailTaken,
+        _ => error.into(),
+    })
+}
+
+pub async fn get_user(conn: &mut PgConnection, id: UserId) -> Result<User> {
+    sqlx::query_as!(
+        User,
+        "select id as \"id: UserId\", email as \"email: Email\", name as \"name: Name\", role as \"role: Role\",
+                active, created_at, version
+           from users where id = $1",
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or(Error::NotFound(Thing::User))
+}
+
+/// The oldest first.
+pub async fn list_users(conn: &mut PgConnection, filter: &Users, page: &Page) -> Result<List<User>> {
+    let users = sqlx::query_as!(
+        User,
+        "select id as \"id: UserId\", email as \"email: Email\", name as \"name: Name\", role as \"role: Role\",
+                active, created_at, version
+           from users
+          where ($1::text is null or lower(email) = lower($1)) and ($2::uuid is null or id > $2)
+          order by id limit $3",
+        filter.email.as_ref().map(Email::as_str),
+        page.after_id(),
+        page.fetch(),
+    )
+    .fetch_all(PlannedAnew(conn))
+    .await?;
+    Ok(page.list(users, |user| user.id.0.into()))
+}
+
+/// Changes what a user may do. Whoever calls this then calls `Identity::forget_user`.
+///
+/// The last administrator who can log in stays one: nobody could make another.
+pub async fn change_user(
+    conn: &mut PgConnection,
+    id: UserId,
+    change: ChangeUser,
+    version: Option<i32>,
+) -> Result<User> {
+    // Two administrators who demote each other take turns here.
+    sqlx::query!("select id from users where role = 'admin' and active order by id for no key update")
+        .fetch_all(&mut *conn)
+        .await?;
+    let user = update(conn, id, change, version).await?;
+    let admins_left: bool =
+        sqlx::query_scalar!("select exists (select from users where role = 'admin' and active) as \"exists!\"")
+            .fetch_one(&mut *conn)
+            .await?;
+    if !admins_left {
+        return Err(Error::LastAdmin);
+    }
+    if !user.active {
+        sessions::end_all(conn, id, None).await?;
+    }
+    Ok(user)
+}
+
+async fn update(conn: &mut PgConnection, id: UserId, change: ChangeUser, version: Option<i32>) -> Result<User> {
+    let updated = sqlx::query_as!(
+        User,
+        "update users
+            set role = coalesce($3, role), active = coalesce($4, active),
+                version = version + 1, updated_at = clock_timestamp()
+          where id = $1 and ($2::int is null or version = $2)
+         returning id as \"id: UserId\", email as \"email: Email\", name as \"name: Name\", role as \"role: Role\",
+                   active, created_at, version",
+        id.0,
+        version,
+        change.role as Option<Role>,
+        change.active,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    match updated {
+        Some(user) => Ok(user),
+        None => get_user(conn, id).await.and(Err(Error::VersionMismatch)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn changes_reach_other_processes_in_time() {
+        assert!(CALLER_BELIEVED_FOR <= Duration::from_mins(1));
+    }
+
+    #[test]
+    fn roles_include_the_ones_below() {
+        for (has, needs, may) in [
+            (Role::Customer, Role::Staff, false),
+            (Role::Customer, Role::Admin, false),
+            (Role::Staff, Role::Staff, true),
+            (Role::Staff, Role::Admin, false),
+            (Role::Admin, Role::Staff, true),
+            (Role::Admin, Role::Admin, true),
+        ] {
+            let (user_id, session_id) = (UserId::new(), SessionId::new());
+            let caller = Caller { user_id, session_id, role: has, customer_id: CustomerId(Uuid::nil()) };
+            assert_eq!(caller.require(needs).is_ok(), may, "{has:?} for {needs:?}");
+        }
+    }
+}

@@ -1,1 +1,3 @@
 //! Orders.
+
+pub mod expire;

@@ -980,7 +980,7 @@ async fn everybody_moves_the_same_stock_at_once_and_nobody_deadlocks() {
     let round = |n: usize| async move {
         let mut order: Vec<_> = products.iter().map(|id| json!({ "product_id": id, "quantity": 1 })).collect();
         order.rotate_left(n % 4);
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             order.reverse();
         }
         let held = shop.reserve(json!(order)).await.done(201);

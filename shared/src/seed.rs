@@ -9,11 +9,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sqlx::{PgConnection, PgPool};
 
-use self::stand_in as inventory;
-use self::stand_in::NewStock;
 use crate::catalog::{self, Dimensions, Measure, NewCategory, NewProduct};
 use crate::error::{Error, Result};
 use crate::identity::{self, Role};
+use crate::inventory::{self, NewStock};
 use crate::values::{
     CategoryId, Currency, Description, Email, Money, Name, NewPassword, ProductId, Sku, Units, WarehouseCode,
     WarehouseId,
@@ -311,54 +310,4 @@ async fn load_users(db: &PgPool, rows: Vec<User>) -> Result<Loaded> {
 async fn analyze(conn: &mut PgConnection) -> Result<()> {
     sqlx::query!("analyze categories, products, warehouses, inventory, stock_movements").execute(conn).await?;
     Ok(())
-}
-
-/// `inventory::open` as it will be; goes when that is merged.
-mod stand_in {
-    use sqlx::PgConnection;
-
-    use crate::error::Result;
-    use crate::values::{InventoryId, ProductId, Units, UserId, WarehouseId};
-
-    pub(super) struct NewStock {
-        pub product_id: ProductId,
-        pub warehouse_id: WarehouseId,
-        pub on_hand: Units,
-        pub reorder_level: Option<Units>,
-        pub reorder_quantity: Option<Units>,
-    }
-
-    pub(super) async fn open(
-        conn: &mut PgConnection,
-        actor: Option<UserId>,
-        rows: &[NewStock],
-    ) -> Result<Vec<InventoryId>> {
-        let units = |pick: fn(&NewStock) -> Option<Units>| -> Vec<i32> {
-            rows.iter().map(|row| pick(row).map_or(0, Units::get)).collect()
-        };
-        let opened = sqlx::query_scalar!(
-            r#"with opened as (
-                   insert into inventory (product_id, warehouse_id, on_hand, reorder_level, reorder_quantity, restocked_at)
-                   select product_id, warehouse_id, on_hand, reorder_level, reorder_quantity,
-                          case when on_hand > 0 then clock_timestamp() end
-                     from unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::int[])
-                          as asked (product_id, warehouse_id, on_hand, reorder_level, reorder_quantity)
-                    order by product_id, warehouse_id
-                   on conflict (product_id, warehouse_id) do nothing
-                   returning id, product_id, warehouse_id, on_hand),
-               told as (
-                   insert into stock_movements (product_id, warehouse_id, on_hand_delta, reason, actor_id)
-                   select product_id, warehouse_id, on_hand, 'received', $6 from opened where on_hand > 0)
-               select id as "id: InventoryId" from opened"#,
-            rows.iter().map(|row| row.product_id).collect::<Vec<_>>() as Vec<ProductId>,
-            rows.iter().map(|row| row.warehouse_id).collect::<Vec<_>>() as Vec<WarehouseId>,
-            &units(|row| Some(row.on_hand)),
-            &units(|row| row.reorder_level),
-            &units(|row| row.reorder_quantity),
-            actor as Option<UserId>,
-        )
-        .fetch_all(conn)
-        .await?;
-        Ok(opened)
-    }
 }

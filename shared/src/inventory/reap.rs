@@ -39,10 +39,10 @@ async fn pass(db: &PgPool, products: Option<&[ProductId]>) -> Result<i64> {
     let mut ended = 0;
     let mut after = None;
     loop {
-        let mut tx = db.begin().await?;
-        let overdue = overdue(&mut tx, products, after).await?;
+        let overdue = overdue(&mut *db.acquire().await?, products, after).await?;
         let Some(last) = overdue.last() else { return Ok(ended) };
         after = Some((last.expires_at, last.id));
+        let mut tx = db.begin().await?;
         ended += expire(&mut tx, &overdue).await?;
         tx.commit().await?;
     }

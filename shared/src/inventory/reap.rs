@@ -17,6 +17,7 @@ use crate::values::{OrderId, ProductId, ReservationId};
 const STEP: i64 = 200;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"released_reservations": 3}))]
 pub struct Reaped {
     pub released_reservations: i64,
 }

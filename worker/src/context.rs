@@ -10,6 +10,8 @@ use shared::payments::Provider;
 use shared::shipping::Carrier;
 use sqlx::PgPool;
 
+use crate::recorder::Recorder;
+
 /// Handles to the outside. Cloning it clones handles.
 #[derive(Clone)]
 pub struct Context {
@@ -17,6 +19,7 @@ pub struct Context {
     pub doorbell: Doorbell,
     pub provider: Arc<dyn Provider>,
     pub carrier: Arc<dyn Carrier>,
+    pub recorder: Recorder,
     pub terms: Terms,
 }
 
@@ -29,6 +32,18 @@ pub struct Terms {
 }
 
 impl Context {
+    /// Starts the recorder too, so it is called once a process.
+    pub fn new(
+        db: PgPool,
+        doorbell: Doorbell,
+        provider: Arc<dyn Provider>,
+        carrier: Arc<dyn Carrier>,
+        terms: Terms,
+    ) -> Self {
+        let recorder = Recorder::start(db.clone(), doorbell.clone());
+        Self { db, doorbell, provider, carrier, recorder, terms }
+    }
+
     /// For a job that follows at once from this one.
     pub fn next(&self, job: &Held) -> Plan {
         job.plan(Duration::ZERO, self.terms.max_attempts)

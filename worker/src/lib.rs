@@ -2,3 +2,5 @@
 
 pub mod context;
 pub mod error;
+pub mod recorder;
+pub mod shipping;

@@ -163,7 +163,7 @@ pub struct Ring {
 
 /// Writes a job in the transaction of what it follows. None: there is one with its unique key already.
 pub async fn enqueue<J: Job>(conn: &mut PgConnection, job: &J, plan: &Plan) -> Result<Option<Ring>> {
-    Ok(insert(conn, [(job, plan)]).await?.pop())
+    Ok(insert(conn, &[(job, plan)]).await?.pop())
 }
 
 /// The same for many, in one statement.
@@ -171,13 +171,11 @@ pub async fn enqueue_many<J: Job>(conn: &mut PgConnection, jobs: &[(J, &Plan)]) 
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
-    insert(conn, jobs.iter().map(|(job, plan)| (job, *plan))).await
+    let jobs: Vec<_> = jobs.iter().map(|(job, plan)| (job, *plan)).collect();
+    insert(conn, &jobs).await
 }
 
-async fn insert<'a, J: Job + 'a>(
-    conn: &mut PgConnection,
-    jobs: impl IntoIterator<Item = (&'a J, &'a Plan)>,
-) -> Result<Vec<Ring>> {
+async fn insert<J: Job>(conn: &mut PgConnection, jobs: &[(&J, &Plan)]) -> Result<Vec<Ring>> {
     let (mut args, mut delays, mut max_attempts, mut orders) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut unique_keys, mut request_ids, mut trace_parents) = (Vec::new(), Vec::new(), Vec::new());
     for (job, plan) in jobs {

@@ -2,5 +2,6 @@
 
 pub mod context;
 pub mod error;
+pub mod payments;
 pub mod recorder;
 pub mod shipping;

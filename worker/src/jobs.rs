@@ -4,6 +4,7 @@ use shared::jobs::{CancelOrder, DeliverOrder, Held, Job, Noop, ProcessPayment, S
 
 use crate::context::Context;
 use crate::error::{Done, JobError, JobResult};
+use crate::shipping;
 
 /// Each as `kind/version`, as the claim asks for them.
 pub fn known() -> Vec<String> {
@@ -23,6 +24,8 @@ pub fn known() -> Vec<String> {
 /// Carries a job out. Each step of a handler can be repeated, so a crash anywhere is healed by running it again.
 pub async fn carry_out(job: &Held, ctx: &Context) -> JobResult {
     match job.kind.as_str() {
+        ShipOrder::KIND => shipping::ship_order(job, ctx).await,
+        DeliverOrder::KIND => shipping::deliver_order(job, ctx).await,
         Noop::KIND => noop(job).await,
         kind => Err(JobError::Permanent(format!("the kind `{kind}` is claimed but not handled"))),
     }
@@ -30,7 +33,7 @@ pub async fn carry_out(job: &Held, ctx: &Context) -> JobResult {
 
 /// What was written must be readable: if it is not, no attempt will be.
 pub fn decode<J: Job>(job: &Held) -> Result<J, JobError> {
-    job.decode().map_err(|error| JobError::Permanent(format!("the arguments cannot be decoded: {error}")))
+    job.decode().map_err(|error| JobError::undecodable(&error))
 }
 
 async fn noop(job: &Held) -> JobResult {
@@ -38,6 +41,5 @@ async fn noop(job: &Held) -> JobResult {
     if wait_ms > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(wait_ms)).await;
     }
-    let _ = job;
     Ok(Done::NothingToDo)
 }

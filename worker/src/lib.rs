@@ -7,7 +7,9 @@ pub mod error;
 pub mod fleet;
 pub mod jobs;
 pub mod layers;
+pub mod recorder;
 pub mod serve;
+pub mod shipping;
 pub mod stand_in;
 pub mod taker;
 

@@ -75,6 +75,12 @@ impl TestApp {
         self.person(Role::Admin).await
     }
 
+    /// The audit, after whatever the test did: nothing may be wrong.
+    pub async fn assert_clean(&self) {
+        let report = shared::audit::run_to_certainty(&self.db).await.unwrap();
+        assert_eq!(report.violations, 0, "the books do not balance: {report:#?}");
+    }
+
     /// Somebody new, logged in.
     pub async fn person(&self, role: Role) -> Person<'_> {
         let email = format!("{}@example.com", Uuid::now_v7().simple());

@@ -21,6 +21,7 @@ pub mod shipping;
 pub mod shutdown;
 pub mod telemetry;
 pub mod values;
+pub mod warehouses;
 
 /// The schema, compiled into whoever applies it.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

@@ -255,11 +255,7 @@ pub async fn last(conn: &mut PgConnection) -> Result<Option<Report>> {
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Report {
-        ran_at: row.ran_at,
-        violations: row.violations.into(),
-        invariants: row.invariants.0,
-    }))
+    Ok(row.map(|row| Report { ran_at: row.ran_at, violations: row.violations.into(), invariants: row.invariants.0 }))
 }
 
 /// One run, and whether it saw anything that the run before had not seen.

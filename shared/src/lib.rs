@@ -12,6 +12,7 @@ pub mod identity;
 pub mod inventory;
 pub mod jobs;
 pub mod limits;
+pub mod metrics;
 pub mod orders;
 pub mod page;
 pub mod payments;

@@ -7,6 +7,7 @@
 
 pub mod claim;
 pub mod doorbell;
+pub mod ops;
 pub mod retry;
 pub mod settle;
 pub mod sweep;

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod decide;
 pub mod expire;
+pub mod note;
 pub mod place;
 pub mod read;
 

@@ -7,10 +7,10 @@ pub mod error;
 pub mod fleet;
 pub mod jobs;
 pub mod layers;
+pub mod payments;
 pub mod recorder;
 pub mod serve;
 pub mod shipping;
-pub mod stand_in;
 pub mod taker;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ pub mod decide;
 pub mod deliver;
 pub mod expire;
 pub mod note;
+pub mod pay;
 pub mod place;
 pub mod read;
 pub mod ship;

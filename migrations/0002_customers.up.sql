@@ -11,3 +11,4 @@ create table customers (
     updated_at timestamptz not null default clock_timestamp()
 );
 create index customers_user_id on customers (user_id, id) where user_id is not null;
+create index customers_email on customers (lower(email), id);

@@ -1,9 +1,218 @@
-//! To be written.
+//! Products and categories: anybody reads, staff write.
 
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use shared::catalog::{self, Category, ChangeCategory, ChangeProduct, NewCategory, NewProduct, Product, ProductFilter};
+use shared::page::{List, Paging};
+use shared::values::{CategoryId, ProductId};
+use sqlx::PgPool;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::AppState;
+use crate::auth::{Caller, Staff};
+use crate::error::{ApiResult, Problem};
+use crate::etag::{IfMatch, Tagged};
+use crate::json::{Json, Listed, NoFilter, Path};
+use crate::once::Once;
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
+        .routes(routes!(products, create_product))
+        .routes(routes!(product, replace_product, change_product, delete_product))
+        .routes(routes!(categories, create_category))
+        .routes(routes!(category, change_category, delete_category))
+}
+
+/// The products on sale
+#[utoipa::path(get, path = "/v1/products", tag = "catalog", params(ProductFilter, Paging), responses(
+    (status = 200, description = "A page of products, oldest first", body = List<Product>),
+    (status = 403, description = "`forbidden`: only staff may ask for `active=false`", body = Problem),
+    (status = 422, description = "`invalid_search`, `invalid_limit`, `invalid_cursor`, or a filter that is not known", body = Problem),
+))]
+async fn products(
+    State(db): State<PgPool>,
+    caller: Option<Caller>,
+    list: Listed<ProductFilter>,
+) -> ApiResult<Answer<List<Product>>> {
+    let mut conn = db.acquire().await?;
+    let products = catalog::products(&mut conn, caller.as_deref(), &list.filter, &list.page).await?;
+    Ok(Answer(products))
+}
+
+/// A product, also one that is not sold any more
+#[utoipa::path(get, path = "/v1/products/{id}", tag = "catalog", params(("id" = ProductId, Path)), responses(
+    (status = 200, description = "The product, its version in `ETag`", body = Product),
+    (status = 404, description = "`product_not_found`", body = Problem),
+))]
+async fn product(State(db): State<PgPool>, Path(id): Path<ProductId>) -> ApiResult<Tagged<Product>> {
+    let mut conn = db.acquire().await?;
+    let product = catalog::product(&mut conn, id).await?;
+    Ok(Tagged(product.version, product))
+}
+
+/// Adds a product
+#[utoipa::path(post, path = "/v1/products", tag = "catalog", security(("token" = [])), request_body = NewProduct, responses(
+    (status = 201, description = "The product; `Location` says where it is", body = Product),
+    (status = 409, description = "`sku_taken`", body = Problem),
+    (status = 422, description = "`category_not_found`, or a field is not right: see `code` and `errors`", body = Problem),
+))]
+async fn create_product(_staff: Staff, mut once: Once<NewProduct>) -> ApiResult<Response> {
+    let product = catalog::create_product(&mut once.tx, &once.body).await?;
+    once.created(format!("/v1/products/{}", product.id), product.version, &product).await
+}
+
+/// Replaces everything about a product
+///
+/// What is not given is empty afterwards, but for `active`, which stays.
+#[utoipa::path(
+    put, path = "/v1/products/{id}", tag = "catalog", security(("token" = [])),
+    params(("id" = ProductId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
+    request_body = NewProduct, responses(
+    (status = 200, description = "The product as it is now", body = Product),
+    (status = 404, description = "`product_not_found`", body = Problem),
+    (status = 409, description = "`sku_taken`", body = Problem),
+    (status = 412, description = "`version_mismatch`", body = Problem),
+    (status = 422, description = "`category_not_found`, or a field is not right: see `code` and `errors`", body = Problem),
+))]
+async fn replace_product(
+    State(db): State<PgPool>,
+    _staff: Staff,
+    Path(id): Path<ProductId>,
+    IfMatch(seen): IfMatch,
+    Json(body): Json<NewProduct>,
+) -> ApiResult<Tagged<Product>> {
+    let mut tx = db.begin().await?;
+    let product = catalog::change_product(&mut tx, id, seen, &body.into()).await?;
+    tx.commit().await?;
+    Ok(Tagged(product.version, product))
+}
+
+/// Changes what is given about a product
+///
+/// `active: true` brings one back that was deleted.
+#[utoipa::path(
+    patch, path = "/v1/products/{id}", tag = "catalog", security(("token" = [])),
+    params(("id" = ProductId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
+    request_body = ChangeProduct, responses(
+    (status = 200, description = "The product as it is now", body = Product),
+    (status = 404, description = "`product_not_found`", body = Problem),
+    (status = 409, description = "`sku_taken`", body = Problem),
+    (status = 412, description = "`version_mismatch`", body = Problem),
+    (status = 422, description = "`category_not_found`, or a field is not right: see `code` and `errors`", body = Problem),
+))]
+async fn change_product(
+    State(db): State<PgPool>,
+    _staff: Staff,
+    Path(id): Path<ProductId>,
+    IfMatch(seen): IfMatch,
+    Json(body): Json<ChangeProduct>,
+) -> ApiResult<Tagged<Product>> {
+    let mut tx = db.begin().await?;
+    let product = catalog::change_product(&mut tx, id, seen, &body).await?;
+    tx.commit().await?;
+    Ok(Tagged(product.version, product))
+}
+
+/// Takes a product out of the shop
+///
+/// It stays for old orders, as `active: false`.
+#[utoipa::path(
+    delete, path = "/v1/products/{id}", tag = "catalog", security(("token" = [])),
+    params(("id" = ProductId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
+    responses(
+    (status = 204, description = "It is out of the shop; asked again, the same"),
+    (status = 404, description = "`product_not_found`", body = Problem),
+    (status = 412, description = "`version_mismatch`", body = Problem),
+))]
+async fn delete_product(
+    State(db): State<PgPool>,
+    _staff: Staff,
+    Path(id): Path<ProductId>,
+    IfMatch(seen): IfMatch,
+) -> ApiResult<StatusCode> {
+    let mut tx = db.begin().await?;
+    catalog::retire_product(&mut tx, id, seen).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// All categories
+#[utoipa::path(get, path = "/v1/categories", tag = "catalog", params(Paging), responses(
+    (status = 200, description = "A page of categories, oldest first", body = List<Category>),
+    (status = 422, description = "`invalid_limit` or `invalid_cursor`", body = Problem),
+))]
+async fn categories(State(db): State<PgPool>, list: Listed<NoFilter>) -> ApiResult<Answer<List<Category>>> {
+    let mut conn = db.acquire().await?;
+    Ok(Answer(catalog::categories(&mut conn, &list.page).await?))
+}
+
+/// A category
+#[utoipa::path(get, path = "/v1/categories/{id}", tag = "catalog", params(("id" = CategoryId, Path)), responses(
+    (status = 200, description = "The category, its version in `ETag`", body = Category),
+    (status = 404, description = "`category_not_found`", body = Problem),
+))]
+async fn category(State(db): State<PgPool>, Path(id): Path<CategoryId>) -> ApiResult<Tagged<Category>> {
+    let mut conn = db.acquire().await?;
+    let category = catalog::category(&mut conn, id).await?;
+    Ok(Tagged(category.version, category))
+}
+
+/// Adds a category
+#[utoipa::path(post, path = "/v1/categories", tag = "catalog", security(("token" = [])), request_body = NewCategory, responses(
+    (status = 201, description = "The category; `Location` says where it is", body = Category),
+    (status = 409, description = "`category_name_taken`", body = Problem),
+    (status = 422, description = "`category_not_found` for the parent, or a field is not right: see `code` and `errors`", body = Problem),
+))]
+async fn create_category(_staff: Staff, mut once: Once<NewCategory>) -> ApiResult<Response> {
+    let category = catalog::create_category(&mut once.tx, &once.body).await?;
+    once.created(format!("/v1/categories/{}", category.id), category.version, &category).await
+}
+
+/// Renames a category, or moves it
+#[utoipa::path(
+    patch, path = "/v1/categories/{id}", tag = "catalog", security(("token" = [])),
+    params(("id" = CategoryId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
+    request_body = ChangeCategory, responses(
+    (status = 200, description = "The category as it is now", body = Category),
+    (status = 404, description = "`category_not_found`", body = Problem),
+    (status = 409, description = "`category_name_taken`", body = Problem),
+    (status = 412, description = "`version_mismatch`", body = Problem),
+    (status = 422, description = "`category_not_found` or `category_cycle` for the parent, or a field is not right: see `code` and `errors`", body = Problem),
+))]
+async fn change_category(
+    State(db): State<PgPool>,
+    _staff: Staff,
+    Path(id): Path<CategoryId>,
+    IfMatch(seen): IfMatch,
+    Json(body): Json<ChangeCategory>,
+) -> ApiResult<Tagged<Category>> {
+    let mut tx = db.begin().await?;
+    let category = catalog::change_category(&mut tx, id, seen, &body).await?;
+    tx.commit().await?;
+    Ok(Tagged(category.version, category))
+}
+
+/// Removes a category in which nothing is
+#[utoipa::path(
+    delete, path = "/v1/categories/{id}", tag = "catalog", security(("token" = [])),
+    params(("id" = CategoryId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
+    responses(
+    (status = 204, description = "It is gone"),
+    (status = 404, description = "`category_not_found`", body = Problem),
+    (status = 409, description = "`category_in_use`: products (also deleted ones) or categories are in it", body = Problem),
+    (status = 412, description = "`version_mismatch`", body = Problem),
+))]
+async fn delete_category(
+    State(db): State<PgPool>,
+    _staff: Staff,
+    Path(id): Path<CategoryId>,
+    IfMatch(seen): IfMatch,
+) -> ApiResult<StatusCode> {
+    let mut tx = db.begin().await?;
+    catalog::delete_category(&mut tx, id, seen).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -124,7 +124,7 @@ pub struct Serve {
 #[derive(Debug, Clone, Args)]
 pub struct RateLimits {
     /// Rate limits; off for load tests
-    #[arg(id = "rate_limits", long = "rate-limits", env = "RATE_LIMITS", default_value = "on", value_parser = on_or_off)]
+    #[arg(id = "rate_limits", long = "rate-limits", env = "RATE_LIMITS", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
     pub on: bool,
 
     /// Signing in and up, per address

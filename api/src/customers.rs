@@ -1,9 +1,82 @@
-//! To be written.
+//! The people who order, as staff see them.
 
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::response::Response;
+use shared::customers::{self, ChangeCustomer, Customer, CustomerFilter, NewCustomer};
+use shared::page::{List, Paging};
+use shared::values::CustomerId;
+use sqlx::PgPool;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::AppState;
+use crate::auth::Staff;
+use crate::error::{ApiResult, Problem};
+use crate::etag::{IfMatch, Tagged};
+use crate::json::{Json, Listed, Path};
+use crate::once::Once;
 
 pub fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().routes(routes!(customers, create_customer)).routes(routes!(customer, change_customer))
+}
+
+/// All customers
+#[utoipa::path(get, path = "/v1/customers", tag = "customers", security(("token" = [])), params(CustomerFilter, Paging), responses(
+    (status = 200, description = "A page of customers, oldest first", body = List<Customer>),
+    (status = 422, description = "`invalid_email`, `invalid_limit`, `invalid_cursor`, or a filter that is not known", body = Problem),
+))]
+async fn customers(
+    State(db): State<PgPool>,
+    _staff: Staff,
+    list: Listed<CustomerFilter>,
+) -> ApiResult<Answer<List<Customer>>> {
+    let mut conn = db.acquire().await?;
+    Ok(Answer(customers::list(&mut conn, &list.filter, &list.page).await?))
+}
+
+/// A customer
+#[utoipa::path(get, path = "/v1/customers/{id}", tag = "customers", security(("token" = [])), params(("id" = CustomerId, Path)), responses(
+    (status = 200, description = "The customer, its version in `ETag`", body = Customer),
+    (status = 404, description = "`customer_not_found`", body = Problem),
+))]
+async fn customer(State(db): State<PgPool>, _staff: Staff, Path(id): Path<CustomerId>) -> ApiResult<Tagged<Customer>> {
+    let mut conn = db.acquire().await?;
+    let customer = customers::get(&mut conn, id).await?;
+    Ok(Tagged(customer.version, customer))
+}
+
+/// Adds a customer without an account
+///
+/// Whoever registers with this address later does not inherit it: an address proves nothing. Staff link the two
+/// by changing `user_id`.
+#[utoipa::path(post, path = "/v1/customers", tag = "customers", security(("token" = [])), request_body = NewCustomer, responses(
+    (status = 201, description = "The customer; `Location` says where it is", body = Customer),
+))]
+async fn create_customer(_staff: Staff, mut once: Once<NewCustomer>) -> ApiResult<Response> {
+    let customer = customers::create(&mut once.tx, &once.body).await?;
+    once.created(format!("/v1/customers/{}", customer.id), customer.version, &customer).await
+}
+
+/// Changes what is given about a customer, or links it to an account
+#[utoipa::path(
+    patch, path = "/v1/customers/{id}", tag = "customers", security(("token" = [])),
+    params(("id" = CustomerId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
+    request_body = ChangeCustomer, responses(
+    (status = 200, description = "The customer as it is now", body = Customer),
+    (status = 404, description = "`customer_not_found`", body = Problem),
+    (status = 412, description = "`version_mismatch`", body = Problem),
+    (status = 422, description = "`user_not_found`, or a field is not right: see `code` and `errors`", body = Problem),
+))]
+async fn change_customer(
+    State(db): State<PgPool>,
+    _staff: Staff,
+    Path(id): Path<CustomerId>,
+    IfMatch(seen): IfMatch,
+    Json(body): Json<ChangeCustomer>,
+) -> ApiResult<Tagged<Customer>> {
+    let mut tx = db.begin().await?;
+    let customer = customers::change(&mut tx, id, seen, &body).await?;
+    tx.commit().await?;
+    Ok(Tagged(customer.version, customer))
 }

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use shared::error::{Error, FieldError};
+use shared::error::{Error, FieldError, Invalid};
 use shared::page::Page;
 
 use crate::error::{ApiError, ApiResult};
@@ -87,6 +87,27 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
     })?;
     reader.end().map_err(|error| complaint("", error))?;
     Ok(parsed)
+}
+
+/// The elements of a list, each read on its own: the good ones with their place, and what is wrong with the others.
+pub fn each<T: DeserializeOwned>(list: &str, values: Vec<Value>) -> (Vec<(usize, T)>, Vec<FieldError>) {
+    let (mut good, mut complaints) = (Vec::with_capacity(values.len()), Vec::new());
+    for (index, value) in values.into_iter().enumerate() {
+        let place = format!("{list}[{index}]");
+        if !value.is_object() {
+            complaints.push(Invalid::new("invalid_value", "it must be a JSON object").at(place));
+            continue;
+        }
+        match serde_path_to_error::deserialize(value) {
+            Ok(value) => good.push((index, value)),
+            Err(error) => {
+                let below = field_error(&error.path().to_string(), &error.inner().to_string());
+                let field = if below.field.is_empty() { place } else { format!("{place}.{}", below.field) };
+                complaints.push(FieldError { field, ..below });
+            }
+        }
+    }
+    (good, complaints)
 }
 
 /// Serde would also take an array, field by field; nobody means that.
@@ -185,6 +206,11 @@ pub struct Listed<T> {
     pub filter: T,
     pub page: Page,
 }
+
+/// A list that cannot be filtered; a filter is refused like any parameter that is not known.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoFilter {}
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Listed<T> {
     type Rejection = ApiError;

@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct Once<T> {
     pub body: T,
     pub tx: Transaction<'static, Postgres>,
-    kept_as: Option<(UserId, Key)>,
+    kept_as: Option<(UserId, Key, BodyHash)>,
 }
 
 impl<T> Once<T> {
@@ -50,8 +50,14 @@ impl<T> Once<T> {
         self.finish(answer).await
     }
 
+    /// As `created`, for a thing that has no versions because nobody edits it.
+    pub async fn begun(self, location: String, body: &impl Serialize) -> Result<Response, ApiError> {
+        let headers = [("location".to_owned(), location)];
+        self.finish(Answer { status: 201, headers: headers.into(), body: written(body)? }).await
+    }
+
     async fn finish(mut self, answer: Answer) -> Result<Response, ApiError> {
-        if let Some((caller, key)) = &self.kept_as {
+        if let Some((caller, key, _)) = &self.kept_as {
             idempotency::remember(&mut self.tx, *caller, key, &answer).await?;
         }
         self.tx.commit().await?;
@@ -112,13 +118,13 @@ impl<T> Once<T> {
         key: Option<Key>,
         hash: impl FnOnce() -> BodyHash,
     ) -> Result<Self, Response> {
-        let failed = |error: Error| ApiError::from(error).into_response();
         let Some(key) = key else {
-            let tx = db.begin().await.map_err(|error| failed(error.into()))?;
+            let tx = db.begin().await.map_err(failed)?;
             return Ok(Self { body, tx, kept_as: None });
         };
-        match claim(db, caller, &key, &hash()).await.map_err(failed)? {
-            Claimed::Fresh(tx) => Ok(Self { body, tx, kept_as: Some((caller, key)) }),
+        let hash = hash();
+        match claim(db, caller, &key, &hash).await.map_err(failed)? {
+            Claimed::Fresh(tx) => Ok(Self { body, tx, kept_as: Some((caller, key, hash)) }),
             Claimed::Replay(answer) => {
                 let mut response = response(answer);
                 response.headers_mut().insert(IDEMPOTENT_REPLAYED.clone(), HeaderValue::from_static("true"));
@@ -126,6 +132,27 @@ impl<T> Once<T> {
             }
         }
     }
+}
+
+impl<T> Once<T> {
+    /// Undoes what was tried, lets go of every lock and of the key for `meanwhile`, and begins again.
+    pub async fn again<R>(
+        self,
+        db: &PgPool,
+        meanwhile: impl Future<Output = Result<R, Error>>,
+    ) -> Result<Self, Response> {
+        let Self { body, tx, kept_as } = self;
+        tx.rollback().await.map_err(failed)?;
+        meanwhile.await.map_err(failed)?;
+        match kept_as {
+            Some((caller, key, hash)) => Self::begin(db, body, caller, Some(key), || hash).await,
+            None => Ok(Self { body, tx: db.begin().await.map_err(failed)?, kept_as }),
+        }
+    }
+}
+
+pub fn failed(error: impl Into<Error>) -> Response {
+    ApiError::from(error).into_response()
 }
 
 enum Claimed {

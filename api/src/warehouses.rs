@@ -1,9 +1,84 @@
-//! To be written.
+//! The warehouses that stock lies in.
 
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::response::Response;
+use shared::page::{List, Paging};
+use shared::values::WarehouseId;
+use shared::warehouses::{self, ChangeWarehouse, NewWarehouse, Warehouse};
+use sqlx::PgPool;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::AppState;
+use crate::auth::Staff;
+use crate::error::{ApiResult, Problem};
+use crate::etag::{IfMatch, Tagged};
+use crate::json::{Json, Listed, NoFilter, Path};
+use crate::once::Once;
 
 pub fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().routes(routes!(warehouses, create_warehouse)).routes(routes!(warehouse, change_warehouse))
+}
+
+/// All warehouses
+#[utoipa::path(get, path = "/v1/warehouses", tag = "inventory", security(("token" = [])), params(Paging), responses(
+    (status = 200, description = "A page of warehouses, oldest first", body = List<Warehouse>),
+    (status = 422, description = "`invalid_limit` or `invalid_cursor`", body = Problem),
+))]
+async fn warehouses(
+    State(db): State<PgPool>,
+    _staff: Staff,
+    list: Listed<NoFilter>,
+) -> ApiResult<Answer<List<Warehouse>>> {
+    let mut conn = db.acquire().await?;
+    Ok(Answer(warehouses::list(&mut conn, &list.page).await?))
+}
+
+/// A warehouse
+#[utoipa::path(get, path = "/v1/warehouses/{id}", tag = "inventory", security(("token" = [])), params(("id" = WarehouseId, Path)), responses(
+    (status = 200, description = "The warehouse, its version in `ETag`", body = Warehouse),
+    (status = 404, description = "`warehouse_not_found`", body = Problem),
+))]
+async fn warehouse(
+    State(db): State<PgPool>,
+    _staff: Staff,
+    Path(id): Path<WarehouseId>,
+) -> ApiResult<Tagged<Warehouse>> {
+    let mut conn = db.acquire().await?;
+    let warehouse = warehouses::get(&mut conn, id).await?;
+    Ok(Tagged(warehouse.version, warehouse))
+}
+
+/// Adds a warehouse
+#[utoipa::path(post, path = "/v1/warehouses", tag = "inventory", security(("token" = [])), request_body = NewWarehouse, responses(
+    (status = 201, description = "The warehouse; `Location` says where it is", body = Warehouse),
+    (status = 409, description = "`warehouse_code_taken`", body = Problem),
+))]
+async fn create_warehouse(_staff: Staff, mut once: Once<NewWarehouse>) -> ApiResult<Response> {
+    let warehouse = warehouses::create(&mut once.tx, &once.body).await?;
+    once.created(format!("/v1/warehouses/{}", warehouse.id), warehouse.version, &warehouse).await
+}
+
+/// Changes what is given about a warehouse
+#[utoipa::path(
+    patch, path = "/v1/warehouses/{id}", tag = "inventory", security(("token" = [])),
+    params(("id" = WarehouseId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
+    request_body = ChangeWarehouse, responses(
+    (status = 200, description = "The warehouse as it is now", body = Warehouse),
+    (status = 404, description = "`warehouse_not_found`", body = Problem),
+    (status = 409, description = "`warehouse_code_taken`", body = Problem),
+    (status = 412, description = "`version_mismatch`", body = Problem),
+))]
+async fn change_warehouse(
+    State(db): State<PgPool>,
+    _staff: Staff,
+    Path(id): Path<WarehouseId>,
+    IfMatch(seen): IfMatch,
+    Json(body): Json<ChangeWarehouse>,
+) -> ApiResult<Tagged<Warehouse>> {
+    let mut tx = db.begin().await?;
+    let warehouse = warehouses::change(&mut tx, id, seen, &body).await?;
+    tx.commit().await?;
+    Ok(Tagged(warehouse.version, warehouse))
 }

@@ -1,1 +1,549 @@
-//! To be written.
+//! What the shop sells, and in which categories. Alone writes `products` and `categories`.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::db::{self, PlannedAnew};
+use crate::error::{Error, Invalid, Result, Thing};
+use crate::identity::Caller;
+use crate::page::{List, Page};
+use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, given};
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-7a3c-7d10-8c2b-3f5a1e9d0b77", "sku": "MUG-RED", "name": "Red mug", "description": "Holds 300 ml.",
+    "price": {"amount": 1200, "currency": "USD"}, "category_id": "019a4f6e-6f00-7a51-9b1e-0c7d2f4a8e11",
+    "weight_grams": 350, "dimensions_mm": {"length": 120, "width": 90, "height": 100}, "active": true, "available": 41,
+    "version": 1, "created_at": "2026-11-21T07:00:00Z", "updated_at": "2026-11-21T07:00:00Z"
+}))]
+pub struct Product {
+    pub id: ProductId,
+    pub sku: Sku,
+    pub name: Name,
+    pub description: Description,
+    pub price: Money,
+    pub category_id: Option<CategoryId>,
+    pub weight_grams: Option<Measure>,
+    pub dimensions_mm: Option<Dimensions>,
+    /// Only active products are listed and can be ordered
+    pub active: bool,
+    /// What can be bought now, over all active warehouses
+    pub available: i64,
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A length or a weight in whole units, from none to more than any parcel has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(try_from = "i64")]
+#[sqlx(transparent)]
+#[schema(value_type = i32, minimum = 0, maximum = 1_000_000_000, example = 350)]
+pub struct Measure(i32);
+
+impl Measure {
+    const MAX: i64 = 1_000_000_000;
+
+    pub fn get(self) -> i32 {
+        self.0
+    }
+}
+
+impl TryFrom<i64> for Measure {
+    type Error = Invalid;
+
+    fn try_from(number: i64) -> Result<Self, Invalid> {
+        match i32::try_from(number) {
+            Ok(number) if (0..=Self::MAX).contains(&i64::from(number)) => Ok(Self(number)),
+            _ => Err(Invalid::new("invalid_measure", format!("a weight or a length is from 0 to {}", Self::MAX))),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dimensions {
+    pub length: Measure,
+    pub width: Measure,
+    pub height: Measure,
+}
+
+/// A product as POST and PUT ask for it.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "sku": "MUG-RED", "name": "Red mug", "description": "Holds 300 ml.", "price": {"amount": 1200, "currency": "USD"},
+    "weight_grams": 350, "dimensions_mm": {"length": 120, "width": 90, "height": 100}
+}))]
+pub struct NewProduct {
+    pub sku: Sku,
+    pub name: Name,
+    pub description: Option<Description>,
+    pub price: Money,
+    pub category_id: Option<CategoryId>,
+    pub weight_grams: Option<Measure>,
+    pub dimensions_mm: Option<Dimensions>,
+    /// True for a new product, and as it was for a replaced one, unless given
+    pub active: Option<bool>,
+}
+
+/// What PATCH may change. What is not given stays as it is.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"price": {"amount": 1100, "currency": "USD"}}))]
+pub struct ChangeProduct {
+    pub sku: Option<Sku>,
+    pub name: Option<Name>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Description>)]
+    pub description: Option<Option<Description>>,
+    pub price: Option<Money>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<CategoryId>)]
+    pub category_id: Option<Option<CategoryId>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Measure>)]
+    pub weight_grams: Option<Option<Measure>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Dimensions>)]
+    pub dimensions_mm: Option<Option<Dimensions>>,
+    pub active: Option<bool>,
+}
+
+/// To replace is to change everything: what is not given is empty afterwards.
+impl From<NewProduct> for ChangeProduct {
+    fn from(new: NewProduct) -> Self {
+        Self {
+            sku: Some(new.sku),
+            name: Some(new.name),
+            description: Some(new.description),
+            price: Some(new.price),
+            category_id: Some(new.category_id),
+            weight_grams: Some(new.weight_grams),
+            dimensions_mm: Some(new.dimensions_mm),
+            active: new.active,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ProductFilter {
+    /// Part of the name or the SKU; one or two characters are looked for where a word begins
+    #[param(value_type = Option<String>, max_length = 100)]
+    q: Option<Search>,
+    #[param(value_type = Option<uuid::Uuid>)]
+    category_id: Option<CategoryId>,
+    /// In minor units
+    min_price: Option<i64>,
+    /// In minor units
+    max_price: Option<i64>,
+    /// False shows what is not sold any more; for staff only
+    #[param(default = true)]
+    active: Option<bool>,
+}
+
+/// What somebody typed into a search box.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct Search(String);
+
+impl Search {
+    const MAX_CHARACTERS: usize = 100;
+    /// The index holds three characters at a time, and finds no fewer in the middle of a word.
+    const ANYWHERE: usize = 3;
+
+    fn pattern(&self) -> String {
+        let literal = self.0.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+        // Each word in `search` has a blank before it.
+        let start = if self.0.chars().count() < Self::ANYWHERE { "% " } else { "%" };
+        format!("{start}{literal}%")
+    }
+}
+
+impl TryFrom<String> for Search {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        let text = text.trim();
+        if text.chars().count() > Self::MAX_CHARACTERS {
+            let message = format!("what to search for has at most {} characters", Self::MAX_CHARACTERS);
+            return Err(Invalid::new("invalid_search", message));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// The products that match. Only staff may look at those that are not sold any more.
+pub async fn products(
+    conn: &mut PgConnection,
+    caller: Option<&Caller>,
+    filter: &ProductFilter,
+    page: &Page,
+) -> Result<List<Product>> {
+    let active = filter.active.unwrap_or(true);
+    if !active && !caller.is_some_and(Caller::is_staff) {
+        return Err(Error::Forbidden { needed: "staff" });
+    }
+    let ids = sqlx::query_scalar!(
+        "select id from products
+          where ($1::uuid is null or id > $1) and active = $2
+            and ($3::text is null or search like lower($3))
+            and ($4::uuid is null or category_id = $4)
+            and ($5::bigint is null or price_minor >= $5)
+            and ($6::bigint is null or price_minor <= $6)
+          order by id limit $7",
+        page.after_id(),
+        active,
+        filter.q.as_ref().map(Search::pattern),
+        filter.category_id.map(|id| id.0),
+        filter.min_price,
+        filter.max_price,
+        page.fetch(),
+    )
+    .fetch_all(PlannedAnew(&mut *conn))
+    .await?;
+    Ok(page.list(read(conn, &ids).await?, |product| product.id.0.into()))
+}
+
+/// A product, also one that is not sold any more: old orders show it.
+pub async fn product(conn: &mut PgConnection, id: ProductId) -> Result<Product> {
+    read(conn, &[id.0]).await?.pop().ok_or(Error::NotFound(Thing::Product))
+}
+
+/// Products by their ids, in the order of those.
+async fn read(conn: &mut PgConnection, ids: &[uuid::Uuid]) -> Result<Vec<Product>> {
+    let rows = sqlx::query!(
+        "select p.id as \"id: ProductId\", p.sku as \"sku: Sku\", p.name as \"name: Name\",
+                p.description as \"description: Description\", p.price_minor, p.currency,
+                p.category_id as \"category_id: CategoryId\", p.weight_grams as \"weight_grams: Measure\",
+                p.dimensions_mm as \"dimensions_mm: Json<Dimensions>\", p.active,
+                (select coalesce(sum(i.on_hand - i.reserved), 0)
+                   from inventory i join warehouses w on w.id = i.warehouse_id
+                  where i.product_id = p.id and w.active) as \"available!\",
+                p.version, p.created_at, p.updated_at
+           from products p where p.id = any($1) order by p.id",
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    let products = rows.into_iter().map(|row| Product {
+        id: row.id,
+        sku: row.sku,
+        name: row.name,
+        description: row.description,
+        price: Money::stored(row.price_minor, &row.currency),
+        category_id: row.category_id,
+        weight_grams: row.weight_grams,
+        dimensions_mm: row.dimensions_mm.map(|Json(dimensions)| dimensions),
+        active: row.active,
+        available: row.available,
+        version: row.version,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    });
+    Ok(products.collect())
+}
+
+pub async fn create_product(conn: &mut PgConnection, new: &NewProduct) -> Result<Product> {
+    match add_products(conn, std::slice::from_ref(new)).await?[..] {
+        [id] => product(conn, id).await,
+        _ => Err(Error::SkuTaken { sku: new.sku.as_str().to_owned() }),
+    }
+}
+
+/// Adds products in one statement. One whose SKU is taken is left out; tells which are new.
+pub async fn add_products(conn: &mut PgConnection, new: &[NewProduct]) -> Result<Vec<ProductId>> {
+    sqlx::query_scalar!(
+        "insert into products
+            (id, sku, name, description, price_minor, currency, category_id, weight_grams, dimensions_mm, active)
+         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::uuid[],
+                              $8::int[], $9::jsonb[], $10::boolean[])
+         on conflict (sku) do nothing
+         returning id as \"id: ProductId\"",
+        new.iter().map(|_| ProductId::new()).collect::<Vec<_>>() as Vec<ProductId>,
+        new.iter().map(|new| new.sku.as_str()).collect::<Vec<_>>() as Vec<&str>,
+        new.iter().map(|new| new.name.as_str()).collect::<Vec<_>>() as Vec<&str>,
+        new.iter().map(|new| new.description.as_ref().map_or("", Description::as_str)).collect::<Vec<_>>() as Vec<&str>,
+        &new.iter().map(|new| new.price.amount).collect::<Vec<_>>(),
+        &new.iter().map(|new| new.price.currency.to_string()).collect::<Vec<_>>(),
+        new.iter().map(|new| new.category_id).collect::<Vec<_>>() as Vec<Option<CategoryId>>,
+        new.iter().map(|new| new.weight_grams).collect::<Vec<_>>() as Vec<Option<Measure>>,
+        new.iter().map(|new| new.dimensions_mm.map(Json)).collect::<Vec<_>>() as Vec<Option<Json<Dimensions>>>,
+        &new.iter().map(|new| new.active.unwrap_or(true)).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(|error| refused_product(error, None))
+}
+
+/// Changes what is given, if the product still has the version that the caller saw.
+pub async fn change_product(
+    conn: &mut PgConnection,
+    id: ProductId,
+    seen: Option<i32>,
+    change: &ChangeProduct,
+) -> Result<Product> {
+    let changed = sqlx::query!(
+        "update products
+            set sku = coalesce($3, sku),
+                name = coalesce($4, name),
+                description = case when $5 then coalesce($6, '') else description end,
+                price_minor = coalesce($7, price_minor),
+                currency = coalesce($8, currency),
+                category_id = case when $9 then $10 else category_id end,
+                weight_grams = case when $11 then $12 else weight_grams end,
+                dimensions_mm = case when $13 then $14 else dimensions_mm end,
+                active = coalesce($15, active),
+                version = version + 1,
+                updated_at = clock_timestamp()
+          where id = $1 and ($2::int is null or version = $2)",
+        id.0,
+        seen,
+        change.sku.as_ref().map(Sku::as_str),
+        change.name.as_ref().map(Name::as_str),
+        change.description.is_some(),
+        change.description.as_ref().and_then(Option::as_ref).map(Description::as_str),
+        change.price.map(|price| price.amount),
+        change.price.map(|price| price.currency.to_string()),
+        change.category_id.is_some(),
+        change.category_id.flatten().map(|id| id.0),
+        change.weight_grams.is_some(),
+        change.weight_grams.flatten().map(Measure::get),
+        change.dimensions_mm.is_some(),
+        change.dimensions_mm.flatten().map(Json) as _,
+        change.active,
+    )
+    .execute(&mut *conn)
+    .await
+    .map_err(|error| refused_product(error, change.sku.as_ref()))?;
+    let product = product(conn, id).await?;
+    if changed.rows_affected() == 0 {
+        return Err(Error::VersionMismatch);
+    }
+    Ok(product)
+}
+
+/// Takes a product out of the shop and keeps it for old orders. Repeating it changes nothing.
+pub async fn retire_product(conn: &mut PgConnection, id: ProductId, seen: Option<i32>) -> Result<()> {
+    let retired = sqlx::query!(
+        "update products set active = false, version = version + 1, updated_at = clock_timestamp()
+          where id = $1 and ($2::int is null or version = $2) and active",
+        id.0,
+        seen,
+    )
+    .execute(&mut *conn)
+    .await?;
+    if retired.rows_affected() == 0 {
+        let product = product(conn, id).await?;
+        if product.active || seen.is_some_and(|seen| seen != product.version) {
+            return Err(Error::VersionMismatch);
+        }
+    }
+    Ok(())
+}
+
+fn refused_product(error: sqlx::Error, sku: Option<&Sku>) -> Error {
+    match (db::broken_constraint(&error), sku) {
+        (Some("products_sku_key"), Some(sku)) => Error::SkuTaken { sku: sku.as_str().to_owned() },
+        (Some("products_category_id_fkey"), _) => unknown_category("category_id"),
+        _ => error.into(),
+    }
+}
+
+fn unknown_category(field: &str) -> Error {
+    Error::field(field, "category_not_found", "there is no category with this id")
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-6f00-7a51-9b1e-0c7d2f4a8e11", "name": "Mugs & Cups", "parent_id": null, "version": 1,
+    "created_at": "2026-11-21T07:00:00Z", "updated_at": "2026-11-21T07:00:00Z"
+}))]
+pub struct Category {
+    pub id: CategoryId,
+    pub name: Name,
+    /// The category that this one is a part of
+    pub parent_id: Option<CategoryId>,
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Mugs & Cups", "parent_id": "019a4f6e-6f00-7a51-9b1e-0c7d2f4a8e11"}))]
+pub struct NewCategory {
+    pub name: Name,
+    pub parent_id: Option<CategoryId>,
+}
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Cups & Mugs", "parent_id": null}))]
+pub struct ChangeCategory {
+    pub name: Option<Name>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<CategoryId>)]
+    pub parent_id: Option<Option<CategoryId>>,
+}
+
+pub async fn categories(conn: &mut PgConnection, page: &Page) -> Result<List<Category>> {
+    let categories = sqlx::query_as!(
+        Category,
+        "select id, name as \"name: Name\", parent_id as \"parent_id: CategoryId\", version, created_at, updated_at
+           from categories where ($1::uuid is null or id > $1) order by id limit $2",
+        page.after_id(),
+        page.fetch(),
+    )
+    .fetch_all(PlannedAnew(conn))
+    .await?;
+    Ok(page.list(categories, |category| category.id.0.into()))
+}
+
+pub async fn category(conn: &mut PgConnection, id: CategoryId) -> Result<Category> {
+    sqlx::query_as!(
+        Category,
+        "select id, name as \"name: Name\", parent_id as \"parent_id: CategoryId\", version, created_at, updated_at
+           from categories where id = $1",
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or(Error::NotFound(Thing::Category))
+}
+
+pub async fn create_category(conn: &mut PgConnection, new: &NewCategory) -> Result<Category> {
+    let id = CategoryId::new();
+    match add_categories(conn, &[(id, new)]).await? {
+        0 => Err(Error::CategoryNameTaken),
+        _ => category(conn, id).await,
+    }
+}
+
+/// Adds categories in one statement, parents among them. One whose name is taken is left out; tells how many
+/// are new.
+pub async fn add_categories(conn: &mut PgConnection, new: &[(CategoryId, &NewCategory)]) -> Result<u64> {
+    let added = sqlx::query!(
+        "insert into categories (id, name, parent_id) select * from unnest($1::uuid[], $2::text[], $3::uuid[])
+         on conflict (name) do nothing",
+        new.iter().map(|(id, _)| *id).collect::<Vec<_>>() as Vec<CategoryId>,
+        new.iter().map(|(_, new)| new.name.as_str()).collect::<Vec<_>>() as Vec<&str>,
+        new.iter().map(|(_, new)| new.parent_id).collect::<Vec<_>>() as Vec<Option<CategoryId>>,
+    )
+    .execute(conn)
+    .await
+    .map_err(refused_category)?;
+    Ok(added.rows_affected())
+}
+
+/// Changes what is given, if the category still has the version that the caller saw. Never makes a circle.
+pub async fn change_category(
+    conn: &mut PgConnection,
+    id: CategoryId,
+    seen: Option<i32>,
+    change: &ChangeCategory,
+) -> Result<Category> {
+    if let Some(Some(parent)) = change.parent_id {
+        take_turns_at_the_tree(conn).await?;
+        if is_above(conn, id, parent).await? {
+            let message = "the parent is this category itself, or a part of it";
+            return Err(Error::field("parent_id", "category_cycle", message));
+        }
+    }
+    let changed = sqlx::query!(
+        "update categories
+            set name = coalesce($3, name),
+                parent_id = case when $4 then $5 else parent_id end,
+                version = version + 1,
+                updated_at = clock_timestamp()
+          where id = $1 and ($2::int is null or version = $2)",
+        id.0,
+        seen,
+        change.name.as_ref().map(Name::as_str),
+        change.parent_id.is_some(),
+        change.parent_id.flatten().map(|id| id.0),
+    )
+    .execute(&mut *conn)
+    .await
+    .map_err(refused_category)?;
+    let category = category(conn, id).await?;
+    if changed.rows_affected() == 0 {
+        return Err(Error::VersionMismatch);
+    }
+    Ok(category)
+}
+
+/// Two moves at once could each be fine and make a circle together, so they wait for each other.
+async fn take_turns_at_the_tree(conn: &mut PgConnection) -> Result<()> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended('categories', 0))").execute(conn).await?;
+    Ok(())
+}
+
+/// Is the first category the second one, or one that it is a part of?
+async fn is_above(conn: &mut PgConnection, id: CategoryId, other: CategoryId) -> Result<bool> {
+    let above = sqlx::query_scalar!(
+        "with recursive above as (
+            select id, parent_id from categories where id = $2
+            union
+            select c.id, c.parent_id from categories c join above a on c.id = a.parent_id
+         )
+         select exists (select from above where id = $1) as \"above!\"",
+        id.0,
+        other.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(above)
+}
+
+/// Removes a category in which nothing is.
+pub async fn delete_category(conn: &mut PgConnection, id: CategoryId, seen: Option<i32>) -> Result<()> {
+    let deleted =
+        sqlx::query!("delete from categories where id = $1 and ($2::int is null or version = $2)", id.0, seen)
+            .execute(&mut *conn)
+            .await
+            .map_err(|error| match db::broken_constraint(&error) {
+                Some(_) => Error::CategoryInUse,
+                None => error.into(),
+            })?;
+    if deleted.rows_affected() == 0 {
+        category(conn, id).await?;
+        return Err(Error::VersionMismatch);
+    }
+    Ok(())
+}
+
+fn refused_category(error: sqlx::Error) -> Error {
+    match db::broken_constraint(&error) {
+        Some("categories_name_key") => Error::CategoryNameTaken,
+        Some("categories_parent_id_fkey") => unknown_category("parent_id"),
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn searches_mean_what_was_typed() {
+        for (typed, pattern) in [
+            ("", "% %"),
+            ("m", "% m%"),
+            ("Mu", "% Mu%"),
+            (" mug ", "%mug%"),
+            ("100%", r"%100\%%"),
+            ("a_b", r"%a\_b%"),
+            (r"\", r"% \\%"),
+            ("äö", "% äö%"),
+        ] {
+            assert_eq!(Search::try_from(typed.to_owned()).unwrap().pattern(), pattern);
+        }
+        assert_eq!(Search::try_from("x".repeat(101)).unwrap_err().code, "invalid_search");
+    }
+}

@@ -1,9 +1,140 @@
 //! Who orders. Alone writes `customers`.
 
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
+use sqlx::types::Json;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::error::Result;
-use crate::values::{CustomerId, Email, Name, UserId};
+use crate::db::{self, PlannedAnew};
+use crate::error::{Error, Invalid, Result, Thing};
+use crate::page::{List, Page};
+use crate::values::{Address, CustomerId, Email, Name, Phone, UserId, given};
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-8d40-7b02-a1c5-6e0f3d9b2c48", "user_id": null, "email": "alice@example.com", "name": "Alice Archer",
+    "phone": "+44 1225 000000", "addresses": [{"line1": "1 Mill Lane", "city": "Bath", "country": "GB"}],
+    "version": 1, "created_at": "2026-11-21T07:00:00Z", "updated_at": "2026-11-21T07:00:00Z"
+}))]
+pub struct Customer {
+    pub id: CustomerId,
+    /// The account that sees this customer's orders
+    pub user_id: Option<UserId>,
+    pub email: Email,
+    pub name: Name,
+    pub phone: Option<Phone>,
+    #[schema(value_type = Vec<Address>)]
+    pub addresses: Json<Addresses>,
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Where a customer lets us send things.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "Vec<Address>")]
+pub struct Addresses(Vec<Address>);
+
+impl Addresses {
+    /// More than a person has; fewer than make a page of customers slow.
+    const MAX: usize = 20;
+}
+
+impl TryFrom<Vec<Address>> for Addresses {
+    type Error = Invalid;
+
+    fn try_from(addresses: Vec<Address>) -> Result<Self, Invalid> {
+        if addresses.len() > Self::MAX {
+            return Err(Invalid::new("too_many_addresses", format!("a customer has at most {} addresses", Self::MAX)));
+        }
+        Ok(Self(addresses))
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "email": "alice@example.com", "name": "Alice Archer", "phone": "+44 1225 000000",
+    "addresses": [{"line1": "1 Mill Lane", "city": "Bath", "country": "GB"}]
+}))]
+pub struct NewCustomer {
+    pub email: Email,
+    pub name: Name,
+    pub phone: Option<Phone>,
+    pub addresses: Option<Addresses>,
+}
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"phone": null, "user_id": "019a4f6e-9e10-7f63-b2d4-1c8a5e7f0a93"}))]
+pub struct ChangeCustomer {
+    pub email: Option<Email>,
+    pub name: Option<Name>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Phone>)]
+    pub phone: Option<Option<Phone>>,
+    pub addresses: Option<Addresses>,
+    /// Links the customer to an account, which sees its orders from then on; null takes the link away
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<UserId>)]
+    pub user_id: Option<Option<UserId>>,
+}
+
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CustomerFilter {
+    /// The whole address; its case does not matter
+    #[param(value_type = Option<String>)]
+    email: Option<Email>,
+}
+
+pub async fn list(conn: &mut PgConnection, filter: &CustomerFilter, page: &Page) -> Result<List<Customer>> {
+    let customers = sqlx::query_as!(
+        Customer,
+        "select id, user_id as \"user_id: UserId\", email as \"email: Email\", name as \"name: Name\",
+                phone as \"phone: Phone\", addresses as \"addresses: Json<Addresses>\", version, created_at, updated_at
+           from customers
+          where ($1::uuid is null or id > $1) and ($2::text is null or lower(email) = lower($2))
+          order by id limit $3",
+        page.after_id(),
+        filter.email.as_ref().map(Email::as_str),
+        page.fetch(),
+    )
+    .fetch_all(PlannedAnew(conn))
+    .await?;
+    Ok(page.list(customers, |customer| customer.id.0.into()))
+}
+
+pub async fn get(conn: &mut PgConnection, id: CustomerId) -> Result<Customer> {
+    sqlx::query_as!(
+        Customer,
+        "select id, user_id as \"user_id: UserId\", email as \"email: Email\", name as \"name: Name\",
+                phone as \"phone: Phone\", addresses as \"addresses: Json<Addresses>\", version, created_at, updated_at
+           from customers where id = $1",
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or(Error::NotFound(Thing::Customer))
+}
+
+/// A customer without an account. Whoever registers with this address later does not inherit it.
+pub async fn create(conn: &mut PgConnection, new: &NewCustomer) -> Result<Customer> {
+    let id = CustomerId::new();
+    sqlx::query!(
+        "insert into customers (id, email, name, phone, addresses) values ($1, $2, $3, $4, coalesce($5::jsonb, '[]'))",
+        id.0,
+        new.email.as_str(),
+        new.name.as_str(),
+        new.phone.as_ref().map(Phone::as_str),
+        new.addresses.as_ref().map(Json) as _,
+    )
+    .execute(&mut *conn)
+    .await?;
+    get(conn, id).await
+}
 
 /// Makes the customer that a new user orders as. It inherits nothing from one that staff made with the
 /// same address: anybody can type anybody's address.
@@ -23,4 +154,73 @@ pub async fn exists(conn: &mut PgConnection, id: CustomerId) -> Result<bool> {
     Ok(sqlx::query_scalar!(r#"select exists (select from customers where id = $1) as "exists!""#, id.0)
         .fetch_one(conn)
         .await?)
+}
+
+/// Changes what is given, if the customer still has the version that the caller saw.
+pub async fn change(
+    conn: &mut PgConnection,
+    id: CustomerId,
+    seen: Option<i32>,
+    change: &ChangeCustomer,
+) -> Result<Customer> {
+    if let Some(user_id) = change.user_id {
+        refuse_to_leave_a_user_without(conn, id, user_id).await?;
+    }
+    let changed = sqlx::query!(
+        "update customers
+            set email = coalesce($3, email),
+                name = coalesce($4, name),
+                phone = case when $5 then $6 else phone end,
+                addresses = coalesce($7, addresses),
+                user_id = case when $8 then $9 else user_id end,
+                version = version + 1,
+                updated_at = clock_timestamp()
+          where id = $1 and ($2::int is null or version = $2)",
+        id.0,
+        seen,
+        change.email.as_ref().map(Email::as_str),
+        change.name.as_ref().map(Name::as_str),
+        change.phone.is_some(),
+        change.phone.as_ref().and_then(Option::as_ref).map(Phone::as_str),
+        change.addresses.as_ref().map(Json) as _,
+        change.user_id.is_some(),
+        change.user_id.flatten().map(|id| id.0),
+    )
+    .execute(&mut *conn)
+    .await
+    .map_err(|error| match db::broken_constraint(&error) {
+        Some("customers_user_id_fkey") => Error::field("user_id", "user_not_found", "there is no user with this id"),
+        _ => error.into(),
+    })?;
+    let customer = get(conn, id).await?;
+    if changed.rows_affected() == 0 {
+        return Err(Error::VersionMismatch);
+    }
+    Ok(customer)
+}
+
+/// Every user orders as some customer, so nobody's last one is linked to somebody else.
+async fn refuse_to_leave_a_user_without(
+    conn: &mut PgConnection,
+    id: CustomerId,
+    user_id: Option<UserId>,
+) -> Result<()> {
+    // Two changes at once could each leave the other's customer, so they wait for each other.
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended('customers', 0))").execute(&mut *conn).await?;
+    let is_last = sqlx::query_scalar!(
+        "select exists (
+            select from customers c
+             where c.id = $1 and c.user_id is not null and c.user_id is distinct from $2
+               and not exists (select from customers o where o.user_id = c.user_id and o.id <> c.id)
+         ) as \"is_last!\"",
+        id.0,
+        user_id.map(|id| id.0),
+    )
+    .fetch_one(conn)
+    .await?;
+    if is_last {
+        let message = "it is the only customer of its account; link that account to another customer first";
+        return Err(Error::field("user_id", "last_customer", message));
+    }
+    Ok(())
 }

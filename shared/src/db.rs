@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr};
 
 /// A request that cannot have a connection in this time is better told so.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -88,7 +91,7 @@ pub async fn migrate_down(db: &PgPool, steps: usize) -> Result<(), sqlx::migrate
 }
 
 /// A connection for work that may take as long as it needs. It is closed afterwards and not given back.
-async fn patient(db: &PgPool) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, sqlx::Error> {
+async fn patient(db: &PgPool) -> Result<sqlx::pool::PoolConnection<Postgres>, sqlx::Error> {
     let mut conn = db.acquire().await?;
     sqlx::query("set statement_timeout = 0").execute(&mut *conn).await?;
     sqlx::query("set lock_timeout = 0").execute(&mut *conn).await?;
@@ -102,4 +105,70 @@ pub async fn version(db: &PgPool) -> Result<i64, sqlx::Error> {
         return Ok(0);
     }
     sqlx::query_scalar("select coalesce(max(version), 0) from _sqlx_migrations").fetch_one(db).await
+}
+
+/// Runs a checked query with a plan for exactly these arguments: `query.fetch_all(PlannedAnew(conn))`.
+///
+/// Every list needs it. With `$1 is null or id = $1`, only a plan that knows which filters are null uses the
+/// index of the others, and Postgres keeps one plan for all arguments of a statement that it sees often.
+/// `persistent(false)` asks for that, but what the checked macros return has no such method.
+#[derive(Debug)]
+pub struct PlannedAnew<'c>(pub &'c mut PgConnection);
+
+struct Unprepared<E>(E);
+
+impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unprepared<E> {
+    fn sql(self) -> SqlStr {
+        self.0.sql()
+    }
+
+    fn statement(&self) -> Option<&PgStatement> {
+        self.0.statement()
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
+        self.0.take_arguments()
+    }
+
+    fn persistent(&self) -> bool {
+        false
+    }
+}
+
+impl<'c> Executor<'c> for PlannedAnew<'c> {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        self.0.fetch_many(Unprepared(query))
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        self.0.fetch_optional(Unprepared(query))
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        self.0.prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        self.0.describe(sql)
+    }
 }

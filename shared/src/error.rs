@@ -56,6 +56,8 @@ pub enum Error {
     TooManyOpenOrders { open: i64, limit: u32 },
     #[error("the request with this Idempotency-Key is still being carried out; ask again in a moment")]
     RequestInProgress,
+    #[error("another attempt holds this job now; nothing of this one was kept")]
+    LeaseLost,
     #[error("it was changed since you read it; read it again and repeat your change")]
     VersionMismatch,
 
@@ -157,7 +159,8 @@ impl Error {
             | Self::ReservationNotHeld { .. }
             | Self::ReservationBelongsToOrder { .. }
             | Self::TooManyOpenOrders { .. }
-            | Self::RequestInProgress => Kind::Conflict,
+            | Self::RequestInProgress
+            | Self::LeaseLost => Kind::Conflict,
             Self::VersionMismatch => Kind::Stale,
             Self::RateLimited { .. } => Kind::RateLimited,
             Self::Overloaded | Self::Unavailable(_) => Kind::Unavailable,
@@ -189,6 +192,7 @@ impl Error {
             Self::ReservationBelongsToOrder { .. } => "reservation_belongs_to_order",
             Self::TooManyOpenOrders { .. } => "too_many_open_orders",
             Self::RequestInProgress => "request_in_progress",
+            Self::LeaseLost => "lease_lost",
             Self::VersionMismatch => "version_mismatch",
             Self::Overloaded => "overloaded",
             Self::RateLimited { .. } => "rate_limited",

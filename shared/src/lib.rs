@@ -13,11 +13,14 @@ pub mod jobs;
 pub mod limits;
 pub mod orders;
 pub mod page;
+pub mod payments;
 pub mod seed;
 pub mod settings;
+pub mod shipping;
 pub mod shutdown;
 pub mod telemetry;
 pub mod values;
+pub mod warehouses;
 
 /// The schema, compiled into whoever applies it.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

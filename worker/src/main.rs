@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::Context;
 use clap::Parser;
 use tokio::net::TcpListener;
-use worker::Context;
 use worker::config::Cli;
+use worker::serve::{self, Vitals};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -29,14 +29,16 @@ async fn run() -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(addr).await.with_context(|| format!("WORKER_ADDR={addr} cannot be listened on"))?;
     let addr = listener.local_addr()?;
-    let context = Context::new(&common, work)?;
+    let db = common.pool("millrace-worker").map_err(anyhow::Error::msg)?;
+    let vitals = Vitals::new(&common, db)?;
     tracing::info!(%addr, "health and metrics are at http://{addr}");
 
-    let stopping = context.stopping.clone();
-    tokio::spawn(shared::shutdown::when_asked(move || stopping.cancel()));
+    let stopping = vitals.stopping.clone();
+    let stop = stopping.clone();
+    tokio::spawn(shared::shutdown::when_asked(move || stop.cancel()));
     tokio::select! {
-        done = worker::run(context.clone()) => done?,
-        failed = worker::serve::serve(listener, context) => failed?,
+        () = stopping.cancelled() => {} // Here the fleet will run, until it has finished what it took.
+        failed = serve::serve(listener, vitals) => failed?,
     }
     tracing::info!("stopped");
     Ok(())

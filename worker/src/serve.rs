@@ -1,43 +1,65 @@
 //! Health and metrics of this worker, for probes and for the scraper.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use prometheus::TextEncoder;
-use shared::health::Health;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{Registry, TextEncoder};
+use shared::health::{Health, Probe};
+use shared::settings::Common;
+use sqlx::PgPool;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-use crate::Context;
+/// What this worker shows of itself.
+#[derive(Clone)]
+pub struct Vitals {
+    pub probe: Arc<Probe>,
+    pub metrics: Registry,
+    /// Cancelled when the process has been asked to stop.
+    pub stopping: CancellationToken,
+}
+
+impl Vitals {
+    pub fn new(common: &Common, db: PgPool) -> anyhow::Result<Self> {
+        let metrics = Registry::new();
+        metrics.register(Box::new(ProcessCollector::for_self()))?;
+        let probe = Arc::new(Probe::new(db, common.queue_redis())?);
+        Ok(Self { probe, metrics, stopping: CancellationToken::new() })
+    }
+}
 
 /// Serves until it is dropped, also while the last jobs finish: a scraper wants to see them.
-pub async fn serve(listener: TcpListener, context: Context) -> anyhow::Result<()> {
+pub async fn serve(listener: TcpListener, vitals: Vitals) -> anyhow::Result<()> {
     let routes = Router::new()
         .route("/health", get(health))
         .route("/health/live", get(StatusCode::OK))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(context);
+        .with_state(vitals);
     axum::serve(listener, routes).await?;
     Ok(())
 }
 
-async fn health(State(context): State<Context>) -> (StatusCode, Json<Health>) {
-    let health = context.probe.ask().await;
+async fn health(State(vitals): State<Vitals>) -> (StatusCode, Json<Health>) {
+    let health = vitals.probe.ask().await;
     let status = if health.db == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health))
 }
 
-async fn ready(State(context): State<Context>) -> StatusCode {
-    if !context.stopping.is_cancelled() && context.probe.database_answers().await {
+async fn ready(State(vitals): State<Vitals>) -> StatusCode {
+    if !vitals.stopping.is_cancelled() && vitals.probe.database_answers().await {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     }
 }
 
-async fn metrics(State(context): State<Context>) -> Result<String, StatusCode> {
-    TextEncoder::new().encode_to_string(&context.metrics.gather()).map_err(|error| {
+async fn metrics(State(vitals): State<Vitals>) -> Result<String, StatusCode> {
+    TextEncoder::new().encode_to_string(&vitals.metrics.gather()).map_err(|error| {
         tracing::error!(%error, "metrics cannot be written: {error}");
         StatusCode::INTERNAL_SERVER_ERROR
     })

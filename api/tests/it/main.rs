@@ -5,6 +5,7 @@ mod customers;
 mod identity;
 mod inventory;
 mod orders;
+mod seed;
 mod support;
 mod surface;
 mod warehouses;

@@ -48,7 +48,7 @@ impl TestApp {
         Self::serve(database_url, state).await
     }
 
-    async fn serve(database_url: &str, state: AppState) -> Self {
+    pub async fn serve(database_url: &str, state: AppState) -> Self {
         let (api, metrics) = (free_port().await, free_port().await);
         let url = format!("http://{}", api.local_addr().unwrap());
         let metrics_url = format!("http://{}", metrics.local_addr().unwrap());
@@ -92,6 +92,29 @@ impl TestApp {
         let token = login.body["access_token"].as_str().unwrap().to_owned();
         Person { app: self, token: Some(token), id: user.id.0, email }
     }
+
+    /// The ledger adds up to the stock, reservations to what is reserved, and nothing is sold that is not there.
+    pub async fn assert_books_balance(&self) {
+        let off: Vec<(Uuid, Uuid, String)> = sqlx::query_as(
+            "select i.product_id, i.warehouse_id,
+                    format('on hand %s, by the ledger %s; reserved %s, by the ledger %s, by reservations %s',
+                           i.on_hand, m.on_hand, i.reserved, m.reserved, r.reserved)
+               from inventory i,
+                    lateral (select coalesce(sum(on_hand_delta), 0) as on_hand, coalesce(sum(reserved_delta), 0) as reserved
+                               from stock_movements m
+                              where m.product_id = i.product_id and m.warehouse_id = i.warehouse_id) m,
+                    lateral (select coalesce(sum(l.quantity), 0) as reserved
+                               from reservation_lines l join reservations r on r.id = l.reservation_id
+                              where l.product_id = i.product_id and l.warehouse_id = i.warehouse_id
+                                and r.state in ('held', 'posted')) r
+              where i.on_hand <> m.on_hand or i.reserved <> m.reserved or i.reserved <> r.reserved
+                 or not (0 <= i.reserved and i.reserved <= i.on_hand)",
+        )
+        .fetch_all(&self.db)
+        .await
+        .unwrap();
+        assert!(off.is_empty(), "the books do not balance: {off:#?}");
+    }
 }
 
 /// Somebody who uses the API.
@@ -104,6 +127,12 @@ pub struct Person<'a> {
 }
 
 impl Person<'_> {
+    /// The same with this token.
+    pub fn with(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
     pub async fn get(&self, path: &str) -> Reply {
         self.send(Method::GET, path, None, &[]).await
     }

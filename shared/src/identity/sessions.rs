@@ -17,9 +17,8 @@ use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
-use crate::identity::Caller;
 use crate::identity::tokens::Session;
-use crate::identity::{Identity, passwords};
+use crate::identity::{Caller, Identity, passwords};
 use crate::values::{Email, NewPassword, SessionId, UserId};
 
 /// How long the answer to a refresh may have been lost before asking again looks like a theft.
@@ -64,6 +63,15 @@ pub struct Tokens {
     /// Seconds for which the access token is good
     #[schema(example = 900)]
     pub expires_in: i64,
+}
+
+/// What came of a refresh. Whatever it is, it is to be committed.
+pub enum Refreshed {
+    Tokens(Tokens),
+    /// Not a token, or an expired one, or one of a session that has ended.
+    Refused,
+    /// A spent token came again: the session is ended, and to be forgotten (`Identity::forget_session`).
+    Stolen(SessionId),
 }
 
 /// Which program on which machine asks, as far as we can tell; kept as a hash.
@@ -126,9 +134,11 @@ impl Identity {
         self.tokens(user_id, session.id, session.expires_at, &token)
     }
 
-    /// Spends a refresh token for the next pair. `None`: it is not good; what that entailed is to be committed.
-    pub async fn refresh(&self, conn: &mut PgConnection, asked: &Refresh, client: &Client) -> Result<Option<Tokens>> {
-        let Some(token) = RefreshToken::parse(asked.refresh_token.expose_secret()) else { return Ok(None) };
+    /// Spends a refresh token for the next pair.
+    pub async fn refresh(&self, conn: &mut PgConnection, asked: &Refresh, client: &Client) -> Result<Refreshed> {
+        let Some(token) = RefreshToken::parse(asked.refresh_token.expose_secret()) else {
+            return Ok(Refreshed::Refused);
+        };
         let next = RefreshToken::random()?;
         let spent = sqlx::query!(
             "with spent as (
@@ -152,18 +162,13 @@ impl Identity {
         .fetch_optional(&mut *conn)
         .await?;
         match spent {
-            Some(session) => self.tokens(session.user_id, session.id, session.expires_at, &next).map(Some),
+            Some(session) => self.tokens(session.user_id, session.id, session.expires_at, &next).map(Refreshed::Tokens),
             None => self.refresh_again(conn, &token, client).await,
         }
     }
 
     /// The token was not good for a refresh. If it is a spent one, either its answer was lost or it was stolen.
-    async fn refresh_again(
-        &self,
-        conn: &mut PgConnection,
-        token: &RefreshToken,
-        client: &Client,
-    ) -> Result<Option<Tokens>> {
+    async fn refresh_again(&self, conn: &mut PgConnection, token: &RefreshToken, client: &Client) -> Result<Refreshed> {
         let spent = sqlx::query!(
             "select s.id as \"id: SessionId\", s.user_id as \"user_id: UserId\", s.expires_at,
                     t.successor_sealed as \"successor_sealed!\",
@@ -177,15 +182,14 @@ impl Identity {
         )
         .fetch_optional(&mut *conn)
         .await?;
-        let Some(spent) = spent else { return Ok(None) };
+        let Some(spent) = spent else { return Ok(Refreshed::Refused) };
         if spent.lost {
             let next = token.unseal(&spent.successor_sealed)?;
-            return self.tokens(spent.user_id, spent.id, spent.expires_at, &next).map(Some);
+            return self.tokens(spent.user_id, spent.id, spent.expires_at, &next).map(Refreshed::Tokens);
         }
         end(conn, spent.id).await?;
-        self.forget_session(spent.id).await;
-        tracing::warn!(session.id = %spent.id, user.id = %spent.user_id, "a spent refresh token came again: session {} is ended", spent.id);
-        Ok(None)
+        tracing::warn!(user.id = %spent.user_id, session.id = %spent.id, "a spent refresh token came again: its session is ended");
+        Ok(Refreshed::Stolen(spent.id))
     }
 
     /// Changes the caller's own password and ends their other sessions.

@@ -1,4 +1,303 @@
-//! Stock: what is on the shelves and what of it is promised to somebody.
+//! Stock: what is on the shelves and what of it is promised to somebody. Alone writes `inventory`,
+//! `reservations`, `reservation_lines` and `stock_movements`, but for the placing of orders, which takes the
+//! stock of a whole batch in its own statement (`orders::place`).
+//!
+//! Whoever changes stock locks its rows by `lock` and changes them by `ledger::write`: so all locks are taken
+//! in one order, and no unit moves without a row in the ledger.
 
+pub mod adjust;
+pub mod bulk;
+pub mod ledger;
 pub mod reap;
+pub mod reserve;
 pub mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::db::{self, PlannedAnew};
+use crate::error::{Error, Result, Thing};
+use crate::page::{List, Page, Position};
+use crate::values::{InventoryId, ProductId, Units, UserId, WarehouseId};
+
+/// What a warehouse has of a product.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d20", "product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10", "sku": "MUG-01",
+    "warehouse_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "on_hand": 40, "reserved": 3, "available": 37,
+    "reorder_level": 10, "reorder_quantity": 50, "restocked_at": "2026-11-21T07:00:00Z", "updated_at": "2026-11-21T07:05:00Z"
+}))]
+pub struct Stock {
+    pub id: InventoryId,
+    pub product_id: ProductId,
+    pub sku: String,
+    pub warehouse_id: WarehouseId,
+    pub on_hand: i32,
+    /// Promised to orders and to reservations made by hand
+    pub reserved: i32,
+    /// `on_hand - reserved`
+    pub available: i32,
+    /// At this many available or fewer the stock is low
+    pub reorder_level: i32,
+    pub reorder_quantity: i32,
+    /// When units were last received or returned
+    pub restocked_at: Option<DateTime<Utc>>,
+    pub updated_at: DateTime<Utc>,
+    #[serde(skip)]
+    pub version: i32,
+}
+
+/// A product that a warehouse begins to stock.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10", "warehouse_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "on_hand": 40,
+    "reorder_level": 10, "reorder_quantity": 50
+}))]
+pub struct NewStock {
+    pub product_id: ProductId,
+    pub warehouse_id: WarehouseId,
+    pub on_hand: Units,
+    pub reorder_level: Option<Units>,
+    pub reorder_quantity: Option<Units>,
+}
+
+/// When to reorder, and how many. What is not given stays.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reorder_level": 10, "reorder_quantity": 50}))]
+pub struct ReorderSettings {
+    pub reorder_level: Option<Units>,
+    pub reorder_quantity: Option<Units>,
+}
+
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StockFilter {
+    pub product_id: Option<ProductId>,
+    pub warehouse_id: Option<WarehouseId>,
+    /// Only what is low (`available <= reorder_level`), or only what is not
+    pub low_stock: Option<bool>,
+}
+
+/// What there is of a product. Staff see the shelves, the public only whether it can be bought.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({"product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10", "available": 37}))]
+pub struct OnHand {
+    pub product_id: ProductId,
+    /// What can be bought now: over all active warehouses
+    pub available: i64,
+    /// Staff only: over all warehouses
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_hand: Option<i64>,
+    /// Staff only: over all warehouses
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<i64>,
+    /// Staff only: in the order in which they are asked
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warehouses: Option<Vec<OnShelf>>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct OnShelf {
+    pub warehouse_id: WarehouseId,
+    pub code: String,
+    /// What an inactive warehouse has is not sold
+    pub active: bool,
+    pub on_hand: i32,
+    pub reserved: i32,
+    pub available: i32,
+}
+
+/// What a locked row has: nobody else changes it before this transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Level {
+    pub on_hand: i32,
+    pub reserved: i32,
+}
+
+impl Level {
+    pub(crate) fn available(self) -> i32 {
+        self.on_hand - self.reserved
+    }
+}
+
+/// One row: a product in a warehouse.
+pub(crate) type Pair = (ProductId, WarehouseId);
+
+/// Locks rows of stock, always in the one order, and reads what they have. A pair without a row is left out.
+pub(crate) async fn lock(conn: &mut PgConnection, pairs: &BTreeSet<Pair>) -> Result<BTreeMap<Pair, Level>> {
+    let (products, warehouses): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
+    let rows = sqlx::query!(
+        r#"select product_id as "product_id: ProductId", warehouse_id as "warehouse_id: WarehouseId", on_hand, reserved
+             from inventory
+            where (product_id, warehouse_id) in (select * from unnest($1::uuid[], $2::uuid[]))
+            order by product_id, warehouse_id for no key update of inventory"#,
+        products as Vec<ProductId>,
+        warehouses as Vec<WarehouseId>,
+    )
+    .fetch_all(conn)
+    .await?;
+    let levels = rows
+        .into_iter()
+        .map(|row| ((row.product_id, row.warehouse_id), Level { on_hand: row.on_hand, reserved: row.reserved }));
+    Ok(levels.collect())
+}
+
+/// Begins to stock products in warehouses. Rows that are there already stay as they are; tells which are new.
+pub async fn open(conn: &mut PgConnection, actor: Option<UserId>, rows: &[NewStock]) -> Result<Vec<InventoryId>> {
+    let units = |pick: fn(&NewStock) -> Option<Units>| -> Vec<i32> {
+        rows.iter().map(|row| pick(row).map_or(0, Units::get)).collect()
+    };
+    sqlx::query_scalar!(
+        r#"with opened as (
+               insert into inventory (product_id, warehouse_id, on_hand, reorder_level, reorder_quantity, restocked_at)
+               select product_id, warehouse_id, on_hand, reorder_level, reorder_quantity,
+                      case when on_hand > 0 then clock_timestamp() end
+                 from unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::int[])
+                      as asked (product_id, warehouse_id, on_hand, reorder_level, reorder_quantity)
+                order by product_id, warehouse_id
+               on conflict (product_id, warehouse_id) do nothing
+               returning id, product_id, warehouse_id, on_hand),
+           told as (
+               insert into stock_movements (product_id, warehouse_id, on_hand_delta, reason, actor_id)
+               select product_id, warehouse_id, on_hand, 'received', $6 from opened where on_hand > 0)
+           select id as "id: InventoryId" from opened"#,
+        rows.iter().map(|row| row.product_id).collect::<Vec<_>>() as Vec<ProductId>,
+        rows.iter().map(|row| row.warehouse_id).collect::<Vec<_>>() as Vec<WarehouseId>,
+        &units(|row| Some(row.on_hand)),
+        &units(|row| row.reorder_level),
+        &units(|row| row.reorder_quantity),
+        actor as Option<UserId>,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(|error| match db::broken_constraint(&error) {
+        Some("inventory_product_id_fkey") => Error::NotFound(Thing::Product),
+        Some("inventory_warehouse_id_fkey") => Error::NotFound(Thing::Warehouse),
+        _ => error.into(),
+    })
+}
+
+/// Begins to stock one product in one warehouse.
+pub async fn create(conn: &mut PgConnection, actor: UserId, row: &NewStock) -> Result<Stock> {
+    match open(conn, Some(actor), std::slice::from_ref(row)).await?[..] {
+        [id] => find(conn, id).await,
+        _ => Err(Error::InventoryExists),
+    }
+}
+
+pub async fn find(conn: &mut PgConnection, id: InventoryId) -> Result<Stock> {
+    sqlx::query_as!(
+        Stock,
+        r#"select i.id, i.product_id, p.sku, i.warehouse_id, i.on_hand, i.reserved,
+                  i.on_hand - i.reserved as "available!", i.reorder_level, i.reorder_quantity, i.restocked_at,
+                  i.updated_at, i.version
+             from inventory i join products p on p.id = i.product_id
+            where i.id = $1"#,
+        id as InventoryId,
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or(Error::NotFound(Thing::Inventory))
+}
+
+pub async fn list(conn: &mut PgConnection, filter: &StockFilter, page: &Page) -> Result<List<Stock>> {
+    let rows = sqlx::query_as!(
+        Stock,
+        r#"select i.id, i.product_id, p.sku, i.warehouse_id, i.on_hand, i.reserved,
+                  i.on_hand - i.reserved as "available!", i.reorder_level, i.reorder_quantity, i.restocked_at,
+                  i.updated_at, i.version
+             from inventory i join products p on p.id = i.product_id
+            where ($1::uuid is null or i.product_id = $1)
+              and ($2::uuid is null or i.warehouse_id = $2)
+              and ($3::bool is null or (i.shortfall is not null) = $3)
+              and ($4::uuid is null or i.id > $4)
+            order by i.id limit $5"#,
+        filter.product_id as Option<ProductId>,
+        filter.warehouse_id as Option<WarehouseId>,
+        filter.low_stock,
+        page.after_id(),
+        page.fetch(),
+    )
+    .fetch_all(PlannedAnew(conn))
+    .await?;
+    Ok(page.list(rows, |row| row.id.0.into()))
+}
+
+/// What is low, worst first: sorted by how far below the reorder level it is.
+///
+/// A row that is sold from while somebody pages moves up, so it may be missed or seen twice; its place is its news.
+pub async fn list_low(conn: &mut PgConnection, page: &Page) -> Result<List<Stock>> {
+    let rows = sqlx::query_as!(
+        Stock,
+        r#"select i.id, i.product_id, p.sku, i.warehouse_id, i.on_hand, i.reserved,
+                  i.on_hand - i.reserved as "available!", i.reorder_level, i.reorder_quantity, i.restocked_at,
+                  i.updated_at, i.version
+             from inventory i join products p on p.id = i.product_id
+            where i.shortfall is not null
+              and ($1::bigint is null or (i.shortfall, i.id) > ($1, $2::uuid))
+            order by i.shortfall, i.id limit $3"#,
+        page.after.map(|position| position.rank),
+        page.after_id(),
+        page.fetch(),
+    )
+    .fetch_all(PlannedAnew(conn))
+    .await?;
+    Ok(page.list(rows, |row| Position { rank: i64::from(row.available - row.reorder_level), id: row.id.0 }))
+}
+
+/// What there is of a product, as much of it as the one who asks may know.
+pub async fn on_hand(conn: &mut PgConnection, product_id: ProductId, is_staff: bool) -> Result<OnHand> {
+    let known = sqlx::query_scalar!("select true from products where id = $1", product_id as ProductId);
+    if known.fetch_optional(&mut *conn).await?.is_none() {
+        return Err(Error::NotFound(Thing::Product));
+    }
+    let shelves = sqlx::query_as!(
+        OnShelf,
+        r#"select i.warehouse_id, w.code, w.active, i.on_hand, i.reserved, i.on_hand - i.reserved as "available!"
+             from inventory i join warehouses w on w.id = i.warehouse_id
+            where i.product_id = $1
+            order by w.priority, w.id"#,
+        product_id as ProductId,
+    )
+    .fetch_all(conn)
+    .await?;
+    let sum = |of: fn(&OnShelf) -> i32| shelves.iter().map(|shelf| i64::from(of(shelf))).sum();
+    Ok(OnHand {
+        product_id,
+        available: sum(|shelf| if shelf.active { shelf.available } else { 0 }),
+        on_hand: is_staff.then(|| sum(|shelf| shelf.on_hand)),
+        reserved: is_staff.then(|| sum(|shelf| shelf.reserved)),
+        warehouses: is_staff.then_some(shelves),
+    })
+}
+
+/// Changes when to reorder, if the row is still as the caller has seen it.
+pub async fn update_settings(
+    conn: &mut PgConnection,
+    id: InventoryId,
+    version: Option<i32>,
+    settings: &ReorderSettings,
+) -> Result<Stock> {
+    let updated = sqlx::query_scalar!(
+        "update inventory
+            set reorder_level = coalesce($3, reorder_level), reorder_quantity = coalesce($4, reorder_quantity),
+                version = version + 1, updated_at = clock_timestamp()
+          where id = $1 and ($2::int is null or version = $2)
+         returning true",
+        id as InventoryId,
+        version,
+        settings.reorder_level.map(Units::get),
+        settings.reorder_quantity.map(Units::get),
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let stock = find(conn, id).await?;
+    if updated.is_none() { Err(Error::VersionMismatch) } else { Ok(stock) }
+}

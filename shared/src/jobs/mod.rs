@@ -1,18 +1,63 @@
-//! The queue: every job is a row, written in the transaction of the change it follows. Alone writes `jobs`.
+//! The queue. Every job is a row, written in the transaction of the change it follows, and that row is the
+//! truth about it; Redis is only the doorbell. This module alone writes `jobs`, `job_attempts`, `queues` and
+//! `workers` (but for the payment jobs of a batch, which `orders::batch` writes in its one statement).
+//!
+//! The life of a job, file by file: `enqueue` here, `doorbell`, `claim`, then `settle` or, when its worker
+//! is lost, `sweep`.
 
-use serde::Serialize;
+pub mod claim;
+pub mod doorbell;
+pub mod retry;
+pub mod settle;
+pub mod sweep;
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
-use crate::values::OrderId;
+use crate::error::Result;
+use crate::values::{JobId, OrderId};
 
 /// Ordered as workers take them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type, Serialize, Deserialize, ToSchema)]
 #[sqlx(type_name = "queue", rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum Queue {
     High,
     Default,
     Low,
+}
+
+impl Queue {
+    pub const ALL: [Self; 3] = [Self::High, Self::Default, Self::Low];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Default => "default",
+            Self::Low => "low",
+        }
+    }
+}
+
+impl FromStr for Queue {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|queue| queue.name() == text)
+            .ok_or_else(|| format!("`{text}` is none of high, default, low"))
+    }
 }
 
 /// Something that a worker does. It carries ids and reads the present when it runs.
@@ -25,6 +70,69 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync {
     fn order_id(&self) -> Option<OrderId> {
         None
     }
+
+    /// At most one job for what this names.
+    fn unique_key(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Declares a job about an order.
+macro_rules! order_job {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $queue:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct $name {
+            pub order_id: OrderId,
+        }
+
+        impl Job for $name {
+            const KIND: &'static str = $kind;
+            const QUEUE: Queue = $queue;
+
+            fn order_id(&self) -> Option<OrderId> {
+                Some(self.order_id)
+            }
+        }
+    };
+}
+
+order_job!(/// Charges the customer for an order.
+    ProcessPayment, "process_payment", Queue::High);
+order_job!(/// Voids or refunds what was charged and gives the stock back.
+    CancelOrder, "cancel_order", Queue::High);
+order_job!(/// Books the carrier and lets the stock leave.
+    ShipOrder, "ship_order", Queue::Default);
+order_job!(/// Asks the carrier whether an order has arrived.
+    DeliverOrder, "deliver_order", Queue::Low);
+
+/// Something that the clock asks for, once per tick over the whole fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tick {
+    /// What is to be done: `reap`, `audit`, `retain`.
+    pub name: String,
+    pub at: DateTime<Utc>,
+}
+
+impl Job for Tick {
+    const KIND: &'static str = "tick";
+    const QUEUE: Queue = Queue::Low;
+
+    fn unique_key(&self) -> Option<String> {
+        Some(format!("{} {}", self.name, self.at.format("%Y-%m-%dT%H:%M:%SZ")))
+    }
+}
+
+/// Waits, or does not: what benchmarks and drills run, since it touches nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noop {
+    #[serde(default)]
+    pub wait_ms: u64,
+}
+
+impl Job for Noop {
+    const KIND: &'static str = "noop";
+    const QUEUE: Queue = Queue::Default;
 }
 
 /// Where a job came from: travels with it into the worker's log lines and traces.
@@ -34,20 +142,106 @@ pub struct Origin {
     pub trace_parent: Option<String>,
 }
 
-/// How many times a job is tried before a person must look at it (`JOB_MAX_ATTEMPTS`).
-pub const DEFAULT_MAX_ATTEMPTS: i32 = 8;
-
-/// Charges the customer for an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct ProcessPayment {
-    pub order_id: OrderId,
+/// When a job is first tried, and how often at most.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// From now.
+    pub delay: Duration,
+    pub max_attempts: i32,
+    pub origin: Origin,
 }
 
-impl Job for ProcessPayment {
-    const KIND: &'static str = "process_payment";
-    const QUEUE: Queue = Queue::High;
+/// A job that is to be rung once its transaction is committed. If that is forgotten, or the process dies in
+/// between, the sweep rings it a second later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "ring it after the commit"]
+pub struct Ring {
+    pub queue: Queue,
+    pub id: JobId,
+    pub run_at: DateTime<Utc>,
+}
 
-    fn order_id(&self) -> Option<OrderId> {
-        Some(self.order_id)
+/// Writes a job in the transaction of what it follows. None: there is one with its unique key already.
+pub async fn enqueue<J: Job>(conn: &mut PgConnection, job: &J, plan: &Plan) -> Result<Option<Ring>> {
+    let args = serde_json::to_value(job).map_err(crate::error::Error::internal)?;
+    let row = sqlx::query!(
+        r#"insert into jobs (queue, kind, version, args, run_at, max_attempt, order_id, unique_key, request_id, trace_parent)
+           values ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5), $6, $7, $8, $9, $10)
+           on conflict (unique_key) do nothing
+           returning id, run_at"#,
+        J::QUEUE as Queue,
+        J::KIND,
+        J::VERSION,
+        args,
+        plan.delay.as_secs_f64(),
+        plan.max_attempts,
+        job.order_id().map(|id| id.0),
+        job.unique_key(),
+        plan.origin.request_id,
+        plan.origin.trace_parent,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Ring { queue: J::QUEUE, id: JobId(row.id), run_at: row.run_at }))
+}
+
+/// A worker process, new at each start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WorkerId(pub Uuid);
+
+/// A job that this process may carry out. The attempt is its fence: when another one is made, this one
+/// cannot commit any more.
+#[derive(Debug, Clone)]
+pub struct Held {
+    pub id: JobId,
+    pub attempt: i32,
+    pub max_attempt: i32,
+    pub queue: Queue,
+    pub kind: String,
+    pub version: i16,
+    pub args: Value,
+    pub order_id: Option<OrderId>,
+    pub origin: Origin,
+    /// When it was due.
+    pub run_at: DateTime<Utc>,
+    pub lease: Arc<Lease>,
+}
+
+impl Held {
+    /// Which jobs follow from this one: they belong to the same request.
+    pub fn plan(&self, delay: Duration, max_attempts: i32) -> Plan {
+        Plan { delay, max_attempts, origin: self.origin.clone() }
+    }
+
+    pub fn decode<J: Job>(&self) -> Result<J, serde_json::Error> {
+        serde_json::from_value(self.args.clone())
+    }
+}
+
+/// How long this process may believe that a job is still its own, by its own clock.
+#[derive(Debug)]
+pub struct Lease {
+    started: Instant,
+    length: Duration,
+    /// Milliseconds from `started` to the last claim or renewal that surely succeeded.
+    confirmed_ms: AtomicU64,
+}
+
+impl Lease {
+    /// `asked` is when the claim was sent: the lease cannot have begun before.
+    pub fn new(asked: Instant, length: Duration) -> Self {
+        Self { started: asked, length, confirmed_ms: AtomicU64::new(0) }
+    }
+
+    pub fn confirm(&self, asked: Instant) {
+        let since = asked.saturating_duration_since(self.started).as_millis();
+        self.confirmed_ms.fetch_max(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// May an external call still be started? Not without a success for two thirds of the lease: the call
+    /// could outlive it.
+    pub fn allows_calls(&self) -> bool {
+        let confirmed = Duration::from_millis(self.confirmed_ms.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(confirmed) < self.length * 2 / 3
     }
 }

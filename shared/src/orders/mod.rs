@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod decide;
+pub mod expire;
 pub mod place;
 pub mod read;
 

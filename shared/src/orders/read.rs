@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{NextAction, OrderCustomer, OrderItem, OrderView, Status, Who};
+use crate::db::PlannedAnew;
 use crate::error::{Error, Result, Thing};
 use crate::identity::Caller;
 use crate::page::{IdRange, List, Page, Position};
@@ -117,9 +118,6 @@ async fn own_customers(conn: &mut PgConnection, caller: &Caller, asked: Option<C
     .await?)
 }
 
-// `persistent(false)`: each run is planned for its own arguments, so a filter that is not used costs nothing
-// and one that is used finds its index. A plan that is kept has to serve all combinations, and serves none.
-
 async fn ids_of_all(conn: &mut PgConnection, filter: &OrderFilter, page: Page) -> Result<Vec<OrderId>> {
     let range = IdRange::between(filter.from, filter.to);
     Ok(sqlx::query_scalar!(
@@ -137,8 +135,7 @@ async fn ids_of_all(conn: &mut PgConnection, filter: &OrderFilter, page: Page) -
         filter.to,
         page.fetch(),
     )
-    .persistent(false)
-    .fetch_all(conn)
+    .fetch_all(PlannedAnew(conn))
     .await?)
 }
 
@@ -171,8 +168,7 @@ async fn ids_of_customers(
         page.fetch(),
         customers,
     )
-    .persistent(false)
-    .fetch_all(conn)
+    .fetch_all(PlannedAnew(conn))
     .await?)
 }
 

@@ -1,0 +1,2 @@
+drop schema simulated cascade;
+drop table shipments, charges;

@@ -1,0 +1,112 @@
+//! One row of stock set right by a person: received, damaged, counted, returned. Writes by the ledger.
+
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+use super::ledger::{self, Change, Movement, Reason};
+use crate::error::{Error, Invalid, Result, Thing};
+use crate::values::{InventoryId, Note, ProductId, Units, UserId, WarehouseId};
+
+/// By how much, and why.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"delta": -3, "reason": "damaged", "note": "dropped"}))]
+pub struct Adjust {
+    pub delta: Delta,
+    pub reason: AdjustReason,
+    pub note: Option<Note>,
+}
+
+/// Units that come or go; never zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(try_from = "i64")]
+#[schema(value_type = i32, minimum = -1_000_000_000, maximum = 1_000_000_000, example = -3)]
+pub struct Delta(i32);
+
+impl TryFrom<i64> for Delta {
+    type Error = Invalid;
+
+    fn try_from(number: i64) -> Result<Self, Invalid> {
+        match i32::try_from(number) {
+            Ok(delta) if delta != 0 && (-Units::MAX..=Units::MAX).contains(&number) => Ok(Self(delta)),
+            _ => Err(too_far()),
+        }
+    }
+}
+
+/// The reasons that a person may give; the others are Millrace's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AdjustReason {
+    Received,
+    Damaged,
+    Counted,
+    Returned,
+    Other,
+}
+
+impl From<AdjustReason> for Reason {
+    fn from(reason: AdjustReason) -> Self {
+        match reason {
+            AdjustReason::Received => Self::Received,
+            AdjustReason::Damaged => Self::Damaged,
+            AdjustReason::Counted => Self::Counted,
+            AdjustReason::Returned => Self::Returned,
+            AdjustReason::Other => Self::Other,
+        }
+    }
+}
+
+/// The movement that an adjustment became.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d50", "product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10",
+    "warehouse_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "on_hand_delta": -3, "reserved_delta": 0, "reason": "damaged",
+    "note": "dropped", "actor_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d40", "order_id": null, "reservation_id": null,
+    "created_at": "2026-11-21T07:05:00Z", "delta": -3
+}))]
+pub struct Adjustment {
+    #[serde(flatten)]
+    pub movement: Movement,
+    /// As it was asked for; the same as `on_hand_delta`
+    pub delta: i32,
+}
+
+/// Changes what is on hand, but never to less than what is promised.
+pub async fn adjust(conn: &mut PgConnection, actor: UserId, id: InventoryId, asked: &Adjust) -> Result<Adjustment> {
+    let pair = pair_of(conn, id).await?;
+    let levels = super::lock(conn, &[pair].into()).await?;
+    let level = levels.get(&pair).ok_or(Error::NotFound(Thing::Inventory))?;
+
+    let Delta(delta) = asked.delta;
+    let would_be = i64::from(level.on_hand) + i64::from(delta);
+    if would_be < i64::from(level.reserved) {
+        return Err(Error::WouldGoNegative { would_be, reserved: i64::from(level.reserved) });
+    }
+    if would_be > Units::MAX {
+        return Err(Error::InvalidFields(vec![too_far().at("delta")]));
+    }
+
+    let note = asked.note.clone().map(Note::into_string);
+    let change = Change { on_hand_delta: delta, note, ..Change::of(pair.0, pair.1) };
+    let mut written = ledger::write(conn, Some(actor), asked.reason.into(), &[change]).await?;
+    let movement = written.pop().expect("a change is a movement");
+    Ok(Adjustment { movement, delta })
+}
+
+fn too_far() -> Invalid {
+    let message = format!("a delta is a whole number, not 0, after which at most {} units are on hand", Units::MAX);
+    Invalid::new("invalid_delta", message)
+}
+
+async fn pair_of(conn: &mut PgConnection, id: InventoryId) -> Result<(ProductId, WarehouseId)> {
+    let row = sqlx::query!(
+        r#"select product_id as "product_id: ProductId", warehouse_id as "warehouse_id: WarehouseId"
+             from inventory where id = $1"#,
+        id as InventoryId,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| (row.product_id, row.warehouse_id)).ok_or(Error::NotFound(Thing::Inventory))
+}

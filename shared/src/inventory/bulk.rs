@@ -1,0 +1,236 @@
+//! Stock counts by the thousand: all of them or none. Writes by `inventory::open` and the ledger.
+//!
+//! The number of statements does not grow with the rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::ledger::{self, Change, Reason};
+use super::{NewStock, Pair};
+use crate::error::{Error, FieldError, Invalid, Result};
+use crate::values::{ProductId, Sku, Units, UserId, WarehouseCode, WarehouseId};
+
+/// More than a shop counts in a night; its locks are held for about a second.
+pub const MAX_ROWS: usize = 10_000;
+
+/// Complaints in one answer. Who has more of them has sent the wrong file.
+pub const MAX_COMPLAINTS: usize = 1_000;
+
+/// What somebody has counted.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CountRow {
+    /// The product by its SKU, or else by `product_id`
+    pub sku: Option<Sku>,
+    pub product_id: Option<ProductId>,
+    /// By its code or its id
+    #[schema(value_type = String, example = "EAST")]
+    pub warehouse: WarehouseRef,
+    pub quantity: Units,
+    /// When it was counted, if that was earlier; it is kept in the movement's note
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// A warehouse as people name it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub enum WarehouseRef {
+    Id(WarehouseId),
+    Code(WarehouseCode),
+}
+
+impl TryFrom<String> for WarehouseRef {
+    type Error = Invalid;
+
+    /// A code is too short to look like an id.
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        match text.trim().parse::<Uuid>() {
+            Ok(id) if text.trim().len() == 36 => Ok(Self::Id(id.into())),
+            _ => text.try_into().map(Self::Code),
+        }
+    }
+}
+
+/// The rows that could be read, each with its place in the request, and what was wrong with the others.
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    pub asked: usize,
+    pub rows: Vec<(usize, CountRow)>,
+    pub complaints: Vec<FieldError>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"counted": 250, "changed": 12, "created": 3}))]
+pub struct Counted {
+    /// Rows in the request
+    pub counted: usize,
+    /// Of these: stock that differed
+    pub changed: usize,
+    /// Of these: products that their warehouse did not stock yet
+    pub created: usize,
+}
+
+/// Sets what is on hand to what was counted. If a row cannot be right, nothing is changed and every such row is named.
+pub async fn count(conn: &mut PgConnection, actor: UserId, counts: Counts) -> Result<Counted> {
+    let Counts { asked, rows, mut complaints } = counts;
+    if !(1..=MAX_ROWS).contains(&asked) {
+        return Err(Error::field("items", "invalid_items", format!("there are from 1 to {MAX_ROWS} of them")));
+    }
+    let counted = resolve(conn, &rows, &mut complaints).await?;
+    refuse(&mut complaints)?;
+
+    // Before the locks: here an insert waits only for others that insert the same rows, in the same order.
+    let zero = Units::try_from(0).expect("none is a number of units");
+    let rows = |&(product_id, warehouse_id): &Pair| NewStock {
+        product_id,
+        warehouse_id,
+        on_hand: zero,
+        reorder_level: None,
+        reorder_quantity: None,
+    };
+    let created = super::open(conn, Some(actor), &counted.keys().map(rows).collect::<Vec<_>>()).await?.len();
+    let levels = super::lock(conn, &counted.keys().copied().collect()).await?;
+
+    let mut changes = Vec::new();
+    for (pair, count) in &counted {
+        let level = levels[pair];
+        if count.quantity < level.reserved {
+            let message = format!("{} of it are reserved, so fewer cannot be on hand", level.reserved);
+            complaints.push(Invalid::new("below_reserved", message).at(format!("items[{}].quantity", count.index)));
+        } else if count.quantity != level.on_hand {
+            let note =
+                count.at.map(|at| format!("counted at {}", at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)));
+            changes.push(Change { on_hand_delta: count.quantity - level.on_hand, note, ..Change::of(pair.0, pair.1) });
+        }
+    }
+    refuse(&mut complaints)?;
+    ledger::write(conn, Some(actor), Reason::Counted, &changes).await?;
+    Ok(Counted { counted: counted.len(), changed: changes.len(), created })
+}
+
+struct Count {
+    index: usize,
+    quantity: i32,
+    at: Option<DateTime<Utc>>,
+}
+
+/// Finds the products and warehouses that the rows name.
+async fn resolve(
+    conn: &mut PgConnection,
+    rows: &[(usize, CountRow)],
+    complaints: &mut Vec<FieldError>,
+) -> Result<BTreeMap<Pair, Count>> {
+    let (by_sku, by_id) = products(conn, rows).await?;
+    let warehouses = warehouses(conn, rows).await?;
+    let now = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(conn).await?;
+
+    let mut counted = BTreeMap::new();
+    for (index, row) in rows {
+        let mut complain = |field: &str, code: &str, message: &str| {
+            complaints.push(Invalid::new(code, message).at(format!("items[{index}]{field}")));
+        };
+        let product_id = match (&row.sku, row.product_id) {
+            (Some(sku), None) => {
+                let found = by_sku.get(sku.as_str()).copied();
+                found.or_else(|| {
+                    complain(".sku", "product_not_found", "there is no product with this SKU");
+                    None
+                })
+            }
+            (None, Some(id)) => {
+                let found = by_id.get(&id).copied();
+                found.or_else(|| {
+                    complain(".product_id", "product_not_found", "there is no product with this id");
+                    None
+                })
+            }
+            (None, None) => {
+                complain(".sku", "missing_field", "give the product's SKU or its id");
+                None
+            }
+            (Some(_), Some(_)) => {
+                complain(".product_id", "invalid_value", "give the SKU or the id, not both");
+                None
+            }
+        };
+        let warehouse_id = warehouses.get(&row.warehouse).copied();
+        if warehouse_id.is_none() {
+            complain(".warehouse", "warehouse_not_found", "there is no warehouse with this code or id");
+        }
+        if row.at.is_some_and(|at| at > now) {
+            complain(".at", "invalid_time", "it is in the future");
+        }
+        let (Some(product_id), Some(warehouse_id)) = (product_id, warehouse_id) else { continue };
+        let count = Count { index: *index, quantity: row.quantity.get(), at: row.at };
+        if let Some(earlier) = counted.insert((product_id, warehouse_id), count) {
+            complain(
+                "",
+                "duplicate_row",
+                &format!("items[{}] counts the same product in the same warehouse", earlier.index),
+            );
+        }
+    }
+    Ok(counted)
+}
+
+async fn products(
+    conn: &mut PgConnection,
+    rows: &[(usize, CountRow)],
+) -> Result<(BTreeMap<String, ProductId>, BTreeMap<ProductId, ProductId>)> {
+    let skus: BTreeSet<&str> = rows.iter().filter_map(|(_, row)| row.sku.as_ref()).map(Sku::as_str).collect();
+    let ids: BTreeSet<ProductId> = rows.iter().filter_map(|(_, row)| row.product_id).collect();
+    let found = sqlx::query!(
+        r#"select id as "id: ProductId", sku from products where sku = any($1) or id = any($2)"#,
+        &skus.into_iter().map(ToOwned::to_owned).collect::<Vec<_>>(),
+        ids.into_iter().collect::<Vec<_>>() as Vec<ProductId>,
+    )
+    .fetch_all(conn)
+    .await?;
+    let by_id = found.iter().map(|product| (product.id, product.id)).collect();
+    Ok((found.into_iter().map(|product| (product.sku, product.id)).collect(), by_id))
+}
+
+async fn warehouses(
+    conn: &mut PgConnection,
+    rows: &[(usize, CountRow)],
+) -> Result<BTreeMap<WarehouseRef, WarehouseId>> {
+    let named: BTreeSet<&WarehouseRef> = rows.iter().map(|(_, row)| &row.warehouse).collect();
+    let (mut ids, mut codes) = (Vec::new(), Vec::new());
+    for warehouse in &named {
+        match warehouse {
+            WarehouseRef::Id(id) => ids.push(*id),
+            WarehouseRef::Code(code) => codes.push(code.as_str().to_owned()),
+        }
+    }
+    let found = sqlx::query!(
+        r#"select id as "id: WarehouseId", code as "code: WarehouseCode" from warehouses where id = any($1) or code = any($2)"#,
+        ids as Vec<WarehouseId>,
+        &codes,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found
+        .into_iter()
+        .flat_map(|row| [(WarehouseRef::Id(row.id), row.id), (WarehouseRef::Code(row.code), row.id)])
+        .collect())
+}
+
+/// Refuses everything if there is a complaint, in the order of the request.
+fn refuse(complaints: &mut Vec<FieldError>) -> Result<()> {
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    complaints.sort_by_key(|complaint| index_of(&complaint.field));
+    complaints.truncate(MAX_COMPLAINTS);
+    Err(Error::InvalidFields(std::mem::take(complaints)))
+}
+
+/// The row that a complaint is about, of `items[7].sku`.
+fn index_of(field: &str) -> Option<usize> {
+    field.split(['[', ']']).nth(1)?.parse().ok()
+}

@@ -1,0 +1,186 @@
+//! The ledger: every change of stock with its reason, who made it and for what. The sums of a row's movements
+//! are the row, because one statement writes both (`write`, and `inventory::open` for a new row).
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::db::PlannedAnew;
+use crate::error::{Error, Result};
+use crate::page::{IdRange, List, Page};
+use crate::values::{OrderId, ProductId, ReservationId, UserId, WarehouseId};
+
+/// Why stock changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum Reason {
+    Received,
+    Damaged,
+    Counted,
+    Returned,
+    Other,
+    Reserved,
+    Released,
+    Expired,
+    Shipped,
+}
+
+/// A row of the ledger. It never changes; a correction is a new row.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d50", "product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10",
+    "warehouse_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "on_hand_delta": -3, "reserved_delta": 0, "reason": "damaged",
+    "note": "dropped", "actor_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d40", "order_id": null, "reservation_id": null,
+    "created_at": "2026-11-21T07:05:00Z"
+}))]
+pub struct Movement {
+    pub id: Uuid,
+    pub product_id: ProductId,
+    pub warehouse_id: WarehouseId,
+    pub on_hand_delta: i32,
+    pub reserved_delta: i32,
+    pub reason: Reason,
+    pub note: Option<String>,
+    /// Null where the system itself acted
+    pub actor_id: Option<UserId>,
+    pub order_id: Option<OrderId>,
+    pub reservation_id: Option<ReservationId>,
+    pub created_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct MovementFilter {
+    pub product_id: Option<ProductId>,
+    pub warehouse_id: Option<WarehouseId>,
+    pub order_id: Option<OrderId>,
+    /// From this moment on
+    pub from: Option<DateTime<Utc>>,
+    /// Before this moment
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// What shall change in one row of stock. Of several for one row the sum counts, and each is in the ledger.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub product_id: ProductId,
+    pub warehouse_id: WarehouseId,
+    pub on_hand_delta: i32,
+    pub reserved_delta: i32,
+    pub note: Option<String>,
+    pub order_id: Option<OrderId>,
+    pub reservation_id: Option<ReservationId>,
+}
+
+impl Change {
+    pub(crate) fn of(product_id: ProductId, warehouse_id: WarehouseId) -> Self {
+        Self {
+            product_id,
+            warehouse_id,
+            on_hand_delta: 0,
+            reserved_delta: 0,
+            note: None,
+            order_id: None,
+            reservation_id: None,
+        }
+    }
+}
+
+/// Changes rows of stock and tells the ledger, in one statement. The rows must be locked (`inventory::lock`):
+/// an update takes its locks in no order of ours.
+pub(crate) async fn write(
+    conn: &mut PgConnection,
+    actor: Option<UserId>,
+    reason: Reason,
+    changes: &[Change],
+) -> Result<Vec<Movement>> {
+    if changes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let notes: Vec<Option<&str>> = changes.iter().map(|change| change.note.as_deref()).collect();
+    let movements = sqlx::query_as!(
+        Movement,
+        r#"with asked as (
+               select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::text[], $6::uuid[], $7::uuid[])
+                        as a (product_id, warehouse_id, on_hand_delta, reserved_delta, note, order_id, reservation_id)),
+           sums as (
+               select product_id, warehouse_id, sum(on_hand_delta)::int as on_hand, sum(reserved_delta)::int as reserved
+                 from asked group by product_id, warehouse_id),
+           moved as (
+               update inventory i
+                  set on_hand = i.on_hand + s.on_hand, reserved = i.reserved + s.reserved,
+                      restocked_at = case when s.on_hand > 0 and $9 in ('received', 'returned')
+                                          then clock_timestamp() else i.restocked_at end,
+                      updated_at = clock_timestamp()
+                 from sums s
+                where i.product_id = s.product_id and i.warehouse_id = s.warehouse_id
+               returning i.product_id, i.warehouse_id)
+           insert into stock_movements
+                  (product_id, warehouse_id, on_hand_delta, reserved_delta, reason, note, actor_id, order_id, reservation_id)
+           select product_id, warehouse_id, a.on_hand_delta, a.reserved_delta, $9, a.note, $8, a.order_id, a.reservation_id
+             from asked a join moved using (product_id, warehouse_id)
+           returning id, product_id, warehouse_id, on_hand_delta, reserved_delta, reason as "reason: Reason", note,
+                     actor_id as "actor_id: UserId", order_id as "order_id: OrderId",
+                     reservation_id as "reservation_id: ReservationId", created_at"#,
+        changes.iter().map(|change| change.product_id).collect::<Vec<_>>() as Vec<ProductId>,
+        changes.iter().map(|change| change.warehouse_id).collect::<Vec<_>>() as Vec<WarehouseId>,
+        &changes.iter().map(|change| change.on_hand_delta).collect::<Vec<_>>(),
+        &changes.iter().map(|change| change.reserved_delta).collect::<Vec<_>>(),
+        notes as Vec<Option<&str>>,
+        changes.iter().map(|change| change.order_id).collect::<Vec<_>>() as Vec<Option<OrderId>>,
+        changes.iter().map(|change| change.reservation_id).collect::<Vec<_>>() as Vec<Option<ReservationId>>,
+        actor as Option<UserId>,
+        reason as Reason,
+    )
+    .fetch_all(conn)
+    .await?;
+    if movements.len() == changes.len() {
+        Ok(movements)
+    } else {
+        Err(Error::internal("stock was to change that does not exist"))
+    }
+}
+
+/// The rows that changes touch, to be locked before.
+pub(crate) fn rows_of(changes: &[Change]) -> BTreeSet<super::Pair> {
+    changes.iter().map(|change| (change.product_id, change.warehouse_id)).collect()
+}
+
+/// The ledger, newest first.
+pub async fn list(conn: &mut PgConnection, filter: &MovementFilter, page: &Page) -> Result<List<Movement>> {
+    let ids = IdRange::between(filter.from, filter.to);
+    let rows = sqlx::query_as!(
+        Movement,
+        r#"select id, product_id, warehouse_id, on_hand_delta, reserved_delta, reason as "reason: Reason", note,
+                  actor_id as "actor_id: UserId", order_id as "order_id: OrderId",
+                  reservation_id as "reservation_id: ReservationId", created_at
+             from stock_movements
+            where ($1::uuid is null or product_id = $1)
+              and ($2::uuid is null or warehouse_id = $2)
+              and ($3::uuid is null or order_id = $3)
+              and ($4::uuid is null or id >= $4)
+              and ($5::uuid is null or id < $5)
+              and ($6::timestamptz is null or created_at >= $6)
+              and ($7::timestamptz is null or created_at < $7)
+              and ($8::uuid is null or id < $8)
+            order by id desc limit $9"#,
+        filter.product_id as Option<ProductId>,
+        filter.warehouse_id as Option<WarehouseId>,
+        filter.order_id as Option<OrderId>,
+        ids.low,
+        ids.high,
+        filter.from,
+        filter.to,
+        page.after_id(),
+        page.fetch(),
+    )
+    .fetch_all(PlannedAnew(conn))
+    .await?;
+    Ok(page.list(rows, |row| row.id.into()))
+}

@@ -1,0 +1,406 @@
+//! Reservations: stock that is promised, and what becomes of it. held → posted (paid for) → shipped; or →
+//! released, or → expired (`reap`). Each edge is one guarded statement, so it is gone along once.
+//!
+//! An order's reservation moves with its order: the functions `…_of_orders` take orders that the caller holds
+//! locked, many at once, and the number of statements does not grow with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+use super::ledger::{self, Change, Reason};
+use super::source::{Line, Shelf, Shelves};
+use super::{Level, Pair};
+use crate::error::{Error, FieldError, Invalid, Result, Shortage, Thing};
+use crate::values::{OrderId, ProductId, Quantity, ReservationId, UserId, WarehouseId};
+
+/// As many as an order may have.
+pub const MAX_LINES: usize = 100;
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"items": [{"product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10", "quantity": 2}], "ttl_seconds": 900}))]
+pub struct Reserve {
+    #[schema(min_items = 1, max_items = 100)]
+    pub items: Vec<ReserveLine>,
+    /// How long the stock is held; as long as an unpaid order's, if not given
+    pub ttl_seconds: Option<TtlSeconds>,
+}
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReserveLine {
+    pub product_id: ProductId,
+    /// From wherever it is, if not given
+    pub warehouse_id: Option<WarehouseId>,
+    pub quantity: Quantity,
+}
+
+/// How long stock is held for somebody who may never come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(try_from = "i64")]
+#[schema(value_type = i32, minimum = 1, maximum = 86_400, example = 900)]
+pub struct TtlSeconds(u32);
+
+impl TtlSeconds {
+    const MAX: u32 = 86_400;
+}
+
+impl TryFrom<i64> for TtlSeconds {
+    type Error = Invalid;
+
+    fn try_from(number: i64) -> Result<Self, Invalid> {
+        match u32::try_from(number) {
+            Ok(seconds) if (1..=Self::MAX).contains(&seconds) => Ok(Self(seconds)),
+            _ => Err(Invalid::new("invalid_ttl", format!("a reservation lasts from 1 to {} seconds", Self::MAX))),
+        }
+    }
+}
+
+/// Which reservation to release or to ship.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reservation_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d30"}))]
+pub struct Which {
+    pub reservation_id: ReservationId,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum State {
+    Held,
+    Posted,
+    Shipped,
+    Released,
+    Expired,
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Posted => "posted",
+            Self::Shipped => "shipped",
+            Self::Released => "released",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d30", "state": "held",
+    "items": [{
+        "product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10", "warehouse_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "quantity": 2
+    }],
+    "expires_at": "2026-11-21T07:20:00Z", "order_id": null, "created_by": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d40",
+    "created_at": "2026-11-21T07:05:00Z", "updated_at": "2026-11-21T07:05:00Z"
+}))]
+pub struct Reservation {
+    pub id: ReservationId,
+    pub state: State,
+    pub items: Vec<ReservedLine>,
+    /// Until then the stock is held for whoever asked; afterwards the reaper gives it back
+    pub expires_at: DateTime<Utc>,
+    /// Null for one made by hand
+    pub order_id: Option<OrderId>,
+    pub created_by: UserId,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ReservedLine {
+    pub product_id: ProductId,
+    pub warehouse_id: WarehouseId,
+    pub quantity: i32,
+}
+
+/// Holds stock by hand: every line, or nothing.
+pub async fn reserve(
+    conn: &mut PgConnection,
+    actor: UserId,
+    asked: &Reserve,
+    default_ttl: Duration,
+) -> Result<Reservation> {
+    if !(1..=MAX_LINES).contains(&asked.items.len()) {
+        return Err(Error::field("items", "invalid_items", format!("there are from 1 to {MAX_LINES} of them")));
+    }
+    let skus = skus_of(conn, &asked.items).await?;
+    let warehouses = warehouses_for(conn, &asked.items).await?;
+    let mut shelves = locked_shelves(conn, &asked.items, &warehouses).await?;
+    let lines: Vec<Line> = asked.items.iter().map(ReserveLine::line).collect();
+    let sourced = shelves.take(&lines).map_err(|short| Error::InsufficientStock(named(short, &skus)))?;
+
+    let mut taken = BTreeMap::<Pair, i32>::new();
+    for allocation in &sourced.allocations {
+        *taken.entry((allocation.product_id, allocation.warehouse_id)).or_default() += allocation.quantity;
+    }
+    let ttl = asked.ttl_seconds.map_or(default_ttl, |TtlSeconds(seconds)| Duration::from_secs(seconds.into()));
+    let id = insert(conn, actor, &taken, ttl).await?;
+    let changes: Vec<Change> = taken
+        .iter()
+        .map(|(&(product_id, warehouse_id), quantity)| Change {
+            reserved_delta: *quantity,
+            reservation_id: Some(id),
+            ..Change::of(product_id, warehouse_id)
+        })
+        .collect();
+    ledger::write(conn, Some(actor), Reason::Reserved, &changes).await?;
+    find(conn, id).await
+}
+
+pub async fn find(conn: &mut PgConnection, id: ReservationId) -> Result<Reservation> {
+    let row = sqlx::query!(
+        r#"select state as "state: State", expires_at, order_id as "order_id: OrderId", created_by as "created_by: UserId",
+                  created_at, updated_at
+             from reservations where id = $1"#,
+        id as ReservationId,
+    )
+    .fetch_optional(&mut *conn)
+    .await?
+    .ok_or(Error::NotFound(Thing::Reservation))?;
+    let items = sqlx::query_as!(
+        ReservedLine,
+        r#"select product_id, warehouse_id, quantity from reservation_lines
+            where reservation_id = $1 order by product_id, warehouse_id"#,
+        id as ReservationId,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(Reservation {
+        id,
+        state: row.state,
+        items,
+        expires_at: row.expires_at,
+        order_id: row.order_id,
+        created_by: row.created_by,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
+}
+
+/// Gives back what was held by hand.
+pub async fn release(conn: &mut PgConnection, actor: UserId, id: ReservationId) -> Result<Reservation> {
+    let ended = advance(conn, Whose::ByHand(id), &[State::Held], State::Released).await?;
+    settle(conn, Some(actor), &ended, Reason::Released).await?;
+    if ended.is_empty() { Err(refusal(conn, id).await?) } else { find(conn, id).await }
+}
+
+/// What was held by hand leaves the house: on hand and reserved fall together.
+pub async fn ship(conn: &mut PgConnection, actor: UserId, id: ReservationId) -> Result<Reservation> {
+    let ended = advance(conn, Whose::ByHand(id), &[State::Held], State::Shipped).await?;
+    settle(conn, Some(actor), &ended, Reason::Shipped).await?;
+    if ended.is_empty() { Err(refusal(conn, id).await?) } else { find(conn, id).await }
+}
+
+/// The orders are paid for: their stock does not expire any more. Tells whose was held until now.
+pub async fn post_of_orders(conn: &mut PgConnection, orders: &[OrderId]) -> Result<Vec<OrderId>> {
+    let posted = advance(conn, Whose::Orders(orders), &[State::Held], State::Posted).await?;
+    Ok(orders_of(&posted))
+}
+
+/// The orders' stock leaves the house. Tells whose did, and only now.
+pub async fn ship_of_orders(
+    conn: &mut PgConnection,
+    actor: Option<UserId>,
+    orders: &[OrderId],
+) -> Result<Vec<OrderId>> {
+    let ended = advance(conn, Whose::Orders(orders), &[State::Posted], State::Shipped).await?;
+    settle(conn, actor, &ended, Reason::Shipped).await?;
+    Ok(orders_of(&ended))
+}
+
+/// The orders do not need their stock any more. Tells whose was given back, and only now.
+pub async fn release_of_orders(
+    conn: &mut PgConnection,
+    actor: Option<UserId>,
+    orders: &[OrderId],
+) -> Result<Vec<OrderId>> {
+    let ended = advance(conn, Whose::Orders(orders), &[State::Held, State::Posted], State::Released).await?;
+    settle(conn, actor, &ended, Reason::Released).await?;
+    Ok(orders_of(&ended))
+}
+
+/// One line of a reservation that has just moved.
+#[derive(Debug)]
+pub(super) struct MovedLine {
+    pub id: ReservationId,
+    pub order_id: Option<OrderId>,
+    pub product_id: ProductId,
+    pub warehouse_id: WarehouseId,
+    pub quantity: i32,
+}
+
+enum Whose<'a> {
+    ByHand(ReservationId),
+    Orders(&'a [OrderId]),
+}
+
+/// Moves reservations along one edge, locking them by id; those in another state stay where they are.
+async fn advance(conn: &mut PgConnection, whose: Whose<'_>, from: &[State], to: State) -> Result<Vec<MovedLine>> {
+    let (by_hand, orders) = match whose {
+        Whose::ByHand(id) => (Some(id), &[][..]),
+        Whose::Orders(orders) => (None, orders),
+    };
+    let from: Vec<String> = from.iter().map(|state| state.as_str().to_owned()).collect();
+    let moved = sqlx::query_as!(
+        MovedLine,
+        r#"with here as materialized (
+               select id from reservations
+                where ((id = $1 and order_id is null) or order_id = any($2)) and state = any($3)
+                order by id for no key update),
+           moved as (
+               update reservations r set state = $4, updated_at = clock_timestamp()
+                 from here where r.id = here.id
+               returning r.id, r.order_id)
+           select moved.id, moved.order_id as "order_id: OrderId", l.product_id, l.warehouse_id, l.quantity
+             from moved join reservation_lines l on l.reservation_id = moved.id"#,
+        by_hand as Option<ReservationId>,
+        orders as &[OrderId],
+        &from,
+        to.as_str(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(moved)
+}
+
+/// Takes the lines of reservations that have ended out of the stock: locked in the one order, then written.
+pub(super) async fn settle(
+    conn: &mut PgConnection,
+    actor: Option<UserId>,
+    ended: &[MovedLine],
+    reason: Reason,
+) -> Result<()> {
+    let leaves = reason == Reason::Shipped;
+    let changes: Vec<Change> = ended
+        .iter()
+        .map(|line| Change {
+            on_hand_delta: if leaves { -line.quantity } else { 0 },
+            reserved_delta: -line.quantity,
+            order_id: line.order_id,
+            reservation_id: Some(line.id),
+            ..Change::of(line.product_id, line.warehouse_id)
+        })
+        .collect();
+    if changes.is_empty() {
+        return Ok(());
+    }
+    super::lock(conn, &ledger::rows_of(&changes)).await?;
+    ledger::write(conn, actor, reason, &changes).await?;
+    Ok(())
+}
+
+fn orders_of(moved: &[MovedLine]) -> Vec<OrderId> {
+    moved.iter().filter_map(|line| line.order_id).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Why a reservation could not be moved by hand.
+async fn refusal(conn: &mut PgConnection, id: ReservationId) -> Result<Error> {
+    let reservation = find(conn, id).await?;
+    Ok(match reservation.order_id {
+        Some(order_id) => Error::ReservationBelongsToOrder { order_id: order_id.0 },
+        None => Error::ReservationNotHeld { state: reservation.state.as_str().to_owned() },
+    })
+}
+
+impl ReserveLine {
+    fn line(&self) -> Line {
+        Line { product_id: self.product_id, quantity: self.quantity.get(), warehouse_id: self.warehouse_id }
+    }
+}
+
+/// The products' names, if there are such products.
+async fn skus_of(conn: &mut PgConnection, items: &[ReserveLine]) -> Result<BTreeMap<ProductId, String>> {
+    let ids: Vec<ProductId> = items.iter().map(|item| item.product_id).collect();
+    let rows =
+        sqlx::query!(r#"select id as "id: ProductId", sku from products where id = any($1)"#, &ids as &[ProductId])
+            .fetch_all(conn)
+            .await?;
+    let skus: BTreeMap<_, _> = rows.into_iter().map(|row| (row.id, row.sku)).collect();
+    refuse_unknown(items, "product_id", "product_not_found", |item| skus.contains_key(&item.product_id))?;
+    Ok(skus)
+}
+
+struct Warehouse {
+    id: WarehouseId,
+    priority: i32,
+    active: bool,
+}
+
+/// The warehouses that may be asked, if those that are named exist.
+async fn warehouses_for(conn: &mut PgConnection, items: &[ReserveLine]) -> Result<Vec<Warehouse>> {
+    let named: Vec<WarehouseId> = items.iter().filter_map(|item| item.warehouse_id).collect();
+    let mut warehouses = sqlx::query_as!(
+        Warehouse,
+        "select id, priority, active from warehouses where active or id = any($1)",
+        &named as &[WarehouseId],
+    )
+    .fetch_all(conn)
+    .await?;
+    refuse_unknown(items, "warehouse_id", "warehouse_not_found", |item| {
+        item.warehouse_id.is_none_or(|named| warehouses.iter().any(|warehouse| warehouse.id == named))
+    })?;
+    warehouses.retain(|warehouse| warehouse.active); // Nothing leaves an inactive one, also if it is named.
+    Ok(warehouses)
+}
+
+fn refuse_unknown(items: &[ReserveLine], field: &str, code: &str, known: impl Fn(&ReserveLine) -> bool) -> Result<()> {
+    let unknown = |(index, item): (usize, &ReserveLine)| -> Option<FieldError> {
+        (!known(item)).then(|| Invalid::new(code, "there is none with this id").at(format!("items[{index}].{field}")))
+    };
+    let unknown: Vec<_> = items.iter().enumerate().filter_map(unknown).collect();
+    if unknown.is_empty() { Ok(()) } else { Err(Error::InvalidFields(unknown)) }
+}
+
+/// Locks whatever stock the lines could come from.
+async fn locked_shelves(conn: &mut PgConnection, items: &[ReserveLine], warehouses: &[Warehouse]) -> Result<Shelves> {
+    let of = |item: &ReserveLine| {
+        let (product_id, named) = (item.product_id, item.warehouse_id);
+        let may = warehouses.iter().filter(move |warehouse| named.is_none_or(|named| named == warehouse.id));
+        may.map(move |warehouse| (product_id, warehouse.id)).collect::<Vec<_>>()
+    };
+    let levels = super::lock(conn, &items.iter().flat_map(of).collect()).await?;
+    let priorities: BTreeMap<_, _> = warehouses.iter().map(|warehouse| (warehouse.id, warehouse.priority)).collect();
+    let shelf = |((product_id, warehouse_id), level): (Pair, Level)| {
+        (product_id, Shelf { warehouse_id, priority: priorities[&warehouse_id], available: level.available() })
+    };
+    Ok(Shelves::new(levels.into_iter().map(shelf)))
+}
+
+fn named(short: Vec<Shortage>, skus: &BTreeMap<ProductId, String>) -> Vec<Shortage> {
+    let named = |short: Shortage| Shortage { sku: skus.get(&ProductId(short.product_id)).cloned(), ..short };
+    short.into_iter().map(named).collect()
+}
+
+async fn insert(
+    conn: &mut PgConnection,
+    actor: UserId,
+    taken: &BTreeMap<Pair, i32>,
+    ttl: Duration,
+) -> Result<ReservationId> {
+    let id = ReservationId::new();
+    let (products, warehouses): (Vec<_>, Vec<_>) = taken.keys().copied().unzip();
+    sqlx::query!(
+        "with made as (
+             insert into reservations (id, created_by, expires_at)
+             values ($1, $2, clock_timestamp() + make_interval(secs => $3)))
+         insert into reservation_lines (reservation_id, product_id, warehouse_id, quantity)
+         select $1, * from unnest($4::uuid[], $5::uuid[], $6::int[])",
+        id as ReservationId,
+        actor as UserId,
+        ttl.as_secs_f64(),
+        products as Vec<ProductId>,
+        warehouses as Vec<WarehouseId>,
+        &taken.values().copied().collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(id)
+}

@@ -1,0 +1,201 @@
+//! The doorbell: tells workers at once, and in the order of priority, which jobs are ready.
+//!
+//! Three sorted sets, the member a job's id and the score when it was due. It may lose, repeat or reorder
+//! what it is told, and nothing is wrong: the rows are the truth, and a claim takes each job once. With no
+//! Redis, or while it is away, everything here answers "I do not know" quickly.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Client, RedisResult, cmd, pipe};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{Semaphore, mpsc};
+use uuid::Uuid;
+
+use super::{Queue, Ring};
+use crate::health::REDIS_TIMEOUT;
+use crate::values::JobId;
+
+/// How long a worker listens before it looks around.
+const LISTEN: Duration = Duration::from_secs(1);
+/// Rings that wait to be sent. More are left to the sweep.
+const WAITING_RINGS: usize = 10_000;
+/// Closer to its time than this a job counts as due.
+const ON_TIME: Duration = Duration::from_millis(2);
+/// A job that is due later than this, or one timer too many, is left to the sweep.
+const FAR_AWAY: Duration = Duration::from_secs(300);
+const TIMERS: usize = 10_000;
+/// Redis holds a window, not a mirror: a longer set is not added to, the sweep tops it up later.
+const WINDOW: i64 = 10_000;
+/// While a set is full, one ring in so many looks whether it still is.
+const LOOK_AGAIN: i64 = 64;
+
+/// Where rings are sent. Cloning it clones a handle.
+#[derive(Clone)]
+pub struct Doorbell {
+    inner: Option<Arc<Inner>>,
+}
+
+struct Inner {
+    client: Client,
+    keys: Keys,
+    rings: mpsc::Sender<Ring>,
+    timers: Arc<Semaphore>,
+}
+
+impl Inner {
+    /// Rung early it would be taken, found not due, and dropped.
+    fn ring_later(self: Arc<Self>, ring: Ring, wait: Duration) {
+        let Ok(permit) = self.timers.clone().try_acquire_owned() else { return };
+        if wait > FAR_AWAY {
+            return;
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(wait + ON_TIME).await;
+            _ = self.rings.try_send(ring);
+            drop(permit);
+        });
+    }
+}
+
+/// The names of the three sets. One hash tag keeps them on one node of a cluster.
+#[derive(Clone)]
+struct Keys(String);
+
+impl Keys {
+    fn of(&self, queue: Queue) -> String {
+        format!("{{{}}}:{}", self.0, queue.name())
+    }
+}
+
+impl Doorbell {
+    /// Starts the task that sends what is rung. `prefix` keeps several Millraces on one Redis apart.
+    pub fn new(url: Option<&SecretString>, prefix: &str) -> RedisResult<Self> {
+        let Some(url) = url else { return Ok(Self { inner: None }) };
+        let client = Client::open(url.expose_secret())?;
+        let (rings, waiting) = mpsc::channel(WAITING_RINGS);
+        let keys = Keys(prefix.to_owned());
+        tokio::spawn(send_rings(client.clone(), keys.clone(), waiting));
+        Ok(Self { inner: Some(Arc::new(Inner { client, keys, rings, timers: Arc::new(Semaphore::new(TIMERS)) })) })
+    }
+
+    /// Tells the workers, soon, or when the job is due. Never waits and never fails: what is not told the
+    /// sweep finds.
+    pub fn ring(&self, rings: impl IntoIterator<Item = Ring>) {
+        let Some(inner) = &self.inner else { return };
+        let now = chrono::Utc::now();
+        for ring in rings {
+            match (ring.run_at - now).to_std() {
+                Ok(wait) if wait > ON_TIME => inner.clone().ring_later(ring, wait),
+                _ => _ = inner.rings.try_send(ring),
+            }
+        }
+    }
+
+    /// A connection of its own to listen on; none without Redis.
+    pub async fn listener(&self) -> RedisResult<Option<Listener>> {
+        let Some(inner) = &self.inner else { return Ok(None) };
+        // The server answers after a second at the latest; longer means that it is gone.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(REDIS_TIMEOUT))
+            .set_response_timeout(Some(LISTEN + Duration::from_secs(2)));
+        let connection = inner.client.get_multiplexed_async_connection_with_config(&config).await?;
+        Ok(Some(Listener { connection, keys: inner.keys.clone() }))
+    }
+
+    /// How many ids each set holds; none when Redis does not say.
+    pub async fn lengths(&self) -> Option<HashMap<Queue, i64>> {
+        let inner = self.inner.as_ref()?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(REDIS_TIMEOUT))
+            .set_response_timeout(Some(REDIS_TIMEOUT));
+        let mut connection = inner.client.get_multiplexed_async_connection_with_config(&config).await.ok()?;
+        let mut ask = pipe();
+        for queue in Queue::ALL {
+            ask.cmd("ZCARD").arg(inner.keys.of(queue));
+        }
+        let lengths: Vec<i64> = ask.query_async(&mut connection).await.ok()?;
+        Some(Queue::ALL.into_iter().zip(lengths).collect())
+    }
+
+    pub fn is_configured(&self) -> bool {
+        self.inner.is_some()
+    }
+}
+
+/// One worker's ear.
+pub struct Listener {
+    connection: MultiplexedConnection,
+    keys: Keys,
+}
+
+impl Listener {
+    /// Up to `count` ids out of the first of these queues that has any; waits up to a second for the first.
+    pub async fn take(&mut self, queues: &[Queue], count: usize) -> RedisResult<Vec<JobId>> {
+        let mut take = cmd("BZMPOP");
+        take.arg(LISTEN.as_secs()).arg(queues.len());
+        for queue in queues {
+            take.arg(self.keys.of(*queue));
+        }
+        take.arg("MIN").arg("COUNT").arg(count);
+        let taken: Option<(String, Vec<(String, f64)>)> = take.query_async(&mut self.connection).await?;
+        // A member that is no id is nothing of ours.
+        let ids = taken.into_iter().flat_map(|(_, members)| members);
+        Ok(ids.filter_map(|(id, _)| id.parse::<Uuid>().ok()).map(JobId).collect())
+    }
+}
+
+/// Sends what has gathered, all of it at once, then what has gathered meanwhile.
+async fn send_rings(client: Client, keys: Keys, mut waiting: mpsc::Receiver<Ring>) {
+    let config = ConnectionManagerConfig::new()
+        .set_number_of_retries(1)
+        .set_connection_timeout(Some(REDIS_TIMEOUT))
+        .set_response_timeout(Some(REDIS_TIMEOUT));
+    let mut sender = Sender { client, config, keys, connection: None, lengths: Queue::ALL.map(|_| AtomicI64::new(0)) };
+    let mut rings = Vec::new();
+    while waiting.recv_many(&mut rings, 1000).await > 0 {
+        if let Err(error) = sender.send(&rings).await {
+            tracing::debug!(%error, rings = rings.len(), "the doorbell is out of order: {error}");
+            sender.connection = None;
+        }
+        rings.clear();
+    }
+}
+
+struct Sender {
+    client: Client,
+    config: ConnectionManagerConfig,
+    keys: Keys,
+    connection: Option<ConnectionManager>,
+    /// As the last answers told; negative counts the rings since a full set was last looked at.
+    lengths: [AtomicI64; 3],
+}
+
+impl Sender {
+    async fn send(&mut self, rings: &[Ring]) -> RedisResult<()> {
+        for (queue, length) in Queue::ALL.into_iter().zip(&self.lengths) {
+            let here: Vec<&Ring> = rings.iter().filter(|ring| ring.queue == queue).collect();
+            if here.is_empty() || (length.load(Ordering::Relaxed) < 0 && length.fetch_add(1, Ordering::Relaxed) < -1) {
+                continue;
+            }
+            let connection = match &mut self.connection {
+                Some(connection) => connection,
+                none => {
+                    none.insert(ConnectionManager::new_with_config(self.client.clone(), self.config.clone()).await?)
+                }
+            };
+            let mut add = cmd("ZADD");
+            add.arg(self.keys.of(queue)).arg("NX");
+            for ring in here {
+                add.arg(ring.run_at.timestamp_millis()).arg(ring.id.to_string());
+            }
+            let (held,): (i64,) =
+                pipe().add_command(add).ignore().cmd("ZCARD").arg(self.keys.of(queue)).query_async(connection).await?;
+            length.store(if held > WINDOW { -LOOK_AGAIN } else { held }, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! When a job that failed is tried again: later each time, and never all at once.
+//!
+//! `backoff` is unmaintained (RUSTSEC-2025-0012) and was asked for by name; it serves as a pure schedule, here
+//! and nowhere else. Its jitter may exceed its cap, so the cap is applied after it.
+
+use std::time::Duration;
+
+use backoff::ExponentialBackoffBuilder;
+use backoff::backoff::Backoff;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    pub initial: Duration,
+    pub max: Duration,
+}
+
+/// Beyond this many failures the wait has long reached its cap.
+const STEPS: i32 = 64;
+
+impl Schedule {
+    /// How long to wait after the attempt with this number (from 1) has failed.
+    pub fn after(&self, attempt: i32) -> Duration {
+        let mut schedule = ExponentialBackoffBuilder::new()
+            .with_initial_interval(self.initial)
+            .with_max_interval(self.max)
+            .with_multiplier(2.0)
+            .with_randomization_factor(0.2)
+            .with_max_elapsed_time(None)
+            .build();
+        let waits = std::iter::from_fn(|| schedule.next_backoff());
+        let last = usize::try_from(attempt.clamp(1, STEPS)).expect("it is positive") - 1;
+        waits.take(last + 1).last().unwrap_or(self.max).min(self.max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_cap() {
+        let schedule = Schedule { initial: Duration::from_secs(1), max: Duration::from_secs(300) };
+        for (attempt, about) in [(1, 1), (2, 2), (3, 4), (5, 16), (8, 128), (10, 300), (1000, 300)] {
+            for _ in 0..50 {
+                let wait = schedule.after(attempt).as_secs_f64();
+                let about = f64::from(about);
+                assert!(
+                    (about * 0.79..=(about * 1.21).min(300.0)).contains(&wait),
+                    "{attempt}: {wait} is not about {about}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What makes a loss harmless: leases that ran out are taken back, what Redis was not told is rung, and what
+//! nobody can carry out is put before a person. One process at a time over the fleet does it.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::doorbell::Doorbell;
+use super::retry::Schedule;
+use super::{Queue, Ring};
+use crate::error::Result;
+use crate::values::JobId;
+
+/// A set with so many ids keeps the workers busy until the next sweep.
+const LOW_WATER: i64 = 1000;
+/// How many of the oldest are rung at once.
+const PAGE: i64 = 2000;
+/// Leases taken back by one statement.
+const RECLAIMED: i64 = 500;
+/// A kind that no living worker knows waits so long for one.
+const UNKNOWN_AFTER_SECONDS: f64 = 600.0;
+/// Any constant number; everybody who sweeps asks for this lock.
+const LOCK: i64 = 0x6d69_6c6c;
+
+/// What one sweep found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub reclaimed: usize,
+    pub died: usize,
+    pub rung: usize,
+    /// There is more to ring than a page.
+    pub more: bool,
+}
+
+/// Tries to become the one who sweeps: for as long as this connection lives, nobody else does.
+pub async fn lead(conn: &mut PgConnection) -> Result<bool> {
+    Ok(sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "leads!""#, LOCK).fetch_one(conn).await?)
+}
+
+/// One round.
+pub async fn sweep(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Schedule) -> Result<Swept> {
+    let (reclaimed, mut died) = reclaim(conn, doorbell, schedule).await?;
+    died += bury_unknown(conn).await?;
+    let (rung, more) = top_up(conn, doorbell).await?;
+    Ok(Swept { reclaimed, died, rung, more })
+}
+
+/// Takes back what lost workers held. The first loss is ready again at once; later ones wait longer each time,
+/// so that the neighbours of a job that kills its process separate from it.
+async fn reclaim(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Schedule) -> Result<(usize, usize)> {
+    let lost = sqlx::query!(
+        "select id, attempt from jobs where state = 'running' and lease_until < clock_timestamp()
+          order by lease_until limit $1",
+        RECLAIMED,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    if lost.is_empty() {
+        return Ok((0, 0));
+    }
+    let ids: Vec<Uuid> = lost.iter().map(|row| row.id).collect();
+    let attempts: Vec<i32> = lost.iter().map(|row| row.attempt).collect();
+    let waits: Vec<f64> = attempts
+        .iter()
+        .map(|attempt| if *attempt <= 1 { 0.0 } else { schedule.after(attempt - 1).as_secs_f64() })
+        .collect();
+    let rows = sqlx::query!(
+        r#"with lost as (
+               select jobs.id, jobs.attempt, mine.wait
+                 from jobs join unnest($1::uuid[], $2::int[], $3::float8[]) mine (id, attempt, wait) on jobs.id = mine.id
+                where jobs.state = 'running' and jobs.attempt = mine.attempt and jobs.lease_until < clock_timestamp()
+                  for no key update of jobs skip locked
+           ), back as (
+               update jobs j
+                  set state = case when j.attempt >= j.max_attempt then 'dead' else 'ready' end, lease_until = null,
+                      run_at = case when j.attempt >= j.max_attempt then j.run_at
+                                    else clock_timestamp() + make_interval(secs => lost.wait) end,
+                      finished_at = case when j.attempt >= j.max_attempt then clock_timestamp() end,
+                      error = $4, error_fingerprint = $5
+                 from lost where j.id = lost.id
+               returning j.id, j.queue, j.state, j.run_at, j.attempt, j.worker, j.started_at
+           ), kept as (
+               insert into job_attempts (job_id, attempt, worker, started_at, outcome, error, fingerprint)
+               select id, attempt, worker, started_at, 'lease_lost', $4, $5 from back
+           )
+           select id as "id!", queue as "queue!: Queue", state as "state!", run_at as "run_at!" from back"#,
+        &ids,
+        &attempts,
+        &waits,
+        LOST,
+        super::settle::fingerprint("", LOST),
+    )
+    .fetch_all(conn)
+    .await?;
+    let died = rows.iter().filter(|row| row.state == "dead").count();
+    let back = rows.iter().filter(|row| row.state == "ready");
+    doorbell.ring(back.map(|row| Ring { queue: row.queue, id: JobId(row.id), run_at: row.run_at }));
+    Ok((rows.len(), died))
+}
+
+const LOST: &str = "its worker was lost: the lease ran out before the attempt ended";
+
+/// What no worker that is alive can carry out, and has waited long for one, goes to a person. Such jobs are
+/// the oldest of their queue, so looking at the oldest finds them.
+async fn bury_unknown(conn: &mut PgConnection) -> Result<usize> {
+    let buried = sqlx::query_scalar!(
+        r#"with old as (
+               select due.id from unnest(enum_range(null::queue)) wanted (queue)
+                cross join lateral (
+                      select id, kind || '/' || version as known_as from jobs
+                       where queue = wanted.queue and state = 'ready'
+                         and run_at < clock_timestamp() - make_interval(secs => $1)
+                       order by queue, run_at, id limit $2) due
+                where exists (select from workers)
+                  and not exists (select from workers where due.known_as = any(kinds))
+           ), dead as (
+               update jobs j set state = 'dead', finished_at = clock_timestamp(), error = $3, error_fingerprint = $4
+                 from (select jobs.id from jobs join old on jobs.id = old.id
+                        where state = 'ready' for no key update of jobs skip locked) mine
+                where j.id = mine.id
+               returning j.id, j.attempt
+           ), kept as (
+               insert into job_attempts (job_id, attempt, outcome, error, fingerprint)
+               select id, attempt, 'permanent', $3, $4 from dead on conflict do nothing
+           )
+           select count(*) as "buried!" from dead"#,
+        UNKNOWN_AFTER_SECONDS,
+        PAGE,
+        UNKNOWN,
+        super::settle::fingerprint("", UNKNOWN),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(usize::try_from(buried).unwrap_or(0))
+}
+
+const UNKNOWN: &str = "no worker knows this kind and version of job";
+
+/// Rings the oldest that are due and that nobody has touched for a second. It locks nothing, and a set that
+/// is well filled is left alone.
+async fn top_up(conn: &mut PgConnection, doorbell: &Doorbell) -> Result<(usize, bool)> {
+    let Some(lengths) = doorbell.lengths().await else { return Ok((0, false)) };
+    let (mut rung, mut more) = (0, false);
+    for queue in Queue::ALL {
+        if lengths.get(&queue).is_some_and(|length| *length >= LOW_WATER) {
+            continue;
+        }
+        let due = sqlx::query!(
+            r#"select id, run_at from jobs
+                where queue = $1 and state = 'ready' and run_at <= clock_timestamp() - interval '1 second'
+                order by queue, run_at, id limit $2"#,
+            queue as Queue,
+            PAGE,
+        )
+        .fetch_all(&mut *conn)
+        .await?;
+        more |= due.len() >= usize::try_from(PAGE).expect("a page is small");
+        rung += due.len();
+        doorbell.ring(due.into_iter().map(|row| Ring { queue, id: JobId(row.id), run_at: row.run_at }));
+    }
+    Ok((rung, more))
+}

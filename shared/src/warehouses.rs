@@ -1,0 +1,146 @@
+//! Where stock lies. Alone writes `warehouses`.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+use crate::db::{self, PlannedAnew};
+use crate::error::{Error, Result, Thing};
+use crate::page::{List, Page};
+use crate::values::{Name, WarehouseCode, WarehouseId};
+
+/// In the middle, so that a later warehouse can be asked before or after.
+const DEFAULT_PRIORITY: i32 = 100;
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "code": "EAST", "name": "Harrisburg, Pennsylvania", "priority": 1,
+    "active": true, "version": 1, "created_at": "2026-11-21T07:00:00Z", "updated_at": "2026-11-21T07:00:00Z"
+}))]
+pub struct Warehouse {
+    pub id: WarehouseId,
+    pub code: WarehouseCode,
+    pub name: Name,
+    /// The smaller number is asked first
+    pub priority: i32,
+    /// Orders take stock from active warehouses only
+    pub active: bool,
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"code": "EAST", "name": "Harrisburg, Pennsylvania", "priority": 1}))]
+pub struct NewWarehouse {
+    pub code: WarehouseCode,
+    pub name: Name,
+    /// The smaller number is asked first; 100 unless given
+    pub priority: Option<i32>,
+    /// True unless given
+    pub active: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"priority": 2, "active": false}))]
+pub struct ChangeWarehouse {
+    pub code: Option<WarehouseCode>,
+    pub name: Option<Name>,
+    pub priority: Option<i32>,
+    pub active: Option<bool>,
+}
+
+pub async fn list(conn: &mut PgConnection, page: &Page) -> Result<List<Warehouse>> {
+    let warehouses = sqlx::query_as!(
+        Warehouse,
+        "select id, code as \"code: WarehouseCode\", name as \"name: Name\", priority, active, version, created_at,
+                updated_at
+           from warehouses where ($1::uuid is null or id > $1) order by id limit $2",
+        page.after_id(),
+        page.fetch(),
+    )
+    .fetch_all(PlannedAnew(conn))
+    .await?;
+    Ok(page.list(warehouses, |warehouse| warehouse.id.0.into()))
+}
+
+pub async fn get(conn: &mut PgConnection, id: WarehouseId) -> Result<Warehouse> {
+    sqlx::query_as!(
+        Warehouse,
+        "select id, code as \"code: WarehouseCode\", name as \"name: Name\", priority, active, version, created_at,
+                updated_at
+           from warehouses where id = $1",
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or(Error::NotFound(Thing::Warehouse))
+}
+
+pub async fn create(conn: &mut PgConnection, new: &NewWarehouse) -> Result<Warehouse> {
+    match add(conn, std::slice::from_ref(new)).await?[..] {
+        [id] => get(conn, id).await,
+        _ => Err(Error::WarehouseCodeTaken),
+    }
+}
+
+/// Adds warehouses in one statement. One whose code is taken is left out; tells which are new.
+pub async fn add(conn: &mut PgConnection, new: &[NewWarehouse]) -> Result<Vec<WarehouseId>> {
+    let ids = sqlx::query_scalar!(
+        "insert into warehouses (id, code, name, priority, active)
+         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::boolean[])
+         on conflict (code) do nothing
+         returning id as \"id: WarehouseId\"",
+        new.iter().map(|_| WarehouseId::new()).collect::<Vec<_>>() as Vec<WarehouseId>,
+        new.iter().map(|new| new.code.as_str()).collect::<Vec<_>>() as Vec<&str>,
+        new.iter().map(|new| new.name.as_str()).collect::<Vec<_>>() as Vec<&str>,
+        &new.iter().map(|new| new.priority.unwrap_or(DEFAULT_PRIORITY)).collect::<Vec<_>>(),
+        &new.iter().map(|new| new.active.unwrap_or(true)).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids)
+}
+
+/// Changes what is given, if the warehouse still has the version that the caller saw.
+pub async fn change(
+    conn: &mut PgConnection,
+    id: WarehouseId,
+    seen: Option<i32>,
+    change: &ChangeWarehouse,
+) -> Result<Warehouse> {
+    let changed = sqlx::query!(
+        "update warehouses
+            set code = coalesce($3, code),
+                name = coalesce($4, name),
+                priority = coalesce($5, priority),
+                active = coalesce($6, active),
+                version = version + 1,
+                updated_at = clock_timestamp()
+          where id = $1 and ($2::int is null or version = $2)",
+        id.0,
+        seen,
+        change.code.as_ref().map(WarehouseCode::as_str),
+        change.name.as_ref().map(Name::as_str),
+        change.priority,
+        change.active,
+    )
+    .execute(&mut *conn)
+    .await
+    .map_err(refused)?;
+    let warehouse = get(conn, id).await?;
+    if changed.rows_affected() == 0 {
+        return Err(Error::VersionMismatch);
+    }
+    Ok(warehouse)
+}
+
+fn refused(error: sqlx::Error) -> Error {
+    match db::broken_constraint(&error) {
+        Some("warehouses_code_key") => Error::WarehouseCodeTaken,
+        _ => error.into(),
+    }
+}

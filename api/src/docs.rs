@@ -2,10 +2,12 @@
 
 use axum::Router;
 use utoipa::Modify;
-use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
+use utoipa::OpenApi;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
-use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::AppState;
@@ -53,6 +55,9 @@ pub fn serve(routes: Router<AppState>, mut document: utoipa::openapi::OpenApi) -
 /// answer, and that each refusal is a problem document.
 fn complete(document: &mut utoipa::openapi::OpenApi) {
     for (path, item) in &mut document.paths.paths {
+        if let Some(operation) = item.post.as_mut().filter(|_| takes_a_key(path)) {
+            add_key(operation);
+        }
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
             name(operation);
@@ -69,6 +74,36 @@ fn complete(document: &mut utoipa::openapi::OpenApi) {
             }
         }
     }
+}
+
+/// Every POST creates or moves something, but for those that are about who is asking.
+fn takes_a_key(path: &str) -> bool {
+    path.starts_with("/v1/") && !path.starts_with("/v1/auth/") && !path.starts_with("/v1/me/")
+}
+
+fn add_key(operation: &mut Operation) {
+    let key = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("Same key and same body within a day: the first answer again, and no second effect"))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(255))))
+        .example(Some("cart-7f3a-attempt-1".into()))
+        .build();
+    operation.parameters.get_or_insert_default().push(key.into());
+    let replayed = HeaderBuilder::new()
+        .description(Some("`true` when this is the first answer again"))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build();
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && status.starts_with('2')
+        {
+            response.headers.insert("Idempotent-Replayed".to_owned(), replayed.clone().into());
+        }
+    }
+    add(operation, "409", "`request_in_progress`: another request with this key is still running");
+    add(operation, "422", "`idempotency_key_reused`: the key came with another body before");
 }
 
 /// Handlers are named to be read with their module: two modules may each have a `list`.
@@ -104,25 +139,4 @@ fn add(operation: &mut Operation, status: &str, description: &str) {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build();
     operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
-}
-
-/// A page of a list.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes what `shared::page::List` is written as")]
-pub struct ListOf<T> {
-    pub data: Vec<T>,
-    /// Give it as `cursor` for the next page; null on the last one
-    pub next_cursor: Option<String>,
-}
-
-/// Which page of a list, and how long.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `json::Listed` reads")]
-pub struct PageParams {
-    /// Rows on a page, 50 if not given
-    #[param(minimum = 1, maximum = 500)]
-    pub limit: Option<i64>,
-    /// `next_cursor` of the page before, with the same filters
-    pub cursor: Option<String>,
 }

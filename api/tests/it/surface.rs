@@ -381,6 +381,19 @@ async fn a_process_that_is_stopping_is_alive_and_not_ready() {
     assert_eq!(call(&api, Request::get("/health/live")).await.status.as_u16(), 200);
 }
 
+#[tokio::test]
+async fn metrics_are_at_their_own_address_with_bounded_labels() {
+    let app = TestApp::new().await;
+    let alice = app.customer().await;
+    alice.get(&format!("/v1/orders/{}", Uuid::now_v7())).await.refused(404, "order_not_found");
+    app.anyone().get("/some/made-up/address").await.refused(404, "not_found");
+    app.anyone().get("/metrics").await.refused(404, "not_found");
+    let metrics = app.http.get(format!("{}/metrics", app.metrics_url)).send().await.unwrap().text().await.unwrap();
+    let counted = r#"millrace_http_requests_total{method="GET",route="/v1/orders/{id}",status="404"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
+    assert!(!metrics.contains("made-up"), "anybody could make up labels without end");
+}
+
 // ---- graceful stop ---------------------------------------------------------------------------
 
 #[tokio::test]

@@ -273,6 +273,7 @@ async fn reap(State(db): State<PgPool>, _staff: Staff, once: Once<Nothing>) -> A
 /// Stock counts as JSON. The rows are read one by one, so that each that is wrong can be named.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"items": [{"sku": "MUG-01", "warehouse": "EAST", "quantity": 40, "at": "2026-11-21T07:00:00Z"}]}))]
 struct CountsBody {
     #[schema(value_type = Vec<CountRow>, min_items = 1, max_items = 10_000)]
     items: Vec<Value>,

@@ -11,6 +11,7 @@ use crate::values::{InventoryId, Note, ProductId, Units, UserId, WarehouseId};
 /// By how much, and why.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"delta": -3, "reason": "damaged", "note": "dropped"}))]
 pub struct Adjust {
     pub delta: Delta,
     pub reason: AdjustReason,
@@ -59,6 +60,12 @@ impl From<AdjustReason> for Reason {
 
 /// The movement that an adjustment became.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d50", "product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10",
+    "warehouse_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "on_hand_delta": -3, "reserved_delta": 0, "reason": "damaged",
+    "note": "dropped", "actor_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d40", "order_id": null, "reservation_id": null,
+    "created_at": "2026-11-21T07:05:00Z", "delta": -3
+}))]
 pub struct Adjustment {
     #[serde(flatten)]
     pub movement: Movement,

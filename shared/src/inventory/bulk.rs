@@ -65,6 +65,7 @@ pub struct Counts {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"counted": 250, "changed": 12, "created": 3}))]
 pub struct Counted {
     /// Rows in the request
     pub counted: usize,

@@ -32,6 +32,12 @@ pub enum Reason {
 
 /// A row of the ledger. It never changes; a correction is a new row.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d50", "product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10",
+    "warehouse_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "on_hand_delta": -3, "reserved_delta": 0, "reason": "damaged",
+    "note": "dropped", "actor_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d40", "order_id": null, "reservation_id": null,
+    "created_at": "2026-11-21T07:05:00Z"
+}))]
 pub struct Movement {
     pub id: Uuid,
     pub product_id: ProductId,

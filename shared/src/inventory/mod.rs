@@ -26,6 +26,11 @@ use crate::values::{InventoryId, ProductId, Units, UserId, WarehouseId};
 
 /// What a warehouse has of a product.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d20", "product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10", "sku": "MUG-01",
+    "warehouse_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "on_hand": 40, "reserved": 3, "available": 37,
+    "reorder_level": 10, "reorder_quantity": 50, "restocked_at": "2026-11-21T07:00:00Z", "updated_at": "2026-11-21T07:05:00Z"
+}))]
 pub struct Stock {
     pub id: InventoryId,
     pub product_id: ProductId,
@@ -49,6 +54,10 @@ pub struct Stock {
 /// A product that a warehouse begins to stock.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10", "warehouse_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "on_hand": 40,
+    "reorder_level": 10, "reorder_quantity": 50
+}))]
 pub struct NewStock {
     pub product_id: ProductId,
     pub warehouse_id: WarehouseId,
@@ -60,6 +69,7 @@ pub struct NewStock {
 /// When to reorder, and how many. What is not given stays.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reorder_level": 10, "reorder_quantity": 50}))]
 pub struct ReorderSettings {
     pub reorder_level: Option<Units>,
     pub reorder_quantity: Option<Units>,
@@ -77,6 +87,7 @@ pub struct StockFilter {
 
 /// What there is of a product. Staff see the shelves, the public only whether it can be bought.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({"product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10", "available": 37}))]
 pub struct OnHand {
     pub product_id: ProductId,
     /// What can be bought now: over all active warehouses

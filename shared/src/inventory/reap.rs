@@ -17,6 +17,7 @@ use crate::values::{OrderId, ProductId, ReservationId};
 const STEP: i64 = 200;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"released_reservations": 3}))]
 pub struct Reaped {
     pub released_reservations: i64,
 }
@@ -39,10 +40,10 @@ async fn pass(db: &PgPool, products: Option<&[ProductId]>) -> Result<i64> {
     let mut ended = 0;
     let mut after = None;
     loop {
-        let mut tx = db.begin().await?;
-        let overdue = overdue(&mut tx, products, after).await?;
+        let overdue = overdue(&mut *db.acquire().await?, products, after).await?;
         let Some(last) = overdue.last() else { return Ok(ended) };
         after = Some((last.expires_at, last.id));
+        let mut tx = db.begin().await?;
         ended += expire(&mut tx, &overdue).await?;
         tx.commit().await?;
     }

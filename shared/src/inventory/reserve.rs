@@ -23,6 +23,7 @@ pub const MAX_LINES: usize = 100;
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"items": [{"product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10", "quantity": 2}], "ttl_seconds": 900}))]
 pub struct Reserve {
     #[schema(min_items = 1, max_items = 100)]
     pub items: Vec<ReserveLine>,
@@ -63,6 +64,7 @@ impl TryFrom<i64> for TtlSeconds {
 /// Which reservation to release or to ship.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reservation_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d30"}))]
 pub struct Which {
     pub reservation_id: ReservationId,
 }
@@ -91,11 +93,19 @@ impl State {
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d30", "state": "held",
+    "items": [{
+        "product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10", "warehouse_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "quantity": 2
+    }],
+    "expires_at": "2026-11-21T07:20:00Z", "order_id": null, "created_by": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d40",
+    "created_at": "2026-11-21T07:05:00Z", "updated_at": "2026-11-21T07:05:00Z"
+}))]
 pub struct Reservation {
     pub id: ReservationId,
     pub state: State,
     pub items: Vec<ReservedLine>,
-    /// Until then the stock is held; it is paid for, shipped or given back later than that only in this state
+    /// Until then the stock is held for whoever asked; afterwards the reaper gives it back
     pub expires_at: DateTime<Utc>,
     /// Null for one made by hand
     pub order_id: Option<OrderId>,

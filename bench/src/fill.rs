@@ -39,9 +39,8 @@ pub async fn run(url: &SecretString, rows: u32) -> anyhow::Result<()> {
     // Also tells which pages all can see, as in a database that is not just filled.
     step("vacuum, analyze", execute(&mut conn, "vacuum (analyze)".to_owned())).await?;
 
-    let size: String = sqlx::query_scalar("select pg_size_pretty(pg_database_size(current_database()))")
-        .fetch_one(&mut conn)
-        .await?;
+    let size: String =
+        sqlx::query_scalar("select pg_size_pretty(pg_database_size(current_database()))").fetch_one(&mut conn).await?;
     println!("filled in {:.0} s: {size}", start.elapsed().as_secs_f64());
     Ok(())
 }

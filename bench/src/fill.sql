@@ -39,12 +39,14 @@ select pg_temp.id_at('warehouse', pg_temp.moment(-2), n), 'WH-' || n, 'Warehouse
   from generate_series(1, 3) n;
 
 -- ## products
--- Words from common (a thirtieth of the products has each noun) to rare (a 20,000th is an heirloom).
+-- Words from common (a thirtieth of the products has each noun) to rare (a 20,000th is an heirloom). The last tenth
+-- is a new department, dearer and with words of its own: who guesses that things are spread evenly reads far.
 create temp table p on commit drop as
-select n, pg_temp.id_at('product', at, n) as id, at, 99 + (pg_temp.dice(n, 1) ^ 2 * 20000)::bigint as price,
+select n, pg_temp.id_at('product', at, n) as id, at, 99 + (pg_temp.dice(n, 1) ^ 2 * 20000)::bigint + case when n > :rows * 0.95 then 30000 else 0 end as price,
        upper(left(noun, 3)) || '-' || lpad(n::text, 7, '0') as sku,
        colour || ' ' || material || ' ' || noun ||
-           case when n % 20000 = 7 then ' Heirloom' when n % 100 = 8 then ' Limited' else '' end as name
+           case when n % 20000 = 7 then ' Heirloom' when n % 100 = 8 then ' Limited'
+                when n > :rows * 0.97 then ' Edition' else '' end as name
   from (select n, pg_temp.moment(n / :rows.0 - 1) as at,
                (array['Red','Blue','Green','Black','White','Grey','Amber','Ivory','Coral','Olive','Plum','Teal'])
                    [1 + floor(12 * pg_temp.dice(n, 2))::int] as colour,
@@ -58,7 +60,7 @@ alter table p add primary key (n);
 analyze p;
 insert into products (id, sku, name, description, price_minor, currency, category_id, weight_grams, active, created_at, updated_at)
 select id, sku, name, name || repeat('. Well made, and made to last', 6), price, 'USD',
-       pg_temp.id_at('category', pg_temp.moment(-2), 21 + floor(200 * pg_temp.dice(n, 5) ^ 2)::int),
+       pg_temp.id_at('category', pg_temp.moment(-2), case when n > :rows * 0.9 then 220 else 21 + floor(199 * pg_temp.dice(n, 5) ^ 2)::int end),
        50 + (n % 5000)::int, pg_temp.dice(n, 6) >= 0.03, at, at
   from p order by n;
 analyze products;
@@ -133,13 +135,16 @@ select n, pg_temp.id_at('order', at, n) as id, pg_temp.id_at('reservation', at, 
           from generate_series(1, :rows) n) t;
 alter table o add primary key (n);
 analyze o;
--- The lines of an order name different products: each line has its own third of them. The first products are hot.
+-- The lines of an order name different products: each line has its own third of them. The first products are hot,
+-- but the second one was sold for half a year only, and so long the third warehouse was open.
 create temp table l on commit drop as
 select n, line::smallint, product, 1 + floor(3 * pg_temp.dice(n, 13 + line))::int as quantity,
        -- A quarter of the products is in the second warehouse too, and another quarter in the third.
-       case when pg_temp.dice(n, 20 + line) >= 0.3 then 1 when product % 4 = 0 then 2 when product % 4 = 1 then 3 else 1 end as warehouse
-  from (select n, line, 3 * floor(:rows / 3 * pg_temp.dice(n, 30 + line) ^ 4)::bigint + line as product
-          from o cross join generate_series(1, lines) line) t;
+       case when pg_temp.dice(n, 20 + line) >= 0.3 then 1 when product % 4 = 0 then 2
+            when product % 4 = 1 and n <= :rows / 2 then 3 else 1 end as warehouse
+  from (select n, line, case when product = 2 and n > :rows / 2 then 5 else product end as product
+          from (select n, line, 3 * floor(:rows / 3 * pg_temp.dice(n, 30 + line) ^ 4)::bigint + line as product
+                  from o cross join generate_series(1, lines) line) t) t;
 analyze l;
 insert into orders (id, customer_id, placed_by, status, currency, total_minor, shipping_address, payment_token, cancel_reason,
                     event_sequence, version, created_at, updated_at)

@@ -33,6 +33,8 @@ pub struct Case {
     /// Makes it a POST.
     pub body: Option<&'static str>,
     pub sorted: Option<Sorted>,
+    /// By words or prices.
+    pub search: bool,
 }
 
 /// What a list shows, in SQL: the table with its conditions, the order, and what a cursor has besides the id.
@@ -63,16 +65,21 @@ pub const NAMES: &[(&str, &str)] = &[
     ("reservation", "select id from reservations where order_id = '{order}'"),
     // The first product is the hottest, and one in the middle is hardly ever sold.
     ("hot_product", "select id from products where active order by id limit 1"),
+    // Sold for half a year only.
+    ("gone_product", "select id from products where sku like '%-0000002'"),
     ("cold_product", "select id from products where active order by id offset (select count(*) / 2 from products) limit 1"),
     ("sku", "select sku from products where id = '{cold_product}'"),
     ("warehouse", "select id from warehouses order by priority limit 1"),
-    ("small_warehouse", "select id from warehouses order by priority desc limit 1"),
+    // Nothing has moved there for half a year.
+    ("closed_warehouse", "select id from warehouses order by priority desc limit 1"),
     ("inventory", "select id from inventory where product_id = '{cold_product}' limit 1"),
     ("in_stock_1", "select product_id from inventory i where on_hand - reserved > 300
                        and exists (select from products where id = i.product_id and active) order by id limit 1"),
     ("in_stock_2", "select product_id from inventory i where on_hand - reserved > 300
                        and exists (select from products where id = i.product_id and active) order by id desc limit 1"),
-    ("large_category", "select category_id from products group by 1 order by count(*) desc limit 1"),
+    // The newest tenth of all products is in one; then the largest of those that have always been there.
+    ("new_category", "select category_id from products order by id desc limit 1"),
+    ("large_category", "select category_id from products where category_id <> '{new_category}' group by 1 order by count(*) desc limit 1"),
     ("small_category", "select category_id from products group by 1 order by count(*) limit 1"),
 ];
 
@@ -80,7 +87,7 @@ const NEWEST: &str = "id desc";
 const OLDEST: &str = "id";
 
 fn one(who: Who, path: &'static str) -> Case {
-    Case { who, path, body: None, sorted: None }
+    Case { who, path, body: None, sorted: None, search: path.contains("q=") || path.contains("_price=") }
 }
 
 fn list(who: Who, path: &'static str, rows: &'static str, by: &'static str) -> Case {
@@ -171,30 +178,52 @@ fn products() -> Vec<Case> {
         anyone("/v1/products", "products where active"),
         anyone("/v1/products?limit=500", "products where active"),
         staff("/v1/products?active=false", "products where not active"),
-        anyone("/v1/products?category_id={large_category}", "products where active and category_id = '{large_category}'"),
-        anyone("/v1/products?category_id={small_category}", "products where active and category_id = '{small_category}'"),
+        anyone(
+            "/v1/products?category_id={large_category}",
+            "products where active and category_id = '{large_category}'",
+        ),
+        anyone(
+            "/v1/products?category_id={small_category}",
+            "products where active and category_id = '{small_category}'",
+        ),
         staff(
             "/v1/products?category_id={large_category}&active=false",
             "products where not active and category_id = '{large_category}'",
         ),
-        // Prices are from 0.99 to 200.99, more of them low.
+        anyone("/v1/products?category_id={new_category}", "products where active and category_id = '{new_category}'"),
+        // Prices are from 0.99 to 200.99, more of them low; only the newest are above 300.
+        anyone("/v1/products?min_price=30000", "products where active and price_minor >= 30000"),
+        anyone("/v1/products?min_price=45000", "products where active and price_minor >= 45000"),
+        staff("/v1/products?active=false&max_price=101", "products where not active and price_minor <= 101"),
         anyone("/v1/products?min_price=10000", "products where active and price_minor >= 10000"),
-        anyone("/v1/products?min_price=20000", "products where active and price_minor >= 20000"),
-        anyone("/v1/products?min_price=20090", "products where active and price_minor >= 20090"),
+        anyone(
+            "/v1/products?min_price=20000&max_price=21000",
+            "products where active and price_minor between 20000 and 21000",
+        ),
+        anyone(
+            "/v1/products?min_price=20090&max_price=21000",
+            "products where active and price_minor between 20090 and 21000",
+        ),
         anyone("/v1/products?max_price=101", "products where active and price_minor <= 101"),
-        anyone("/v1/products?min_price=5000&max_price=5500", "products where active and price_minor between 5000 and 5500"),
-        anyone("/v1/products?min_price=5000&max_price=5002", "products where active and price_minor between 5000 and 5002"),
+        anyone(
+            "/v1/products?min_price=5000&max_price=5500",
+            "products where active and price_minor between 5000 and 5500",
+        ),
+        anyone(
+            "/v1/products?min_price=5000&max_price=5002",
+            "products where active and price_minor between 5000 and 5002",
+        ),
         anyone(
             "/v1/products?category_id={large_category}&min_price=5000&max_price=5500",
             "products where active and category_id = '{large_category}' and price_minor between 5000 and 5500",
         ),
         anyone(
-            "/v1/products?category_id={large_category}&min_price=20000",
-            "products where active and category_id = '{large_category}' and price_minor >= 20000",
+            "/v1/products?category_id={large_category}&min_price=20000&max_price=21000",
+            "products where active and category_id = '{large_category}' and price_minor between 20000 and 21000",
         ),
         anyone(
-            "/v1/products?category_id={small_category}&min_price=20000",
-            "products where active and category_id = '{small_category}' and price_minor >= 20000",
+            "/v1/products?category_id={small_category}&min_price=20000&max_price=21000",
+            "products where active and category_id = '{small_category}' and price_minor between 20000 and 21000",
         ),
         // From a letter to a word that every 12th, 30th, 100th and 20,000th product has, and one that none has.
         anyone("/v1/products?q=m", "products where active and search like '% m%'"),
@@ -203,6 +232,12 @@ fn products() -> Vec<Case> {
         anyone("/v1/products?q=red", "products where active and search like '%red%'"),
         anyone("/v1/products?q=mug", "products where active and search like '%mug%'"),
         anyone("/v1/products?q=limited", "products where active and search like '%limited%'"),
+        anyone("/v1/products?q=edition", "products where active and search like '%edition%'"),
+        anyone("/v1/products?q=mug+edition", "products where active and search like '%mug edition%'"),
+        anyone(
+            "/v1/products?q=edition&category_id={new_category}",
+            "products where active and search like '%edition%' and category_id = '{new_category}'",
+        ),
         anyone("/v1/products?q=red+oak+mug", "products where active and search like '%red oak mug%'"),
         one(Who::Anyone, "/v1/products?q=heirloom"),
         one(Who::Anyone, "/v1/products?q=zeppelin"),
@@ -216,7 +251,10 @@ fn products() -> Vec<Case> {
             "/v1/products?q=mug&category_id={small_category}",
             "products where active and search like '%mug%' and category_id = '{small_category}'",
         ),
-        anyone("/v1/products?q=mug&min_price=20000", "products where active and search like '%mug%' and price_minor >= 20000"),
+        anyone(
+            "/v1/products?q=mug&min_price=20000&max_price=21000",
+            "products where active and search like '%mug%' and price_minor between 20000 and 21000",
+        ),
         one(Who::Anyone, "/v1/products?q=heirloom&category_id={large_category}&min_price=1000&max_price=5000"),
         staff("/v1/products?q=mug&active=false", "products where not active and search like '%mug%'"),
         one(Who::Anyone, "/v1/products/{cold_product}"),
@@ -233,7 +271,7 @@ fn inventory() -> Vec<Case> {
         one(Who::Staff, "/v1/inventory?product_id={hot_product}"),
         one(Who::Staff, "/v1/inventory?product_id={hot_product}&warehouse_id={warehouse}"),
         staff("/v1/inventory?warehouse_id={warehouse}", "inventory where warehouse_id = '{warehouse}'"),
-        staff("/v1/inventory?warehouse_id={small_warehouse}", "inventory where warehouse_id = '{small_warehouse}'"),
+        staff("/v1/inventory?warehouse_id={closed_warehouse}", "inventory where warehouse_id = '{closed_warehouse}'"),
         staff("/v1/inventory?low_stock=true", "inventory where shortfall is not null"),
         staff("/v1/inventory?low_stock=false", "inventory where shortfall is null"),
         staff(
@@ -241,12 +279,16 @@ fn inventory() -> Vec<Case> {
             "inventory where shortfall is not null and warehouse_id = '{warehouse}'",
         ),
         staff(
-            "/v1/inventory?low_stock=true&warehouse_id={small_warehouse}",
-            "inventory where shortfall is not null and warehouse_id = '{small_warehouse}'",
+            "/v1/inventory?low_stock=true&warehouse_id={closed_warehouse}",
+            "inventory where shortfall is not null and warehouse_id = '{closed_warehouse}'",
         ),
         one(Who::Staff, "/v1/inventory?low_stock=true&product_id={hot_product}"),
         Case {
-            sorted: Some(Sorted { rows: "inventory where shortfall is not null", by: "shortfall, id", rank: "shortfall" }),
+            sorted: Some(Sorted {
+                rows: "inventory where shortfall is not null",
+                by: "shortfall, id",
+                rank: "shortfall",
+            }),
             ..one(Who::Staff, "/v1/inventory/low-stock")
         },
         one(Who::Anyone, "/v1/inventory/onhand?product_id={hot_product}"),
@@ -264,10 +306,16 @@ fn movements() -> Vec<Case> {
         staff("/v1/inventory/movements", "stock_movements"),
         staff("/v1/inventory/movements?product_id={hot_product}", "stock_movements where product_id = '{hot_product}'"),
         one(Who::Staff, "/v1/inventory/movements?product_id={cold_product}"),
+        staff(
+            "/v1/inventory/movements?product_id={gone_product}",
+            "stock_movements where product_id = '{gone_product}'",
+        ),
+        one(Who::Staff, "/v1/inventory/movements?product_id={gone_product}&from={day_after}T00:00:00Z"),
+        one(Who::Staff, "/v1/inventory/movements?warehouse_id={closed_warehouse}&from={day_after}T00:00:00Z"),
         staff("/v1/inventory/movements?warehouse_id={warehouse}", "stock_movements where warehouse_id = '{warehouse}'"),
         staff(
-            "/v1/inventory/movements?warehouse_id={small_warehouse}",
-            "stock_movements where warehouse_id = '{small_warehouse}'",
+            "/v1/inventory/movements?warehouse_id={closed_warehouse}",
+            "stock_movements where warehouse_id = '{closed_warehouse}'",
         ),
         staff(
             "/v1/inventory/movements?product_id={hot_product}&warehouse_id={warehouse}",
@@ -289,8 +337,8 @@ fn movements() -> Vec<Case> {
         ),
         one(Who::Staff, "/v1/inventory/movements?product_id={cold_product}&from={half_year_ago}T00:00:00Z"),
         staff(
-            "/v1/inventory/movements?warehouse_id={small_warehouse}&to={half_year_ago}T00:00:00Z",
-            "stock_movements where warehouse_id = '{small_warehouse}' and created_at < '{half_year_ago}Z'",
+            "/v1/inventory/movements?warehouse_id={closed_warehouse}&to={half_year_ago}T00:00:00Z",
+            "stock_movements where warehouse_id = '{closed_warehouse}' and created_at < '{half_year_ago}Z'",
         ),
     ]
 }

@@ -59,9 +59,9 @@ pub struct Statement {
     /// Without planning.
     pub ms: f64,
     /// Rows and index entries that its scans found, whether they were of use or not.
-    pub rows_read: i64,
+    pub rows_read: u32,
     /// Pages of 8 kB, from Postgres's own cache or not.
-    pub buffers: i64,
+    pub buffers: u32,
     pub indexes: Vec<String>,
     /// Of large tables. A small one is best read whole, and not counted.
     pub seq_scans: Vec<String>,
@@ -78,7 +78,7 @@ impl Statement {
         let Value::Object(mut explained) = serde_json::from_str(plan)? else { anyhow::bail!("a plan is an object") };
         let sql = explained.remove("Query Text").and_then(|sql| sql.as_str().map(str::to_owned)).unwrap_or_default();
         let plan = explained.remove("Plan").context("a plan has a root")?;
-        let buffers = number(&plan, "Shared Hit Blocks") + number(&plan, "Shared Read Blocks");
+        let buffers = number(&plan, "Shared Hit Blocks").saturating_add(number(&plan, "Shared Read Blocks"));
         let spills = number(&plan, "Temp Written Blocks") > 0;
         let (indexes, seq_scans) = (Vec::new(), Vec::new());
         let mut statement = Self { sql, ms, rows_read: 0, buffers, indexes, seq_scans, spills, plan: Value::Null };
@@ -97,10 +97,12 @@ impl Statement {
         let name = |key| node[key].as_str().unwrap_or_default().to_owned();
         let (kind, table, index) = (name("Node Type"), name("Relation Name"), name("Index Name"));
         let loops = number(node, "Actual Loops");
-        let counts = if kind == "Seq Scan" { large_tables.contains(&table) } else { !(table.is_empty() && index.is_empty()) };
+        let counts =
+            if kind == "Seq Scan" { large_tables.contains(&table) } else { !(table.is_empty() && index.is_empty()) };
         if counts && loops > 0 {
             let found = ["Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck"];
-            self.rows_read += loops * found.iter().map(|found| number(node, found)).sum::<i64>();
+            let rows: u32 = found.iter().map(|found| number(node, found)).sum();
+            self.rows_read = self.rows_read.saturating_add(rows.saturating_mul(loops));
             if kind == "Seq Scan" {
                 self.seq_scans.push(table);
             } else if !index.is_empty() && !self.indexes.contains(&index) {
@@ -113,6 +115,7 @@ impl Statement {
     }
 }
 
-fn number(node: &Value, key: &str) -> i64 {
-    node[key].as_i64().unwrap_or_default()
+/// What is not there counts nothing, and what is too much to count is too much.
+fn number(node: &Value, key: &str) -> u32 {
+    u32::try_from(node[key].as_u64().unwrap_or_default()).unwrap_or(u32::MAX)
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
 use shared::jobs::doorbell::Doorbell;
 use shared::jobs::retry::Schedule;
 use shared::jobs::{Held, Plan};
@@ -15,8 +14,8 @@ use sqlx::PgPool;
 use crate::config::{self, Work};
 use crate::recorder::Recorder;
 
-/// Their statements take a millisecond; a worker's jobs share these few.
-const ELSEWHERE_CONNECTIONS: u32 = 4;
+/// How long the simulated carrier takes to answer.
+const CARRIER_LATENCY: Duration = Duration::from_millis(20);
 
 /// Handles to the outside. Cloning it clones handles.
 #[derive(Clone)]
@@ -38,28 +37,35 @@ pub struct Terms {
 }
 
 impl Context {
-    /// Starts the recorder too, so it is called once a process.
-    pub fn new(common: &Common, work: &Work) -> anyhow::Result<Self> {
-        let db = common.pool("millrace-worker").map_err(anyhow::Error::msg)?;
-        let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
-        // The simulated ones are elsewhere, as it were: never on our connections, never in our transactions.
-        let elsewhere =
-            shared::db::pool(common.database_url.expose_secret(), ELSEWHERE_CONNECTIONS, "millrace-simulated")?;
-        let provider = match work.payment_provider {
-            config::Provider::Simulated => payments::simulated::Simulated::new(elsewhere.clone(), work.payment_latency),
+    /// As the settings say.
+    pub fn connect(common: &Common, work: &Work) -> anyhow::Result<Self> {
+        let pool = |name| common.pool(name).map_err(anyhow::Error::msg);
+        // The simulated ones keep their books on connections of their own, as somebody else's would be.
+        let provider: Arc<dyn Provider> = match work.payment_provider {
+            config::Provider::Simulated => {
+                Arc::new(payments::simulated::Simulated::new(pool("millrace-simulated-provider")?, work.payment_latency))
+            }
         };
-        Ok(Self {
-            provider: Arc::new(provider),
-            carrier: Arc::new(shipping::simulated::Simulated::new(elsewhere, Duration::ZERO)),
-            recorder: Recorder::start(db.clone(), doorbell.clone()),
-            terms: Terms {
-                max_attempts: work.job_max_attempts,
-                retry: Schedule { initial: work.retry_initial, max: work.retry_max },
-                delivery_delay: work.delivery_delay,
-            },
-            db,
-            doorbell,
-        })
+        let carrier = shipping::simulated::Simulated::new(pool("millrace-simulated-carrier")?, CARRIER_LATENCY);
+        let terms = Terms {
+            max_attempts: work.job_max_attempts,
+            retry: Schedule { initial: work.retry_initial, max: work.retry_max },
+            delivery_delay: work.delivery_delay,
+        };
+        let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
+        Ok(Self::new(pool("millrace-worker")?, doorbell, provider, Arc::new(carrier), terms))
+    }
+
+    /// Starts the recorder too, so it is called once a process.
+    pub fn new(
+        db: PgPool,
+        doorbell: Doorbell,
+        provider: Arc<dyn Provider>,
+        carrier: Arc<dyn Carrier>,
+        terms: Terms,
+    ) -> Self {
+        let recorder = Recorder::start(db.clone(), doorbell.clone());
+        Self { db, doorbell, provider, carrier, recorder, terms }
     }
 
     /// For a job that follows at once from this one.

@@ -34,7 +34,7 @@ pub async fn carry_out(job: &Held, ctx: &Context) -> JobResult {
 
 /// What was written must be readable: if it is not, no attempt will be.
 pub fn decode<J: Job>(job: &Held) -> Result<J, JobError> {
-    job.decode().map_err(|error| JobError::Permanent(format!("the arguments cannot be decoded: {error}")))
+    job.decode().map_err(|error| JobError::undecodable(&error))
 }
 
 async fn noop(job: &Held) -> JobResult {
@@ -42,6 +42,5 @@ async fn noop(job: &Held) -> JobResult {
     if wait_ms > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(wait_ms)).await;
     }
-    let _ = job;
     Ok(Done::NothingToDo)
 }

@@ -32,7 +32,7 @@ async fn run() -> anyhow::Result<()> {
     let addr = listener.local_addr()?;
     tracing::info!(%addr, "health and metrics are at http://{addr}");
 
-    let context = Context::new(&common, &work)?;
+    let context = Context::connect(&common, &work)?;
     let vitals = Vitals::new(&common, &context.db)?;
     let stopping = vitals.stopping.clone();
     tokio::spawn(shared::shutdown::when_asked({

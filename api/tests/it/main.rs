@@ -2,8 +2,10 @@
 
 mod catalog;
 mod customers;
+mod documents;
 mod identity;
 mod inventory;
+mod ops;
 mod orders;
 mod seed;
 mod support;

@@ -8,6 +8,7 @@
 pub mod alive;
 pub mod claim;
 pub mod doorbell;
+pub mod ops;
 pub mod retry;
 pub mod settle;
 pub mod sweep;

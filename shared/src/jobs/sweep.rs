@@ -79,8 +79,9 @@ async fn reclaim(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Schedul
                  from lost where j.id = lost.id
                returning j.id, j.queue, j.state, j.run_at, j.attempt, j.worker, j.started_at
            ), kept as (
-               insert into job_attempts (job_id, attempt, worker, started_at, outcome, error, fingerprint)
-               select id, attempt, worker, started_at, 'lease_lost', $4, $5 from back
+               insert into job_attempts (job_id, attempt, worker, host, started_at, outcome, error, fingerprint)
+               select id, attempt, worker, (select host from workers w where w.id = worker), started_at, 'lease_lost', $4, $5
+                 from back
            )
            select id as "id!", queue as "queue!: Queue", state as "state!", run_at as "run_at!" from back"#,
         &ids,

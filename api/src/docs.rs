@@ -24,6 +24,7 @@ use crate::error::Problem;
         (name = "customers", description = "Who orders"),
         (name = "inventory", description = "Stock, reservations, the ledger"),
         (name = "orders", description = "Placing, reading, moving orders"),
+        (name = "operations", description = "Queues, jobs, workers, the audit"),
         (name = "health", description = "For probes"),
     )
 )]

@@ -44,6 +44,10 @@ pub struct Common {
     #[arg(long, env = "CACHE_REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub cache_redis_url: Option<SecretString>,
 
+    /// What every key in Redis begins with: it keeps several Millraces on one Redis apart
+    #[arg(long, env = "REDIS_PREFIX", default_value = "millrace")]
+    pub redis_prefix: String,
+
     /// How log lines look: json, or pretty for a terminal
     #[arg(long, env = "LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,

@@ -6,9 +6,16 @@ use std::time::Duration;
 use shared::jobs::doorbell::Doorbell;
 use shared::jobs::retry::Schedule;
 use shared::jobs::{Held, Plan};
-use shared::payments::Provider;
-use shared::shipping::Carrier;
+use shared::payments::{self, Provider};
+use shared::settings::Common;
+use shared::shipping::{self, Carrier};
 use sqlx::PgPool;
+
+use crate::config::{self, Work};
+use crate::recorder::Recorder;
+
+/// How long the simulated carrier takes to answer.
+const CARRIER_LATENCY: Duration = Duration::from_millis(20);
 
 /// Handles to the outside. Cloning it clones handles.
 #[derive(Clone)]
@@ -17,6 +24,7 @@ pub struct Context {
     pub doorbell: Doorbell,
     pub provider: Arc<dyn Provider>,
     pub carrier: Arc<dyn Carrier>,
+    pub recorder: Recorder,
     pub terms: Terms,
 }
 
@@ -29,6 +37,37 @@ pub struct Terms {
 }
 
 impl Context {
+    /// As the settings say.
+    pub fn connect(common: &Common, work: &Work) -> anyhow::Result<Self> {
+        let pool = |name| common.pool(name).map_err(anyhow::Error::msg);
+        // The simulated ones keep their books on connections of their own, as somebody else's would be.
+        let provider: Arc<dyn Provider> = match work.payment_provider {
+            config::Provider::Simulated => {
+                Arc::new(payments::simulated::Simulated::new(pool("millrace-simulated-provider")?, work.payment_latency))
+            }
+        };
+        let carrier = shipping::simulated::Simulated::new(pool("millrace-simulated-carrier")?, CARRIER_LATENCY);
+        let terms = Terms {
+            max_attempts: work.job_max_attempts,
+            retry: Schedule { initial: work.retry_initial, max: work.retry_max },
+            delivery_delay: work.delivery_delay,
+        };
+        let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
+        Ok(Self::new(pool("millrace-worker")?, doorbell, provider, Arc::new(carrier), terms))
+    }
+
+    /// Starts the recorder too, so it is called once a process.
+    pub fn new(
+        db: PgPool,
+        doorbell: Doorbell,
+        provider: Arc<dyn Provider>,
+        carrier: Arc<dyn Carrier>,
+        terms: Terms,
+    ) -> Self {
+        let recorder = Recorder::start(db.clone(), doorbell.clone());
+        Self { db, doorbell, provider, carrier, recorder, terms }
+    }
+
     /// For a job that follows at once from this one.
     pub fn next(&self, job: &Held) -> Plan {
         job.plan(Duration::ZERO, self.terms.max_attempts)

@@ -29,6 +29,11 @@ pub enum JobError {
 pub type JobResult = Result<Done, JobError>;
 
 impl JobError {
+    /// Its arguments are not what its kind and version promise: no attempt will read them better.
+    pub fn undecodable(error: &serde_json::Error) -> Self {
+        Self::Permanent(format!("the job's arguments cannot be decoded: {error}"))
+    }
+
     /// What is kept of the failure; nothing where the job is not ours any more.
     pub fn failure(&self) -> Option<Failure> {
         let permanent = match self {

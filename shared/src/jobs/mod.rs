@@ -5,6 +5,7 @@
 //! The life of a job, file by file: `enqueue` here, `doorbell`, `claim`, then `settle` or, when its worker
 //! is lost, `sweep`.
 
+pub mod alive;
 pub mod claim;
 pub mod doorbell;
 pub mod ops;
@@ -164,26 +165,52 @@ pub struct Ring {
 
 /// Writes a job in the transaction of what it follows. None: there is one with its unique key already.
 pub async fn enqueue<J: Job>(conn: &mut PgConnection, job: &J, plan: &Plan) -> Result<Option<Ring>> {
-    let args = serde_json::to_value(job).map_err(crate::error::Error::internal)?;
-    let row = sqlx::query!(
+    Ok(insert(conn, &[(job, plan)]).await?.pop())
+}
+
+/// The same for many, in one statement.
+pub async fn enqueue_many<J: Job>(conn: &mut PgConnection, jobs: &[(J, &Plan)]) -> Result<Vec<Ring>> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let jobs: Vec<_> = jobs.iter().map(|(job, plan)| (job, *plan)).collect();
+    insert(conn, &jobs).await
+}
+
+async fn insert<J: Job>(conn: &mut PgConnection, jobs: &[(&J, &Plan)]) -> Result<Vec<Ring>> {
+    let (mut args, mut delays, mut max_attempts, mut orders) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut unique_keys, mut request_ids, mut trace_parents) = (Vec::new(), Vec::new(), Vec::new());
+    for (job, plan) in jobs {
+        args.push(serde_json::to_value(job).map_err(crate::error::Error::internal)?);
+        delays.push(plan.delay.as_secs_f64());
+        max_attempts.push(plan.max_attempts);
+        orders.push(job.order_id());
+        unique_keys.push(job.unique_key());
+        request_ids.push(plan.origin.request_id.as_deref());
+        trace_parents.push(plan.origin.trace_parent.as_deref());
+    }
+    let rows = sqlx::query!(
         r#"insert into jobs (queue, kind, version, args, run_at, max_attempt, order_id, unique_key, request_id, trace_parent)
-           values ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5), $6, $7, $8, $9, $10)
+           select $1, $2, $3, args, clock_timestamp() + make_interval(secs => delay), max_attempt, order_id, unique_key,
+                  request_id, trace_parent
+             from unnest($4::jsonb[], $5::float8[], $6::int[], $7::uuid[], $8::text[], $9::text[], $10::text[])
+                  job (args, delay, max_attempt, order_id, unique_key, request_id, trace_parent)
            on conflict (unique_key) do nothing
            returning id, run_at"#,
         J::QUEUE as Queue,
         J::KIND,
         J::VERSION,
-        args,
-        plan.delay.as_secs_f64(),
-        plan.max_attempts,
-        job.order_id().map(|id| id.0),
-        job.unique_key(),
-        plan.origin.request_id,
-        plan.origin.trace_parent,
+        &args,
+        &delays,
+        &max_attempts,
+        &orders as &[Option<OrderId>],
+        &unique_keys as &[Option<String>],
+        &request_ids as &[Option<&str>],
+        &trace_parents as &[Option<&str>],
     )
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(row.map(|row| Ring { queue: J::QUEUE, id: JobId(row.id), run_at: row.run_at }))
+    Ok(rows.into_iter().map(|row| Ring { queue: J::QUEUE, id: JobId(row.id), run_at: row.run_at }).collect())
 }
 
 /// A worker process, new at each start.

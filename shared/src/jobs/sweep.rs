@@ -111,8 +111,8 @@ async fn bury_unknown(conn: &mut PgConnection) -> Result<usize> {
                        where queue = wanted.queue and state = 'ready'
                          and run_at < clock_timestamp() - make_interval(secs => $1)
                        order by queue, run_at, id limit $2) due
-                where exists (select from workers)
-                  and not exists (select from workers where due.known_as = any(kinds))
+                where not exists (select from workers
+                                   where heartbeat_at > now() - interval '1 minute' and due.known_as = any(kinds))
            ), dead as (
                update jobs j set state = 'dead', finished_at = clock_timestamp(), error = $3, error_fingerprint = $4
                  from (select jobs.id from jobs join old on jobs.id = old.id

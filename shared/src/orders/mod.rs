@@ -2,16 +2,20 @@
 
 pub mod batch;
 pub mod decide;
+pub mod deliver;
 pub mod expire;
 pub mod note;
+pub mod pay;
 pub mod place;
 pub mod read;
+pub mod ship;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-use crate::values::{Address, CustomerId, Money, OrderId, ProductId, Sku};
+use crate::values::{Address, CustomerId, Money, OrderId, ProductId, Sku, WarehouseId};
 
 /// How far an order is. Only `delivered` and `cancelled` are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, ToSchema)]
@@ -85,7 +89,23 @@ pub struct OrderPayment {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OrderShipment {
+    pub id: Uuid,
+    #[schema(value_type = Uuid)]
+    pub warehouse_id: WarehouseId,
+    pub status: ShipmentStatus,
+    /// Null until the carrier has it, and for what was sent by hand
+    #[schema(example = "MR4XK29QC7ZD")]
     pub tracking_number: Option<String>,
+    pub shipped_at: Option<DateTime<Utc>>,
+    pub delivered_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ShipmentStatus {
+    Booking,
+    Shipped,
+    Delivered,
 }
 
 /// What an order waits for.

@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{NextAction, OrderCustomer, OrderItem, OrderView, Status, Who};
+use super::{NextAction, OrderCustomer, OrderItem, OrderShipment, OrderView, Status, Who};
 use crate::db::PlannedAnew;
 use crate::error::{Error, Result, Thing};
 use crate::identity::Caller;
@@ -230,6 +230,10 @@ pub(super) async fn by_ids(conn: &mut PgConnection, ids: &[OrderId]) -> Result<V
                   (select jsonb_agg(jsonb_build_object('product_id', product_id, 'sku', sku, 'name', name,
                               'quantity', quantity, 'unit_price_minor', unit_price_minor) order by line)
                      from order_items where order_id = o.id) as "items!: Json<Vec<ItemRow>>",
+                  (select jsonb_agg(jsonb_build_object('id', id, 'warehouse_id', warehouse_id, 'status', state,
+                              'tracking_number', tracking_number, 'shipped_at', shipped_at, 'delivered_at', delivered_at)
+                              order by id)
+                     from shipments where order_id = o.id) as "shipments: Json<Vec<OrderShipment>>",
                   (select jsonb_build_object('kind', kind, 'state', state, 'run_at', run_at)
                      from jobs where order_id = o.id and state <> 'done'
                     order by state in ('dead', 'discarded'), run_at limit 1) as "job: Json<JobRow>"
@@ -255,7 +259,7 @@ pub(super) async fn by_ids(conn: &mut PgConnection, ids: &[OrderId]) -> Result<V
                 total,
                 shipping_address: row.shipping_address.0,
                 payment: None,
-                shipments: Vec::new(),
+                shipments: row.shipments.map_or_else(Vec::new, |shipments| shipments.0),
                 cancel_reason: row.cancel_reason,
                 next_action: next_action(row.status, row.job.map(|job| job.0), row.updated_at),
                 version: row.version,

@@ -1,0 +1,41 @@
+//! Shipping and delivery: claim, call, record. Each step can be repeated, so a crash anywhere is healed by
+//! running the job again.
+
+use shared::jobs::{DeliverOrder, Held, ShipOrder};
+use shared::orders::deliver::Arrived;
+use shared::orders::ship::{self, Booked};
+use shared::shipping::Shipment;
+
+use crate::context::Context;
+use crate::error::{Done, JobError, JobResult};
+use crate::recorder::Recording;
+
+/// Books the carrier for each shipment of an order, and lets its stock leave.
+pub async fn ship_order(job: &Held, ctx: &Context) -> JobResult {
+    let ShipOrder { order_id } = job.decode().map_err(|error| JobError::undecodable(&error))?;
+    let opened = ship::start(&mut *ctx.db.acquire().await?, order_id).await?;
+    if opened.is_empty() {
+        return Ok(Done::NothingToDo); // Shipped already, or no longer wanted.
+    }
+    // No connection is held here: a slow carrier must cost us nothing but time.
+    let mut shipments = Vec::with_capacity(opened.len());
+    for shipment in opened {
+        shipments.push(book(job, ctx, shipment).await?);
+    }
+    let delivery = job.plan(ctx.terms.delivery_delay, ctx.terms.max_attempts);
+    ctx.recorder.record(Recording::Booked(Booked { job: job.clone(), order_id, shipments, delivery })).await
+}
+
+async fn book(job: &Held, ctx: &Context, shipment: Shipment) -> Result<Shipment, JobError> {
+    if !job.lease.allows_calls() {
+        return Err(JobError::Transient("the lease could not be renewed, so the carrier was not called".to_owned()));
+    }
+    let number = ctx.carrier.book(shipment.id).await.map_err(|error| JobError::Transient(error.to_string()))?;
+    Ok(Shipment { tracking_number: Some(number), ..shipment })
+}
+
+/// The delay of this job is the simulated carrier's way to the buyer: when it runs, the order has arrived.
+pub async fn deliver_order(job: &Held, ctx: &Context) -> JobResult {
+    let DeliverOrder { order_id } = job.decode().map_err(|error| JobError::undecodable(&error))?;
+    ctx.recorder.record(Recording::Arrived(Arrived { job: job.clone(), order_id })).await
+}

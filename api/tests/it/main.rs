@@ -3,10 +3,13 @@
 mod catalog;
 mod customers;
 mod documents;
+mod hands;
 mod identity;
 mod inventory;
 mod ops;
 mod orders;
+mod orders_move;
+mod payments;
 mod seed;
 mod support;
 mod surface;

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::support::{Person, Reply, TEST_KEY, TestApp, new_database, until};
 
 /// A product with stock in one warehouse, and its id.
-async fn product(app: &TestApp, sku: &str, price: i64, on_hand: i32) -> Uuid {
+pub async fn product(app: &TestApp, sku: &str, price: i64, on_hand: i32) -> Uuid {
     let id = bare_product(app, sku, price).await;
     let warehouse = warehouse(app, "MAIN", 1).await;
     stock(app, id, warehouse, on_hand).await;
@@ -60,7 +60,7 @@ async fn stock(app: &TestApp, product: Uuid, warehouse: Uuid, on_hand: i32) {
     .unwrap();
 }
 
-async fn available(app: &TestApp, product: Uuid) -> i64 {
+pub async fn available(app: &TestApp, product: Uuid) -> i64 {
     sqlx::query_scalar("select coalesce(sum(on_hand - reserved), 0) from inventory where product_id = $1")
         .bind(product)
         .fetch_one(&app.db)

@@ -6,6 +6,7 @@ mod identity;
 mod inventory;
 mod orders;
 mod seed;
+mod shipping;
 mod support;
 mod surface;
 mod warehouses;

@@ -24,8 +24,9 @@ create table jobs (
     -- Nothing runs without a lease.
     check ((state = 'running') = (lease_until is not null))
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
--- Only live states are indexed: what is done costs nothing but its row, until retention removes it.
+-- Only live states are indexed, and which order a job is for: what is done costs little more than its row, until
+-- retention removes it.
 create index jobs_ready on jobs (queue, run_at, id) where state = 'ready';
 create index jobs_leases on jobs (lease_until) where state = 'running';
-create index jobs_dead on jobs (queue, id) where state = 'dead';
-create index jobs_live_of_order on jobs (order_id) where state <> 'done';
+create index jobs_dead on jobs (id, queue) where state = 'dead';
+create index jobs_of_order on jobs (order_id, id) where order_id is not null;

@@ -1,6 +1,6 @@
--- The last failure stands with the job, so that the dead can be listed by what killed them.
+-- The last failure stands with the job, so that those that fail can be listed by what goes wrong.
 alter table jobs add column error text, add column error_fingerprint text;
-create index jobs_dead_by_error on jobs (error_fingerprint, id) where state = 'dead';
+create index jobs_by_error on jobs (error_fingerprint, id) where error_fingerprint is not null;
 create index jobs_done on jobs (finished_at) where state in ('done', 'discarded');
 
 -- Every attempt that failed, and why.
@@ -8,6 +8,8 @@ create table job_attempts (
     job_id      uuid not null references jobs on delete cascade,
     attempt     int not null,
     worker      uuid,
+    -- Kept here, since workers are forgotten.
+    host        text,
     started_at  timestamptz,
     ended_at    timestamptz not null default clock_timestamp(),
     outcome     text not null check (outcome in ('transient', 'permanent', 'lease_lost')),

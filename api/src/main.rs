@@ -7,16 +7,16 @@ use clap::Parser;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    dotenvy::dotenv().ok();
-    let cli = Cli::parse();
-    if let Err(error) = run(cli).await {
+    if let Err(error) = run().await {
         eprintln!("millrace-api: {error:#}");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
 }
 
-async fn run(cli: Cli) -> anyhow::Result<()> {
+async fn run() -> anyhow::Result<()> {
+    shared::settings::read_dotenv().map_err(anyhow::Error::msg)?;
+    let cli = Cli::parse();
     shared::telemetry::init(cli.common.log_format, &cli.common.rust_log)
         .map_err(|error| anyhow::anyhow!("RUST_LOG or logging: {error}"))?;
     cli.common.check().map_err(anyhow::Error::msg)?;

@@ -32,7 +32,8 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     }
     tracing::info!(addr = %api.local_addr()?, "the API listens on http://{}", api.local_addr()?);
     tracing::info!(addr = %metrics.local_addr()?, "metrics are at http://{}/metrics", metrics.local_addr()?);
-    tokio::spawn(stop_when_asked(state.stopping.clone()));
+    let stopping = state.stopping.clone();
+    tokio::spawn(shared::shutdown::when_asked(move || stopping.cancel()));
     serve_on(api, metrics, state).await
 }
 
@@ -79,13 +80,4 @@ async fn scrape(axum::extract::State(state): axum::extract::State<AppState>) -> 
 
 async fn listen(addr: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(addr).await.with_context(|| format!("{setting}={addr} cannot be listened on"))
-}
-
-async fn stop_when_asked(stopping: CancellationToken) {
-    shared::shutdown::asked().await;
-    tracing::info!("asked to stop: finishing what runs");
-    stopping.cancel();
-    shared::shutdown::asked().await;
-    tracing::warn!("asked again: leaving at once");
-    std::process::exit(1);
 }

@@ -56,6 +56,8 @@ pub enum Error {
     TooManyOpenOrders { open: i64, limit: u32 },
     #[error("the request with this Idempotency-Key is still being carried out; ask again in a moment")]
     RequestInProgress,
+    #[error("the job is {state}; only a dead one can be retried or discarded")]
+    JobNotDead { state: String },
     #[error("another attempt holds this job now; nothing of this one was kept")]
     LeaseLost,
     #[error("it was changed since you read it; read it again and repeat your change")]
@@ -102,6 +104,7 @@ pub enum Thing {
     Reservation,
     Order,
     Job,
+    Queue,
 }
 
 /// One value that cannot be: its stable code and a sentence that a person can act on.
@@ -160,6 +163,7 @@ impl Error {
             | Self::ReservationBelongsToOrder { .. }
             | Self::TooManyOpenOrders { .. }
             | Self::RequestInProgress
+            | Self::JobNotDead { .. }
             | Self::LeaseLost => Kind::Conflict,
             Self::VersionMismatch => Kind::Stale,
             Self::RateLimited { .. } => Kind::RateLimited,
@@ -192,6 +196,7 @@ impl Error {
             Self::ReservationBelongsToOrder { .. } => "reservation_belongs_to_order",
             Self::TooManyOpenOrders { .. } => "too_many_open_orders",
             Self::RequestInProgress => "request_in_progress",
+            Self::JobNotDead { .. } => "job_not_dead",
             Self::LeaseLost => "lease_lost",
             Self::VersionMismatch => "version_mismatch",
             Self::Overloaded => "overloaded",
@@ -284,6 +289,7 @@ impl Thing {
             Self::Reservation => "reservation_not_found",
             Self::Order => "order_not_found",
             Self::Job => "job_not_found",
+            Self::Queue => "queue_not_found",
         }
     }
 }

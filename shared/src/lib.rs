@@ -1,6 +1,7 @@
 //! The domain of Millrace: what orders, stock, identities and jobs are, and the only code that writes them.
 //! Knows nothing of HTTP and nothing of queues' consumers; both binaries stand on it.
 
+pub mod audit;
 pub mod catalog;
 pub mod customers;
 pub mod db;
@@ -11,6 +12,7 @@ pub mod identity;
 pub mod inventory;
 pub mod jobs;
 pub mod limits;
+pub mod metrics;
 pub mod orders;
 pub mod page;
 pub mod payments;

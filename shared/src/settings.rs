@@ -8,6 +8,17 @@ use sqlx::PgPool;
 
 use crate::telemetry::LogFormat;
 
+/// Adds what a file `.env`, here or above, holds to the environment; what is in the environment already stays.
+pub fn read_dotenv() -> Result<(), String> {
+    match dotenvy::dotenv() {
+        Ok(_) => Ok(()),
+        Err(error) if error.not_found() => Ok(()),
+        // The line is not repeated: it could hold a secret.
+        Err(dotenvy::Error::LineParse(..)) => Err("a line of .env is not NAME=value".to_owned()),
+        Err(error) => Err(format!(".env cannot be read: {error}")),
+    }
+}
+
 /// Reads `500ms`, `15m`, `1h30m`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; a duration reads like 500ms, 15m or 1h30m"))
@@ -25,7 +36,7 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// Where Postgres is: postgres://user:password@host:port/database
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: SecretString,
 
     /// Connections to Postgres that this process may hold
@@ -33,16 +44,20 @@ pub struct Common {
     pub database_max_connections: u32,
 
     /// Where Redis is: redis://host:port. Without it Millrace runs on Postgres alone, a little slower
-    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<SecretString>,
 
     /// The Redis of the job queue, where it is not the one of REDIS_URL
-    #[arg(long, env = "QUEUE_REDIS_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "QUEUE_REDIS_URL", hide_env_values = true)]
     pub queue_redis_url: Option<SecretString>,
 
     /// The Redis of caches and rate limits, where it is not the one of REDIS_URL
-    #[arg(long, env = "CACHE_REDIS_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "CACHE_REDIS_URL", hide_env_values = true)]
     pub cache_redis_url: Option<SecretString>,
+
+    /// What every key in Redis begins with: it keeps several Millraces on one Redis apart
+    #[arg(long, env = "REDIS_PREFIX", default_value = "millrace")]
+    pub redis_prefix: String,
 
     /// How log lines look: json, or pretty for a terminal
     #[arg(long, env = "LOG_FORMAT", default_value = "json")]

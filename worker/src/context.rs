@@ -7,10 +7,15 @@ use shared::jobs::doorbell::Doorbell;
 use shared::jobs::retry::Schedule;
 use shared::jobs::{Held, Plan};
 use shared::payments::Provider;
+use shared::settings::Common;
 use shared::shipping::Carrier;
 use sqlx::PgPool;
 
+use crate::config::{self, Work};
 use crate::recorder::Recorder;
+
+/// How long the simulated carrier takes to answer.
+const CARRIER_LATENCY: Duration = Duration::from_millis(20);
 
 /// Handles to the outside. Cloning it clones handles.
 #[derive(Clone)]
@@ -32,6 +37,23 @@ pub struct Terms {
 }
 
 impl Context {
+    /// As the settings say.
+    pub fn connect(common: &Common, work: &Work) -> anyhow::Result<Self> {
+        let pool = |name| common.pool(name).map_err(anyhow::Error::msg);
+        // The simulated ones keep their books on connections of their own, as somebody else's would be.
+        let provider: Arc<dyn Provider> = match work.payment_provider {
+            config::Provider::Simulated => Arc::new(crate::stand_in::Nobody),
+        };
+        let carrier = shared::shipping::simulated::Simulated::new(pool("millrace-simulated-carrier")?, CARRIER_LATENCY);
+        let terms = Terms {
+            max_attempts: work.job_max_attempts,
+            retry: Schedule { initial: work.retry_initial, max: work.retry_max },
+            delivery_delay: work.delivery_delay,
+        };
+        let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
+        Ok(Self::new(pool("millrace-worker")?, doorbell, provider, Arc::new(carrier), terms))
+    }
+
     /// Starts the recorder too, so it is called once a process.
     pub fn new(
         db: PgPool,

@@ -1,1 +1,48 @@
-fn main() {}
+//! Settings, pool, fleet, stop gracefully.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+use tokio::net::TcpListener;
+use worker::config::Cli;
+use worker::context::Context;
+use worker::{Vitals, fleet, serve};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    if let Err(error) = run().await {
+        eprintln!("millrace-worker: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+async fn run() -> anyhow::Result<()> {
+    shared::settings::read_dotenv().map_err(anyhow::Error::msg)?;
+    let Cli { common, work } = Cli::parse();
+    shared::telemetry::init(common.log_format, &common.rust_log)
+        .map_err(|error| anyhow::anyhow!("RUST_LOG or logging: {error}"))?;
+    common.check().map_err(anyhow::Error::msg)?;
+    work.check(&common).map_err(anyhow::Error::msg)?;
+
+    let addr = work.worker_addr;
+    let listener =
+        TcpListener::bind(addr).await.with_context(|| format!("WORKER_ADDR={addr} cannot be listened on"))?;
+    let addr = listener.local_addr()?;
+    tracing::info!(%addr, "health and metrics are at http://{addr}");
+
+    let context = Context::connect(&common, &work)?;
+    let vitals = Vitals::new(&common, &context.db)?;
+    let stopping = vitals.stopping.clone();
+    tokio::spawn(shared::shutdown::when_asked({
+        let stopping = stopping.clone();
+        move || stopping.cancel()
+    }));
+    tokio::select! {
+        done = fleet::run(context, &work, stopping) => done?,
+        failed = serve::serve(listener, vitals) => failed?,
+    }
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -4,6 +4,7 @@ mod catalog;
 mod customers;
 mod identity;
 mod inventory;
+mod ops;
 mod orders;
 mod seed;
 mod shipping;

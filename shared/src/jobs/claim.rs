@@ -48,21 +48,27 @@ pub async fn by_ids(conn: &mut PgConnection, claimer: &Claimer, ids: &[JobId]) -
     Ok(held(rows, asked, claimer.lease))
 }
 
-/// Without the doorbell: claims the first that are due in these queues, in their order.
-pub async fn next(conn: &mut PgConnection, claimer: &Claimer, queues: &[Queue], limit: i64) -> Result<Vec<Held>> {
+/// Without the doorbell: claims the first that are due in these queues, in their order, of each at most so many.
+pub async fn next(
+    conn: &mut PgConnection,
+    claimer: &Claimer,
+    queues: &[(Queue, i64)],
+    limit: i64,
+) -> Result<Vec<Held>> {
     let asked = Instant::now();
+    let (names, limits): (Vec<Queue>, Vec<i64>) = queues.iter().copied().unzip();
     let rows = sqlx::query_as!(
         Row,
         r#"update jobs j
               set state = 'running', attempt = j.attempt + 1, worker = $1, started_at = clock_timestamp(),
                   lease_until = clock_timestamp() + make_interval(secs => $2)
              from (select due.id
-                     from unnest($3::queue[]) with ordinality wanted (queue, place)
+                     from unnest($3::queue[], $6::bigint[]) with ordinality wanted (queue, most, place)
                     cross join lateral (
                           select id, run_at from jobs
                            where queue = wanted.queue and state = 'ready' and run_at <= clock_timestamp()
                              and kind || '/' || version = any($4)
-                           order by queue, run_at, id limit $5
+                           order by queue, run_at, id limit wanted.most
                              for no key update skip locked) due
                     where wanted.queue not in (select name from queues where paused)
                     order by wanted.place, due.run_at, due.id limit $5) mine
@@ -71,9 +77,10 @@ pub async fn next(conn: &mut PgConnection, claimer: &Claimer, queues: &[Queue], 
                   j.request_id, j.trace_parent, j.run_at"#,
         claimer.worker.0,
         claimer.lease.as_secs_f64(),
-        queues as &[Queue],
+        &names as &[Queue],
         &claimer.kinds,
         limit,
+        &limits,
     )
     .fetch_all(conn)
     .await?;

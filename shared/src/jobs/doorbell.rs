@@ -19,8 +19,8 @@ use super::{Queue, Ring};
 use crate::health::REDIS_TIMEOUT;
 use crate::values::JobId;
 
-/// How long a worker listens before it looks around.
-const LISTEN: Duration = Duration::from_secs(1);
+/// No listener waits longer than this.
+const LONGEST_LISTEN: Duration = Duration::from_secs(1);
 /// Rings that wait to be sent. More are left to the sweep.
 const WAITING_RINGS: usize = 10_000;
 /// Closer to its time than this a job counts as due.
@@ -101,7 +101,7 @@ impl Doorbell {
         // The server answers after a second at the latest; longer means that it is gone.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(REDIS_TIMEOUT))
-            .set_response_timeout(Some(LISTEN + Duration::from_secs(2)));
+            .set_response_timeout(Some(LONGEST_LISTEN + Duration::from_secs(2)));
         let connection = inner.client.get_multiplexed_async_connection_with_config(&config).await?;
         Ok(Some(Listener { connection, keys: inner.keys.clone() }))
     }
@@ -133,18 +133,26 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Up to `count` ids out of the first of these queues that has any; waits up to a second for the first.
-    pub async fn take(&mut self, queues: &[Queue], count: usize) -> RedisResult<Vec<JobId>> {
+    /// Up to `count` ids out of the first of these queues that has any; waits for the first one, but no longer
+    /// than `patience`.
+    pub async fn take(
+        &mut self,
+        queues: &[Queue],
+        count: usize,
+        patience: Duration,
+    ) -> RedisResult<Option<(Queue, Vec<JobId>)>> {
         let mut take = cmd("BZMPOP");
-        take.arg(LISTEN.as_secs()).arg(queues.len());
+        take.arg(patience.as_secs_f64()).arg(queues.len());
         for queue in queues {
             take.arg(self.keys.of(*queue));
         }
         take.arg("MIN").arg("COUNT").arg(count);
         let taken: Option<(String, Vec<(String, f64)>)> = take.query_async(&mut self.connection).await?;
+        let Some((key, members)) = taken else { return Ok(None) };
+        let Some(queue) = queues.iter().copied().find(|queue| self.keys.of(*queue) == key) else { return Ok(None) };
         // A member that is no id is nothing of ours.
-        let ids = taken.into_iter().flat_map(|(_, members)| members);
-        Ok(ids.filter_map(|(id, _)| id.parse::<Uuid>().ok()).map(JobId).collect())
+        let ids = members.into_iter().filter_map(|(id, _)| id.parse::<Uuid>().ok()).map(JobId).collect();
+        Ok(Some((queue, ids)))
     }
 }
 

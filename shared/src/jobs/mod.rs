@@ -5,8 +5,10 @@
 //! The life of a job, file by file: `enqueue` here, `doorbell`, `claim`, then `settle` or, when its worker
 //! is lost, `sweep`.
 
+pub mod alive;
 pub mod claim;
 pub mod doorbell;
+pub mod ops;
 pub mod retry;
 pub mod settle;
 pub mod sweep;

@@ -71,8 +71,9 @@ pub async fn fail(conn: &mut PgConnection, job: &Held, failure: &Failure, schedu
                 where id = $1 and attempt = $2 and state = 'running'
                returning id, attempt, worker, started_at, run_at
            ), kept as (
-               insert into job_attempts (job_id, attempt, worker, started_at, outcome, error, fingerprint)
-               select id, attempt, worker, started_at, $7, $5, $6 from failed
+               insert into job_attempts (job_id, attempt, worker, host, started_at, outcome, error, fingerprint)
+               select id, attempt, worker, (select host from workers w where w.id = worker), started_at, $7, $5, $6
+                 from failed
            )
            select run_at from failed"#,
         job.id.0,

@@ -79,8 +79,9 @@ async fn reclaim(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Schedul
                  from lost where j.id = lost.id
                returning j.id, j.queue, j.state, j.run_at, j.attempt, j.worker, j.started_at
            ), kept as (
-               insert into job_attempts (job_id, attempt, worker, started_at, outcome, error, fingerprint)
-               select id, attempt, worker, started_at, 'lease_lost', $4, $5 from back
+               insert into job_attempts (job_id, attempt, worker, host, started_at, outcome, error, fingerprint)
+               select id, attempt, worker, (select host from workers w where w.id = worker), started_at, 'lease_lost', $4, $5
+                 from back
            )
            select id as "id!", queue as "queue!: Queue", state as "state!", run_at as "run_at!" from back"#,
         &ids,
@@ -110,8 +111,8 @@ async fn bury_unknown(conn: &mut PgConnection) -> Result<usize> {
                        where queue = wanted.queue and state = 'ready'
                          and run_at < clock_timestamp() - make_interval(secs => $1)
                        order by queue, run_at, id limit $2) due
-                where exists (select from workers)
-                  and not exists (select from workers where due.known_as = any(kinds))
+                where not exists (select from workers
+                                   where heartbeat_at > now() - interval '1 minute' and due.known_as = any(kinds))
            ), dead as (
                update jobs j set state = 'dead', finished_at = clock_timestamp(), error = $3, error_fingerprint = $4
                  from (select jobs.id from jobs join old on jobs.id = old.id

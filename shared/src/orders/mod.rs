@@ -4,6 +4,7 @@ pub mod batch;
 pub mod decide;
 pub mod deliver;
 pub mod expire;
+pub mod note;
 pub mod place;
 pub mod read;
 pub mod ship;

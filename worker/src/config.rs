@@ -1,0 +1,193 @@
+//! This binary's settings, read once at the start.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser};
+use shared::jobs::Queue;
+use shared::settings::{Common, duration, positive_duration};
+
+/// Millrace's worker: carries out the jobs that the API and other jobs have written.
+///
+/// Every setting can be given as an option or in the environment (also in a file `.env`).
+#[derive(Debug, Parser)]
+#[command(name = "millrace-worker", version)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub work: Work,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Work {
+    /// Where health and metrics are served; port 0 takes a free one and logs it
+    #[arg(long, env = "WORKER_ADDR", default_value = "127.0.0.1:9090")]
+    pub worker_addr: SocketAddr,
+
+    /// The queues that this worker takes jobs from
+    #[arg(long, env = "WORKER_QUEUES", default_value = "high,default,low")]
+    pub worker_queues: Queues,
+
+    /// Jobs that this worker runs at the same time
+    #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub worker_concurrency: u16,
+
+    /// How long a job belongs to a worker that gives no sign of life
+    #[arg(long, env = "JOB_LEASE", default_value = "10s", value_parser = lease)]
+    pub job_lease: Duration,
+
+    /// How often a job is tried before a person must look at it
+    #[arg(long, env = "JOB_MAX_ATTEMPTS", default_value_t = 8, value_parser = clap::value_parser!(i32).range(1..=100))]
+    pub job_max_attempts: i32,
+
+    /// The pause after a job's first failed attempt; it doubles with each one
+    #[arg(long, env = "RETRY_INITIAL", default_value = "1s", value_parser = positive_duration)]
+    pub retry_initial: Duration,
+
+    /// The longest pause between two attempts
+    #[arg(long, env = "RETRY_MAX", default_value = "5m", value_parser = positive_duration)]
+    pub retry_max: Duration,
+
+    /// How workers learn of ready jobs: doorbell (Redis 7 or newer) or apalis-redis
+    #[arg(long, env = "QUEUE_TRANSPORT", default_value = "doorbell")]
+    pub queue_transport: Transport,
+
+    /// When overdue reservations are tidied up: cron, with seconds first
+    #[arg(long, env = "REAPER_SCHEDULE", default_value = "0 * * * * *")]
+    pub reaper_schedule: cron::Schedule,
+
+    /// Who takes the money: simulated, which understands the test tokens and takes none
+    #[arg(long, env = "PAYMENT_PROVIDER", default_value = "simulated")]
+    pub payment_provider: Provider,
+
+    /// How long the simulated provider takes to answer
+    #[arg(long, env = "PAYMENT_LATENCY", default_value = "50ms", value_parser = duration)]
+    pub payment_latency: Duration,
+
+    /// How long the simulated carrier takes to deliver
+    #[arg(long, env = "DELIVERY_DELAY", default_value = "1m", value_parser = duration)]
+    pub delivery_delay: Duration,
+}
+
+impl Work {
+    /// Says by name what is wrong between settings that are each fine alone.
+    pub fn check(&self, common: &Common) -> Result<(), String> {
+        if self.retry_max < self.retry_initial {
+            return Err("RETRY_MAX must not be shorter than RETRY_INITIAL".to_owned());
+        }
+        if self.queue_transport == Transport::ApalisRedis && common.queue_redis().is_none() {
+            return Err("QUEUE_TRANSPORT=apalis-redis needs REDIS_URL or QUEUE_REDIS_URL".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A shorter lease would be lost to a pause that any machine has now and then.
+const SHORTEST_LEASE: Duration = Duration::from_millis(500);
+
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = duration(text)?;
+    if lease < SHORTEST_LEASE { Err("it must be at least 500ms".to_owned()) } else { Ok(lease) }
+}
+
+/// Some of the queues, in order of priority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queues(pub BTreeSet<Queue>);
+
+impl FromStr for Queues {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let queue = |name: &str| match name.trim() {
+            "high" => Ok(Queue::High),
+            "default" => Ok(Queue::Default),
+            "low" => Ok(Queue::Low),
+            other => Err(format!("`{other}` is not a queue; there are high, default and low, written with commas")),
+        };
+        text.split(',').map(queue).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Doorbell,
+    ApalisRedis,
+}
+
+impl FromStr for Transport {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "doorbell" => Ok(Self::Doorbell),
+            "apalis-redis" => Ok(Self::ApalisRedis),
+            other => Err(format!("`{other}` is neither `doorbell` nor `apalis-redis`")),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provider {
+    Simulated,
+}
+
+impl FromStr for Provider {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "simulated" => Ok(Self::Simulated),
+            other => Err(format!("`{other}` is not a provider; there is only `simulated` so far")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_setting_is_refused_by_name() {
+        for (option, value, named) in [
+            ("--worker-addr", "9090", "WORKER_ADDR"),
+            ("--worker-queues", "high,urgent", "WORKER_QUEUES"),
+            ("--worker-queues", "", "WORKER_QUEUES"),
+            ("--worker-concurrency", "0", "WORKER_CONCURRENCY"),
+            ("--job-lease", "10", "JOB_LEASE"),
+            ("--job-lease", "1ms", "JOB_LEASE"),
+            ("--job-max-attempts", "0", "JOB_MAX_ATTEMPTS"),
+            ("--retry-initial", "0s", "RETRY_INITIAL"),
+            ("--retry-initial", "1h", "RETRY_INITIAL"),
+            ("--retry-max", "soon", "RETRY_MAX"),
+            ("--queue-transport", "kafka", "QUEUE_TRANSPORT"),
+            ("--queue-transport", "apalis-redis", "QUEUE_TRANSPORT"),
+            ("--reaper-schedule", "* * * * *", "REAPER_SCHEDULE"),
+            ("--payment-provider", "stripe", "PAYMENT_PROVIDER"),
+            ("--payment-latency", "-1s", "PAYMENT_LATENCY"),
+            ("--delivery-delay", "1", "DELIVERY_DELAY"),
+        ] {
+            let given = format!("{option}={value}");
+            let complaint = match Cli::try_parse_from(["millrace-worker", "--database-url=postgres://here", &given]) {
+                Ok(cli) => cli.work.check(&cli.common).expect_err(&given),
+                Err(error) => error.to_string(),
+            };
+            assert!(complaint.contains(named), "{given}: {complaint}");
+        }
+    }
+
+    #[test]
+    fn queues_are_a_set_in_order_of_priority() {
+        let queues: Queues = "low, high,low".parse().unwrap();
+        assert_eq!(queues.0.into_iter().collect::<Vec<_>>(), [Queue::High, Queue::Low]);
+    }
+}

@@ -1,0 +1,184 @@
+//! The life of a worker: takes jobs, keeps their leases, shows that it is alive, and stops gracefully.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use apalis::layers::catch_panic::CatchPanicLayer;
+use apalis::prelude::{Data, Monitor, WorkerBuilder};
+use apalis_core::error::BoxDynError;
+use apalis_core::worker::ext::parallelize::ParallelizeExt;
+use shared::jobs::claim::{self, Claimer};
+use shared::jobs::{Queue, WorkerId, alive, sweep};
+use sqlx::{Connection, PgConnection, PgPool};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tower::timeout::TimeoutLayer;
+use uuid::Uuid;
+
+use crate::backend::{Claimed, Ticket};
+use crate::config::Work;
+use crate::context::Context;
+use crate::error::Done;
+use crate::jobs;
+use crate::layers::{SettleLayer, Settler};
+use crate::taker::{Slots, Taker, hand_back};
+
+/// No handler takes longer: the slowest provider answers within half of it.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(60);
+/// What runs when the worker is asked to stop may take so long to finish; the rest is handed back.
+const GRACE: Duration = Duration::from_secs(20);
+/// How often a worker shows that it is alive and looks which queues are paused.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often lost leases and unrung jobs are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Runs jobs until `stopping` is cancelled, and finishes those that are running.
+pub async fn run(ctx: Context, work: &Work, stopping: CancellationToken) -> anyhow::Result<()> {
+    let queues: Vec<Queue> = work.worker_queues.0.iter().copied().collect();
+    let claimer = Claimer { worker: WorkerId(Uuid::now_v7()), lease: work.job_lease, kinds: jobs::known() };
+    let slots = Slots::new(work.worker_concurrency.into());
+    let (tickets, claimed) = mpsc::channel(work.worker_concurrency.into());
+    let settler = Settler::start(ctx.db.clone(), ctx.doorbell.clone(), ctx.terms.retry);
+
+    let beside = CancellationToken::new();
+    let _beside = beside.clone().drop_guard();
+    tokio::spawn(beside.clone().run_until_cancelled_owned(keep_leases(ctx.db.clone(), claimer.clone(), slots.clone())));
+    tokio::spawn(beside.clone().run_until_cancelled_owned(show_life(
+        ctx.db.clone(),
+        claimer.clone(),
+        queues.clone(),
+        slots.clone(),
+    )));
+    tokio::spawn(beside.clone().run_until_cancelled_owned(keep_sweeping(ctx.clone())));
+
+    let taker = Taker {
+        db: ctx.db.clone(),
+        claimer: claimer.clone(),
+        queues,
+        doorbell: ctx.doorbell.clone(),
+        slots: slots.clone(),
+        tickets,
+        takes: AtomicU64::new(0),
+    };
+    let claimed = Claimed::new(claimed);
+    let taking = tokio::spawn(taker.run(stopping));
+    tracing::info!(worker.id = %claimer.worker.0, concurrency = work.worker_concurrency, "the worker takes jobs");
+
+    // The taker ends when the worker is asked to stop; that is the sign for apalis.
+    monitor(claimed.clone(), ctx.clone(), settler)
+        .shutdown_timeout(GRACE)
+        .run_with_signal(async { taking.await.map_err(std::io::Error::other) })
+        .await?;
+    hand_back(&ctx.db, &ctx.doorbell, &claimed.unbegun()).await;
+    if tokio::time::timeout(GRACE, slots.empty()).await.is_err() {
+        let rest: Vec<_> = slots.running().into_iter().map(|(id, (attempt, _))| (id, attempt)).collect();
+        hand_back(&ctx.db, &ctx.doorbell, &rest).await;
+    }
+    let mut conn = ctx.db.acquire().await?;
+    alive::leave(&mut conn, claimer.worker).await?;
+    Ok(())
+}
+
+/// One apalis worker over all queues. Every job is a task of its own.
+fn monitor(claimed: Claimed, ctx: Context, settler: Arc<Settler>) -> Monitor {
+    Monitor::new()
+        .register(move |_restarts| {
+            WorkerBuilder::new("millrace")
+                .backend(claimed.clone())
+                .parallelize(tokio::spawn)
+                .layer(SettleLayer(settler.clone()))
+                .layer(TimeoutLayer::new(HANDLER_TIMEOUT))
+                .layer(CatchPanicLayer::new())
+                .data(ctx.clone())
+                .build(handle)
+        })
+        .should_restart(|_worker, error| {
+            tracing::error!(%error, "the apalis worker ended and is started again: {error}");
+            true
+        })
+}
+
+async fn handle(ticket: Ticket, ctx: Data<Context>) -> Result<Done, BoxDynError> {
+    Ok(jobs::carry_out(&ticket.job, &ctx).await?)
+}
+
+/// Renews the leases of what really runs, on a connection of its own: a pool that is busy must cost no lease.
+async fn keep_leases(db: PgPool, claimer: Claimer, slots: Arc<Slots>) {
+    let mut every = every(claimer.lease / 3);
+    let mut own: Option<PgConnection> = None;
+    loop {
+        every.tick().await;
+        let running = slots.running();
+        if running.is_empty() {
+            continue;
+        }
+        let conn = match &mut own {
+            Some(conn) => conn,
+            none => match PgConnection::connect_with(&db.connect_options()).await {
+                Ok(conn) => none.insert(conn),
+                Err(error) => {
+                    tracing::warn!(%error, "leases cannot be renewed: {error}");
+                    continue;
+                }
+            },
+        };
+        let renewal = tokio::time::timeout(claimer.lease / 3, claim::renew(conn, &claimer, &running)).await;
+        if !matches!(renewal, Ok(Ok(()))) {
+            tracing::warn!(jobs = running.len(), "leases could not be renewed: {renewal:?}");
+            own = None;
+        }
+    }
+}
+
+/// Tells that this worker lives, and learns which queues are paused.
+async fn show_life(db: PgPool, claimer: Claimer, queues: Vec<Queue>, slots: Arc<Slots>) {
+    let mut every = every(HEARTBEAT);
+    loop {
+        every.tick().await;
+        let beat = async {
+            let mut conn = db.acquire().await?;
+            alive::beat(&mut conn, &claimer, &queues, slots.running().len()).await
+        };
+        match beat.await {
+            Ok(paused) => slots.pause(paused),
+            Err(error) => tracing::warn!(%error, "the heartbeat failed: {error}"),
+        }
+    }
+}
+
+/// Sweeps while this process is the one that does; otherwise waits for its turn.
+async fn keep_sweeping(ctx: Context) {
+    let mut every = every(SWEEP);
+    loop {
+        every.tick().await;
+        if let Err(error) = lead(&ctx, &mut every).await {
+            tracing::warn!(%error, "the sweep failed: {error}");
+        }
+    }
+}
+
+/// Leads for as long as the connection lives that holds the lock.
+async fn lead(ctx: &Context, every: &mut tokio::time::Interval) -> shared::error::Result<()> {
+    let mut conn = ctx.db.acquire().await?.leak();
+    while !sweep::lead(&mut conn).await? {
+        every.tick().await;
+    }
+    tracing::info!("this worker sweeps");
+    loop {
+        let swept = sweep::sweep(&mut conn, &ctx.doorbell, ctx.terms.retry).await?;
+        if swept.reclaimed + swept.died > 0 {
+            tracing::warn!(reclaimed = swept.reclaimed, died = swept.died, "lost jobs were taken back");
+        }
+        if !swept.more {
+            every.tick().await;
+        }
+    }
+}
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut every = tokio::time::interval(period);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    every
+}

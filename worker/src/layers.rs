@@ -1,0 +1,185 @@
+//! What surrounds every handler: a span, one log line, and the end of the attempt in the database. Inside of
+//! it apalis's layers catch panics and bound the time.
+
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, Instant};
+
+use apalis_core::error::BoxDynError;
+use apalis_core::task::Task;
+use futures::future::BoxFuture;
+use shared::jobs::doorbell::Doorbell;
+use shared::jobs::retry::Schedule;
+use shared::jobs::settle::{self, Failure, Fate};
+use shared::jobs::{Held, Ring};
+use shared::values::JobId;
+use sqlx::PgPool;
+use tokio::sync::{mpsc, oneshot};
+use tower::{Layer, Service};
+use tracing::{Instrument, field, info_span};
+
+use crate::backend::Ticket;
+use crate::error::{Done, JobError};
+
+/// An end that could not be written is tried again so often; then the lease runs out.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
+/// Jobs finished by one statement.
+const FINISHED_TOGETHER: usize = 500;
+
+/// Writes how attempts ended.
+pub struct Settler {
+    pub db: PgPool,
+    pub doorbell: Doorbell,
+    pub schedule: Schedule,
+    finished: mpsc::Sender<Finished>,
+}
+
+struct Finished {
+    job: JobId,
+    attempt: i32,
+    told: oneshot::Sender<()>,
+}
+
+impl Settler {
+    /// Starts the task that finishes jobs together.
+    pub fn start(db: PgPool, doorbell: Doorbell, schedule: Schedule) -> Arc<Self> {
+        let (finished, waiting) = mpsc::channel(FINISHED_TOGETHER);
+        tokio::spawn(finish_together(db.clone(), waiting));
+        Arc::new(Self { db, doorbell, schedule, finished })
+    }
+
+    async fn settle(&self, job: &Held, result: Result<Done, BoxDynError>) -> &'static str {
+        match result {
+            Ok(Done::Recorded) => "done",
+            Ok(Done::NothingToDo) => {
+                let (told, hears) = oneshot::channel();
+                let finished = Finished { job: job.id, attempt: job.attempt, told };
+                if self.finished.send(finished).await.is_ok() {
+                    drop(hears.await);
+                }
+                "done"
+            }
+            Err(error) => match failure(error.as_ref()) {
+                None => "lease_lost",
+                Some(failure) => self.fail(job, &failure).await,
+            },
+        }
+    }
+
+    async fn fail(&self, job: &Held, failure: &Failure) -> &'static str {
+        for _ in 0..TRIES {
+            let failed = async {
+                let mut conn = self.db.acquire().await?;
+                settle::fail(&mut conn, job, failure, self.schedule).await
+            };
+            match failed.await {
+                Ok(Fate::Again { run_at }) => {
+                    tracing::warn!(error = failure.error, %run_at, "attempt {} failed, to be tried again: {}", job.attempt, failure.error);
+                    self.doorbell.ring([Ring { queue: job.queue, id: job.id, run_at }]);
+                    return "retried";
+                }
+                Ok(Fate::Dead) => {
+                    tracing::error!(error = failure.error, "the job is dead and waits for a person: {}", failure.error);
+                    return "dead";
+                }
+                Ok(Fate::NotOurs) => return "lease_lost",
+                Err(error) => tracing::warn!(%error, "a failed attempt could not be written down: {error}"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        "unsettled"
+    }
+}
+
+fn failure(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<Failure> {
+    if let Some(error) = error.downcast_ref::<JobError>() {
+        return error.failure();
+    }
+    let what = if error.is::<tower::timeout::error::Elapsed>() {
+        "the handler took too long".to_owned()
+    } else {
+        format!("the handler failed: {error}") // A panic, as apalis tells it.
+    };
+    Some(Failure { permanent: false, error: what })
+}
+
+/// Finishes what has gathered while the last ones were finished. No timer: an idle worker finishes at once.
+async fn finish_together(db: PgPool, mut waiting: mpsc::Receiver<Finished>) {
+    let mut batch = Vec::new();
+    while waiting.recv_many(&mut batch, FINISHED_TOGETHER).await > 0 {
+        let jobs: Vec<(JobId, i32)> = batch.iter().map(|one| (one.job, one.attempt)).collect();
+        for _ in 0..TRIES {
+            let finished = async {
+                let mut conn = db.acquire().await?;
+                settle::finish_many(&mut conn, &jobs).await
+            };
+            match finished.await {
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, jobs = jobs.len(), "finished jobs could not be written down: {error}")
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        for one in batch.drain(..) {
+            _ = one.told.send(()); // Whoever does not wait any more needs no answer.
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct SettleLayer(pub Arc<Settler>);
+
+impl<S> Layer<S> for SettleLayer {
+    type Service = Settle<S>;
+
+    fn layer(&self, inner: S) -> Settle<S> {
+        Settle { settler: self.0.clone(), inner }
+    }
+}
+
+#[derive(Clone)]
+pub struct Settle<S> {
+    settler: Arc<Settler>,
+    inner: S,
+}
+
+impl<S> Service<Task<Ticket>> for Settle<S>
+where
+    S: Service<Task<Ticket>, Response = Done>,
+    S::Error: Into<BoxDynError>,
+    S::Future: Send + 'static,
+{
+    type Response = ();
+    type Error = BoxDynError;
+    type Future = BoxFuture<'static, Result<(), BoxDynError>>;
+
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), BoxDynError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    /// Never fails: for apalis every attempt has ended well, and how it really ended is in the database.
+    fn call(&mut self, task: Task<Ticket>) -> Self::Future {
+        let Ticket { job, slot } = task.args.clone();
+        let settler = self.settler.clone();
+        let span = info_span!(
+            "job", job.id = %job.id, job.kind = job.kind, job.attempt = job.attempt, queue = job.queue.name(),
+            request_id = job.origin.request_id, order.id = field::Empty,
+        );
+        if let Some(order_id) = job.order_id {
+            span.record("order.id", field::display(order_id));
+        }
+        let handling = self.inner.call(task);
+        let settled = async move {
+            let started = Instant::now();
+            let result = handling.await.map_err(Into::into);
+            let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
+            let outcome = settler.settle(&job, result).await;
+            tracing::info!(outcome, elapsed_ms, "{} {outcome}", job.kind);
+            drop(slot);
+            Ok(())
+        };
+        Box::pin(settled.instrument(span))
+    }
+}

@@ -1,0 +1,44 @@
+//! Health and metrics of this worker, for probes and for the scraper.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use prometheus::TextEncoder;
+use shared::health::Health;
+use tokio::net::TcpListener;
+
+use crate::Vitals;
+
+/// Serves until it is dropped, also while the last jobs finish: a scraper wants to see them.
+pub async fn serve(listener: TcpListener, vitals: Vitals) -> anyhow::Result<()> {
+    let routes = Router::new()
+        .route("/health", get(health))
+        .route("/health/live", get(StatusCode::OK))
+        .route("/health/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(vitals);
+    axum::serve(listener, routes).await?;
+    Ok(())
+}
+
+async fn health(State(vitals): State<Vitals>) -> (StatusCode, Json<Health>) {
+    let health = vitals.probe.ask().await;
+    let status = if health.db == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(health))
+}
+
+async fn ready(State(vitals): State<Vitals>) -> StatusCode {
+    if !vitals.stopping.is_cancelled() && vitals.probe.database_answers().await {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
+async fn metrics(State(vitals): State<Vitals>) -> Result<String, StatusCode> {
+    TextEncoder::new().encode_to_string(&vitals.metrics.gather()).map_err(|error| {
+        tracing::error!(%error, "metrics cannot be written: {error}");
+        StatusCode::INTERNAL_SERVER_ERROR
+    })
+}

@@ -2,6 +2,7 @@
 
 use shared::jobs::{CancelOrder, DeliverOrder, Held, Job, Noop, ProcessPayment, ShipOrder, Tick};
 
+use crate::clockwork;
 use crate::context::Context;
 use crate::error::{Done, JobError, JobResult};
 use crate::shipping;
@@ -26,6 +27,7 @@ pub async fn carry_out(job: &Held, ctx: &Context) -> JobResult {
     match job.kind.as_str() {
         ShipOrder::KIND => shipping::ship_order(job, ctx).await,
         DeliverOrder::KIND => shipping::deliver_order(job, ctx).await,
+        Tick::KIND => clockwork::tick(job, ctx).await,
         Noop::KIND => noop(job).await,
         kind => Err(JobError::Permanent(format!("the kind `{kind}` is claimed but not handled"))),
     }

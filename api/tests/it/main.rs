@@ -1,6 +1,7 @@
 //! The API through its front door: HTTP in, HTTP out, on real servers.
 
 mod catalog;
+mod clockwork;
 mod customers;
 mod identity;
 mod inventory;

@@ -5,13 +5,15 @@ create table charges (
     order_id     uuid not null references orders,
     amount_minor bigint not null check (amount_minor >= 0),
     currency     text not null,
-    state        text not null default 'started' check (state in ('started', 'charged', 'declined', 'voided')),
+    -- voided: closed before anything was taken.
+    state        text not null default 'started' check (state in ('started', 'charged', 'declined', 'refunded', 'voided')),
     -- Written by staff, for money that came another way; the provider knows nothing of it.
     manual       boolean not null default false,
     reason       text,
     created_at   timestamptz not null default clock_timestamp(),
     updated_at   timestamptz not null default clock_timestamp(),
-    constraint charges_order_id_key unique (order_id)
+    -- One of each kind: a provider that never answered stands beside the money that staff took instead.
+    constraint charges_order_manual_key unique (order_id, manual)
 );
 
 -- One for each warehouse that an order leaves from.
@@ -33,10 +35,13 @@ create table shipments (
 create schema simulated;
 create table simulated.charges (
     key          uuid primary key,
-    amount_minor bigint not null,
-    currency     text not null,
+    -- Null for a key that was closed before it was ever charged.
+    amount_minor bigint,
+    currency     text,
     -- closed: voided before it was charged; a late charge is refused.
     state        text not null check (state in ('charged', 'declined', 'refunded', 'closed')),
+    -- Why it was declined.
+    reason       text,
     created_at   timestamptz not null default clock_timestamp()
 );
 -- How often each key was asked for and failed by script.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use shared::jobs::doorbell::Doorbell;
 use shared::jobs::retry::Schedule;
 use shared::jobs::{Held, Plan};
-use shared::payments::Provider;
+use shared::payments::{self, Provider};
 use shared::settings::Common;
-use shared::shipping::Carrier;
+use shared::shipping::{self, Carrier};
 use sqlx::PgPool;
 
 use crate::config::{self, Work};
@@ -42,9 +42,12 @@ impl Context {
         let pool = |name| common.pool(name).map_err(anyhow::Error::msg);
         // The simulated ones keep their books on connections of their own, as somebody else's would be.
         let provider: Arc<dyn Provider> = match work.payment_provider {
-            config::Provider::Simulated => Arc::new(crate::stand_in::Nobody),
+            config::Provider::Simulated => Arc::new(payments::simulated::Simulated::new(
+                pool("millrace-simulated-provider")?,
+                work.payment_latency,
+            )),
         };
-        let carrier = shared::shipping::simulated::Simulated::new(pool("millrace-simulated-carrier")?, CARRIER_LATENCY);
+        let carrier = shipping::simulated::Simulated::new(pool("millrace-simulated-carrier")?, CARRIER_LATENCY);
         let terms = Terms {
             max_attempts: work.job_max_attempts,
             retry: Schedule { initial: work.retry_initial, max: work.retry_max },

@@ -5,7 +5,7 @@ use shared::jobs::{CancelOrder, DeliverOrder, Held, Job, Noop, ProcessPayment, S
 use crate::clockwork;
 use crate::context::Context;
 use crate::error::{Done, JobError, JobResult};
-use crate::shipping;
+use crate::{payments, shipping};
 
 /// Each as `kind/version`, as the claim asks for them.
 pub fn known() -> Vec<String> {
@@ -25,6 +25,7 @@ pub fn known() -> Vec<String> {
 /// Carries a job out. Each step of a handler can be repeated, so a crash anywhere is healed by running it again.
 pub async fn carry_out(job: &Held, ctx: &Context) -> JobResult {
     match job.kind.as_str() {
+        ProcessPayment::KIND => payments::process_payment(job, ctx).await,
         ShipOrder::KIND => shipping::ship_order(job, ctx).await,
         DeliverOrder::KIND => shipping::deliver_order(job, ctx).await,
         Tick::KIND => clockwork::tick(job, ctx).await,

@@ -3,6 +3,7 @@
 mod catalog;
 mod clockwork;
 mod customers;
+mod documents;
 mod identity;
 mod inventory;
 mod ops;

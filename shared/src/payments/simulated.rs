@@ -1,0 +1,240 @@
+//! A payment provider that takes no money. It keeps its own books on connections of its own, never in a
+//! transaction of ours, so that a charge made twice would be seen. Alone writes `simulated.charges` and
+//! `simulated.attempts`.
+//!
+//! The token says how it behaves, so that a storefront can rehearse what may happen.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::{Outcome, Provider, ProviderError};
+use crate::values::Money;
+
+/// A client gives up on a request after this time, well within a job's lease. Those that are scripted to get no
+/// answer wait so long.
+const NO_ANSWER: Duration = Duration::from_secs(2);
+
+/// A script must not hold a worker's slot for longer.
+const SLOWEST: Duration = Duration::from_secs(30);
+
+/// More failures than any budget of attempts.
+const MOST_FAILURES: u32 = 1000;
+
+pub struct Simulated {
+    books: PgPool,
+    latency: Duration,
+}
+
+/// What a token makes the provider do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Script {
+    Charge,
+    Decline {
+        reason: &'static str,
+    },
+    /// Fails so many times, then charges.
+    Flaky(u32),
+    Unavailable,
+    /// Charges, and the first answer is lost.
+    TimeoutCharged,
+    /// The first request is lost.
+    TimeoutLost,
+    /// Charges, and answers so much later.
+    Slow(Duration),
+}
+
+impl Script {
+    fn of(token: &str) -> Self {
+        match token {
+            "tok_ok" => Self::Charge,
+            "tok_declined" => Self::Decline { reason: "card_declined" },
+            "tok_unavailable" => Self::Unavailable,
+            "tok_timeout_charged" => Self::TimeoutCharged,
+            "tok_timeout_lost" => Self::TimeoutLost,
+            other => Self::with_number(other).unwrap_or(Self::Decline { reason: "unknown_token" }),
+        }
+    }
+
+    fn with_number(token: &str) -> Option<Self> {
+        let (name, number) = token.rsplit_once('_')?;
+        let number: u32 = number.parse().ok()?;
+        match name {
+            "tok_flaky" => Some(Self::Flaky(number.min(MOST_FAILURES))),
+            "tok_slow" => Some(Self::Slow(Duration::from_millis(number.into()).min(SLOWEST))),
+            _ => None,
+        }
+    }
+}
+
+impl Simulated {
+    pub fn new(books: PgPool, latency: Duration) -> Self {
+        Self { books, latency }
+    }
+
+    async fn play(&self, key: Uuid, amount: Money, token: &str) -> Result<Outcome, ProviderError> {
+        match Script::of(token) {
+            Script::Charge => self.enter(key, amount, "charged", None).await,
+            Script::Decline { reason } => self.enter(key, amount, "declined", Some(reason)).await,
+            Script::Unavailable => Err(unavailable(token)),
+            Script::Flaky(failures) if self.count(key).await? <= failures => Err(unavailable(token)),
+            Script::Flaky(_) => self.enter(key, amount, "charged", None).await,
+            Script::TimeoutLost if self.count(key).await? == 1 => no_answer().await,
+            Script::TimeoutLost => self.enter(key, amount, "charged", None).await,
+            Script::TimeoutCharged => {
+                let outcome = self.enter(key, amount, "charged", None).await?;
+                if self.count(key).await? == 1 { no_answer().await } else { Ok(outcome) }
+            }
+            Script::Slow(time) => {
+                let outcome = self.enter(key, amount, "charged", None).await?;
+                tokio::time::sleep(time).await;
+                Ok(outcome)
+            }
+        }
+    }
+
+    /// The first final answer for a key stays its answer.
+    async fn enter(
+        &self,
+        key: Uuid,
+        amount: Money,
+        state: &str,
+        reason: Option<&str>,
+    ) -> Result<Outcome, ProviderError> {
+        let entry = sqlx::query_as!(
+            Entry,
+            "insert into simulated.charges as c (key, amount_minor, currency, state, reason) values ($1, $2, $3, $4, $5)
+             on conflict (key) do update set key = c.key
+             returning state, reason",
+            key,
+            amount.amount,
+            amount.currency.to_string(),
+            state,
+            reason,
+        )
+        .fetch_one(&self.books)
+        .await;
+        entry.map(Entry::outcome).map_err(lost)
+    }
+
+    async fn look_up(&self, key: Uuid) -> Result<Option<Outcome>, ProviderError> {
+        let entry = sqlx::query_as!(Entry, "select state, reason from simulated.charges where key = $1", key)
+            .fetch_optional(&self.books)
+            .await;
+        entry.map(|entry| entry.map(Entry::outcome)).map_err(lost)
+    }
+
+    async fn refund_or_close(&self, key: Uuid) -> Result<Outcome, ProviderError> {
+        let entry = sqlx::query_as!(
+            Entry,
+            "insert into simulated.charges as c (key, state) values ($1, 'closed')
+             on conflict (key) do update set state = case c.state when 'charged' then 'refunded' else c.state end
+             returning state, reason",
+            key,
+        )
+        .fetch_one(&self.books)
+        .await;
+        entry.map(Entry::outcome).map_err(lost)
+    }
+
+    /// How often a charge was asked for under this key, now included.
+    async fn count(&self, key: Uuid) -> Result<u32, ProviderError> {
+        let count = sqlx::query_scalar!(
+            "insert into simulated.attempts as a (key, count) values ($1, 1)
+             on conflict (key) do update set count = a.count + 1
+             returning count",
+            key,
+        )
+        .fetch_one(&self.books)
+        .await;
+        count.map(|count| u32::try_from(count).unwrap_or(u32::MAX)).map_err(lost)
+    }
+}
+
+impl Provider for Simulated {
+    fn charge<'a>(&'a self, key: Uuid, amount: Money, token: &'a str) -> BoxFuture<'a, Result<Outcome, ProviderError>> {
+        async move {
+            tokio::time::sleep(self.latency).await;
+            self.play(key, amount, token).await
+        }
+        .boxed()
+    }
+
+    fn find(&self, key: Uuid) -> BoxFuture<'_, Result<Option<Outcome>, ProviderError>> {
+        async move {
+            tokio::time::sleep(self.latency).await;
+            self.look_up(key).await
+        }
+        .boxed()
+    }
+
+    fn void(&self, key: Uuid) -> BoxFuture<'_, Result<Outcome, ProviderError>> {
+        async move {
+            tokio::time::sleep(self.latency).await;
+            self.refund_or_close(key).await
+        }
+        .boxed()
+    }
+}
+
+/// What the books say about a key.
+struct Entry {
+    state: String,
+    reason: Option<String>,
+}
+
+impl Entry {
+    fn outcome(self) -> Outcome {
+        match self.state.as_str() {
+            "charged" => Outcome::Charged,
+            "declined" => Outcome::Declined { reason: self.reason.unwrap_or_default() },
+            "refunded" => Outcome::Refunded,
+            _ => Outcome::Closed,
+        }
+    }
+}
+
+async fn no_answer() -> Result<Outcome, ProviderError> {
+    tokio::time::sleep(NO_ANSWER).await;
+    Err(ProviderError::Unknown)
+}
+
+fn unavailable(token: &str) -> ProviderError {
+    ProviderError::Unavailable(format!("`{token}` asks for it"))
+}
+
+/// The statement may have been carried out although its answer did not come.
+fn lost(error: sqlx::Error) -> ProviderError {
+    tracing::warn!(%error, "the simulated provider could not use its books: {error}");
+    ProviderError::Unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_scripts() {
+        for (token, script) in [
+            ("tok_ok", Script::Charge),
+            ("tok_declined", Script::Decline { reason: "card_declined" }),
+            ("tok_flaky_0", Script::Flaky(0)),
+            ("tok_flaky_3", Script::Flaky(3)),
+            ("tok_flaky_4000000000", Script::Flaky(MOST_FAILURES)),
+            ("tok_unavailable", Script::Unavailable),
+            ("tok_timeout_charged", Script::TimeoutCharged),
+            ("tok_timeout_lost", Script::TimeoutLost),
+            ("tok_slow_250", Script::Slow(Duration::from_millis(250))),
+            ("tok_slow_99999", Script::Slow(SLOWEST)),
+            ("tok_slow_-1", Script::Decline { reason: "unknown_token" }),
+            ("tok_flaky_", Script::Decline { reason: "unknown_token" }),
+            ("tok_visa", Script::Decline { reason: "unknown_token" }),
+            ("", Script::Decline { reason: "unknown_token" }),
+        ] {
+            assert_eq!(Script::of(token), script, "{token}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ pub mod error;
 pub mod fleet;
 pub mod jobs;
 pub mod layers;
+pub mod orders;
 pub mod payments;
 pub mod recorder;
 pub mod schedule;

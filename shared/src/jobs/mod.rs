@@ -214,6 +214,17 @@ async fn insert<J: Job>(conn: &mut PgConnection, jobs: &[(&J, &Plan)]) -> Result
     Ok(rows.into_iter().map(|row| Ring { queue: J::QUEUE, id: JobId(row.id), run_at: row.run_at }).collect())
 }
 
+/// Does such a job of this order run, or wait for its next attempt?
+pub(crate) async fn is_live<J: Job>(conn: &mut PgConnection, order_id: OrderId) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from jobs where order_id = $1 and kind = $2 and state in ('ready', 'running')) as "live!""#,
+        order_id as OrderId,
+        J::KIND,
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
 /// A worker process, new at each start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WorkerId(pub Uuid);

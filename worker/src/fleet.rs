@@ -25,6 +25,7 @@ use crate::context::Context;
 use crate::error::Done;
 use crate::jobs;
 use crate::layers::{SettleLayer, Settler};
+use crate::schedule;
 use crate::taker::{Slots, Taker, hand_back};
 
 /// No handler takes longer: the slowest provider answers within half of it.
@@ -70,7 +71,8 @@ pub async fn run(ctx: Context, work: &Work, vitals: &Vitals) -> anyhow::Result<(
     tracing::info!(worker.id = %claimer.worker.0, concurrency = work.worker_concurrency, "the worker takes jobs");
 
     // The taker ends when the worker is asked to stop; that is the sign for apalis.
-    monitor(claimed.clone(), ctx.clone(), settler)
+    let monitor = monitor(claimed.clone(), ctx.clone(), settler);
+    schedule::register(monitor, &ctx, &work.reaper_schedule)
         .shutdown_timeout(GRACE)
         .run_with_signal(async { taking.await.map_err(std::io::Error::other) })
         .await?;

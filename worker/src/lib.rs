@@ -1,6 +1,7 @@
 //! Jobs in, effects out: what a worker knows, and the one list of everything that it runs.
 
 pub mod backend;
+pub mod clockwork;
 pub mod config;
 pub mod context;
 pub mod error;
@@ -10,6 +11,7 @@ pub mod layers;
 pub mod orders;
 pub mod payments;
 pub mod recorder;
+pub mod schedule;
 pub mod serve;
 pub mod shipping;
 pub mod taker;

@@ -1,6 +1,7 @@
 //! The API through its front door: HTTP in, HTTP out, on real servers.
 
 mod catalog;
+mod clockwork;
 mod customers;
 mod documents;
 mod identity;
@@ -8,6 +9,7 @@ mod inventory;
 mod ops;
 mod orders;
 mod seed;
+mod shipping;
 mod support;
 mod surface;
 mod warehouses;

@@ -7,6 +7,7 @@ mod identity;
 mod inventory;
 mod ops;
 mod orders;
+mod process;
 mod seed;
 mod support;
 mod surface;

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use shared::identity::Role;
 use shared::limits::{Class, Limit};
 use shared::orders::place::Terms;
-use shared::settings::{Common, positive_duration};
+use shared::settings::{Common, duration, positive_duration};
 use shared::values::{Email, Name};
 
 use crate::limits::TrustedProxies;
@@ -104,6 +104,10 @@ pub struct Serve {
     /// How often a job is tried before a person must look at it
     #[arg(long, env = "JOB_MAX_ATTEMPTS", default_value_t = 8, value_parser = clap::value_parser!(i32).range(1..=100))]
     pub job_max_attempts: i32,
+
+    /// How long the simulated carrier takes to deliver what staff has sent by hand
+    #[arg(long, env = "DELIVERY_DELAY", default_value = "1m", value_parser = duration)]
+    pub delivery_delay: Duration,
 
     /// Unpaid orders that one customer may have; 0: no limit
     #[arg(long, env = "MAX_OPEN_ORDERS", default_value_t = 20)]

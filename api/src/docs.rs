@@ -26,6 +26,7 @@ use crate::error::{PROBLEM_JSON, Problem};
         (name = "customers", description = "Who orders"),
         (name = "inventory", description = "Stock, reservations, the ledger"),
         (name = "orders", description = "Placing, reading, moving orders"),
+        (name = "operations", description = "Queues, jobs, workers, the audit"),
         (name = "health", description = "For probes"),
     )
 )]

@@ -231,9 +231,10 @@ impl Reply {
 /// Waits for a condition, bounded: nothing in a test sleeps and hopes.
 pub async fn until<F: AsyncFnMut() -> bool>(what: &str, mut condition: F) {
     let deadline = Instant::now() + Duration::from_secs(30);
+    let mut pulse = tokio::time::interval(Duration::from_millis(10));
     while !condition().await {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
-        tokio::task::yield_now().await;
+        pulse.tick().await;
     }
 }
 

@@ -8,6 +8,7 @@ mod identity;
 mod inventory;
 mod ops;
 mod orders;
+mod process;
 mod seed;
 mod shipping;
 mod support;

@@ -99,7 +99,8 @@ async fn mark_cancelling(conn: &mut PgConnection, orders: &[OrderId], story: Val
 }
 
 /// Gives up the orders whose stock is overdue and whose payment nobody tries any more: their payment jobs are
-/// dead. The provider may have taken the money, so a worker voids it.
+/// dead. The provider may have taken the money, so a worker voids it. An order whose job somebody has discarded
+/// stays with staff.
 pub async fn abandoned(db: &PgPool, plan: &Plan) -> Result<Vec<Ring>> {
     let mut rings = Vec::new();
     loop {
@@ -122,8 +123,8 @@ async fn lock_abandoned(conn: &mut PgConnection) -> Result<Vec<OrderId>> {
              from reservations r
              join orders o on o.id = r.order_id
             where r.state = 'held' and r.expires_at < clock_timestamp() and o.status = 'processing'
-              and not exists (select from jobs j
-                               where j.order_id = o.id and j.kind = 'process_payment' and j.state in ('ready', 'running'))
+              and (select bool_or(j.state = 'dead') and not bool_or(j.state in ('ready', 'running'))
+                     from jobs j where j.order_id = o.id and j.kind = 'process_payment' and j.state <> 'done')
             order by o.id limit $1
               for no key update of o skip locked"#,
         STEP,

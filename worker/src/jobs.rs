@@ -2,6 +2,7 @@
 
 use shared::jobs::{CancelOrder, DeliverOrder, Held, Job, Noop, ProcessPayment, ShipOrder, Tick};
 
+use crate::clockwork;
 use crate::context::Context;
 use crate::error::{Done, JobError, JobResult};
 use crate::{orders, payments, shipping};
@@ -28,6 +29,7 @@ pub async fn carry_out(job: &Held, ctx: &Context) -> JobResult {
         CancelOrder::KIND => orders::cancel_order(job, ctx).await,
         ShipOrder::KIND => shipping::ship_order(job, ctx).await,
         DeliverOrder::KIND => shipping::deliver_order(job, ctx).await,
+        Tick::KIND => clockwork::tick(job, ctx).await,
         Noop::KIND => noop(job).await,
         kind => Err(JobError::Permanent(format!("the kind `{kind}` is claimed but not handled"))),
     }

@@ -1,6 +1,7 @@
 //! The API through its front door: HTTP in, HTTP out, on real servers.
 
 mod catalog;
+mod clockwork;
 mod customers;
 mod documents;
 mod hands;
@@ -10,7 +11,9 @@ mod ops;
 mod orders;
 mod orders_move;
 mod payments;
+mod process;
 mod seed;
+mod shipping;
 mod support;
 mod surface;
 mod warehouses;

@@ -9,6 +9,7 @@ pub mod alive;
 pub mod claim;
 pub mod doorbell;
 pub mod ops;
+pub mod retain;
 pub mod retry;
 pub mod settle;
 pub mod sweep;

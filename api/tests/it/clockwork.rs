@@ -11,6 +11,7 @@ use shared::retention;
 use tokio_util::sync::CancellationToken;
 use worker::Vitals;
 use worker::config::Cli;
+use worker::Vitals;
 use worker::context::Context;
 use worker::fleet;
 

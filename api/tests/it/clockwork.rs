@@ -11,7 +11,6 @@ use shared::retention;
 use tokio_util::sync::CancellationToken;
 use worker::Vitals;
 use worker::config::Cli;
-use worker::Vitals;
 use worker::context::Context;
 use worker::fleet;
 

@@ -22,8 +22,9 @@ create table orders (
 ) with (fillfactor = 85);
 create index orders_customer_id on orders (customer_id, id);
 create index orders_status on orders (status, id);
--- "How many unpaid orders has this customer?" is asked at every placement.
-create index orders_unpaid on orders (customer_id) where status in ('pending', 'processing');
+-- A customer's orders in one state, however many others there are; and "how many unpaid orders has this
+-- customer?" is asked at every placement.
+create index orders_customer_status on orders (customer_id, status, id);
 
 create table order_items (
     order_id         uuid not null references orders,

@@ -62,7 +62,7 @@ impl axum::extract::FromRef<AppState> for PgPool {
 /// Everything that this API serves.
 pub fn app(state: AppState) -> Router {
     let (routes, document) = routes().split_for_parts();
-    surface::wrap(docs::serve(routes, document), state)
+    surface::wrap(docs::serve(routes, document), state, surface::REQUEST_TIMEOUT)
 }
 
 fn routes() -> OpenApiRouter<AppState> {

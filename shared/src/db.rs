@@ -30,6 +30,9 @@ pub fn pool(url: &str, max_connections: u32, application: &str) -> Result<PgPool
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
         // Lists and placements are index look-ups; compiling them costs more than running them.
         ("jit", "off"),
+        // Disks are SSDs and what is hot is in memory. With Postgres's own 4, made for disks that turn, a list
+        // walks along its ids past a million rows that the filter throws away, to save a few jumps from an index.
+        ("random_page_cost", "1.1"),
     ]);
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)

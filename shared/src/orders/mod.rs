@@ -1,6 +1,8 @@
 //! Orders, one file per verb. They alone write `orders`, `order_items` and `order_events`.
 
 pub mod batch;
+pub mod by_hand;
+pub mod cancel;
 pub mod decide;
 pub mod deliver;
 pub mod expire;
@@ -35,10 +37,35 @@ impl Status {
     pub fn is_final(self) -> bool {
         matches!(self, Self::Delivered | Self::Cancelled)
     }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Processing => "processing",
+            Self::Paid => "paid",
+            Self::Shipped => "shipped",
+            Self::Delivered => "delivered",
+            Self::Cancelling => "cancelling",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// An order as the world sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f70-1b00-7e52-8c11-3d9a6f2b4c01", "number": "M-4XK29QC", "status": "pending",
+    "customer_id": "019a4f6e-2c10-7d21-9a40-5e1f7b3c8d02",
+    "items": [{
+        "product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10", "sku": "MUG-STONE-350", "name": "Stoneware mug",
+        "quantity": 2, "unit_price": { "amount": 1250, "currency": "USD" }, "total": { "amount": 2500, "currency": "USD" }
+    }],
+    "total": { "amount": 2500, "currency": "USD" },
+    "shipping_address": { "name": "Alice", "line1": "1 Mill Lane", "city": "Bath", "postal_code": "BA1 1AA", "country": "GB" },
+    "payment": null, "shipments": [], "cancel_reason": null,
+    "next_action": { "what": "payment", "by": "worker", "due_at": "2026-11-21T09:30:00Z" },
+    "version": 1, "created_at": "2026-11-21T09:30:00Z", "updated_at": "2026-11-21T09:30:00Z"
+}))]
 pub struct OrderView {
     pub id: OrderId,
     /// Short enough to read out
@@ -84,7 +111,24 @@ pub struct OrderItem {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OrderPayment {
-    pub status: String,
+    pub status: PaymentStatus,
+    pub amount: Money,
+    /// Written by staff, for money that came another way
+    pub manual: bool,
+    /// Since when it is so
+    pub at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PaymentStatus {
+    /// The provider is being asked
+    Pending,
+    Charged,
+    Declined,
+    Refunded,
+    /// Closed before anything was taken
+    Voided,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

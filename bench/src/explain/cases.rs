@@ -1,0 +1,366 @@
+//! What is asked for: every list with each combination of filters that could need an index of its own, and
+//! every lookup.
+
+use serde::Serialize;
+
+/// Who asks. A customer sees other rows than staff, by other statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Who {
+    Anyone,
+    Customer,
+    /// Has placed a seventh of all orders, and is several customers.
+    HotCustomer,
+    Staff,
+    Admin,
+}
+
+impl std::fmt::Display for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Anyone => "anyone",
+            Self::Customer => "customer",
+            Self::HotCustomer => "hot customer",
+            Self::Staff => "staff",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+pub struct Case {
+    pub who: Who,
+    pub path: &'static str,
+    /// Makes it a POST.
+    pub body: Option<&'static str>,
+    pub sorted: Option<Sorted>,
+    /// By words or prices.
+    pub search: bool,
+}
+
+/// What a list shows, in SQL: the table with its conditions, the order, and what a cursor has besides the id.
+#[derive(Clone, Copy)]
+pub struct Sorted {
+    pub rows: &'static str,
+    pub by: &'static str,
+    pub rank: &'static str,
+}
+
+/// What stands for `{name}`: an expression that may use the names before it.
+pub const NAMES: &[(&str, &str)] = &[
+    ("half_year_ago", "select to_char(now() at time zone 'utc' - interval '180 days', 'YYYY-MM-DD')"),
+    ("day_after", "select to_char(now() at time zone 'utc' - interval '179 days', 'YYYY-MM-DD')"),
+    ("hot_email", "select 'user1@example.com'"),
+    ("hot_customer", "select id from customers where lower(email) = '{hot_email}' order by id limit 1"),
+    // Some order of somebody who has few.
+    (
+        "order",
+        "select id from orders o where status = 'delivered' and id > (select id from orders order by id offset 5000 limit 1)
+            and (select count(*) from orders where customer_id = o.customer_id) between 2 and 20
+            and exists (select from customers where id = o.customer_id and user_id is not null)
+          order by id limit 1",
+    ),
+    ("customer", "select customer_id from orders where id = '{order}'"),
+    ("email", "select email from customers where id = '{customer}'"),
+    ("user", "select user_id from customers where id = '{customer}'"),
+    ("reservation", "select id from reservations where order_id = '{order}'"),
+    // The first product is the hottest, and one in the middle is hardly ever sold.
+    ("hot_product", "select id from products where active order by id limit 1"),
+    // Sold for half a year only.
+    ("gone_product", "select id from products where sku like '%-0000002'"),
+    ("cold_product", "select id from products where active order by id offset (select count(*) / 2 from products) limit 1"),
+    ("sku", "select sku from products where id = '{cold_product}'"),
+    ("warehouse", "select id from warehouses order by priority limit 1"),
+    // Nothing has moved there for half a year.
+    ("closed_warehouse", "select id from warehouses order by priority desc limit 1"),
+    ("inventory", "select id from inventory where product_id = '{cold_product}' limit 1"),
+    ("in_stock_1", "select product_id from inventory i where on_hand - reserved > 300
+                       and exists (select from products where id = i.product_id and active) order by id limit 1"),
+    ("in_stock_2", "select product_id from inventory i where on_hand - reserved > 300
+                       and exists (select from products where id = i.product_id and active) order by id desc limit 1"),
+    // The newest tenth of all products is in one; then the largest of those that have always been there.
+    ("new_category", "select category_id from products order by id desc limit 1"),
+    ("large_category", "select category_id from products where category_id <> '{new_category}' group by 1 order by count(*) desc limit 1"),
+    ("small_category", "select category_id from products group by 1 order by count(*) limit 1"),
+];
+
+const NEWEST: &str = "id desc";
+const OLDEST: &str = "id";
+
+fn one(who: Who, path: &'static str) -> Case {
+    Case { who, path, body: None, sorted: None, search: path.contains("q=") || path.contains("_price=") }
+}
+
+fn list(who: Who, path: &'static str, rows: &'static str, by: &'static str) -> Case {
+    Case { sorted: Some(Sorted { rows, by, rank: "0" }), ..one(who, path) }
+}
+
+fn post(who: Who, path: &'static str, body: &'static str) -> Case {
+    Case { body: Some(body), ..one(who, path) }
+}
+
+pub fn cases() -> Vec<Case> {
+    [orders(), products(), inventory(), movements(), people(), placing()].into_iter().flatten().collect()
+}
+
+fn orders() -> Vec<Case> {
+    let staff = |path, rows| list(Who::Staff, path, rows, NEWEST);
+    let hot = |path, rows| list(Who::HotCustomer, path, rows, NEWEST);
+    vec![
+        staff("/v1/orders", "orders"),
+        staff("/v1/orders?limit=500", "orders"),
+        staff("/v1/orders?status=pending", "orders where status = 'pending'"),
+        staff("/v1/orders?status=processing", "orders where status = 'processing'"),
+        staff("/v1/orders?status=shipped", "orders where status = 'shipped'"),
+        staff("/v1/orders?status=delivered", "orders where status = 'delivered'"),
+        staff("/v1/orders?status=cancelling", "orders where status = 'cancelling'"),
+        staff("/v1/orders?status=cancelled", "orders where status = 'cancelled'"),
+        staff("/v1/orders?from={half_year_ago}T00:00:00Z", "orders where created_at >= '{half_year_ago}Z'"),
+        staff("/v1/orders?to={half_year_ago}T00:00:00Z", "orders where created_at < '{half_year_ago}Z'"),
+        staff(
+            "/v1/orders?from={half_year_ago}T00:00:00Z&to={day_after}T00:00:00Z",
+            "orders where created_at >= '{half_year_ago}Z' and created_at < '{day_after}Z'",
+        ),
+        staff(
+            "/v1/orders?from={half_year_ago}T00:00:00Z&to={day_after}T00:00:00Z&status=cancelled",
+            "orders where created_at >= '{half_year_ago}Z' and created_at < '{day_after}Z' and status = 'cancelled'",
+        ),
+        one(Who::Staff, "/v1/orders?to={half_year_ago}T00:00:00Z&status=shipped"),
+        staff(
+            "/v1/orders?to={half_year_ago}T00:00:00Z&status=processing",
+            "orders where created_at < '{half_year_ago}Z' and status = 'processing'",
+        ),
+        staff("/v1/orders?customer_id={hot_customer}", "orders where customer_id = '{hot_customer}'"),
+        staff(
+            "/v1/orders?customer_id={hot_customer}&status=delivered",
+            "orders where customer_id = '{hot_customer}' and status = 'delivered'",
+        ),
+        staff(
+            "/v1/orders?customer_id={hot_customer}&status=cancelled",
+            "orders where customer_id = '{hot_customer}' and status = 'cancelled'",
+        ),
+        one(Who::Staff, "/v1/orders?customer_id={hot_customer}&status=cancelling"),
+        one(Who::Staff, "/v1/orders?customer_id={hot_customer}&status=pending"),
+        one(Who::Staff, "/v1/orders?customer_id={hot_customer}&status=paid&to={half_year_ago}T00:00:00Z"),
+        staff(
+            "/v1/orders?customer_id={hot_customer}&from={half_year_ago}T00:00:00Z&to={day_after}T00:00:00Z",
+            "orders where customer_id = '{hot_customer}' and created_at >= '{half_year_ago}Z' and created_at < '{day_after}Z'",
+        ),
+        staff(
+            "/v1/orders?customer_id={hot_customer}&status=cancelled&to={half_year_ago}T00:00:00Z",
+            "orders where customer_id = '{hot_customer}' and status = 'cancelled' and created_at < '{half_year_ago}Z'",
+        ),
+        one(Who::Staff, "/v1/orders?customer_id={customer}"),
+        one(Who::Staff, "/v1/orders?customer_id={customer}&status=delivered"),
+        one(Who::Staff, "/v1/orders?customer_id={customer}&status=pending"),
+        // This one is six customers; nearly all is the first one's.
+        hot("/v1/orders", "orders where customer_id = '{hot_customer}'"),
+        hot("/v1/orders?status=cancelled", "orders where customer_id = '{hot_customer}' and status = 'cancelled'"),
+        hot("/v1/orders?customer_id={hot_customer}", "orders where customer_id = '{hot_customer}'"),
+        hot(
+            "/v1/orders?to={half_year_ago}T00:00:00Z",
+            "orders where customer_id = '{hot_customer}' and created_at < '{half_year_ago}Z'",
+        ),
+        one(Who::HotCustomer, "/v1/orders?status=cancelling"),
+        one(Who::HotCustomer, "/v1/orders?customer_id={customer}"),
+        one(Who::Customer, "/v1/orders"),
+        one(Who::Customer, "/v1/orders?status=pending"),
+        one(Who::Customer, "/v1/orders/{order}"),
+        one(Who::Staff, "/v1/orders/{order}"),
+        one(Who::Customer, "/v1/orders/{order}/events"),
+        one(Who::Staff, "/v1/orders/{order}/events"),
+    ]
+}
+
+fn products() -> Vec<Case> {
+    let anyone = |path, rows| list(Who::Anyone, path, rows, OLDEST);
+    let staff = |path, rows| list(Who::Staff, path, rows, OLDEST);
+    vec![
+        anyone("/v1/products", "products where active"),
+        anyone("/v1/products?limit=500", "products where active"),
+        staff("/v1/products?active=false", "products where not active"),
+        anyone(
+            "/v1/products?category_id={large_category}",
+            "products where active and category_id = '{large_category}'",
+        ),
+        anyone(
+            "/v1/products?category_id={small_category}",
+            "products where active and category_id = '{small_category}'",
+        ),
+        staff(
+            "/v1/products?category_id={large_category}&active=false",
+            "products where not active and category_id = '{large_category}'",
+        ),
+        anyone("/v1/products?category_id={new_category}", "products where active and category_id = '{new_category}'"),
+        // Prices are from 0.99 to 200.99, more of them low; only the newest are above 300.
+        anyone("/v1/products?min_price=30000", "products where active and price_minor >= 30000"),
+        anyone("/v1/products?min_price=45000", "products where active and price_minor >= 45000"),
+        staff("/v1/products?active=false&max_price=101", "products where not active and price_minor <= 101"),
+        anyone("/v1/products?min_price=10000", "products where active and price_minor >= 10000"),
+        anyone(
+            "/v1/products?min_price=20000&max_price=21000",
+            "products where active and price_minor between 20000 and 21000",
+        ),
+        anyone(
+            "/v1/products?min_price=20090&max_price=21000",
+            "products where active and price_minor between 20090 and 21000",
+        ),
+        anyone("/v1/products?max_price=101", "products where active and price_minor <= 101"),
+        anyone(
+            "/v1/products?min_price=5000&max_price=5500",
+            "products where active and price_minor between 5000 and 5500",
+        ),
+        anyone(
+            "/v1/products?min_price=5000&max_price=5002",
+            "products where active and price_minor between 5000 and 5002",
+        ),
+        anyone(
+            "/v1/products?category_id={large_category}&min_price=5000&max_price=5500",
+            "products where active and category_id = '{large_category}' and price_minor between 5000 and 5500",
+        ),
+        anyone(
+            "/v1/products?category_id={large_category}&min_price=20000&max_price=21000",
+            "products where active and category_id = '{large_category}' and price_minor between 20000 and 21000",
+        ),
+        anyone(
+            "/v1/products?category_id={small_category}&min_price=20000&max_price=21000",
+            "products where active and category_id = '{small_category}' and price_minor between 20000 and 21000",
+        ),
+        // From a letter to a word that every 12th, 30th, 100th and 20,000th product has, and one that none has.
+        anyone("/v1/products?q=m", "products where active and search like '% m%'"),
+        anyone("/v1/products?q=mu", "products where active and search like '% mu%'"),
+        one(Who::Anyone, "/v1/products?q=zz"),
+        anyone("/v1/products?q=red", "products where active and search like '%red%'"),
+        anyone("/v1/products?q=mug", "products where active and search like '%mug%'"),
+        anyone("/v1/products?q=limited", "products where active and search like '%limited%'"),
+        anyone("/v1/products?q=edition", "products where active and search like '%edition%'"),
+        anyone("/v1/products?q=mug+edition", "products where active and search like '%mug edition%'"),
+        anyone(
+            "/v1/products?q=edition&category_id={new_category}",
+            "products where active and search like '%edition%' and category_id = '{new_category}'",
+        ),
+        anyone("/v1/products?q=red+oak+mug", "products where active and search like '%red oak mug%'"),
+        one(Who::Anyone, "/v1/products?q=heirloom"),
+        one(Who::Anyone, "/v1/products?q=zeppelin"),
+        one(Who::Anyone, "/v1/products?q={sku}"),
+        one(Who::Anyone, "/v1/products?q=0123"),
+        anyone(
+            "/v1/products?q=mug&category_id={large_category}",
+            "products where active and search like '%mug%' and category_id = '{large_category}'",
+        ),
+        anyone(
+            "/v1/products?q=mug&category_id={small_category}",
+            "products where active and search like '%mug%' and category_id = '{small_category}'",
+        ),
+        anyone(
+            "/v1/products?q=mug&min_price=20000&max_price=21000",
+            "products where active and search like '%mug%' and price_minor between 20000 and 21000",
+        ),
+        one(Who::Anyone, "/v1/products?q=heirloom&category_id={large_category}&min_price=1000&max_price=5000"),
+        staff("/v1/products?q=mug&active=false", "products where not active and search like '%mug%'"),
+        one(Who::Anyone, "/v1/products/{cold_product}"),
+        one(Who::Anyone, "/v1/products/{hot_product}"),
+        one(Who::Anyone, "/v1/categories"),
+        one(Who::Anyone, "/v1/categories/{large_category}"),
+    ]
+}
+
+fn inventory() -> Vec<Case> {
+    let staff = |path, rows| list(Who::Staff, path, rows, OLDEST);
+    vec![
+        staff("/v1/inventory", "inventory"),
+        one(Who::Staff, "/v1/inventory?product_id={hot_product}"),
+        one(Who::Staff, "/v1/inventory?product_id={hot_product}&warehouse_id={warehouse}"),
+        staff("/v1/inventory?warehouse_id={warehouse}", "inventory where warehouse_id = '{warehouse}'"),
+        staff("/v1/inventory?warehouse_id={closed_warehouse}", "inventory where warehouse_id = '{closed_warehouse}'"),
+        staff("/v1/inventory?low_stock=true", "inventory where shortfall is not null"),
+        staff("/v1/inventory?low_stock=false", "inventory where shortfall is null"),
+        staff(
+            "/v1/inventory?low_stock=true&warehouse_id={warehouse}",
+            "inventory where shortfall is not null and warehouse_id = '{warehouse}'",
+        ),
+        staff(
+            "/v1/inventory?low_stock=true&warehouse_id={closed_warehouse}",
+            "inventory where shortfall is not null and warehouse_id = '{closed_warehouse}'",
+        ),
+        one(Who::Staff, "/v1/inventory?low_stock=true&product_id={hot_product}"),
+        Case {
+            sorted: Some(Sorted {
+                rows: "inventory where shortfall is not null",
+                by: "shortfall, id",
+                rank: "shortfall",
+            }),
+            ..one(Who::Staff, "/v1/inventory/low-stock")
+        },
+        one(Who::Anyone, "/v1/inventory/onhand?product_id={hot_product}"),
+        one(Who::Staff, "/v1/inventory/onhand?product_id={hot_product}"),
+        one(Who::Staff, "/v1/inventory/{inventory}"),
+        one(Who::Staff, "/v1/inventory/reservations/{reservation}"),
+        one(Who::Staff, "/v1/warehouses"),
+        one(Who::Staff, "/v1/warehouses/{warehouse}"),
+    ]
+}
+
+fn movements() -> Vec<Case> {
+    let staff = |path, rows| list(Who::Staff, path, rows, NEWEST);
+    vec![
+        staff("/v1/inventory/movements", "stock_movements"),
+        staff("/v1/inventory/movements?product_id={hot_product}", "stock_movements where product_id = '{hot_product}'"),
+        one(Who::Staff, "/v1/inventory/movements?product_id={cold_product}"),
+        staff(
+            "/v1/inventory/movements?product_id={gone_product}",
+            "stock_movements where product_id = '{gone_product}'",
+        ),
+        one(Who::Staff, "/v1/inventory/movements?product_id={gone_product}&from={day_after}T00:00:00Z"),
+        one(Who::Staff, "/v1/inventory/movements?warehouse_id={closed_warehouse}&from={day_after}T00:00:00Z"),
+        staff("/v1/inventory/movements?warehouse_id={warehouse}", "stock_movements where warehouse_id = '{warehouse}'"),
+        staff(
+            "/v1/inventory/movements?warehouse_id={closed_warehouse}",
+            "stock_movements where warehouse_id = '{closed_warehouse}'",
+        ),
+        staff(
+            "/v1/inventory/movements?product_id={hot_product}&warehouse_id={warehouse}",
+            "stock_movements where product_id = '{hot_product}' and warehouse_id = '{warehouse}'",
+        ),
+        one(Who::Staff, "/v1/inventory/movements?order_id={order}"),
+        one(Who::Staff, "/v1/inventory/movements?order_id={order}&product_id={hot_product}"),
+        staff(
+            "/v1/inventory/movements?to={half_year_ago}T00:00:00Z",
+            "stock_movements where created_at < '{half_year_ago}Z'",
+        ),
+        staff(
+            "/v1/inventory/movements?from={half_year_ago}T00:00:00Z&to={day_after}T00:00:00Z",
+            "stock_movements where created_at >= '{half_year_ago}Z' and created_at < '{day_after}Z'",
+        ),
+        staff(
+            "/v1/inventory/movements?product_id={hot_product}&from={half_year_ago}T00:00:00Z&to={day_after}T00:00:00Z",
+            "stock_movements where product_id = '{hot_product}' and created_at >= '{half_year_ago}Z' and created_at < '{day_after}Z'",
+        ),
+        one(Who::Staff, "/v1/inventory/movements?product_id={cold_product}&from={half_year_ago}T00:00:00Z"),
+        staff(
+            "/v1/inventory/movements?warehouse_id={closed_warehouse}&to={half_year_ago}T00:00:00Z",
+            "stock_movements where warehouse_id = '{closed_warehouse}' and created_at < '{half_year_ago}Z'",
+        ),
+    ]
+}
+
+fn people() -> Vec<Case> {
+    vec![
+        list(Who::Staff, "/v1/customers", "customers", OLDEST),
+        one(Who::Staff, "/v1/customers?email={email}"),
+        one(Who::Staff, "/v1/customers?email=nobody@example.com"),
+        one(Who::Staff, "/v1/customers/{customer}"),
+        list(Who::Admin, "/v1/users", "users", OLDEST),
+        one(Who::Admin, "/v1/users?email={email}"),
+        one(Who::Admin, "/v1/users/{user}"),
+    ]
+}
+
+/// What placing an order looks up.
+fn placing() -> Vec<Case> {
+    vec![post(
+        Who::Customer,
+        "/v1/orders",
+        r#"{"items": [{"product_id": "{in_stock_1}", "quantity": 1}, {"product_id": "{in_stock_2}", "quantity": 2}],
+            "payment_token": "tok_ok", "shipping_address": {"line1": "1 Mill Lane", "country": "US"}}"#,
+    )]
+}

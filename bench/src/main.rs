@@ -1,0 +1,57 @@
+//! Measurements that a sceptic can run. Not shipped.
+
+mod explain;
+mod fill;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use secrecy::SecretString;
+
+/// Measures Millrace.
+#[derive(Debug, Parser)]
+#[command(name = "millrace-bench", version)]
+struct Cli {
+    /// Where Postgres is: postgres://user:password@host:port/database
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true, default_value = "")]
+    database_url: SecretString,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fill an empty database with a shop of two years, migrating it first
+    Fill {
+        /// In each table that grows; some have a few times as many
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
+        rows: u32,
+    },
+    /// Ask every list and every lookup of the API of a filled database, and show how Postgres found the answers
+    ///
+    /// Fails where a statement reads more than its answer is worth. Needs a superuser, and a database that may
+    /// be written to: it logs people in and places an order.
+    Explain {
+        /// The same with all plans, as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Fill { rows } => fill::run(&cli.database_url, rows).await.map(|()| true),
+        Command::Explain { json } => explain::run(&cli.database_url, json.as_deref()).await,
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("millrace-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

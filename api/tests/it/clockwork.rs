@@ -11,7 +11,7 @@ use shared::retention;
 use tokio_util::sync::CancellationToken;
 use worker::config::Cli;
 use worker::context::Context;
-use worker::fleet;
+use worker::{Vitals, fleet};
 
 use crate::orders::{count, product};
 use crate::support::{TestApp, until};
@@ -38,7 +38,8 @@ async fn a_tick_runs_once_with_three_workers_up() {
         let stopping = stopping.clone();
         tokio::spawn(async move {
             let ctx = Context::connect(&cli.common, &cli.work).unwrap();
-            fleet::run(ctx, &cli.work, stopping).await
+            let vitals = Vitals { stopping, ..Vitals::new(&cli.common, &ctx.db).unwrap() };
+            fleet::run(ctx, &cli.work, &vitals).await
         })
     });
     let workers: Vec<_> = workers.collect();

@@ -9,6 +9,7 @@ mod inventory;
 mod ops;
 mod orders;
 mod process;
+mod readme;
 mod seed;
 mod shipping;
 mod support;

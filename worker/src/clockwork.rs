@@ -3,6 +3,7 @@
 
 use shared::inventory::reap;
 use shared::jobs::{Held, Tick, settle};
+use shared::orders::cancel;
 use shared::{audit, clockwork, retention};
 
 use crate::context::Context;
@@ -16,6 +17,7 @@ pub async fn tick(job: &Held, ctx: &Context) -> JobResult {
         REAP => {
             let reaped = reap::run(&ctx.db).await?;
             tracing::debug!(reaped.released_reservations, "released {} reservations", reaped.released_reservations);
+            ctx.doorbell.ring(cancel::abandoned(&ctx.db, &ctx.next(job)).await?);
         }
         // What it finds it logs and shows itself.
         AUDIT => drop(audit::run(&ctx.db).await?),

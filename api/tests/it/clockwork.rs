@@ -10,6 +10,7 @@ use shared::jobs::{self, Origin, Plan, Tick};
 use shared::retention;
 use tokio_util::sync::CancellationToken;
 use worker::config::Cli;
+use worker::Vitals;
 use worker::context::Context;
 use worker::{Vitals, fleet};
 

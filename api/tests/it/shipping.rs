@@ -359,6 +359,70 @@ async fn an_order_that_is_being_cancelled_is_not_shipped() {
     assert_eq!(count(&app, "select count(*) from simulated.bookings").await, 0);
 }
 
+#[tokio::test]
+async fn an_order_whose_shipments_are_open_cannot_be_cancelled() {
+    let app = TestApp::new().await;
+    let mug = product(&app, "mug", 1250, 5).await;
+    let alice = app.customer().await;
+    let (order, path) = paid_order(&app, &alice, json!([{ "sku": "mug", "quantity": 2 }])).await;
+    let cancel = format!("{path}/cancel");
+
+    // Shipping begins, and has not committed yet: cancelling waits, and then sees it.
+    let mut shipping = app.db.begin().await.unwrap();
+    assert_eq!(ship::start(&mut shipping, order).await.unwrap().len(), 1);
+    let commit = async {
+        until("cancelling waits for the order", async || {
+            let waiting =
+                "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+            count(&app, waiting).await > 0
+        })
+        .await;
+        shipping.commit().await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(alice.post(&cancel, json!({})), commit);
+    refused.refused(409, "order_not_cancellable");
+
+    let hands = Hands::new(&app);
+    assert_eq!(hands.run(&hands.claim_one().await).await.unwrap(), Done::Recorded);
+    alice.post(&cancel, json!({})).await.refused(409, "order_not_cancellable");
+    assert_eq!((status(&app, order).await.as_str(), shelf(&app, mug).await), ("shipped", (3, 0)));
+    app.assert_clean().await;
+}
+
+#[tokio::test]
+async fn of_shipping_and_cancelling_exactly_one_wins() {
+    let app = TestApp::new().await;
+    let mug = product(&app, "mug", 1250, 100).await;
+    let alice = app.customer().await;
+    let hands = Hands::new(&app);
+    let (mut shipped, mut cancelled) = (0, 0);
+    for round in 0..48 {
+        let (order, path) = paid_order(&app, &alice, json!([{ "sku": "mug", "quantity": 1 }])).await;
+        let job = hands.claim_one().await;
+        let ship = async {
+            // Now this one has the start and now that one.
+            for _ in 0..round % 16 {
+                count(&app, "select 1::bigint").await;
+            }
+            hands.run(&job).await
+        };
+        let (ran, asked) = tokio::join!(ship, alice.post(&format!("{path}/cancel"), json!({})));
+        let to = status(&app, order).await;
+        match (ran.unwrap(), asked.status.as_u16(), to.as_str()) {
+            (Done::Recorded, 409, "shipped") => {
+                shipped += 1;
+                hands.run(&hands.claim_one().await).await.unwrap();
+            }
+            (Done::NothingToDo, 202, "cancelling") => cancelled += 1,
+            other => panic!("round {round}: {other:?}"),
+        }
+    }
+    assert_eq!(shelf(&app, mug).await, (100 - shipped, cancelled));
+    assert_eq!(count(&app, "select count(*) from simulated.bookings").await, shipped);
+    assert_eq!(count(&app, "select count(*) from shipments").await, shipped);
+    assert!(shipped > 0 && cancelled > 0, "{shipped} were shipped and {cancelled} cancelled");
+}
+
 /// Orders whose carrier has been booked: only the recording is missing.
 async fn booked_orders(app: &TestApp, hands: &Hands, who: &Person<'_>, number: usize) -> Vec<Booked> {
     let placed = join_all((0..number).map(|_| who.place(json!([{ "sku": "mug", "quantity": 1 }])))).await;

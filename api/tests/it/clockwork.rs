@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use worker::config::Cli;
 use worker::Vitals;
 use worker::context::Context;
-use worker::{Vitals, fleet};
+use worker::fleet;
 
 use crate::orders::{count, product};
 use crate::support::{TestApp, until};

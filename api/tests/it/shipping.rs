@@ -406,7 +406,8 @@ async fn of_shipping_and_cancelling_exactly_one_wins() {
             }
             hands.run(&job).await
         };
-        let (ran, asked) = tokio::join!(ship, alice.post(&format!("{path}/cancel"), json!({})));
+        let cancel = format!("{path}/cancel");
+        let (ran, asked) = tokio::join!(ship, alice.post(&cancel, json!({})));
         let to = status(&app, order).await;
         match (ran.unwrap(), asked.status.as_u16(), to.as_str()) {
             (Done::Recorded, 409, "shipped") => {

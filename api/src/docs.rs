@@ -2,14 +2,16 @@
 
 use axum::Router;
 use utoipa::Modify;
-use utoipa::openapi::path::Operation;
+use utoipa::OpenApi;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
-use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::AppState;
-use crate::error::Problem;
+use crate::error::{PROBLEM_JSON, Problem};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,6 +26,7 @@ use crate::error::Problem;
         (name = "customers", description = "Who orders"),
         (name = "inventory", description = "Stock, reservations, the ledger"),
         (name = "orders", description = "Placing, reading, moving orders"),
+        (name = "operations", description = "Queues, jobs, workers, the audit"),
         (name = "health", description = "For probes"),
     )
 )]
@@ -45,55 +48,96 @@ pub fn document() -> utoipa::openapi::OpenApi {
 
 /// Adds the page and the document to the routes.
 pub fn serve(routes: Router<AppState>, mut document: utoipa::openapi::OpenApi) -> Router<AppState> {
-    add_common_answers(&mut document);
+    complete(&mut document);
     routes.merge(SwaggerUi::new("/docs").url("/openapi.json", document))
 }
 
-/// What every operation may answer, said once here and not at each handler.
-fn add_common_answers(document: &mut utoipa::openapi::OpenApi) {
-    for item in document.paths.paths.values_mut() {
+/// What every operation has in common, said once here and not at each handler: a name of its own, what it may
+/// answer, and that each refusal is a problem document.
+fn complete(document: &mut utoipa::openapi::OpenApi) {
+    for (path, item) in &mut document.paths.paths {
+        if let Some(operation) = item.post.as_mut().filter(|_| takes_a_key(path)) {
+            add_key(operation);
+        }
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
-            if operation.security.is_some() {
-                add(operation, "401", "`unauthenticated`: the access token is missing, expired or not valid");
-                add(operation, "403", "`forbidden`: the caller's role does not allow it");
-                add(operation, "429", "`rate_limited`: see `Retry-After`");
+            name(operation);
+            if path.starts_with("/v1/") {
+                add_common_answers(operation);
             }
-            if operation.request_body.is_some() {
-                add(operation, "400", "`invalid_json`: the body is not JSON");
-                add(operation, "413", "`body_too_large`");
-                add(operation, "415", "`unsupported_media_type`");
-                add(operation, "422", "a field is not right: see `code` and `errors`");
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response
+                    && status.starts_with(['4', '5'])
+                    && let Some(problem) = response.content.shift_remove("application/json")
+                {
+                    response.content.insert(PROBLEM_JSON.to_owned(), problem);
+                }
             }
-            add(operation, "503", "`unavailable`: the database did not answer in time; see `Retry-After`");
-            add(operation, "500", "`internal`: our fault; the log has it under the request id");
         }
     }
 }
 
+/// Every POST creates or moves something, but for those that are about who is asking.
+fn takes_a_key(path: &str) -> bool {
+    path.starts_with("/v1/") && !path.starts_with("/v1/auth/") && !path.starts_with("/v1/me/")
+}
+
+fn add_key(operation: &mut Operation) {
+    let key = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("Same key and same body within a day: the first answer again, and no second effect"))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(255))))
+        .example(Some("cart-7f3a-attempt-1".into()))
+        .build();
+    operation.parameters.get_or_insert_default().push(key.into());
+    let replayed = HeaderBuilder::new()
+        .description(Some("`true` when this is the first answer again"))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build();
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && status.starts_with('2')
+        {
+            response.headers.insert("Idempotent-Replayed".to_owned(), replayed.clone().into());
+        }
+    }
+    add(operation, "409", "`request_in_progress`: another request with this key is still running");
+    add(operation, "422", "`idempotency_key_reused`: the key came with another body before");
+}
+
+/// Handlers are named to be read with their module: two modules may each have a `list`.
+fn name(operation: &mut Operation) {
+    let module = operation.tags.iter().flatten().next().map_or("", String::as_str);
+    let handler = operation.operation_id.as_deref().unwrap_or_default();
+    operation.operation_id = Some(format!("{module}_{handler}"));
+}
+
+fn add_common_answers(operation: &mut Operation) {
+    if operation.security.is_some() {
+        add(operation, "401", "`unauthenticated`: the access token is missing, expired or not valid");
+        add(operation, "403", "`forbidden`: the caller's role does not allow it");
+    }
+    if operation.request_body.is_some() {
+        add(operation, "400", "`invalid_json`: the body is not JSON");
+        add(operation, "413", "`body_too_large`");
+        add(operation, "415", "`unsupported_media_type`");
+        add(operation, "422", "a field is not right: see `code` and `errors`");
+    }
+    let queried =
+        |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(it) if it.parameter_in == ParameterIn::Query);
+    if operation.parameters.iter().flatten().any(queried) {
+        add(operation, "422", "a parameter is not right, or not known: see `code` and `errors`");
+    }
+    add(operation, "429", "`rate_limited`: see `Retry-After`");
+    add(operation, "500", "`internal`: our fault; the log has it under the request id");
+    add(operation, "503", "`unavailable`: the database did not answer in time; see `Retry-After`");
+    add(operation, "504", "`timeout`: the answer took too long");
+}
+
 fn add(operation: &mut Operation, status: &str, description: &str) {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    let response = ResponseBuilder::new().description(description).content("application/problem+json", content).build();
+    let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build();
     operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
-}
-
-/// A page of a list.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes what `shared::page::List` is written as")]
-pub struct ListOf<T> {
-    pub data: Vec<T>,
-    /// Give it as `cursor` for the next page; null on the last one
-    pub next_cursor: Option<String>,
-}
-
-/// Which page of a list, and how long.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `json::Listed` reads")]
-pub struct PageParams {
-    /// Rows on a page, 50 if not given
-    #[param(minimum = 1, maximum = 500)]
-    pub limit: Option<i64>,
-    /// `next_cursor` of the page before, with the same filters
-    pub cursor: Option<String>,
 }

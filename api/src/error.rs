@@ -7,6 +7,8 @@ use serde_json::Value;
 use shared::error::{Error, Kind};
 use utoipa::ToSchema;
 
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
 /// An answer that says what went wrong. `surface` writes it down, when it knows the request's id.
 #[derive(Debug, Clone)]
 pub struct ApiError {

@@ -1,29 +1,51 @@
 //! For probes and for people: is this process alive, and can it do its work?
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Serialize;
 use shared::health::Health;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::AppState;
+use crate::error::{ApiError, ApiResult, PROBLEM_JSON, Problem};
+use crate::surface::RequestId;
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(live)).routes(routes!(ready))
+}
+
+/// The problem document, which says as well what is down.
+#[derive(Serialize, ToSchema)]
+struct Unhealthy {
+    #[serde(flatten)]
+    health: Health,
+    #[serde(flatten)]
+    problem: Problem,
 }
 
 /// What this process can reach
 ///
 /// 503 when the database is down. Without Redis everything still works, a little slower: 200, `degraded`.
 #[utoipa::path(get, path = "/health", tag = "health", responses(
-    (status = 200, description = "The database answers", body = Health),
-    (status = 503, description = "The database does not answer", body = Health),
+    (status = 200, description = "The database answers", body = Health, example = json!({ "db": "ok", "redis": "ok" })),
+    (status = 503, description = "`unavailable`: the database does not answer", body = Unhealthy, content_type = "application/problem+json"),
 ))]
-async fn health(State(state): State<AppState>) -> (StatusCode, Json<Health>) {
+async fn health(State(state): State<AppState>, Extension(request_id): Extension<RequestId>) -> Response {
     let health = state.probe.ask().await;
-    let status = if health.db == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(health))
+    if health.db == "ok" {
+        return Json(health).into_response();
+    }
+    let problem = unavailable("the database does not answer").problem(&request_id.0);
+    let kind = [(header::CONTENT_TYPE, PROBLEM_JSON)];
+    (StatusCode::SERVICE_UNAVAILABLE, kind, Json(Unhealthy { health, problem })).into_response()
+}
+
+fn unavailable(detail: &str) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
 }
 
 /// Is the process alive?
@@ -35,12 +57,14 @@ async fn live() -> StatusCode {
 /// Should requests be sent here?
 #[utoipa::path(get, path = "/health/ready", tag = "health", responses(
     (status = 200, description = "Yes"),
-    (status = 503, description = "Not now: the database does not answer, or the process is stopping", body = crate::error::Problem),
+    (status = 503, description = "`unavailable`: the database does not answer, or the process is stopping", body = Problem),
 ))]
-async fn ready(State(state): State<AppState>) -> StatusCode {
-    if !state.stopping.is_cancelled() && state.probe.database_answers().await {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
+async fn ready(State(state): State<AppState>) -> ApiResult<StatusCode> {
+    if state.stopping.is_cancelled() {
+        return Err(unavailable("this process is stopping"));
     }
+    if !state.probe.database_answers().await {
+        return Err(unavailable("the database does not answer"));
+    }
+    Ok(StatusCode::OK)
 }

@@ -45,9 +45,9 @@ const NO_STORE: [(HeaderName, HeaderValue); 1] = [(header::CACHE_CONTROL, Header
     request_body(content = Register, example = json!({"email": "alice@example.com", "password": "correct horse battery", "name": "Alice"})),
     responses(
         (status = 201, description = "The user", body = User),
-        (status = 409, description = "`email_taken`: there is an account with this address, in whatever case", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_email`, `weak_password` (under 8 characters), `invalid_name`", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`: see `Retry-After`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`email_taken`: there is an account with this address, in whatever case", body = Problem),
+        (status = 422, description = "`invalid_email`, `weak_password` (under 8 characters), `invalid_name`", body = Problem),
+        (status = 429, description = "`rate_limited`: see `Retry-After`", body = Problem),
     ),
 )]
 async fn register(State(db): State<PgPool>, Json(asked): Json<Register>) -> ApiResult<impl IntoResponse> {
@@ -63,9 +63,9 @@ async fn register(State(db): State<PgPool>, Json(asked): Json<Register>) -> ApiR
     request_body(content = LogIn, example = json!({"email": "alice@example.com", "password": "correct horse battery"})),
     responses(
         (status = 200, description = "The session's first tokens", body = Tokens),
-        (status = 401, description = "`invalid_credentials`", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`: too many wrong passwords for this account from this address, or too many requests; see `Retry-After`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`overloaded`: too many passwords wait to be checked; see `Retry-After`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`invalid_credentials`", body = Problem),
+        (status = 429, description = "`rate_limited`: too many wrong passwords for this account from this address, or too many requests; see `Retry-After`", body = Problem),
+        (status = 503, description = "`overloaded`: too many passwords wait to be checked; see `Retry-After`", body = Problem),
     ),
 )]
 async fn log_in(
@@ -86,8 +86,8 @@ async fn log_in(
     request_body(content = Refresh, example = json!({"refresh_token": "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"})),
     responses(
         (status = 200, description = "The next tokens; the old refresh token is spent", body = Tokens),
-        (status = 401, description = "`invalid_token`: it is not a refresh token, or expired, or spent, or its session has ended", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`: see `Retry-After`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`invalid_token`: it is not a refresh token, or expired, or spent, or its session has ended", body = Problem),
+        (status = 429, description = "`rate_limited`: see `Retry-After`", body = Problem),
     ),
 )]
 async fn refresh(
@@ -140,8 +140,8 @@ async fn me(State(db): State<PgPool>, caller: Caller) -> ApiResult<Tagged<User>>
     request_body(content = ChangePassword, example = json!({"current_password": "correct horse battery", "new_password": "battery horse correct"})),
     responses(
         (status = 204, description = "The new password is the one that counts"),
-        (status = 401, description = "`invalid_credentials`: the current password is not right; `unauthenticated`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`weak_password` (under 8 characters)", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`invalid_credentials`: the current password is not right; `unauthenticated`", body = Problem),
+        (status = 422, description = "`weak_password` (under 8 characters)", body = Problem),
     ),
 )]
 async fn change_password(
@@ -162,7 +162,7 @@ async fn change_password(
     params(Users, Paging),
     responses(
         (status = 200, description = "A page of users", body = List<User>),
-        (status = 422, description = "`invalid_limit`, `invalid_cursor`, `unknown_field`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_limit`, `invalid_cursor`, `unknown_field`", body = Problem),
     ),
 )]
 async fn list(State(db): State<PgPool>, _: Admin, asked: Listed<Users>) -> ApiResult<Answer<List<User>>> {
@@ -175,7 +175,7 @@ async fn list(State(db): State<PgPool>, _: Admin, asked: Listed<Users>) -> ApiRe
     params(("id" = UserId, Path, description = "The user's id")),
     responses(
         (status = 200, description = "The user", body = User, headers(("ETag" = String, description = "Its version"))),
-        (status = 404, description = "`user_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`user_not_found`", body = Problem),
     ),
 )]
 async fn get(State(db): State<PgPool>, _: Admin, Path(id): Path<UserId>) -> ApiResult<Tagged<User>> {
@@ -194,9 +194,9 @@ async fn get(State(db): State<PgPool>, _: Admin, Path(id): Path<UserId>) -> ApiR
     request_body(content = ChangeUser, example = json!({"role": "staff"})),
     responses(
         (status = 200, description = "The user", body = User, headers(("ETag" = String, description = "Its new version"))),
-        (status = 404, description = "`user_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`last_admin`: nobody could administer users any more", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "`version_mismatch`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`user_not_found`", body = Problem),
+        (status = 409, description = "`last_admin`: nobody could administer users any more", body = Problem),
+        (status = 412, description = "`version_mismatch`", body = Problem),
     ),
 )]
 async fn change(

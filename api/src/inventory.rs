@@ -180,7 +180,10 @@ async fn movements(
 /// right is named, the first one as `items[0]`.
 #[utoipa::path(
     post, path = "/v1/inventory/bulk", tag = "inventory", security(("token" = [])),
-    request_body(content((CountsBody = "application/json"), (String = "text/csv"))), responses(
+    request_body(content(
+        (CountsBody = "application/json"),
+        (String = "text/csv", example = "sku,warehouse,quantity\nMUG-STONE-350,EAST,40\n")
+    )), responses(
     (status = 200, description = "How many rows were counted, and of those changed and created", body = Counted),
     (status = 422, description = "`product_not_found`, `warehouse_not_found`, `below_reserved`, `duplicate_row`, \
         `invalid_time`, `invalid_quantity`, … for each row, or `invalid_items`: not 1 to 10,000 rows", body = Problem),

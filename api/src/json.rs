@@ -5,7 +5,6 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::error::{Error, FieldError, Invalid};
@@ -25,46 +24,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// After this much of a body that is too large we stop listening and hang up.
-const DRAIN_LIMIT: usize = 64 * 1024 * 1024;
-
-/// Reads a body up to the limit of its route. A larger one is heard out before it is refused: a client that
-/// is still sending would see a broken connection instead of our answer.
+/// Reads a body up to the limit of its route.
 pub async fn read<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Bytes> {
-    let (parts, body) = request.into_parts();
-    let (body, rest) = tee(body);
-    match Bytes::from_request(Request::from_parts(parts, body), state).await {
-        Ok(bytes) => Ok(bytes),
-        Err(BytesRejection::FailedToBufferBody(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            drain(rest).await;
-            Err(ApiError::of_status(StatusCode::PAYLOAD_TOO_LARGE))
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::of_status(StatusCode::PAYLOAD_TOO_LARGE)
         }
-        Err(_) => Err(ApiError::new(StatusCode::BAD_REQUEST, "incomplete_body", "the body ended before it was whole")),
-    }
-}
-
-type Rest = std::sync::Arc<std::sync::Mutex<axum::body::BodyDataStream>>;
-
-/// A body and a handle on what is left of it once its reader has given up.
-fn tee(body: Body) -> (Body, Rest) {
-    let rest = Rest::new(std::sync::Mutex::new(body.into_data_stream()));
-    let reader = rest.clone();
-    let stream = futures::stream::poll_fn(move |context| {
-        reader.lock().expect("its two users take turns").poll_next_unpin(context)
-    });
-    (Body::from_stream(stream), rest)
-}
-
-async fn drain(rest: Rest) {
-    let mut seen = 0;
-    while seen < DRAIN_LIMIT {
-        let next =
-            std::future::poll_fn(|context| rest.lock().expect("its two users take turns").poll_next_unpin(context));
-        match next.await {
-            Some(Ok(chunk)) => seen += chunk.len(),
-            _ => break,
-        }
-    }
+        _ => ApiError::new(StatusCode::BAD_REQUEST, "incomplete_body", "the body ended before it was whole"),
+    })
 }
 
 pub fn require_json(headers: &HeaderMap, body: &Body) -> ApiResult<()> {

@@ -18,6 +18,7 @@ mod identity;
 mod inventory;
 mod limits;
 mod metrics;
+mod ops;
 mod orders;
 mod placing;
 mod warehouses;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use axum::Router;
 use shared::health::Probe;
 use shared::identity::Identity;
+use shared::jobs::doorbell::Doorbell;
 use shared::limits::Limiter;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +47,8 @@ pub struct AppState {
     pub probe: Arc<Probe>,
     pub placing: Arc<placing::Placing>,
     pub metrics: Arc<Metrics>,
+    /// Rung after a commit that wrote jobs.
+    pub doorbell: Doorbell,
     /// Cancelled when the process has been asked to stop.
     pub stopping: CancellationToken,
 }
@@ -58,7 +62,7 @@ impl axum::extract::FromRef<AppState> for PgPool {
 /// Everything that this API serves.
 pub fn app(state: AppState) -> Router {
     let (routes, document) = routes().split_for_parts();
-    surface::wrap(docs::serve(routes, document), state)
+    surface::wrap(docs::serve(routes, document), state, surface::REQUEST_TIMEOUT)
 }
 
 fn routes() -> OpenApiRouter<AppState> {
@@ -70,4 +74,5 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(warehouses::routes())
         .merge(inventory::routes())
         .merge(orders::routes())
+        .merge(ops::routes())
 }

@@ -11,6 +11,7 @@ use shared::jobs::Origin;
 use shared::orders::place::{Line, MAX_LINES, PlaceOrder, ProductRef};
 use shared::orders::read::{OrderEvent, OrderFilter};
 use shared::orders::{OrderView, read};
+use shared::page::{List, Paging};
 use shared::values::{Address, CustomerId, OrderId, PaymentToken, ProductId, Quantity, Sku};
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -19,7 +20,6 @@ use utoipa_axum::routes;
 
 use crate::AppState;
 use crate::auth::Caller;
-use crate::docs::{ListOf, PageParams};
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::etag::{self, Tagged};
 use crate::json::{self, Listed, Path};
@@ -67,11 +67,10 @@ struct LineBody {
 /// Reserves the stock and writes the payment job, or does nothing at all. Orders that arrive at the same
 /// time are placed together, each accepted or refused on its own.
 #[utoipa::path(post, path = "/v1/orders", tag = "orders", security(("token" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Same key, same body: the first answer again")),
     request_body = PlaceOrderBody,
     responses(
         (status = 201, description = "Placed: `pending`, its stock held, its payment on its way", body = OrderView,
-            headers(("Location" = String), ("ETag" = String), ("Idempotent-Replayed" = String, description = "`true` when this is the first answer again"))),
+            headers(("Location" = String), ("ETag" = String))),
         (status = 409, description = "`insufficient_stock` (each short line with `requested` and `available`), `too_many_open_orders`, `request_in_progress`", body = Problem),
         (status = 422, description = "`product_not_found`, `product_inactive`, `mixed_currencies`, `customer_not_found`, `idempotency_key_reused`, …", body = Problem),
         (status = 503, description = "`overloaded`: too many orders are being placed; nothing was done, see `Retry-After`", body = Problem),
@@ -141,8 +140,8 @@ fn lines(items: Vec<LineBody>) -> ApiResult<Vec<Line>> {
 /// List orders
 ///
 /// A customer's own; for staff all, with their customers. Newest first.
-#[utoipa::path(get, path = "/v1/orders", tag = "orders", security(("token" = [])), params(OrderFilter, PageParams),
-    responses((status = 200, description = "A page of orders", body = ListOf<OrderView>)))]
+#[utoipa::path(get, path = "/v1/orders", tag = "orders", security(("token" = [])), params(OrderFilter, Paging),
+    responses((status = 200, description = "A page of orders", body = List<OrderView>)))]
 async fn list(State(db): State<PgPool>, caller: Caller, asked: Listed<OrderFilter>) -> ApiResult<impl IntoResponse> {
     let mut conn = db.acquire().await?;
     Ok(Json(read::list(&mut conn, &caller, asked.filter, asked.page).await?))
@@ -165,9 +164,9 @@ async fn get(State(db): State<PgPool>, caller: Caller, Path(id): Path<OrderId>) 
 ///
 /// What happened to it, in the order in which it happened.
 #[utoipa::path(get, path = "/v1/orders/{id}/events", tag = "orders", security(("token" = [])),
-    params(("id" = uuid::Uuid, Path), PageParams),
+    params(("id" = uuid::Uuid, Path), Paging),
     responses(
-        (status = 200, description = "The timeline, ascending", body = ListOf<OrderEvent>),
+        (status = 200, description = "The timeline, ascending", body = List<OrderEvent>),
         (status = 404, description = "`order_not_found`", body = Problem),
     ))]
 async fn events(

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::routing::get;
 use shared::health::Probe;
 use shared::identity::Identity;
+use shared::jobs::doorbell::Doorbell;
 use shared::limits::Limiter;
 use shared::settings::Common;
 use tokio::net::TcpListener;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Serve;
 use crate::metrics::Metrics;
-use crate::placing::Placing;
+use crate::placing::{Announce, Placing};
 use crate::{AppState, app};
 
 /// What runs when we are asked to stop may take this long to finish. No request may take longer.
@@ -39,12 +40,16 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
 
 pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let db = common.pool("millrace-api").map_err(anyhow::Error::msg)?;
+    let metrics = Arc::new(Metrics::new(db.clone())?);
+    let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
+    let announce = Announce { doorbell: doorbell.clone(), metrics: metrics.shared.jobs.clone() };
     Ok(AppState {
         identity: Arc::new(Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?),
         probe: Arc::new(Probe::new(db.clone(), common.queue_redis())?),
-        placing: Arc::new(Placing::start(&db, settings.terms(), settings.max_placements_in_flight)),
+        placing: Arc::new(Placing::start(&db, announce, settings.terms(), settings.max_placements_in_flight)),
         limiter: Arc::new(Limiter::default()),
-        metrics: Arc::new(Metrics::new()?),
+        metrics,
+        doorbell,
         settings: Arc::new(settings),
         stopping: CancellationToken::new(),
         db,
@@ -72,7 +77,7 @@ pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -
 }
 
 async fn scrape(axum::extract::State(state): axum::extract::State<AppState>) -> Result<String, axum::http::StatusCode> {
-    state.metrics.text().map_err(|error| {
+    state.metrics.shared.text().await.map_err(|error| {
         tracing::error!(%error, "metrics cannot be written: {error}");
         axum::http::StatusCode::INTERNAL_SERVER_ERROR
     })

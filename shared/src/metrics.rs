@@ -100,7 +100,11 @@ impl JobMetrics {
             )?,
             retried: counter(registry, "millrace_jobs_retried_total", "Attempts that failed and are made again")?,
             dead: counter(registry, "millrace_jobs_dead_total", "Jobs that were given up and wait for a person")?,
-            recovered: counter(registry, "millrace_jobs_recovered_total", "Jobs taken back from workers that were lost")?,
+            recovered: counter(
+                registry,
+                "millrace_jobs_recovered_total",
+                "Jobs taken back from workers that were lost",
+            )?,
             durations: registered(registry, HistogramVec::new(durations, &["kind"])?)?,
             waits: registered(registry, HistogramVec::new(waits, &["queue"])?)?,
         })
@@ -146,7 +150,8 @@ struct PoolMetrics {
 
 impl PoolMetrics {
     fn new(registry: &Registry, db: PgPool) -> prometheus::Result<Self> {
-        let most = gauge(registry, "millrace_database_connections_max", "Connections to Postgres that this process may hold")?;
+        let most =
+            gauge(registry, "millrace_database_connections_max", "Connections to Postgres that this process may hold")?;
         most.set(db.options().get_max_connections().into());
         let help = "Connections to Postgres that this process holds";
         Ok(Self { db, connections: gauges(registry, "millrace_database_connections", help, &["state"])? })

@@ -30,10 +30,12 @@ pub struct Position {
     pub id: Uuid,
 }
 
+/// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct List<T> {
     pub data: Vec<T>,
-    /// Where the next page starts; null on the last one
+    /// Give it as `cursor`, with the same filters, for the next page; null on the last one
+    #[schema(example = "AZpPblsgfESPPSprnB59EG1pbGxyYWNl")]
     pub next_cursor: Option<String>,
 }
 

@@ -42,9 +42,10 @@ impl Context {
         let pool = |name| common.pool(name).map_err(anyhow::Error::msg);
         // The simulated ones keep their books on connections of their own, as somebody else's would be.
         let provider: Arc<dyn Provider> = match work.payment_provider {
-            config::Provider::Simulated => {
-                Arc::new(payments::simulated::Simulated::new(pool("millrace-simulated-provider")?, work.payment_latency))
-            }
+            config::Provider::Simulated => Arc::new(payments::simulated::Simulated::new(
+                pool("millrace-simulated-provider")?,
+                work.payment_latency,
+            )),
         };
         let carrier = shipping::simulated::Simulated::new(pool("millrace-simulated-carrier")?, CARRIER_LATENCY);
         let terms = Terms {

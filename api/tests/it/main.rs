@@ -2,6 +2,7 @@
 
 mod catalog;
 mod customers;
+mod documents;
 mod identity;
 mod inventory;
 mod ops;

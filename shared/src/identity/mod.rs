@@ -68,6 +68,10 @@ impl Caller {
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-2c10-7d21-9a40-5e1f7b3c8d01", "email": "alice@example.com", "name": "Alice", "role": "customer",
+    "active": true, "created_at": "2026-11-21T09:30:00Z"
+}))]
 pub struct User {
     pub id: UserId,
     pub email: Email,

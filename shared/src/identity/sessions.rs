@@ -54,6 +54,7 @@ pub struct ChangePassword {
 #[derive(Serialize, ToSchema)]
 pub struct Tokens {
     /// Sent with each request: `Authorization: Bearer …`
+    #[schema(example = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJzdWIiOiIwMTlhIn0.c2lnbmF0dXJl")]
     pub access_token: String,
     /// Exchanged for the next pair when the access token has expired
     #[schema(example = "3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]

@@ -39,6 +39,19 @@ impl Status {
 
 /// An order as the world sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f70-1b00-7e52-8c11-3d9a6f2b4c01", "number": "M-4XK29QC", "status": "pending",
+    "customer_id": "019a4f6e-2c10-7d21-9a40-5e1f7b3c8d02",
+    "items": [{
+        "product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10", "sku": "MUG-STONE-350", "name": "Stoneware mug",
+        "quantity": 2, "unit_price": { "amount": 1250, "currency": "USD" }, "total": { "amount": 2500, "currency": "USD" }
+    }],
+    "total": { "amount": 2500, "currency": "USD" },
+    "shipping_address": { "name": "Alice", "line1": "1 Mill Lane", "city": "Bath", "postal_code": "BA1 1AA", "country": "GB" },
+    "payment": null, "shipments": [], "cancel_reason": null,
+    "next_action": { "what": "payment", "by": "worker", "due_at": "2026-11-21T09:30:00Z" },
+    "version": 1, "created_at": "2026-11-21T09:30:00Z", "updated_at": "2026-11-21T09:30:00Z"
+}))]
 pub struct OrderView {
     pub id: OrderId,
     /// Short enough to read out

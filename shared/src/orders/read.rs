@@ -32,10 +32,10 @@ pub struct OrderFilter {
 
 /// Something that happened to an order.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({ "sequence": 1, "type": "placed", "at": "2026-11-21T09:30:00Z", "data": {} }))]
 pub struct OrderEvent {
     /// Counts from 1 for each order, without gaps
     pub sequence: i32,
-    #[schema(example = "placed")]
     pub r#type: String,
     pub at: DateTime<Utc>,
     #[schema(value_type = Object)]

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use shared::identity::Role;
 use shared::limits::{Class, Limit};
 use shared::orders::place::Terms;
-use shared::settings::{Common, positive_duration};
+use shared::settings::{Common, duration, positive_duration};
 use shared::values::{Email, Name};
 
 use crate::limits::TrustedProxies;
@@ -105,6 +105,10 @@ pub struct Serve {
     #[arg(long, env = "JOB_MAX_ATTEMPTS", default_value_t = 8, value_parser = clap::value_parser!(i32).range(1..=100))]
     pub job_max_attempts: i32,
 
+    /// How long the simulated carrier takes to deliver what staff has sent by hand
+    #[arg(long, env = "DELIVERY_DELAY", default_value = "1m", value_parser = duration)]
+    pub delivery_delay: Duration,
+
     /// Unpaid orders that one customer may have; 0: no limit
     #[arg(long, env = "MAX_OPEN_ORDERS", default_value_t = 20)]
     pub max_open_orders: u32,
@@ -124,31 +128,31 @@ pub struct Serve {
 #[derive(Debug, Clone, Args)]
 pub struct RateLimits {
     /// Rate limits; off for load tests
-    #[arg(id = "rate_limits", long = "rate-limits", env = "RATE_LIMITS", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
+    #[arg(id = "RATE_LIMITS", long = "rate-limits", env = "RATE_LIMITS", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
     pub on: bool,
 
     /// Signing in and up, per address
-    #[arg(id = "rate_limit_login", long = "rate-limit-login", env = "RATE_LIMIT_LOGIN", default_value = "300/1m")]
+    #[arg(id = "RATE_LIMIT_LOGIN", long = "rate-limit-login", env = "RATE_LIMIT_LOGIN", default_value = "300/1m")]
     pub login: Limit,
 
     /// Wrong passwords for one account from one address
-    #[arg(id = "rate_limit_account", long = "rate-limit-account", env = "RATE_LIMIT_ACCOUNT", default_value = "10/5m")]
+    #[arg(id = "RATE_LIMIT_ACCOUNT", long = "rate-limit-account", env = "RATE_LIMIT_ACCOUNT", default_value = "10/5m")]
     pub account: Limit,
 
     /// Requests that change something, per caller
-    #[arg(id = "rate_limit_write", long = "rate-limit-write", env = "RATE_LIMIT_WRITE", default_value = "1200/1m")]
+    #[arg(id = "RATE_LIMIT_WRITE", long = "rate-limit-write", env = "RATE_LIMIT_WRITE", default_value = "1200/1m")]
     pub write: Limit,
 
     /// Requests that read, per caller
-    #[arg(id = "rate_limit_read", long = "rate-limit-read", env = "RATE_LIMIT_READ", default_value = "6000/1m")]
+    #[arg(id = "RATE_LIMIT_READ", long = "rate-limit-read", env = "RATE_LIMIT_READ", default_value = "6000/1m")]
     pub read: Limit,
 
     /// Bulk stock counts, per caller
-    #[arg(id = "rate_limit_bulk", long = "rate-limit-bulk", env = "RATE_LIMIT_BULK", default_value = "10/1m")]
+    #[arg(id = "RATE_LIMIT_BULK", long = "rate-limit-bulk", env = "RATE_LIMIT_BULK", default_value = "10/1m")]
     pub bulk: Limit,
 
     /// Searches through the stock ledger, per caller
-    #[arg(id = "rate_limit_query", long = "rate-limit-query", env = "RATE_LIMIT_QUERY", default_value = "30/1m")]
+    #[arg(id = "RATE_LIMIT_QUERY", long = "rate-limit-query", env = "RATE_LIMIT_QUERY", default_value = "30/1m")]
     pub query: Limit,
 }
 

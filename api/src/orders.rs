@@ -1,13 +1,17 @@
 //! Orders over HTTP: placing, reading, moving them.
 
-use axum::Json;
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use shared::error::Error;
 use shared::idempotency::BodyHash;
-use shared::jobs::Origin;
+use shared::jobs::{Origin, Plan};
+use shared::orders::by_hand::{self, Following, Move};
+use shared::orders::cancel::{self, Cancel};
 use shared::orders::place::{Line, MAX_LINES, PlaceOrder, ProductRef};
 use shared::orders::read::{OrderEvent, OrderFilter};
 use shared::orders::{OrderView, read};
@@ -19,16 +23,21 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::AppState;
-use crate::auth::Caller;
+use crate::auth::{Caller, Staff};
 use crate::error::{ApiError, ApiResult, Problem};
-use crate::etag::{self, Tagged};
+use crate::etag::{self, IfMatch, Tagged};
 use crate::json::{self, Listed, Path};
-use crate::once::{self, IDEMPOTENT_REPLAYED};
+use crate::once::{self, IDEMPOTENT_REPLAYED, Once};
 use crate::placing::Placed;
 use crate::surface::RequestId;
 
 pub fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list, place)).routes(routes!(get)).routes(routes!(events))
+    OpenApiRouter::new()
+        .routes(routes!(list, place))
+        .routes(routes!(get))
+        .routes(routes!(events))
+        .routes(routes!(cancel))
+        .routes(routes!(set_status))
 }
 
 /// What to order.
@@ -178,6 +187,67 @@ async fn events(
     let NoFilter {} = asked.filter;
     let mut conn = db.acquire().await?;
     Ok(Json(read::events(&mut conn, &caller, id, asked.page).await?))
+}
+
+/// Cancel an order
+///
+/// A worker then voids or refunds what was charged, gives the stock back, and the order becomes `cancelled`.
+/// Asked again, nothing more happens.
+#[utoipa::path(post, path = "/v1/orders/{id}/cancel", tag = "orders", security(("token" = [])),
+    params(("id" = uuid::Uuid, Path)), request_body = Cancel,
+    responses(
+        (status = 202, description = "The order, `cancelling`; or as it is, if it was cancelled before", body = OrderView),
+        (status = 404, description = "`order_not_found`: there is none with this id, or it is another's", body = Problem),
+        (status = 409, description = "`order_not_cancellable`: it is being shipped", body = Problem),
+    ))]
+async fn cancel(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+    Extension(request_id): Extension<RequestId>,
+    mut once: Once<Cancel>,
+) -> ApiResult<Response> {
+    let plan = plan(&state, request_id);
+    let (order, ring) = cancel::cancel(&mut once.tx, &caller, id, &once.body, &plan).await?;
+    let answer = once.answer(StatusCode::ACCEPTED, &order).await?;
+    state.doorbell.ring(ring);
+    Ok(answer)
+}
+
+/// Move an order by hand
+///
+/// Along the lines pending → processing → paid → shipped → delivered, with all that follows from each: `paid`
+/// writes a manual charge, posts the stock and has the order shipped; `shipped` lets the stock leave. Before that
+/// `cancelling` (or `cancelled`) has it cancelled by a worker.
+#[utoipa::path(patch, path = "/v1/orders/{id}/status", tag = "orders", security(("token" = [])),
+    params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header)), request_body = Move,
+    responses(
+        (status = 200, description = "The order", body = OrderView, headers(("ETag" = String))),
+        (status = 404, description = "`order_not_found`", body = Problem),
+        (status = 409, description = "`invalid_transition`: `errors[0].allowed` has the states it may move to; \
+            `payment_in_progress`: the provider is being asked; `order_not_cancellable`: it is being shipped", body = Problem),
+        (status = 412, description = "`version_mismatch`: it was changed since", body = Problem),
+    ))]
+async fn set_status(
+    State(state): State<AppState>,
+    staff: Staff,
+    Path(id): Path<OrderId>,
+    IfMatch(seen): IfMatch,
+    Extension(request_id): Extension<RequestId>,
+    json::Json(asked): json::Json<Move>,
+) -> ApiResult<Tagged<OrderView>> {
+    let following = Following { plan: plan(&state, request_id), delivery_delay: state.settings.delivery_delay };
+    let mut tx = state.db.begin().await?;
+    let (order, rings) = by_hand::set_status(&mut tx, &staff, id, seen, asked.status, &following).await?;
+    tx.commit().await?;
+    state.doorbell.ring(rings);
+    Ok(Tagged(order.version, order))
+}
+
+/// For jobs that follow from a request.
+fn plan(state: &AppState, RequestId(request_id): RequestId) -> Plan {
+    let origin = Origin { request_id: Some(request_id), trace_parent: None };
+    Plan { delay: Duration::ZERO, max_attempts: state.settings.job_max_attempts, origin }
 }
 
 /// For lists that cannot be filtered.

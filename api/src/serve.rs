@@ -29,7 +29,7 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     let metrics = listen(settings.metrics_addr, "METRICS_ADDR").await?;
     let state = state(&common, settings)?;
     if state.settings.auto_migrate {
-        shared::db::migrate(&state.db).await.context("the database could not be migrated")?;
+        shared::db::migrate(&state.db).await.context("the database of DATABASE_URL could not be migrated")?;
     }
     tracing::info!(addr = %api.local_addr()?, "the API listens on http://{}", api.local_addr()?);
     tracing::info!(addr = %metrics.local_addr()?, "metrics are at http://{}/metrics", metrics.local_addr()?);

@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use crate::orders::Status;
+
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,12 @@ pub enum Error {
     ReservationBelongsToOrder { order_id: uuid::Uuid },
     #[error("{open} orders of this customer wait for payment, and {limit} may; pay or cancel one first")]
     TooManyOpenOrders { open: i64, limit: u32 },
+    #[error("the order is being shipped, so it cannot be cancelled any more")]
+    OrderNotCancellable,
+    #[error("an order that is `{}` becomes {}, and not `{}`", .from.name(), either(.allowed), .to.name())]
+    InvalidTransition { from: Status, to: Status, allowed: &'static [Status] },
+    #[error("the payment provider is being asked for the money; wait for its answer, or cancel the order")]
+    PaymentInProgress,
     #[error("the request with this Idempotency-Key is still being carried out; ask again in a moment")]
     RequestInProgress,
     #[error("the job is {state}; only a dead one can be retried or discarded")]
@@ -162,6 +170,9 @@ impl Error {
             | Self::ReservationNotHeld { .. }
             | Self::ReservationBelongsToOrder { .. }
             | Self::TooManyOpenOrders { .. }
+            | Self::OrderNotCancellable
+            | Self::InvalidTransition { .. }
+            | Self::PaymentInProgress
             | Self::RequestInProgress
             | Self::JobNotDead { .. }
             | Self::LeaseLost => Kind::Conflict,
@@ -195,6 +206,9 @@ impl Error {
             Self::ReservationNotHeld { .. } => "reservation_not_held",
             Self::ReservationBelongsToOrder { .. } => "reservation_belongs_to_order",
             Self::TooManyOpenOrders { .. } => "too_many_open_orders",
+            Self::OrderNotCancellable => "order_not_cancellable",
+            Self::InvalidTransition { .. } => "invalid_transition",
+            Self::PaymentInProgress => "payment_in_progress",
             Self::RequestInProgress => "request_in_progress",
             Self::JobNotDead { .. } => "job_not_dead",
             Self::LeaseLost => "lease_lost",
@@ -225,6 +239,12 @@ impl Error {
                     })
                 })
                 .collect(),
+            Self::InvalidTransition { allowed, .. } => vec![json!({
+                "field": "status",
+                "code": "invalid_transition",
+                "message": self.to_string(),
+                "allowed": allowed,
+            })],
             _ => Vec::new(),
         }
     }
@@ -263,6 +283,13 @@ fn summary(fields: &[FieldError]) -> String {
     match fields {
         [one] => format!("`{}`: {}", one.field, one.message),
         many => format!("{} fields are not right; see `errors`", many.len()),
+    }
+}
+
+fn either(allowed: &[Status]) -> String {
+    match allowed {
+        [] => "nothing else".to_owned(),
+        allowed => allowed.iter().map(|status| format!("`{}`", status.name())).collect::<Vec<_>>().join(" or "),
     }
 }
 

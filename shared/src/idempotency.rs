@@ -130,3 +130,17 @@ pub async fn remember(conn: &mut PgConnection, caller: UserId, key: &Key, answer
     .await?;
     Ok(())
 }
+
+/// Forgets keys of more than a day ago, so many at most; tells how many.
+pub async fn remove_expired(conn: &mut PgConnection, limit: i64) -> Result<u64> {
+    let removed = sqlx::query!(
+        "delete from idempotency_keys where ctid = any(array(
+             select ctid from idempotency_keys where created_at < now() - interval '24 hours'
+              order by created_at limit $1
+                for update skip locked))",
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(removed.rows_affected())
+}

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod catalog;
+pub mod clockwork;
 pub mod customers;
 pub mod db;
 pub mod error;
@@ -16,6 +17,7 @@ pub mod metrics;
 pub mod orders;
 pub mod page;
 pub mod payments;
+pub mod retention;
 pub mod seed;
 pub mod settings;
 pub mod shipping;

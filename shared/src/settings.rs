@@ -87,8 +87,12 @@ impl Common {
 
     pub fn pool(&self, application: &str) -> Result<PgPool, String> {
         // The error is not repeated: it could quote the password.
-        crate::db::pool(self.database_url.expose_secret(), self.database_max_connections, application)
-            .map_err(|_| "DATABASE_URL is not an address such as postgres://user:password@host:5432/name".to_owned())
+        let wrong = || "DATABASE_URL is not an address such as postgres://user:password@host:5432/name".to_owned();
+        let url = self.database_url.expose_secret();
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(wrong());
+        }
+        crate::db::pool(url, self.database_max_connections, application).map_err(|_| wrong())
     }
 
     pub fn queue_redis(&self) -> Option<&SecretString> {

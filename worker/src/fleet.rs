@@ -10,6 +10,7 @@ use apalis_core::error::BoxDynError;
 use apalis_core::worker::ext::parallelize::ParallelizeExt;
 use shared::jobs::claim::{self, Claimer};
 use shared::jobs::{Queue, WorkerId, alive, sweep};
+use shared::metrics::JobMetrics;
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -17,12 +18,14 @@ use tokio_util::sync::CancellationToken;
 use tower::timeout::TimeoutLayer;
 use uuid::Uuid;
 
+use crate::Vitals;
 use crate::backend::{Claimed, Ticket};
 use crate::config::Work;
 use crate::context::Context;
 use crate::error::Done;
 use crate::jobs;
 use crate::layers::{SettleLayer, Settler};
+use crate::schedule;
 use crate::taker::{Slots, Taker, hand_back};
 
 /// No handler takes longer: the slowest provider answers within half of it.
@@ -34,13 +37,14 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often lost leases and unrung jobs are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Runs jobs until `stopping` is cancelled, and finishes those that are running.
-pub async fn run(ctx: Context, work: &Work, stopping: CancellationToken) -> anyhow::Result<()> {
+/// Runs jobs until the process is asked to stop, and finishes those that are running.
+pub async fn run(ctx: Context, work: &Work, vitals: &Vitals) -> anyhow::Result<()> {
     let queues: Vec<Queue> = work.worker_queues.0.iter().copied().collect();
     let claimer = Claimer { worker: WorkerId(Uuid::now_v7()), lease: work.job_lease, kinds: jobs::known() };
     let slots = Slots::new(work.worker_concurrency.into());
     let (tickets, claimed) = mpsc::channel(work.worker_concurrency.into());
-    let settler = Settler::start(ctx.db.clone(), ctx.doorbell.clone(), ctx.terms.retry);
+    let metrics = vitals.metrics.jobs.clone();
+    let settler = Settler::start(ctx.db.clone(), ctx.doorbell.clone(), ctx.terms.retry, metrics.clone());
 
     let beside = CancellationToken::new();
     let _beside = beside.clone().drop_guard();
@@ -51,7 +55,7 @@ pub async fn run(ctx: Context, work: &Work, stopping: CancellationToken) -> anyh
         queues.clone(),
         slots.clone(),
     )));
-    tokio::spawn(beside.clone().run_until_cancelled_owned(keep_sweeping(ctx.clone())));
+    tokio::spawn(beside.clone().run_until_cancelled_owned(keep_sweeping(ctx.clone(), metrics)));
 
     let taker = Taker {
         db: ctx.db.clone(),
@@ -63,11 +67,12 @@ pub async fn run(ctx: Context, work: &Work, stopping: CancellationToken) -> anyh
         takes: AtomicU64::new(0),
     };
     let claimed = Claimed::new(claimed);
-    let taking = tokio::spawn(taker.run(stopping));
+    let taking = tokio::spawn(taker.run(vitals.stopping.clone()));
     tracing::info!(worker.id = %claimer.worker.0, concurrency = work.worker_concurrency, "the worker takes jobs");
 
     // The taker ends when the worker is asked to stop; that is the sign for apalis.
-    monitor(claimed.clone(), ctx.clone(), settler)
+    let monitor = monitor(claimed.clone(), ctx.clone(), settler);
+    schedule::register(monitor, &ctx, &work.reaper_schedule)
         .shutdown_timeout(GRACE)
         .run_with_signal(async { taking.await.map_err(std::io::Error::other) })
         .await?;
@@ -149,18 +154,18 @@ async fn show_life(db: PgPool, claimer: Claimer, queues: Vec<Queue>, slots: Arc<
 }
 
 /// Sweeps while this process is the one that does; otherwise waits for its turn.
-async fn keep_sweeping(ctx: Context) {
+async fn keep_sweeping(ctx: Context, metrics: JobMetrics) {
     let mut every = every(SWEEP);
     loop {
         every.tick().await;
-        if let Err(error) = lead(&ctx, &mut every).await {
+        if let Err(error) = lead(&ctx, &metrics, &mut every).await {
             tracing::warn!(%error, "the sweep failed: {error}");
         }
     }
 }
 
 /// Leads for as long as the connection lives that holds the lock.
-async fn lead(ctx: &Context, every: &mut tokio::time::Interval) -> shared::error::Result<()> {
+async fn lead(ctx: &Context, metrics: &JobMetrics, every: &mut tokio::time::Interval) -> shared::error::Result<()> {
     let mut conn = ctx.db.acquire().await?.leak();
     while !sweep::lead(&mut conn).await? {
         every.tick().await;
@@ -168,6 +173,8 @@ async fn lead(ctx: &Context, every: &mut tokio::time::Interval) -> shared::error
     tracing::info!("this worker sweeps");
     loop {
         let swept = sweep::sweep(&mut conn, &ctx.doorbell, ctx.terms.retry).await?;
+        metrics.recovered(swept.reclaimed);
+        metrics.buried(swept.died);
         if swept.reclaimed + swept.died > 0 {
             tracing::warn!(reclaimed = swept.reclaimed, died = swept.died, "lost jobs were taken back");
         }

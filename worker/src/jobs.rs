@@ -2,9 +2,10 @@
 
 use shared::jobs::{CancelOrder, DeliverOrder, Held, Job, Noop, ProcessPayment, ShipOrder, Tick};
 
+use crate::clockwork;
 use crate::context::Context;
 use crate::error::{Done, JobError, JobResult};
-use crate::{payments, shipping};
+use crate::{orders, payments, shipping};
 
 /// Each as `kind/version`, as the claim asks for them.
 pub fn known() -> Vec<String> {
@@ -25,8 +26,10 @@ pub fn known() -> Vec<String> {
 pub async fn carry_out(job: &Held, ctx: &Context) -> JobResult {
     match job.kind.as_str() {
         ProcessPayment::KIND => payments::process_payment(job, ctx).await,
+        CancelOrder::KIND => orders::cancel_order(job, ctx).await,
         ShipOrder::KIND => shipping::ship_order(job, ctx).await,
         DeliverOrder::KIND => shipping::deliver_order(job, ctx).await,
+        Tick::KIND => clockwork::tick(job, ctx).await,
         Noop::KIND => noop(job).await,
         kind => Err(JobError::Permanent(format!("the kind `{kind}` is claimed but not handled"))),
     }

@@ -12,6 +12,7 @@ use shared::jobs::doorbell::Doorbell;
 use shared::jobs::retry::Schedule;
 use shared::jobs::settle::{self, Failure, Fate};
 use shared::jobs::{Held, Ring};
+use shared::metrics::{JobMetrics, outcome};
 use shared::values::JobId;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
@@ -32,6 +33,7 @@ pub struct Settler {
     pub db: PgPool,
     pub doorbell: Doorbell,
     pub schedule: Schedule,
+    metrics: JobMetrics,
     finished: mpsc::Sender<Finished>,
 }
 
@@ -43,25 +45,25 @@ struct Finished {
 
 impl Settler {
     /// Starts the task that finishes jobs together.
-    pub fn start(db: PgPool, doorbell: Doorbell, schedule: Schedule) -> Arc<Self> {
+    pub fn start(db: PgPool, doorbell: Doorbell, schedule: Schedule, metrics: JobMetrics) -> Arc<Self> {
         let (finished, waiting) = mpsc::channel(FINISHED_TOGETHER);
         tokio::spawn(finish_together(db.clone(), waiting));
-        Arc::new(Self { db, doorbell, schedule, finished })
+        Arc::new(Self { db, doorbell, schedule, metrics, finished })
     }
 
     async fn settle(&self, job: &Held, result: Result<Done, BoxDynError>) -> &'static str {
         match result {
-            Ok(Done::Recorded) => "done",
+            Ok(Done::Recorded) => outcome::DONE,
             Ok(Done::NothingToDo) => {
                 let (told, hears) = oneshot::channel();
                 let finished = Finished { job: job.id, attempt: job.attempt, told };
                 if self.finished.send(finished).await.is_ok() {
                     drop(hears.await);
                 }
-                "done"
+                outcome::DONE
             }
             Err(error) => match failure(error.as_ref()) {
-                None => "lease_lost",
+                None => outcome::LEASE_LOST,
                 Some(failure) => self.fail(job, &failure).await,
             },
         }
@@ -77,18 +79,18 @@ impl Settler {
                 Ok(Fate::Again { run_at }) => {
                     tracing::warn!(error = failure.error, %run_at, "attempt {} failed, to be tried again: {}", job.attempt, failure.error);
                     self.doorbell.ring([Ring { queue: job.queue, id: job.id, run_at }]);
-                    return "retried";
+                    return outcome::RETRIED;
                 }
                 Ok(Fate::Dead) => {
                     tracing::error!(error = failure.error, "the job is dead and waits for a person: {}", failure.error);
-                    return "dead";
+                    return outcome::DEAD;
                 }
-                Ok(Fate::NotOurs) => return "lease_lost",
+                Ok(Fate::NotOurs) => return outcome::LEASE_LOST,
                 Err(error) => tracing::warn!(%error, "a failed attempt could not be written down: {error}"),
             }
             tokio::time::sleep(PAUSE).await;
         }
-        "unsettled"
+        outcome::UNSETTLED
     }
 }
 
@@ -173,9 +175,12 @@ where
         let handling = self.inner.call(task);
         let settled = async move {
             let started = Instant::now();
+            settler.metrics.claimed(&job);
             let result = handling.await.map_err(Into::into);
-            let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
+            let elapsed = started.elapsed();
             let outcome = settler.settle(&job, result).await;
+            settler.metrics.ended(&job, outcome, elapsed);
+            let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
             tracing::info!(outcome, elapsed_ms, "{} {outcome}", job.kind);
             drop(slot);
             Ok(())

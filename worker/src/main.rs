@@ -40,8 +40,8 @@ async fn run() -> anyhow::Result<()> {
         move || stopping.cancel()
     }));
     tokio::select! {
-        done = fleet::run(context, &work, stopping) => done?,
-        failed = serve::serve(listener, vitals) => failed?,
+        done = fleet::run(context, &work, &vitals) => done?,
+        failed = serve::serve(listener, vitals.clone()) => failed?,
     }
     tracing::info!("stopped");
     Ok(())

@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use prometheus::TextEncoder;
 use shared::health::Health;
 use tokio::net::TcpListener;
 
@@ -37,7 +36,7 @@ async fn ready(State(vitals): State<Vitals>) -> StatusCode {
 }
 
 async fn metrics(State(vitals): State<Vitals>) -> Result<String, StatusCode> {
-    TextEncoder::new().encode_to_string(&vitals.metrics.gather()).map_err(|error| {
+    vitals.metrics.text().await.map_err(|error| {
         tracing::error!(%error, "metrics cannot be written: {error}");
         StatusCode::INTERNAL_SERVER_ERROR
     })

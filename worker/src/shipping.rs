@@ -8,11 +8,12 @@ use shared::shipping::Shipment;
 
 use crate::context::Context;
 use crate::error::{Done, JobError, JobResult};
+use crate::jobs::decode;
 use crate::recorder::Recording;
 
 /// Books the carrier for each shipment of an order, and lets its stock leave.
 pub async fn ship_order(job: &Held, ctx: &Context) -> JobResult {
-    let ShipOrder { order_id } = job.decode().map_err(|error| JobError::undecodable(&error))?;
+    let ShipOrder { order_id } = decode(job)?;
     let opened = ship::start(&mut *ctx.db.acquire().await?, order_id).await?;
     if opened.is_empty() {
         return Ok(Done::NothingToDo); // Shipped already, or no longer wanted.
@@ -36,6 +37,6 @@ async fn book(job: &Held, ctx: &Context, shipment: Shipment) -> Result<Shipment,
 
 /// The delay of this job is the simulated carrier's way to the buyer: when it runs, the order has arrived.
 pub async fn deliver_order(job: &Held, ctx: &Context) -> JobResult {
-    let DeliverOrder { order_id } = job.decode().map_err(|error| JobError::undecodable(&error))?;
+    let DeliverOrder { order_id } = decode(job)?;
     ctx.recorder.record(Recording::Arrived(Arrived { job: job.clone(), order_id })).await
 }

@@ -1,13 +1,16 @@
 //! The API through its front door: HTTP in, HTTP out, on real servers.
 
 mod catalog;
+mod clockwork;
 mod customers;
 mod documents;
 mod identity;
 mod inventory;
 mod ops;
 mod orders;
+mod process;
 mod seed;
+mod shipping;
 mod support;
 mod surface;
 mod warehouses;

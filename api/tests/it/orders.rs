@@ -17,14 +17,14 @@ use uuid::Uuid;
 use crate::support::{Person, Reply, TEST_KEY, TestApp, new_database, until};
 
 /// A product with stock in one warehouse, and its id.
-async fn product(app: &TestApp, sku: &str, price: i64, on_hand: i32) -> Uuid {
+pub async fn product(app: &TestApp, sku: &str, price: i64, on_hand: i32) -> Uuid {
     let id = bare_product(app, sku, price).await;
     let warehouse = warehouse(app, "MAIN", 1).await;
     stock(app, id, warehouse, on_hand).await;
     id
 }
 
-async fn bare_product(app: &TestApp, sku: &str, price: i64) -> Uuid {
+pub async fn bare_product(app: &TestApp, sku: &str, price: i64) -> Uuid {
     sqlx::query_scalar(
         "insert into products (sku, name, price_minor, currency) values ($1, 'A ' || $1, $2, 'USD') returning id",
     )
@@ -35,7 +35,7 @@ async fn bare_product(app: &TestApp, sku: &str, price: i64) -> Uuid {
     .unwrap()
 }
 
-async fn warehouse(app: &TestApp, code: &str, priority: i32) -> Uuid {
+pub async fn warehouse(app: &TestApp, code: &str, priority: i32) -> Uuid {
     sqlx::query_scalar(
         "insert into warehouses (code, name, priority) values ($1, $1, $2)
          on conflict (code) do update set priority = excluded.priority returning id",
@@ -47,7 +47,7 @@ async fn warehouse(app: &TestApp, code: &str, priority: i32) -> Uuid {
     .unwrap()
 }
 
-async fn stock(app: &TestApp, product: Uuid, warehouse: Uuid, on_hand: i32) {
+pub async fn stock(app: &TestApp, product: Uuid, warehouse: Uuid, on_hand: i32) {
     sqlx::query(
         "with row as (insert into inventory (product_id, warehouse_id, on_hand) values ($1, $2, $3))
          insert into stock_movements (product_id, warehouse_id, on_hand_delta, reason) select $1, $2, $3, 'received' where $3 <> 0",
@@ -68,7 +68,7 @@ async fn available(app: &TestApp, product: Uuid) -> i64 {
         .unwrap()
 }
 
-async fn count(app: &TestApp, sql: &'static str) -> i64 {
+pub async fn count(app: &TestApp, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(&app.db).await.unwrap()
 }
 
@@ -96,7 +96,7 @@ fn order_of(lines: Value) -> Value {
 }
 
 impl Person<'_> {
-    async fn place(&self, lines: Value) -> Reply {
+    pub async fn place(&self, lines: Value) -> Reply {
         self.post("/v1/orders", order_of(lines)).await
     }
 }
@@ -579,7 +579,7 @@ async fn order(app: &TestApp, who: &Person<'_>, product: Uuid, key: Option<&str>
 }
 
 /// A pool whose every connection goes through a proxy.
-async fn through_a_proxy(app: &TestApp) -> (Proxy, String) {
+pub async fn through_a_proxy(app: &TestApp) -> (Proxy, String) {
     let options = app.db.connect_options();
     let upstream = tokio::net::lookup_host((options.get_host(), options.get_port())).await.unwrap().next().unwrap();
     let proxy = Proxy::start(upstream).await.unwrap();

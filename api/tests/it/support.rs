@@ -231,9 +231,10 @@ impl Reply {
 /// Waits for a condition, bounded: nothing in a test sleeps and hopes.
 pub async fn until<F: AsyncFnMut() -> bool>(what: &str, mut condition: F) {
     let deadline = Instant::now() + Duration::from_secs(30);
+    let mut pulse = tokio::time::interval(Duration::from_millis(10));
     while !condition().await {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
-        tokio::task::yield_now().await;
+        pulse.tick().await;
     }
 }
 
@@ -253,13 +254,28 @@ async fn free_port() -> TcpListener {
 
 /// A database of its own for a test, copied from a template that is migrated once.
 pub async fn new_database() -> String {
+    let (server, mut admin) = server().await;
+    let template = template(&mut admin, &server).await;
+    create_database(&server, &mut admin, &template).await
+}
+
+/// One that is not migrated yet.
+pub async fn empty_database() -> String {
+    let (server, mut admin) = server().await;
+    create_database(&server, &mut admin, "template1").await
+}
+
+async fn create_database(server: &str, admin: &mut PgConnection, template: &str) -> String {
+    let name = format!("test_{}", Uuid::now_v7().simple());
+    run(admin, format!("create database {name} template {template}")).await;
+    url_of(server, &name)
+}
+
+async fn server() -> (String, PgConnection) {
     let server = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL is set by ./dev test");
     let options: PgConnectOptions = server.parse().unwrap();
-    let mut admin = PgConnection::connect_with(&options).await.unwrap();
-    let template = template(&mut admin, &server).await;
-    let name = format!("test_{}", Uuid::now_v7().simple());
-    run(&mut admin, format!("create database {name} template {template}")).await;
-    url_of(&server, &name)
+    let admin = PgConnection::connect_with(&options).await.unwrap();
+    (server, admin)
 }
 
 async fn template(admin: &mut PgConnection, server: &str) -> String {

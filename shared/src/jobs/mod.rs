@@ -9,6 +9,7 @@ pub mod alive;
 pub mod claim;
 pub mod doorbell;
 pub mod ops;
+pub mod retain;
 pub mod retry;
 pub mod settle;
 pub mod sweep;
@@ -211,6 +212,17 @@ async fn insert<J: Job>(conn: &mut PgConnection, jobs: &[(&J, &Plan)]) -> Result
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| Ring { queue: J::QUEUE, id: JobId(row.id), run_at: row.run_at }).collect())
+}
+
+/// Does such a job of this order run, or wait for its next attempt?
+pub(crate) async fn is_live<J: Job>(conn: &mut PgConnection, order_id: OrderId) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from jobs where order_id = $1 and kind = $2 and state in ('ready', 'running')) as "live!""#,
+        order_id as OrderId,
+        J::KIND,
+    )
+    .fetch_one(conn)
+    .await?)
 }
 
 /// A worker process, new at each start.

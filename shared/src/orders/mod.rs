@@ -1,6 +1,8 @@
 //! Orders, one file per verb. They alone write `orders`, `order_items` and `order_events`.
 
 pub mod batch;
+pub mod by_hand;
+pub mod cancel;
 pub mod decide;
 pub mod deliver;
 pub mod expire;
@@ -34,6 +36,18 @@ pub enum Status {
 impl Status {
     pub fn is_final(self) -> bool {
         matches!(self, Self::Delivered | Self::Cancelled)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Processing => "processing",
+            Self::Paid => "paid",
+            Self::Shipped => "shipped",
+            Self::Delivered => "delivered",
+            Self::Cancelling => "cancelling",
+            Self::Cancelled => "cancelled",
+        }
     }
 }
 
@@ -97,7 +111,24 @@ pub struct OrderItem {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OrderPayment {
-    pub status: String,
+    pub status: PaymentStatus,
+    pub amount: Money,
+    /// Written by staff, for money that came another way
+    pub manual: bool,
+    /// Since when it is so
+    pub at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PaymentStatus {
+    /// The provider is being asked
+    Pending,
+    Charged,
+    Declined,
+    Refunded,
+    /// Closed before anything was taken
+    Voided,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

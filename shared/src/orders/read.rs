@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{NextAction, OrderCustomer, OrderItem, OrderShipment, OrderView, Status, Who};
+use super::{NextAction, OrderCustomer, OrderItem, OrderPayment, OrderShipment, OrderView, Status, Who};
 use crate::db::PlannedAnew;
 use crate::error::{Error, Result, Thing};
 use crate::identity::Caller;
@@ -87,7 +87,7 @@ pub async fn events(conn: &mut PgConnection, caller: &Caller, id: OrderId, page:
     Ok(page.list(rows, |event| Position { rank: event.sequence.into(), id: id.0 }))
 }
 
-async fn require_visible(conn: &mut PgConnection, caller: &Caller, id: OrderId) -> Result<()> {
+pub(super) async fn require_visible(conn: &mut PgConnection, caller: &Caller, id: OrderId) -> Result<()> {
     let visible = sqlx::query_scalar!(
         r#"select $2 or c.user_id is not distinct from $3 as "visible!"
              from orders o join customers c on c.id = o.customer_id where o.id = $1"#,
@@ -215,7 +215,6 @@ struct ItemRow {
 /// The job that an order waits for.
 #[derive(Debug, Deserialize)]
 struct JobRow {
-    kind: String,
     state: String,
     run_at: DateTime<Utc>,
 }
@@ -234,8 +233,17 @@ pub(super) async fn by_ids(conn: &mut PgConnection, ids: &[OrderId]) -> Result<V
                               'tracking_number', tracking_number, 'shipped_at', shipped_at, 'delivered_at', delivered_at)
                               order by id)
                      from shipments where order_id = o.id) as "shipments: Json<Vec<OrderShipment>>",
-                  (select jsonb_build_object('kind', kind, 'state', state, 'run_at', run_at)
-                     from jobs where order_id = o.id and state <> 'done'
+                  (select jsonb_build_object(
+                              'status', case state when 'started' then 'pending' else state end,
+                              'amount', jsonb_build_object('amount', amount_minor, 'currency', currency),
+                              'manual', manual, 'at', updated_at)
+                     from charges where order_id = o.id
+                    order by manual desc limit 1) as "payment: Json<OrderPayment>",
+                  (select jsonb_build_object('state', state, 'run_at', run_at)
+                     from jobs
+                    where order_id = o.id and state <> 'done'
+                      and kind = case o.status when 'paid' then 'ship_order' when 'shipped' then 'deliver_order'
+                                               when 'cancelling' then 'cancel_order' else 'process_payment' end
                     order by state in ('dead', 'discarded'), run_at limit 1) as "job: Json<JobRow>"
              from unnest($1::uuid[]) with ordinality asked (id, place)
              join orders o on o.id = asked.id
@@ -258,7 +266,7 @@ pub(super) async fn by_ids(conn: &mut PgConnection, ids: &[OrderId]) -> Result<V
                 items: row.items.0.into_iter().map(|item| item_view(item, total)).collect(),
                 total,
                 shipping_address: row.shipping_address.0,
-                payment: None,
+                payment: row.payment.map(|payment| payment.0),
                 shipments: row.shipments.map_or_else(Vec::new, |shipments| shipments.0),
                 cancel_reason: row.cancel_reason,
                 next_action: next_action(row.status, row.job.map(|job| job.0), row.updated_at),
@@ -287,15 +295,11 @@ fn next_action(status: Status, job: Option<JobRow>, since: DateTime<Utc>) -> Opt
     if status.is_final() {
         return None;
     }
-    let what = match (&job, status) {
-        (Some(job), _) if job.kind == "process_payment" => "payment",
-        (Some(job), _) if job.kind == "ship_order" => "shipping",
-        (Some(job), _) if job.kind == "deliver_order" => "delivery",
-        (Some(job), _) if job.kind == "cancel_order" => "cancellation",
-        (_, Status::Pending | Status::Processing) => "payment",
-        (_, Status::Paid) => "shipping",
-        (_, Status::Shipped) => "delivery",
-        (_, Status::Cancelling | Status::Delivered | Status::Cancelled) => "cancellation",
+    let what = match status {
+        Status::Pending | Status::Processing => "payment",
+        Status::Paid => "shipping",
+        Status::Shipped => "delivery",
+        Status::Cancelling | Status::Delivered | Status::Cancelled => "cancellation",
     };
     let (by, due_at) = match job {
         Some(job) if job.state == "ready" || job.state == "running" => (Who::Worker, job.run_at),

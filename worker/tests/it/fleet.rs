@@ -1,0 +1,204 @@
+//! What workers do to each other and to themselves: deaths, freezes, priorities, pauses, stops.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::until;
+use crate::workers::{Shop, Worker};
+
+const LIVE: &str = "select count(*) from jobs where state in ('ready', 'running')";
+const DONE: &str = "select count(*) from jobs where kind = 'noop' and state = 'done'";
+
+#[tokio::test]
+async fn a_killed_workers_job_is_taken_by_another_and_its_effect_happens_once() {
+    let shop = Shop::open().await;
+    let first = Worker::start(&shop, &[]);
+    let alice = shop.app.customer().await;
+    let order = shop.order(&alice, "tok_slow_1000").await;
+    shop.reaches(&alice, &order, "processing").await;
+    first.kill().await;
+    let _second = Worker::start(&shop, &[]);
+    shop.reaches(&alice, &order, "delivered").await;
+    assert_eq!(shop.charges().await, (1, 0));
+    assert_eq!(shop.count("select count(*) from job_attempts where outcome = 'lease_lost'").await, 1);
+    shop.app.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_frozen_workers_commit_is_refused_when_it_goes_on() {
+    let shop = Shop::open().await;
+    let frozen = Worker::start(&shop, &[]);
+    let alice = shop.app.customer().await;
+    let order = shop.order(&alice, "tok_slow_1000").await;
+    shop.reaches(&alice, &order, "processing").await;
+    frozen.signal("STOP").await;
+    let _second = Worker::start(&shop, &[]);
+    shop.reaches(&alice, &order, "delivered").await;
+    frozen.signal("CONT").await;
+    // It shows that it is awake again, and what it still held changes nothing.
+    let awake = format!(
+        "select count(*) from workers where pid = {} and heartbeat_at > now() - interval '500 ms'",
+        frozen.pid()
+    );
+    until("the frozen worker is awake", async || {
+        sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(awake.clone())).fetch_one(&shop.app.db).await.unwrap() == 1
+    })
+    .await;
+    frozen.signal("TERM").await;
+    assert!(frozen.ended().await.success());
+    assert_eq!(shop.charges().await, (1, 0));
+    assert_eq!(shop.stock().await, (999, 0));
+    shop.app.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_job_that_kills_its_process_does_not_loop_for_ever() {
+    let shop = Shop::open().await;
+    shop.jobs("noop", "default", json!({ "wait_ms": 60_000 }), 1).await;
+    for attempt in 1..=4 {
+        let worker = Worker::start(&shop, &[("JOB_LEASE", "500ms")]);
+        until("the job runs", async || {
+            shop.count("select coalesce(sum(attempt), 0)::bigint from jobs where state = 'running'").await == attempt
+        })
+        .await;
+        worker.kill().await;
+    }
+    let _worker = Worker::start(&shop, &[("JOB_LEASE", "500ms")]);
+    shop.until_count("the job is dead", "select count(*) from jobs where state = 'dead'", 1).await;
+    assert_eq!(shop.count("select count(*) from job_attempts").await, 4);
+}
+
+#[tokio::test]
+async fn what_cannot_be_decoded_is_dead_at_once_and_what_nobody_knows_after_its_time() {
+    let shop = Shop::open().await;
+    shop.jobs("process_payment", "high", json!({ "order": "?" }), 1).await;
+    shop.jobs("unheard_of", "default", json!({}), 2).await;
+    shop.jobs("noop", "default", json!({}), 20).await;
+    sqlx::query("update jobs set run_at = now() - interval '11 minutes' where kind = 'unheard_of' and id = (select min(id::text)::uuid from jobs where kind = 'unheard_of')")
+        .execute(&shop.app.db)
+        .await
+        .unwrap();
+    let _worker = Worker::start(&shop, &[]);
+    shop.until_count("two are dead", "select count(*) from jobs where state = 'dead'", 2).await;
+    shop.until_count("the neighbours are done", DONE, 20).await;
+    assert_eq!(
+        shop.count("select count(*) from jobs where kind = 'process_payment' and state = 'dead' and attempt = 1").await,
+        1
+    );
+    assert_eq!(shop.count("select count(*) from jobs where kind = 'unheard_of' and state = 'ready'").await, 1);
+}
+
+#[tokio::test]
+async fn high_comes_before_default_before_low_and_low_is_not_starved() {
+    let shop = Shop::open().await;
+    for queue in ["low", "default", "high"] {
+        shop.jobs("noop", queue, json!({ "wait_ms": 2 }), 150).await;
+    }
+    let _worker = Worker::start(&shop, &[("WORKER_CONCURRENCY", "4")]);
+    shop.until_count("all are done", DONE, 450).await;
+    let mean = async |queue: &str| -> f64 {
+        sqlx::query_scalar(
+            "select avg(place)::float8 from (select queue, row_number() over (order by finished_at) as place from jobs) t where queue::text = $1",
+        )
+        .bind(queue)
+        .fetch_one(&shop.app.db)
+        .await
+        .unwrap()
+    };
+    let (high, default, low) = (mean("high").await, mean("default").await, mean("low").await);
+    assert!(high < default && default < low, "{high} {default} {low}");
+    let first_low = shop
+        .count("select min(place) from (select queue, row_number() over (order by finished_at) as place from jobs) t where queue = 'low'")
+        .await;
+    assert!(first_low < 300, "the first low job came as number {first_low}");
+}
+
+#[tokio::test]
+async fn a_paused_queue_rests_in_every_worker_until_it_is_resumed() {
+    let shop = Shop::open().await;
+    let staff = shop.app.staff().await;
+    let _workers = [Worker::start(&shop, &[]), Worker::start(&shop, &[])];
+    staff.post("/v1/ops/queues/default/pause", json!({})).await.done(200);
+    shop.jobs("noop", "default", json!({}), 5).await;
+    shop.jobs("noop", "high", json!({}), 5).await;
+    shop.until_count("the other queue goes on", DONE, 5).await;
+    assert_eq!(shop.count("select count(*) from jobs where queue = 'default' and state = 'ready'").await, 5);
+    staff.post("/v1/ops/queues/default/resume", json!({})).await.done(200);
+    shop.until_count("the paused jobs run", DONE, 10).await;
+}
+
+#[tokio::test]
+async fn a_graceful_stop_finishes_what_runs_and_loses_no_attempt() {
+    let shop = Shop::open().await;
+    shop.jobs("noop", "default", json!({ "wait_ms": 300 }), 200).await;
+    let worker = Worker::start(&shop, &[]);
+    until("jobs run", async || shop.count("select count(*) from jobs where state = 'running'").await > 10).await;
+    worker.signal("TERM").await;
+    assert!(worker.ended().await.success());
+    assert_eq!(shop.count("select count(*) from jobs where state = 'running'").await, 0);
+    assert_eq!(shop.count("select count(*) from job_attempts").await, 0);
+    assert_eq!(shop.count("select count(*) from jobs where state = 'ready' and max_attempt - attempt <> 4").await, 0);
+    assert_eq!(shop.count("select count(*) from workers").await, 0);
+    let _next = Worker::start(&shop, &[]);
+    shop.until_count("the rest is done by the next", DONE, 200).await;
+}
+
+#[tokio::test]
+async fn a_delayed_job_runs_when_it_is_due() {
+    let shop = Shop::open().await;
+    let _worker = Worker::start(&shop, &[]);
+    shop.jobs("noop", "default", json!({}), 1).await;
+    shop.until_count("the worker works", DONE, 1).await;
+    sqlx::query("insert into jobs (queue, kind, args, max_attempt, run_at) values ('default', 'noop', '{}', 4, now() + interval '1500 ms')")
+        .execute(&shop.app.db)
+        .await
+        .unwrap();
+    shop.until_count("the delayed one is done", DONE, 2).await;
+    assert_eq!(shop.count("select count(*) from jobs where finished_at < run_at").await, 0);
+}
+
+#[tokio::test]
+async fn a_tick_of_the_clock_runs_once_with_three_workers_up() {
+    let shop = Shop::open().await;
+    let settings = [("REAPER_SCHEDULE", "* * * * * *")];
+    let _workers = [Worker::start(&shop, &settings), Worker::start(&shop, &settings), Worker::start(&shop, &settings)];
+    let ticks = "select count(*) from jobs where kind = 'tick' and state = 'done' and args ->> 'name' = 'reap'";
+    until("the clock has ticked", async || shop.count(ticks).await >= 3).await;
+    let twice = "select count(*) from (select from jobs where kind = 'tick' group by args ->> 'name', args ->> 'at' having count(*) > 1) t";
+    assert_eq!(shop.count(twice).await, 0);
+    assert_eq!(shop.count("select count(*) from clockwork where name = 'reap'").await, 1);
+}
+
+#[tokio::test]
+async fn the_reaper_releases_exactly_what_is_overdue() {
+    let shop = Shop::open().await;
+    let alice = shop.app.customer().await;
+    let (overdue, fresh) = (shop.order(&alice, "tok_ok").await, shop.order(&alice, "tok_ok").await);
+    let id: Uuid = overdue.rsplit('/').next().unwrap().parse().unwrap();
+    sqlx::query("update reservations set expires_at = now() - interval '1 second' where order_id = $1")
+        .bind(id)
+        .execute(&shop.app.db)
+        .await
+        .unwrap();
+    // Only the low queue: nobody pays, the clock ticks.
+    let _worker = Worker::start(&shop, &[("WORKER_QUEUES", "low"), ("REAPER_SCHEDULE", "* * * * * *")]);
+    let cancelled = shop.reaches(&alice, &overdue, "cancelled").await;
+    assert_eq!(cancelled["cancel_reason"], "reservation_expired");
+    assert_eq!(alice.get(&fresh).await.done(200).body["status"], "pending");
+    assert_eq!(shop.stock().await, (1000, 1));
+    shop.app.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn a_backlog_of_many_jobs_runs_through_several_workers_each_once() {
+    let shop = Shop::open().await;
+    shop.jobs("noop", "default", json!({}), 5000).await;
+    let _workers = [Worker::start(&shop, &[]), Worker::start(&shop, &[])];
+    shop.until_count("all are done", DONE, 5000).await;
+    assert_eq!(
+        shop.count(LIVE).await
+            - shop.count("select count(*) from jobs where kind = 'tick' and state in ('ready', 'running')").await,
+        0
+    );
+    assert_eq!(shop.count("select count(*) from jobs where kind = 'noop' and attempt <> 1").await, 0);
+}

@@ -1,0 +1,123 @@
+//! Orders from HTTP to their end, by real workers.
+
+use serde_json::json;
+
+use crate::support::until;
+use crate::workers::{Shop, Worker};
+
+#[tokio::test]
+async fn an_order_is_paid_shipped_and_delivered() {
+    let shop = Shop::open().await;
+    let _worker = Worker::start(&shop, &[]);
+    let alice = shop.app.customer().await;
+    let order = shop.order(&alice, "tok_ok").await;
+    let delivered = shop.reaches(&alice, &order, "delivered").await;
+    assert_eq!(delivered["payment"]["status"], "charged");
+    assert!(delivered["shipments"][0]["tracking_number"].is_string());
+    assert!(delivered["next_action"].is_null());
+    assert_eq!(shop.stock().await, (999, 0));
+    assert_eq!(shop.charges().await, (1, 0));
+    let events = alice.get(&format!("{order}/events")).await.done(200);
+    let told: Vec<&str> =
+        events.body["data"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(told, ["placed", "processing", "paid", "shipped", "delivered"]);
+    shop.app.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_declined_payment_gives_the_stock_back() {
+    let shop = Shop::open().await;
+    let _worker = Worker::start(&shop, &[]);
+    let alice = shop.app.customer().await;
+    let order = shop.order(&alice, "tok_declined").await;
+    let cancelled = shop.reaches(&alice, &order, "cancelled").await;
+    assert_eq!(cancelled["cancel_reason"], "payment_declined");
+    assert_eq!(shop.stock().await, (1000, 0));
+    assert_eq!(shop.charges().await, (0, 0));
+    shop.app.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_flaky_payment_is_tried_again_later_each_time_and_charged_once() {
+    let shop = Shop::open().await;
+    let _worker = Worker::start(&shop, &[]);
+    let alice = shop.app.customer().await;
+    let order = shop.order(&alice, "tok_flaky_3").await;
+    shop.reaches(&alice, &order, "delivered").await;
+    assert_eq!(shop.charges().await, (1, 0));
+    let failed = shop.count("select count(*) from job_attempts where outcome = 'transient'").await;
+    assert_eq!(failed, 3);
+    shop.app.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_time_out_is_asked_about_before_it_is_charged_again() {
+    let shop = Shop::open().await;
+    let _worker = Worker::start(&shop, &[]);
+    let alice = shop.app.customer().await;
+    for token in ["tok_timeout_charged", "tok_timeout_lost"] {
+        let order = shop.order(&alice, token).await;
+        shop.reaches(&alice, &order, "delivered").await;
+    }
+    assert_eq!(shop.charges().await, (2, 0));
+    shop.app.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_payment_that_never_works_dies_and_goes_on_when_it_is_retried_by_hand() {
+    let shop = Shop::open().await;
+    let _worker = Worker::start(&shop, &[]);
+    let (alice, staff) = (shop.app.customer().await, shop.app.staff().await);
+    let order = shop.order(&alice, "tok_flaky_5").await;
+    until("the job is dead", async || shop.count("select count(*) from jobs where state = 'dead'").await == 1).await;
+
+    let stuck = alice.get(&order).await.done(200);
+    assert_eq!(
+        (&stuck.body["next_action"]["what"], &stuck.body["next_action"]["by"]),
+        (&json!("payment"), &json!("staff"))
+    );
+    let dead = staff.get("/v1/ops/jobs?state=dead").await.done(200);
+    let id = dead.body["data"][0]["id"].as_str().unwrap().to_owned();
+    let job = staff.get(&format!("/v1/ops/jobs/{id}")).await.done(200);
+    assert_eq!(job.body["attempts"].as_array().unwrap().len(), 4, "{job:#?}");
+    staff.post(&format!("/v1/ops/jobs/{id}/retry"), json!({})).await.done(200);
+    shop.reaches(&alice, &order, "delivered").await;
+    staff.post(&format!("/v1/ops/jobs/{id}/retry"), json!({})).await.refused(409, "job_not_dead");
+    assert_eq!(shop.charges().await, (1, 0));
+    shop.app.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_paid_order_that_is_cancelled_is_refunded() {
+    let shop = Shop::open().await;
+    // No default queue: the order is paid and waits to be shipped.
+    let _worker = Worker::start(&shop, &[("WORKER_QUEUES", "high")]);
+    let alice = shop.app.customer().await;
+    let order = shop.order(&alice, "tok_ok").await;
+    shop.reaches(&alice, &order, "paid").await;
+    let asked = alice.post(&format!("{order}/cancel"), json!({ "reason": "changed my mind" })).await.done(202);
+    assert_eq!(asked.body["status"], "cancelling");
+    let cancelled = shop.reaches(&alice, &order, "cancelled").await;
+    assert_eq!(cancelled["payment"]["status"], "refunded");
+    assert_eq!(shop.stock().await, (1000, 0));
+    assert_eq!(shop.charges().await, (1, 1));
+    alice.post(&format!("{order}/cancel"), json!({})).await.done(202);
+    shop.app.assert_clean().await;
+}
+
+#[tokio::test]
+async fn an_order_that_is_cancelled_while_the_charge_is_out_is_refunded() {
+    let shop = Shop::open().await;
+    let _worker = Worker::start(&shop, &[]);
+    let alice = shop.app.customer().await;
+    let order = shop.order(&alice, "tok_slow_1500").await;
+    shop.reaches(&alice, &order, "processing").await;
+    alice.post(&format!("{order}/cancel"), json!({})).await.done(202);
+    shop.reaches(&alice, &order, "cancelled").await;
+    shop.until_count("the late charge is settled", "select count(*) from jobs where state in ('ready', 'running')", 0)
+        .await;
+    let (charged, refunded) = shop.charges().await;
+    assert_eq!(charged, refunded, "what was taken was given back");
+    assert_eq!(shop.stock().await, (1000, 0));
+    shop.app.assert_clean().await;
+}

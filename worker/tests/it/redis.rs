@@ -1,0 +1,98 @@
+//! The doorbell may be lost at any time, and every job still runs.
+
+use std::process::Stdio;
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+
+use crate::support::until;
+use crate::workers::{Shop, Worker};
+
+const DONE: &str = "select count(*) from jobs where kind = 'noop' and state = 'done'";
+
+/// A Redis server of its own, to be killed and flushed.
+struct Redis {
+    port: u16,
+    child: Child,
+}
+
+impl Redis {
+    async fn start() -> Self {
+        let port = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().port();
+        let redis = Self { port, child: Self::spawn(port) };
+        redis.answers().await;
+        redis
+    }
+
+    fn spawn(port: u16) -> Child {
+        Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"])
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("redis-server is installed by ./dev test")
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    async fn answers(&self) {
+        let client = ::redis::Client::open(self.url()).unwrap();
+        until("Redis answers", async || client.get_multiplexed_async_connection().await.is_ok()).await;
+    }
+
+    async fn command(&self, name: &str) {
+        let client = ::redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        ::redis::cmd(name).exec_async(&mut connection).await.unwrap();
+    }
+
+    async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    async fn start_again(&mut self) {
+        self.child = Self::spawn(self.port);
+        self.answers().await;
+    }
+}
+
+#[tokio::test]
+async fn every_job_runs_while_redis_is_flushed_killed_and_started_again() {
+    let mut redis = Redis::start().await;
+    let shop = Shop::with_redis(Some(redis.url())).await;
+    let _worker = Worker::start(&shop, &[]);
+    let alice = shop.app.customer().await;
+    let mut orders = Vec::new();
+    for _ in 0..5 {
+        orders.push(shop.order(&alice, "tok_ok").await);
+    }
+    redis.command("FLUSHALL").await;
+    orders.push(shop.order(&alice, "tok_flaky_1").await);
+    redis.kill().await;
+    for _ in 0..5 {
+        orders.push(shop.order(&alice, "tok_ok").await);
+    }
+    for order in &orders {
+        shop.reaches(&alice, order, "delivered").await;
+    }
+    redis.start_again().await;
+    let last = shop.order(&alice, "tok_ok").await;
+    shop.reaches(&alice, &last, "delivered").await;
+    assert_eq!(shop.charges().await, (12, 0));
+    shop.app.assert_clean().await;
+}
+
+#[tokio::test]
+async fn without_redis_every_job_runs() {
+    let shop = Shop::with_redis(None).await;
+    let _worker = Worker::start(&shop, &[]);
+    let alice = shop.app.customer().await;
+    let order = shop.order(&alice, "tok_ok").await;
+    shop.reaches(&alice, &order, "delivered").await;
+    shop.jobs("noop", "low", json!({}), 100).await;
+    shop.until_count("all are done", DONE, 100).await;
+    shop.app.assert_clean().await;
+}

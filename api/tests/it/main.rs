@@ -12,6 +12,7 @@ mod orders;
 mod orders_move;
 mod payments;
 mod process;
+mod readme;
 mod seed;
 mod shipping;
 mod support;

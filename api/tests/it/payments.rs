@@ -382,6 +382,30 @@ async fn an_overdue_order_whose_payment_is_dead_is_given_up_and_refunded() {
 }
 
 #[tokio::test]
+async fn an_overdue_order_whose_payment_was_discarded_stays_with_staff() {
+    let app = TestApp::new().await;
+    product(&app, "mug", 1250, 5).await;
+    let (alice, staff) = (app.customer().await, app.staff().await);
+    let order = alice.order("mug", "tok_unavailable").await;
+    Hands::of(&app).run().await;
+    let dead = staff.get("/v1/ops/jobs?state=dead").await.done(200);
+    let job = dead.body["data"][0]["id"].as_str().unwrap();
+    staff.post(&format!("/v1/ops/jobs/{job}/discard"), json!({})).await.done(200);
+    overdue(&app).await;
+
+    staff.post("/v1/inventory/reaper", json!({})).await.done(200);
+
+    let left = alice.see(&order).await;
+    assert_eq!((&left["status"], &left["next_action"]["by"]), (&json!("processing"), &json!("staff")));
+    assert_eq!(jobs(&app, "cancel_order").await, 0);
+    staff.move_to(&order, "paid").await.done(200);
+    Hands::of(&app).run().await;
+    assert_eq!(alice.see(&order).await["status"], "delivered");
+    assert_eq!(books(&app).await, ["closed"], "a late charge would be refused");
+    app.assert_clean().await;
+}
+
+#[tokio::test]
 async fn an_order_that_expired_before_its_payment_is_not_charged() {
     let app = TestApp::new().await;
     product(&app, "mug", 1250, 5).await;

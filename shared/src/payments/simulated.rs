@@ -77,13 +77,10 @@ impl Simulated {
 
     async fn play(&self, key: Uuid, amount: Money, token: &str) -> Result<Outcome, ProviderError> {
         match Script::of(token) {
-            Script::Charge => self.enter(key, amount, "charged", None).await,
             Script::Decline { reason } => self.enter(key, amount, "declined", Some(reason)).await,
             Script::Unavailable => Err(unavailable(token)),
             Script::Flaky(failures) if self.count(key).await? <= failures => Err(unavailable(token)),
-            Script::Flaky(_) => self.enter(key, amount, "charged", None).await,
             Script::TimeoutLost if self.count(key).await? == 1 => no_answer().await,
-            Script::TimeoutLost => self.enter(key, amount, "charged", None).await,
             Script::TimeoutCharged => {
                 let outcome = self.enter(key, amount, "charged", None).await?;
                 if self.count(key).await? == 1 { no_answer().await } else { Ok(outcome) }
@@ -93,6 +90,7 @@ impl Simulated {
                 tokio::time::sleep(time).await;
                 Ok(outcome)
             }
+            Script::Charge | Script::Flaky(_) | Script::TimeoutLost => self.enter(key, amount, "charged", None).await,
         }
     }
 

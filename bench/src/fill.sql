@@ -277,6 +277,10 @@ insert into job_attempts (job_id, attempt, started_at, ended_at, outcome, error,
 select id, attempt, run_at + interval '1 minute' * attempt, run_at + interval '1 minute' * attempt, 'transient', error, error_fingerprint
   from (select id, run_at, error, error_fingerprint from jobs where state = 'dead') dead cross join generate_series(1, 8) attempt;
 
+-- ## audit
+-- One run; what it would say is below, in "books".
+insert into audit_runs (violations, invariants) values (0, '[]');
+
 -- ## idempotency keys
 insert into idempotency_keys (caller_id, key, body_hash, resource, created_at)
 select pg_temp.id_at('user', pg_temp.moment(1 / :rows.0 - 1), n % 1000), 'order-' || n, sha256(n::text::bytea), id,

@@ -6,24 +6,30 @@ mod fill;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 
 /// Measures Millrace.
 #[derive(Debug, Parser)]
 #[command(name = "millrace-bench", version)]
 struct Cli {
-    /// Where Postgres is: postgres://user:password@host:port/database
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true, default_value = "")]
-    database_url: SecretString,
     #[command(subcommand)]
     command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Database {
+    /// Where Postgres is: postgres://user:password@host:port/database
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: SecretString,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Fill an empty database with a shop of two years, migrating it first
     Fill {
+        #[command(flatten)]
+        database: Database,
         /// In each table that grows; some have a few times as many
         #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
         rows: u32,
@@ -33,6 +39,8 @@ enum Command {
     /// Fails where a statement reads more than its answer is worth. Needs a superuser, and a database that may
     /// be written to: it logs people in and places an order.
     Explain {
+        #[command(flatten)]
+        database: Database,
         /// The same with all plans, as JSON
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -43,8 +51,8 @@ enum Command {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Command::Fill { rows } => fill::run(&cli.database_url, rows).await.map(|()| true),
-        Command::Explain { json } => explain::run(&cli.database_url, json.as_deref()).await,
+        Command::Fill { database, rows } => fill::run(&database.database_url, rows).await.map(|()| true),
+        Command::Explain { database, json } => explain::run(&database.database_url, json.as_deref()).await,
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

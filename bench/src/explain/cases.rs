@@ -69,6 +69,8 @@ pub const NAMES: &[(&str, &str)] = &[
     ("gone_product", "select id from products where sku like '%-0000002'"),
     ("cold_product", "select id from products where active order by id offset (select count(*) / 2 from products) limit 1"),
     ("sku", "select sku from products where id = '{cold_product}'"),
+    ("dead_job", "select id from jobs where state = 'dead' order by id limit 1"),
+    ("error", "select error_fingerprint from jobs where state = 'dead' order by id limit 1"),
     ("warehouse", "select id from warehouses order by priority limit 1"),
     // Nothing has moved there for half a year.
     ("closed_warehouse", "select id from warehouses order by priority desc limit 1"),
@@ -99,7 +101,7 @@ fn post(who: Who, path: &'static str, body: &'static str) -> Case {
 }
 
 pub fn cases() -> Vec<Case> {
-    [orders(), products(), inventory(), movements(), people(), placing()].into_iter().flatten().collect()
+    [orders(), products(), inventory(), movements(), people(), operations(), placing()].into_iter().flatten().collect()
 }
 
 fn orders() -> Vec<Case> {
@@ -352,6 +354,32 @@ fn people() -> Vec<Case> {
         list(Who::Admin, "/v1/users", "users", OLDEST),
         one(Who::Admin, "/v1/users?email={email}"),
         one(Who::Admin, "/v1/users/{user}"),
+    ]
+}
+
+fn operations() -> Vec<Case> {
+    let staff = |path, rows| list(Who::Staff, path, rows, NEWEST);
+    vec![
+        one(Who::Staff, "/v1/ops/queues"),
+        staff("/v1/ops/jobs", "jobs"),
+        staff("/v1/ops/jobs?state=done", "jobs where state = 'done'"),
+        staff("/v1/ops/jobs?state=ready", "jobs where state = 'ready'"),
+        one(Who::Staff, "/v1/ops/jobs?state=running"),
+        one(Who::Staff, "/v1/ops/jobs?state=discarded"),
+        staff("/v1/ops/jobs?state=dead", "jobs where state = 'dead'"),
+        one(Who::Staff, "/v1/ops/jobs?state=dead&queue=low"),
+        one(Who::Staff, "/v1/ops/jobs?state=dead&kind=cancel_order"),
+        staff("/v1/ops/jobs?state=dead&error={error}", "jobs where state = 'dead' and error_fingerprint = '{error}'"),
+        staff("/v1/ops/jobs?error={error}", "jobs where error_fingerprint = '{error}'"),
+        staff("/v1/ops/jobs?queue=high", "jobs where queue = 'high'"),
+        staff("/v1/ops/jobs?queue=default&state=ready", "jobs where queue = 'default' and state = 'ready'"),
+        staff("/v1/ops/jobs?kind=process_payment", "jobs where kind = 'process_payment'"),
+        staff("/v1/ops/jobs?kind=cancel_order", "jobs where kind = 'cancel_order'"),
+        one(Who::Staff, "/v1/ops/jobs?kind=no_such_kind"),
+        one(Who::Staff, "/v1/ops/jobs?order_id={order}"),
+        one(Who::Staff, "/v1/ops/jobs/{dead_job}"),
+        one(Who::Staff, "/v1/ops/workers"),
+        one(Who::Staff, "/v1/ops/audit"),
     ]
 }
 

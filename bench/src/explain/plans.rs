@@ -119,3 +119,32 @@ impl Statement {
 fn number(node: &Value, key: &str) -> u32 {
     u32::try_from(node[key].as_u64().unwrap_or_default()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A walk that throws nearly everything away, beside a look-up that ran 51 times and a part that never ran.
+    const NOTICE: &str = r#"duration: 12.500 ms  plan:
+{ "Query Text": "select 1", "Plan": { "Node Type": "Nested Loop", "Actual Rows": 51, "Actual Loops": 1,
+    "Shared Hit Blocks": 300, "Shared Read Blocks": 7, "Temp Written Blocks": 0, "Plans": [
+  { "Node Type": "Index Scan", "Relation Name": "products", "Index Name": "products_pkey",
+    "Actual Rows": 51, "Actual Loops": 1, "Rows Removed by Filter": 9949 },
+  { "Node Type": "Index Scan", "Relation Name": "inventory", "Index Name": "inventory_pkey", "Actual Rows": 2, "Actual Loops": 51 },
+  { "Node Type": "Seq Scan", "Relation Name": "warehouses", "Actual Rows": 3, "Actual Loops": 51 },
+  { "Node Type": "Seq Scan", "Relation Name": "orders", "Actual Rows": 0, "Actual Loops": 0 }] } }"#;
+
+    #[test]
+    fn what_was_read_is_counted_whether_it_was_of_use_or_not() {
+        let read = Statement::read(NOTICE, &["products".to_owned(), "orders".to_owned()]).unwrap();
+        assert_eq!((read.rows_read, read.buffers, read.spills), (10_102, 307, false));
+        assert_eq!(read.indexes, ["products_pkey", "inventory_pkey"]);
+        assert!(read.seq_scans.is_empty(), "a small table may be read whole, and what never ran reads nothing");
+    }
+
+    #[test]
+    fn a_large_table_that_is_read_whole_is_named() {
+        let read = Statement::read(NOTICE, &["warehouses".to_owned()]).unwrap();
+        assert_eq!((read.rows_read, read.seq_scans), (10_102 + 153, vec!["warehouses".to_owned()]));
+    }
+}

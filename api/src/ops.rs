@@ -60,7 +60,7 @@ async fn queues(State(db): State<PgPool>, _staff: Staff) -> ApiResult<Answer<Lis
 /// Within two seconds no worker takes from it any more, until it is resumed; what runs finishes. Asked again,
 /// nothing changes.
 #[utoipa::path(post, path = "/v1/ops/queues/{name}/pause", tag = "operations", security(("token" = [])),
-    params(("name" = String, Path, description = "`high`, `default` or `low`"), ("Idempotency-Key" = Option<String>, Header)),
+    params(("name" = String, Path, description = "`high`, `default` or `low`")),
     responses(
         (status = 200, description = "The queue, paused", body = QueueView),
         (status = 404, description = "`queue_not_found`", body = Problem),
@@ -74,7 +74,7 @@ async fn pause(_staff: Staff, Path(name): Path<String>, mut once: Once<NoBody>) 
 ///
 /// Within two seconds workers take from it again. Asked again, nothing changes.
 #[utoipa::path(post, path = "/v1/ops/queues/{name}/resume", tag = "operations", security(("token" = [])),
-    params(("name" = String, Path, description = "`high`, `default` or `low`"), ("Idempotency-Key" = Option<String>, Header)),
+    params(("name" = String, Path, description = "`high`, `default` or `low`")),
     responses(
         (status = 200, description = "The queue, not paused", body = QueueView),
         (status = 404, description = "`queue_not_found`", body = Problem),
@@ -113,7 +113,7 @@ async fn job(State(db): State<PgPool>, _staff: Staff, Path(id): Path<JobId>) -> 
 ///
 /// It runs at once, with a fresh budget of attempts; those that failed stay on record.
 #[utoipa::path(post, path = "/v1/ops/jobs/{id}/retry", tag = "operations", security(("token" = [])),
-    params(("id" = uuid::Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(("id" = uuid::Uuid, Path)),
     responses(
         (status = 200, description = "The job, `ready`", body = JobDetail),
         (status = 404, description = "`job_not_found`", body = Problem),
@@ -135,7 +135,7 @@ async fn retry(
 ///
 /// It never runs again. Its order stays with staff (`next_action`) until somebody moves it.
 #[utoipa::path(post, path = "/v1/ops/jobs/{id}/discard", tag = "operations", security(("token" = [])),
-    params(("id" = uuid::Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(("id" = uuid::Uuid, Path)),
     responses(
         (status = 200, description = "The job, `discarded`", body = JobDetail),
         (status = 404, description = "`job_not_found`", body = Problem),
@@ -150,7 +150,7 @@ async fn discard(_staff: Staff, Path(id): Path<JobId>, mut once: Once<NoBody>) -
 ///
 /// Those of a kind, a queue or an error, the oldest first, up to `limit`.
 #[utoipa::path(post, path = "/v1/ops/jobs/retry", tag = "operations", security(("token" = [])),
-    params(("Idempotency-Key" = Option<String>, Header)), request_body = RetryJobs,
+    request_body = RetryJobs,
     responses(
         (status = 200, description = "How many are tried again", body = Retried),
         (status = 422, description = "`invalid_limit`: it is from 1 to 10,000", body = Problem),

@@ -29,8 +29,6 @@ const SHOWN: usize = 50;
 const STATEMENT_TIMEOUT: &str = "120s";
 /// Somebody else's run is waited for so long.
 const PATIENCE: &str = "60s";
-/// Sorting and hashing whole tables in the default of 4 MB goes by way of the disk.
-const WORK_MEM: &str = "64MB";
 /// Between two looks. What is only on its way from one book to the other has arrived by then.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long runs are kept.
@@ -104,7 +102,7 @@ const INVARIANTS: [Invariant; 11] = [
                    end
              order by 1 limit $1",
     },
-    // Our charges' ids are the provider's keys. A manual charge is money that came another way.
+    // Our charges' ids are the provider's keys. A sale that was paid for by hand must not stand in its books too.
     Invariant {
         name: "the_provider_charged_each_sale_once",
         offenders: "
@@ -298,9 +296,7 @@ async fn look(db: &PgPool) -> Result<(Report, bool)> {
 }
 
 async fn take_turn(conn: &mut PgConnection) -> Result<()> {
-    for (setting, value) in
-        [("lock_timeout", PATIENCE), ("statement_timeout", STATEMENT_TIMEOUT), ("work_mem", WORK_MEM)]
-    {
+    for (setting, value) in [("lock_timeout", PATIENCE), ("statement_timeout", STATEMENT_TIMEOUT)] {
         sqlx::query_scalar!("select set_config($1, $2, true)", setting, value).fetch_one(&mut *conn).await?;
     }
     sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(conn).await?;

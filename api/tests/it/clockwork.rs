@@ -9,8 +9,8 @@ use serde_json::json;
 use shared::jobs::{self, Origin, Plan, Tick};
 use shared::retention;
 use tokio_util::sync::CancellationToken;
-use worker::config::Cli;
 use worker::Vitals;
+use worker::config::Cli;
 use worker::context::Context;
 use worker::fleet;
 

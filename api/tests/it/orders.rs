@@ -60,7 +60,7 @@ pub async fn stock(app: &TestApp, product: Uuid, warehouse: Uuid, on_hand: i32) 
     .unwrap();
 }
 
-async fn available(app: &TestApp, product: Uuid) -> i64 {
+pub async fn available(app: &TestApp, product: Uuid) -> i64 {
     sqlx::query_scalar("select coalesce(sum(on_hand - reserved), 0) from inventory where product_id = $1")
         .bind(product)
         .fetch_one(&app.db)

@@ -22,7 +22,7 @@ const SECRET: &str = "hunter2-is-secret";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The binary with these settings and no others. It runs where no `.env` is.
-fn binary(settings: &[(&str, &str)]) -> Command {
+pub fn binary(settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millrace-api"));
     command.env_clear().current_dir("/").stdin(Stdio::null());
     command.envs(settings.iter().copied());
@@ -40,7 +40,7 @@ fn enough(database_url: &str) -> Vec<(&str, &str)> {
 }
 
 /// Runs a command that ends by itself, and sees that it prints no secret.
-fn run(command: &mut Command) -> (bool, String) {
+pub fn run(command: &mut Command) -> (bool, String) {
     let Output { status, stdout, stderr } = command.output().expect("the binary is there");
     let printed = format!("{}{}", String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
     assert_no_secret(&printed);
@@ -55,7 +55,7 @@ fn assert_no_secret(printed: &str) {
 }
 
 /// An API that serves until it is stopped or dropped.
-struct Process {
+pub struct Process {
     child: Child,
     lines: Receiver<String>,
     seen: Vec<String>,
@@ -73,7 +73,7 @@ impl Process {
     }
 
     /// Starts it, and waits until it says where it listens.
-    fn serve(database_url: &str) -> (Self, String) {
+    pub fn serve(database_url: &str) -> (Self, String) {
         let mut process = Self::start(&mut binary(&enough(database_url)));
         let url = process.url();
         (process, url)

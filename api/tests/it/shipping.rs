@@ -78,12 +78,12 @@ impl Hands {
     fn with(db: PgPool, carrier: Arc<dyn Carrier>) -> Self {
         let terms = Terms {
             max_attempts: 8,
-            retry: Schedule { initial: Duration::from_secs(1), max: Duration::from_secs(300) },
+            retry: Schedule { initial: Duration::from_secs(1), max: Duration::from_mins(5) },
             delivery_delay: Duration::ZERO,
         };
         let doorbell = Doorbell::new(None, "test").unwrap();
         let kinds = vec!["ship_order/1".to_owned(), "deliver_order/1".to_owned()];
-        let claimer = Claimer { worker: WorkerId(Uuid::now_v7()), lease: Duration::from_secs(60), kinds };
+        let claimer = Claimer { worker: WorkerId(Uuid::now_v7()), lease: Duration::from_mins(1), kinds };
         Self { ctx: Context::new(db, doorbell, Arc::new(NoProvider), carrier, terms), claimer }
     }
 
@@ -221,7 +221,7 @@ async fn delivery_waits_for_its_delay() {
     let alice = app.customer().await;
     let (order, _) = paid_order(&app, &alice, json!([{ "sku": "mug", "quantity": 2 }])).await;
     let mut hands = Hands::new(&app);
-    hands.ctx.terms.delivery_delay = Duration::from_secs(60);
+    hands.ctx.terms.delivery_delay = Duration::from_mins(1);
     hands.run(&hands.claim_one().await).await.unwrap();
     assert_eq!(status(&app, order).await, "shipped");
     assert!(hands.claim().await.is_empty());
@@ -406,7 +406,8 @@ async fn of_shipping_and_cancelling_exactly_one_wins() {
             }
             hands.run(&job).await
         };
-        let (ran, asked) = tokio::join!(ship, alice.post(&format!("{path}/cancel"), json!({})));
+        let cancel = format!("{path}/cancel");
+        let (ran, asked) = tokio::join!(ship, alice.post(&cancel, json!({})));
         let to = status(&app, order).await;
         match (ran.unwrap(), asked.status.as_u16(), to.as_str()) {
             (Done::Recorded, 409, "shipped") => {

@@ -70,6 +70,14 @@ pub struct JobFilter {
 
 /// A job.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f70-1b40-7d0a-9e6f-51c2a8d37b04", "kind": "process_payment", "version": 1, "queue": "high",
+    "state": "dead", "attempt": 8, "max_attempt": 8, "run_at": "2026-11-21T09:34:11Z",
+    "order_id": "019a4f70-1b00-7e52-8c11-3d9a6f2b4c01", "request_id": "storefront-7f3a",
+    "error": "the provider did not answer", "error_fingerprint": "9f2c66aa01d3",
+    "worker_id": "019a4f6d-8811-7b60-b0c5-6f0e2d91c7aa", "lease_until": null, "created_at": "2026-11-21T09:30:00Z",
+    "finished_at": "2026-11-21T09:34:12Z"
+}))]
 pub struct JobView {
     pub id: JobId,
     #[schema(example = "process_payment")]
@@ -173,6 +181,14 @@ pub struct Retried {
 
 /// A worker that lives.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6d-8811-7b60-b0c5-6f0e2d91c7aa", "host": "mill-7", "pid": 4711, "version": "0.1.0",
+    "queues": ["high", "default", "low"], "since": "2026-11-21T09:00:00Z", "last_heartbeat": "2026-11-21T09:30:02Z",
+    "running": 1, "running_jobs": [{
+        "id": "019a4f70-1b40-7d0a-9e6f-51c2a8d37b04", "kind": "process_payment", "queue": "high", "attempt": 1,
+        "order_id": "019a4f70-1b00-7e52-8c11-3d9a6f2b4c01", "started_at": "2026-11-21T09:30:01Z"
+    }]
+}))]
 pub struct WorkerView {
     pub id: Uuid,
     #[schema(example = "mill-7")]

@@ -32,7 +32,10 @@ pub struct Swept {
 }
 
 /// Tries to become the one who sweeps: for as long as this connection lives, nobody else does.
+///
+/// A process that is frozen keeps its connections, so Postgres ends this one when it falls silent.
 pub async fn lead(conn: &mut PgConnection) -> Result<bool> {
+    sqlx::query("set idle_session_timeout = '2s'").execute(&mut *conn).await?;
     Ok(sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "leads!""#, LOCK).fetch_one(conn).await?)
 }
 

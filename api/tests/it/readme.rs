@@ -1,0 +1,39 @@
+//! What the README tells people to paste works.
+
+use std::process::Command;
+
+use crate::process::{Process, binary, run};
+use crate::support::new_database;
+
+/// The blocks that are marked as tested, as one script.
+fn commands() -> Vec<&'static str> {
+    let readme = include_str!("../../../README.md");
+    let marked = readme.split("<!-- test -->\n```sh\n").skip(1);
+    marked.map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_the_readme_says_can_be_pasted_and_works() {
+    let database = new_database().await;
+    let seed = concat!(env!("CARGO_MANIFEST_DIR"), "/../seed");
+    let (loaded, printed) = run(binary(&[("DATABASE_URL", &database)]).args(["seed", seed]));
+    assert!(loaded, "{printed}");
+    let (_process, url) = Process::serve(&database);
+
+    let commands = commands();
+    let [log_in, look, buy] = commands.as_slice() else { panic!("the README has other commands now: {commands:#?}") };
+    // As pasted, in one shell, but a refusal by the API is a failure; the last one twice, as the text says.
+    let script = format!(
+        "set -euo pipefail; curl() {{ command curl --fail-with-body \"$@\"; }}\n\
+         {log_in}\n{look}\necho ---\n{buy}\necho ---\n{buy}"
+    );
+    let script = script.replace("http://127.0.0.1:8080", &url);
+    let pasted = Command::new("bash").args(["-c", &script]).output().unwrap();
+    let (answers, complaints) = (String::from_utf8_lossy(&pasted.stdout), String::from_utf8_lossy(&pasted.stderr));
+    assert!(pasted.status.success(), "{complaints}{answers}\n{script}");
+
+    let answers: Vec<&str> = answers.split("---\n").collect();
+    assert!(answers[0].contains("MUG-STONE-350"), "{}", answers[0]);
+    assert!(answers[1].contains(r#""status":"pending""#), "{}", answers[1]);
+    assert_eq!(answers[1], answers[2], "bought once");
+}

@@ -336,7 +336,7 @@ async fn a_queue_is_paused_and_resumed() {
 async fn claimable(app: &TestApp) -> Vec<&'static str> {
     let mut tx = app.db.begin().await.unwrap();
     for queue in ["high", "default", "low"] {
-        sqlx::query("insert into jobs (queue, kind, args, max_attempt) values ($1::queue, 'noop', '{}', 8)")
+        sqlx::query("insert into jobs (queue, kind, args, max_attempt, run_at) values ($1::queue, 'noop', '{}', 8, now())")
             .bind(queue)
             .execute(&mut *tx)
             .await

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::db::{self, PlannedAnew};
 use crate::error::{Error, Invalid, Result, Thing};
 use crate::identity::Caller;
-use crate::page::{List, Page};
+use crate::page::{List, Page, Position};
 use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, given};
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -138,13 +138,20 @@ pub struct ProductFilter {
     q: Option<Search>,
     #[param(value_type = Option<uuid::Uuid>)]
     category_id: Option<CategoryId>,
-    /// In minor units
+    /// In minor units; with a price the products come in its order
     min_price: Option<i64>,
-    /// In minor units
+    /// In minor units; likewise
     max_price: Option<i64>,
     /// False shows what is not sold any more; for staff only
     #[param(default = true)]
     active: Option<bool>,
+}
+
+impl ProductFilter {
+    /// Are products asked for by their price? Then they come in its order, otherwise the oldest first.
+    fn by_price(&self) -> bool {
+        self.min_price.is_some() || self.max_price.is_some()
+    }
 }
 
 /// What somebody typed into a search box.
@@ -189,25 +196,111 @@ pub async fn products(
     if !active && !caller.is_some_and(Caller::is_staff) {
         return Err(Error::Forbidden { needed: "staff" });
     }
+    let ids = match (&filter.q, filter.by_price()) {
+        (None, false) => oldest_first(conn, active, filter, page).await?,
+        (None, true) => cheapest_first(conn, active, filter, page).await?,
+        (Some(q), by_price) => found(conn, active, filter, q, by_price, page).await?,
+    };
+    let mut products = read(conn, &ids).await?;
+    if filter.by_price() {
+        products.sort_by_key(|product| (product.price.amount, product.id));
+    }
+    Ok(page.list(products, |product| Position {
+        rank: if filter.by_price() { product.price.amount } else { 0 },
+        id: product.id.0,
+    }))
+}
+
+async fn oldest_first(
+    conn: &mut PgConnection,
+    active: bool,
+    filter: &ProductFilter,
+    page: &Page,
+) -> Result<Vec<uuid::Uuid>> {
     let ids = sqlx::query_scalar!(
         "select id from products
-          where ($1::uuid is null or id > $1) and active = $2
-            and ($3::text is null or search like lower($3))
-            and ($4::uuid is null or category_id = $4)
-            and ($5::bigint is null or price_minor >= $5)
-            and ($6::bigint is null or price_minor <= $6)
-          order by id limit $7",
+          where ($1::uuid is null or id > $1) and active = $2 and ($3::uuid is null or category_id = $3)
+          order by id limit $4",
         page.after_id(),
         active,
-        filter.q.as_ref().map(Search::pattern),
+        filter.category_id.map(|id| id.0),
+        page.fetch(),
+    );
+    Ok(ids.fetch_all(PlannedAnew(conn)).await?)
+}
+
+/// Whoever asks for a price gets the products in its order: so a page is one walk along the index of prices,
+/// and does not look at everything that is cheaper or dearer.
+async fn cheapest_first(
+    conn: &mut PgConnection,
+    active: bool,
+    filter: &ProductFilter,
+    page: &Page,
+) -> Result<Vec<uuid::Uuid>> {
+    let ids = sqlx::query_scalar!(
+        "select id from products
+          where ($1::bigint is null or (price_minor, id) > ($1, $2))
+            and price_minor between coalesce($3::bigint, 0) and coalesce($4::bigint, 9223372036854775807)
+            and active = $5 and ($6::uuid is null or category_id = $6)
+          order by price_minor, id limit $7",
+        page.after.map(|position| position.rank),
+        page.after_id(),
+        filter.min_price,
+        filter.max_price,
+        active,
+        filter.category_id.map(|id| id.0),
+        page.fetch(),
+    );
+    Ok(ids.fetch_all(PlannedAnew(conn)).await?)
+}
+
+/// How many products are looked at one by one before the search index is asked.
+const LOOK_FIRST: i64 = 5000;
+
+/// What many products have in their names fills a page from the first few thousand; what few have the search
+/// index finds at once. Either way alone reads everything for the other kind of word.
+async fn found(
+    conn: &mut PgConnection,
+    active: bool,
+    filter: &ProductFilter,
+    q: &Search,
+    by_price: bool,
+    page: &Page,
+) -> Result<Vec<uuid::Uuid>> {
+    if !by_price {
+        let near = sqlx::query_scalar!(
+            "select id from (select * from products where $1::uuid is null or id > $1 order by id limit $2) near
+              where active = $3 and search like lower($4) and ($5::uuid is null or category_id = $5)
+              order by id limit $6",
+            page.after_id(),
+            LOOK_FIRST,
+            active,
+            q.pattern(),
+            filter.category_id.map(|id| id.0),
+            page.fetch(),
+        );
+        let near = near.fetch_all(PlannedAnew(&mut *conn)).await?;
+        if i64::try_from(near.len()).is_ok_and(|found| found == page.fetch()) {
+            return Ok(near);
+        }
+    }
+    let all = sqlx::query_scalar!(
+        "with found as materialized (
+             select id, case when $1 then price_minor else 0 end as rank from products
+              where search like lower($2) and active = $3 and ($4::uuid is null or category_id = $4)
+                and price_minor between coalesce($5::bigint, 0) and coalesce($6::bigint, 9223372036854775807))
+         select id from found where $7::bigint is null or (rank, id) > ($7, $8) order by rank, id limit $9",
+        by_price,
+        q.pattern(),
+        active,
         filter.category_id.map(|id| id.0),
         filter.min_price,
         filter.max_price,
+        page.after.map(|position| position.rank),
+        page.after_id(),
         page.fetch(),
-    )
-    .fetch_all(PlannedAnew(&mut *conn))
-    .await?;
-    Ok(page.list(read(conn, &ids).await?, |product| product.id.0.into()))
+    );
+    Ok(all.fetch_all(PlannedAnew(conn)).await?)
 }
 
 /// A product, also one that is not sold any more: old orders show it.

@@ -48,7 +48,7 @@ pub enum Command {
     CreateUser {
         #[arg(long)]
         email: Email,
-        /// At least 8 characters; better given as MILLRACE_PASSWORD, where no process list shows it
+        /// At least 8 characters; better given as `MILLRACE_PASSWORD`, where no process list shows it
         #[arg(long, env = "MILLRACE_PASSWORD", hide_env_values = true)]
         password: SecretString,
         #[arg(long, default_value = "customer")]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use axum::Json as Answer;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json as Answer};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use shared::error::{Error, Invalid};
@@ -17,6 +17,7 @@ use shared::inventory::ledger::{self, Movement, MovementFilter};
 use shared::inventory::reap::{self, Reaped};
 use shared::inventory::reserve::{self, Reservation, Reserve, Which};
 use shared::inventory::{self, NewStock, OnHand, ReorderSettings, Stock, StockFilter};
+use shared::orders::cancel;
 use shared::page::{List, Paging};
 use shared::values::{InventoryId, ProductId, ReservationId};
 use sqlx::PgPool;
@@ -30,6 +31,8 @@ use crate::error::{ApiResult, Problem};
 use crate::etag::{IfMatch, Tagged};
 use crate::json::{self, Json, Listed, NoFilter, Path, Query};
 use crate::once::{self, Once};
+use crate::orders;
+use crate::surface::RequestId;
 
 /// Room for 10,000 rows with the longest SKUs in the wordiest JSON.
 const BULK_BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -264,12 +267,20 @@ async fn ship(staff: Staff, mut once: Once<Which>) -> ApiResult<Response> {
 struct Nothing {}
 
 /// Runs the reaper now: ends the reservations that are overdue, and the orders that nobody paid for
+///
+/// An overdue order whose payment job is dead is cancelled by a worker, since the provider may have been paid.
 #[utoipa::path(post, path = "/v1/inventory/reaper", tag = "inventory", security(("token" = [])), responses(
     (status = 200, description = "How many reservations were overdue", body = Reaped),
 ))]
-async fn reap(State(db): State<PgPool>, _staff: Staff, once: Once<Nothing>) -> ApiResult<Response> {
+async fn reap(
+    State(state): State<AppState>,
+    _staff: Staff,
+    Extension(request_id): Extension<RequestId>,
+    once: Once<Nothing>,
+) -> ApiResult<Response> {
     // In transactions of its own, while this one keeps the key: it locks nothing else.
-    let reaped = reap::run(&db).await?;
+    let reaped = reap::run(&state.db).await?;
+    state.doorbell.ring(cancel::abandoned(&state.db, &orders::plan(&state, request_id)).await?);
     once.answer(StatusCode::OK, &reaped).await
 }
 

@@ -245,7 +245,7 @@ async fn set_status(
 }
 
 /// For jobs that follow from a request.
-fn plan(state: &AppState, RequestId(request_id): RequestId) -> Plan {
+pub fn plan(state: &AppState, RequestId(request_id): RequestId) -> Plan {
     let origin = Origin { request_id: Some(request_id), trace_parent: None };
     Plan { delay: Duration::ZERO, max_attempts: state.settings.job_max_attempts, origin }
 }

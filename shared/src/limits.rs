@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn subjects_and_classes_do_not_share_a_bucket() {
         let limiter = Limiter::default();
-        let one = Limit { requests: 1, per: Duration::from_secs(3600) };
+        let one = Limit { requests: 1, per: Duration::from_hours(1) };
         assert!(limiter.take(Class::Read, "a", one).retry_after.is_none());
         assert!(limiter.take(Class::Read, "a", one).retry_after.is_some());
         assert!(limiter.take(Class::Read, "b", one).retry_after.is_none());

@@ -47,11 +47,11 @@ pub struct Common {
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<SecretString>,
 
-    /// The Redis of the job queue, where it is not the one of REDIS_URL
+    /// The Redis of the job queue, where it is not the one of `REDIS_URL`
     #[arg(long, env = "QUEUE_REDIS_URL", hide_env_values = true)]
     pub queue_redis_url: Option<SecretString>,
 
-    /// The Redis of caches and rate limits, where it is not the one of REDIS_URL
+    /// The Redis of caches and rate limits, where it is not the one of `REDIS_URL`
     #[arg(long, env = "CACHE_REDIS_URL", hide_env_values = true)]
     pub cache_redis_url: Option<SecretString>,
 
@@ -63,7 +63,7 @@ pub struct Common {
     #[arg(long, env = "LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,
 
-    /// What is logged, such as info or millrace_api=debug,info
+    /// What is logged, such as `info` or `millrace_api=debug,info`
     #[arg(long, env = "RUST_LOG", default_value = "info")]
     pub rust_log: String,
 }

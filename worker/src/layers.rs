@@ -119,7 +119,7 @@ async fn finish_together(db: PgPool, mut waiting: mpsc::Receiver<Finished>) {
             match finished.await {
                 Ok(_) => break,
                 Err(error) => {
-                    tracing::warn!(%error, jobs = jobs.len(), "finished jobs could not be written down: {error}")
+                    tracing::warn!(%error, jobs = jobs.len(), "finished jobs could not be written down: {error}");
                 }
             }
             tokio::time::sleep(PAUSE).await;

@@ -336,11 +336,13 @@ async fn a_queue_is_paused_and_resumed() {
 async fn claimable(app: &TestApp) -> Vec<&'static str> {
     let mut tx = app.db.begin().await.unwrap();
     for queue in ["high", "default", "low"] {
-        sqlx::query("insert into jobs (queue, kind, args, max_attempt) values ($1::queue, 'noop', '{}', 8)")
-            .bind(queue)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
+        sqlx::query(
+            "insert into jobs (queue, kind, args, max_attempt, run_at) values ($1::queue, 'noop', '{}', 8, now())",
+        )
+        .bind(queue)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
     }
     let ids: Vec<Uuid> = sqlx::query_scalar("select id from jobs").fetch_all(&mut *tx).await.unwrap();
     let ids: Vec<JobId> = ids.into_iter().map(JobId).collect();

@@ -343,7 +343,7 @@ async fn an_order_that_is_being_charged_is_not_expired_under_the_charge() {
         overdue(&app).await;
         let reaped = staff.post("/v1/inventory/reaper", json!({})).await.done(200);
         assert_eq!(reaped.body["released_reservations"], 0);
-        assert!(shared::orders::cancel::abandoned(&app.db, &plan()).await.unwrap().is_empty());
+        assert_eq!(jobs(&app, "cancel_order").await, 0);
         provider.let_go();
     };
     let (charged, ()) = join(hands.run_one("process_payment"), reaping).await;
@@ -358,23 +358,50 @@ async fn an_order_that_is_being_charged_is_not_expired_under_the_charge() {
 async fn an_overdue_order_whose_payment_is_dead_is_given_up_and_refunded() {
     let app = TestApp::new().await;
     product(&app, "mug", 1250, 5).await;
-    let alice = app.customer().await;
+    let (alice, staff) = (app.customer().await, app.staff().await);
     let hands = Hands::of(&app);
     let order = alice.order("mug", "tok_timeout_charged").await;
     sqlx::query("update jobs set max_attempt = 1").execute(&app.db).await.unwrap();
     hands.run_one("process_payment").await.unwrap_err();
-    assert!(shared::orders::cancel::abandoned(&app.db, &plan()).await.unwrap().is_empty(), "it is not overdue");
+    staff.post("/v1/inventory/reaper", json!({})).await.done(200);
+    assert_eq!(jobs(&app, "cancel_order").await, 0, "it is not overdue");
     overdue(&app).await;
 
-    let rings = shared::orders::cancel::abandoned(&app.db, &plan()).await.unwrap();
-    assert_eq!(rings.len(), 1);
-    assert!(shared::orders::cancel::abandoned(&app.db, &plan()).await.unwrap().is_empty(), "and only once");
+    for _ in 0..2 {
+        staff.post("/v1/inventory/reaper", json!({})).await.done(200);
+        assert_eq!(jobs(&app, "cancel_order").await, 1, "only once");
+        assert_eq!(alice.see(&order).await["next_action"]["what"], "cancellation");
+    }
     hands.run().await;
 
     let cancelled = alice.see(&order).await;
     assert_eq!((&cancelled["status"], &cancelled["cancel_reason"]), (&json!("cancelled"), &json!("payment_failed")));
     assert_eq!(cancelled["payment"]["status"], "refunded");
     assert_eq!((books(&app).await, stock(&app).await), (vec!["refunded".to_owned()], (5, 0)));
+    app.assert_clean().await;
+}
+
+#[tokio::test]
+async fn an_overdue_order_whose_payment_was_discarded_stays_with_staff() {
+    let app = TestApp::new().await;
+    product(&app, "mug", 1250, 5).await;
+    let (alice, staff) = (app.customer().await, app.staff().await);
+    let order = alice.order("mug", "tok_unavailable").await;
+    Hands::of(&app).run().await;
+    let dead = staff.get("/v1/ops/jobs?state=dead").await.done(200);
+    let job = dead.body["data"][0]["id"].as_str().unwrap();
+    staff.post(&format!("/v1/ops/jobs/{job}/discard"), json!({})).await.done(200);
+    overdue(&app).await;
+
+    staff.post("/v1/inventory/reaper", json!({})).await.done(200);
+
+    let left = alice.see(&order).await;
+    assert_eq!((&left["status"], &left["next_action"]["by"]), (&json!("processing"), &json!("staff")));
+    assert_eq!(jobs(&app, "cancel_order").await, 0);
+    staff.move_to(&order, "paid").await.done(200);
+    Hands::of(&app).run().await;
+    assert_eq!(alice.see(&order).await["status"], "delivered");
+    assert_eq!(books(&app).await, ["closed"], "a late charge would be refused");
     app.assert_clean().await;
 }
 
@@ -440,8 +467,4 @@ async fn the_providers_first_answer_for_a_key_stays() {
 /// What the clock would do in a quarter of an hour.
 async fn overdue(app: &TestApp) {
     sqlx::query("update reservations set expires_at = now() - interval '1 minute'").execute(&app.db).await.unwrap();
-}
-
-fn plan() -> shared::jobs::Plan {
-    shared::jobs::Plan { delay: std::time::Duration::ZERO, max_attempts: 8, origin: shared::jobs::Origin::default() }
 }

@@ -245,7 +245,7 @@ pub fn settings(database_url: &str, options: &[&str]) -> Cli {
 
 /// The Redis of the tests.
 pub fn redis_url() -> String {
-    std::env::var("TEST_REDIS_URL").expect("TEST_REDIS_URL is set by ./dev test")
+    address("TEST_REDIS_URL")
 }
 
 async fn free_port() -> TcpListener {
@@ -272,7 +272,7 @@ async fn create_database(server: &str, admin: &mut PgConnection, template: &str)
 }
 
 async fn server() -> (String, PgConnection) {
-    let server = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL is set by ./dev test");
+    let server = address("TEST_DATABASE_URL");
     let options: PgConnectOptions = server.parse().unwrap();
     let admin = PgConnection::connect_with(&options).await.unwrap();
     (server, admin)
@@ -308,4 +308,10 @@ async fn run(admin: &mut PgConnection, sql: String) {
 fn url_of(server: &str, database: &str) -> String {
     let (base, _) = server.rsplit_once('/').expect("TEST_DATABASE_URL ends with a database");
     format!("{base}/{database}")
+}
+
+/// Where a server for tests is.
+#[expect(clippy::disallowed_methods, reason = "tests have no settings; ./dev test says where its servers are")]
+fn address(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is set by ./dev test"))
 }

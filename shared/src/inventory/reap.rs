@@ -66,7 +66,7 @@ async fn overdue(
         Overdue,
         r#"select r.id, r.order_id as "order_id: OrderId", r.expires_at
              from reservations r
-            where r.state = 'held' and r.expires_at < clock_timestamp()
+            where r.state = 'held' and r.expires_at < now()
               and (r.expires_at, r.id) > (coalesce($1::timestamptz, '-infinity'), coalesce($2::uuid, $3))
               and ($4::uuid[] is null or exists (
                     select from reservation_lines l where l.reservation_id = r.id and l.product_id = any($4)))

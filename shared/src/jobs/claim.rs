@@ -31,7 +31,7 @@ pub async fn by_ids(conn: &mut PgConnection, claimer: &Claimer, ids: &[JobId]) -
               set state = 'running', attempt = j.attempt + 1, worker = $1, started_at = clock_timestamp(),
                   lease_until = clock_timestamp() + make_interval(secs => $2)
              from (select id from jobs
-                    where id = any($3) and state = 'ready' and run_at <= clock_timestamp()
+                    where id = any($3) and state = 'ready' and run_at <= now()
                       and kind || '/' || version = any($4)
                       and queue not in (select name from queues where paused)
                       for no key update skip locked) mine
@@ -66,7 +66,7 @@ pub async fn next(
                      from unnest($3::queue[], $6::bigint[]) with ordinality wanted (queue, most, place)
                     cross join lateral (
                           select id, run_at from jobs
-                           where queue = wanted.queue and state = 'ready' and run_at <= clock_timestamp()
+                           where queue = wanted.queue and state = 'ready' and run_at <= now()
                              and kind || '/' || version = any($4)
                            order by queue, run_at, id limit wanted.most
                              for no key update skip locked) due
@@ -119,13 +119,12 @@ fn held(rows: Vec<Row>, asked: Instant, length: Duration) -> Vec<Held> {
         .collect()
 }
 
+/// What a process carries out right now: each job's attempt and lease.
+pub type Running = HashMap<JobId, (i32, Arc<Lease>)>;
+
 /// Prolongs the leases of the jobs that this process is really running. One that is locked is being settled
 /// and needs no renewal.
-pub async fn renew(
-    conn: &mut PgConnection,
-    claimer: &Claimer,
-    running: &HashMap<JobId, (i32, Arc<Lease>)>,
-) -> Result<()> {
+pub async fn renew(conn: &mut PgConnection, claimer: &Claimer, running: &Running) -> Result<()> {
     let asked = Instant::now();
     let (ids, attempts): (Vec<Uuid>, Vec<i32>) = running.iter().map(|(id, (attempt, _))| (id.0, *attempt)).unzip();
     let renewed = sqlx::query_scalar!(

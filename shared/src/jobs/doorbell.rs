@@ -26,7 +26,7 @@ const WAITING_RINGS: usize = 10_000;
 /// Closer to its time than this a job counts as due.
 const ON_TIME: Duration = Duration::from_millis(2);
 /// A job that is due later than this, or one timer too many, is left to the sweep.
-const FAR_AWAY: Duration = Duration::from_secs(300);
+const FAR_AWAY: Duration = Duration::from_mins(5);
 const TIMERS: usize = 10_000;
 /// Redis holds a window, not a mirror: a longer set is not added to, the sweep tops it up later.
 const WINDOW: i64 = 10_000;

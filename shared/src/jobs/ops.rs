@@ -71,12 +71,11 @@ pub struct JobFilter {
 /// A job.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({
-    "id": "019a4f70-1b40-7d0a-9e6f-51c2a8d37b04", "kind": "process_payment", "version": 1, "queue": "high",
-    "state": "dead", "attempt": 8, "max_attempt": 8, "run_at": "2026-11-21T09:34:11Z",
-    "order_id": "019a4f70-1b00-7e52-8c11-3d9a6f2b4c01", "request_id": "storefront-7f3a",
-    "error": "the provider did not answer", "error_fingerprint": "9f2c66aa01d3",
-    "worker_id": "019a4f6d-8811-7b60-b0c5-6f0e2d91c7aa", "lease_until": null, "created_at": "2026-11-21T09:30:00Z",
-    "finished_at": "2026-11-21T09:34:12Z"
+    "id": "0197a2c4-5d10-7cc3-98a1-3f2b6c8d9e01", "kind": "process_payment", "version": 1, "queue": "high", "state": "dead",
+    "attempt": 8, "max_attempt": 8, "run_at": "2026-11-21T08:15:00Z", "order_id": "0197a2c4-5cf0-7b12-8a3d-0c1d2e3f4a5b",
+    "request_id": "r-17", "error": "the payment provider is not available", "error_fingerprint": "9f2c66aa01d3",
+    "worker_id": "0197a2c0-11aa-7e4f-9b0c-5a6b7c8d9e0f", "lease_until": null, "created_at": "2026-11-21T08:11:00Z",
+    "finished_at": "2026-11-21T08:15:01Z"
 }))]
 pub struct JobView {
     pub id: JobId,
@@ -109,6 +108,19 @@ pub struct JobView {
 
 /// A job with its story.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0197a2c4-5d10-7cc3-98a1-3f2b6c8d9e01", "kind": "process_payment", "version": 1, "queue": "high", "state": "dead",
+    "attempt": 8, "max_attempt": 8, "run_at": "2026-11-21T08:15:00Z", "order_id": "0197a2c4-5cf0-7b12-8a3d-0c1d2e3f4a5b",
+    "request_id": "r-17", "error": "the payment provider is not available", "error_fingerprint": "9f2c66aa01d3",
+    "worker_id": "0197a2c0-11aa-7e4f-9b0c-5a6b7c8d9e0f", "lease_until": null, "created_at": "2026-11-21T08:11:00Z",
+    "finished_at": "2026-11-21T08:15:01Z",
+    "args": {"order_id": "0197a2c4-5cf0-7b12-8a3d-0c1d2e3f4a5b"},
+    "attempts": [{
+        "attempt": 8, "worker_id": "0197a2c0-11aa-7e4f-9b0c-5a6b7c8d9e0f", "host": "mill-7",
+        "started_at": "2026-11-21T08:15:00Z", "ended_at": "2026-11-21T08:15:01Z", "duration_ms": 1000,
+        "outcome": "transient", "error": "the payment provider is not available", "error_fingerprint": "9f2c66aa01d3"
+    }]
+}))]
 pub struct JobDetail {
     #[serde(flatten)]
     pub job: JobView,
@@ -182,11 +194,11 @@ pub struct Retried {
 /// A worker that lives.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({
-    "id": "019a4f6d-8811-7b60-b0c5-6f0e2d91c7aa", "host": "mill-7", "pid": 4711, "version": "0.1.0",
-    "queues": ["high", "default", "low"], "since": "2026-11-21T09:00:00Z", "last_heartbeat": "2026-11-21T09:30:02Z",
+    "id": "0197a2c0-11aa-7e4f-9b0c-5a6b7c8d9e0f", "host": "mill-7", "pid": 4711, "version": "0.1.0",
+    "queues": ["high", "default", "low"], "since": "2026-11-21T08:00:00Z", "last_heartbeat": "2026-11-21T08:15:00Z",
     "running": 1, "running_jobs": [{
-        "id": "019a4f70-1b40-7d0a-9e6f-51c2a8d37b04", "kind": "process_payment", "queue": "high", "attempt": 1,
-        "order_id": "019a4f70-1b00-7e52-8c11-3d9a6f2b4c01", "started_at": "2026-11-21T09:30:01Z"
+        "id": "0197a2c4-5d10-7cc3-98a1-3f2b6c8d9e01", "kind": "ship_order", "queue": "default", "attempt": 1,
+        "order_id": "0197a2c4-5cf0-7b12-8a3d-0c1d2e3f4a5b", "started_at": "2026-11-21T08:14:59Z"
     }]
 }))]
 pub struct WorkerView {

@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_cap() {
-        let schedule = Schedule { initial: Duration::from_secs(1), max: Duration::from_secs(300) };
+        let schedule = Schedule { initial: Duration::from_secs(1), max: Duration::from_mins(5) };
         for (attempt, about) in [(1, 1), (2, 2), (3, 4), (5, 16), (8, 128), (10, 300), (1000, 300)] {
             for _ in 0..50 {
                 let wait = schedule.after(attempt).as_secs_f64();

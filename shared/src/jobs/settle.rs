@@ -120,7 +120,7 @@ pub fn fingerprint(kind: &str, error: &str) -> String {
         shape.push(' ');
     }
     let digest = Sha256::digest(format!("{kind}\0{shape}"));
-    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    digest[..6].iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! What makes a loss harmless: leases that ran out are taken back, what Redis was not told is rung, and what
 //! nobody can carry out is put before a person. One process at a time over the fleet does it.
+//!
+//! Conditions that shall use an index compare with `now()`: for `clock_timestamp()`, which may change within
+//! a statement, Postgres looks at every row. Each statement here is its own transaction, so both mean the same.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -51,7 +54,7 @@ pub async fn sweep(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Sched
 /// so that the neighbours of a job that kills its process separate from it.
 async fn reclaim(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Schedule) -> Result<(usize, usize)> {
     let lost = sqlx::query!(
-        "select id, attempt from jobs where state = 'running' and lease_until < clock_timestamp()
+        "select id, attempt from jobs where state = 'running' and lease_until < now()
           order by lease_until limit $1",
         RECLAIMED,
     )
@@ -112,7 +115,7 @@ async fn bury_unknown(conn: &mut PgConnection) -> Result<usize> {
                 cross join lateral (
                       select id, kind || '/' || version as known_as from jobs
                        where queue = wanted.queue and state = 'ready'
-                         and run_at < clock_timestamp() - make_interval(secs => $1)
+                         and run_at < now() - make_interval(secs => $1)
                        order by queue, run_at, id limit $2) due
                 where not exists (select from workers
                                    where heartbeat_at > now() - interval '1 minute' and due.known_as = any(kinds))
@@ -150,7 +153,7 @@ async fn top_up(conn: &mut PgConnection, doorbell: &Doorbell) -> Result<(usize, 
         }
         let due = sqlx::query!(
             r#"select id, run_at from jobs
-                where queue = $1 and state = 'ready' and run_at <= clock_timestamp() - interval '1 second'
+                where queue = $1 and state = 'ready' and run_at <= now() - interval '1 second'
                 order by queue, run_at, id limit $2"#,
             queue as Queue,
             PAGE,

@@ -122,7 +122,7 @@ async fn lock_abandoned(conn: &mut PgConnection) -> Result<Vec<OrderId>> {
         r#"select o.id as "id: OrderId"
              from reservations r
              join orders o on o.id = r.order_id
-            where r.state = 'held' and r.expires_at < clock_timestamp() and o.status = 'processing'
+            where r.state = 'held' and r.expires_at < now() and o.status = 'processing'
               and (select bool_or(j.state = 'dead') and not bool_or(j.state in ('ready', 'running'))
                      from jobs j where j.order_id = o.id and j.kind = 'process_payment' and j.state <> 'done')
             order by o.id limit $1

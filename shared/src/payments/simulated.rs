@@ -76,20 +76,19 @@ impl Simulated {
     }
 
     async fn play(&self, key: Uuid, amount: Money, token: &str) -> Result<Outcome, ProviderError> {
+        let charge = || self.enter(key, amount, "charged", None);
         match Script::of(token) {
-            Script::Charge => self.enter(key, amount, "charged", None).await,
             Script::Decline { reason } => self.enter(key, amount, "declined", Some(reason)).await,
             Script::Unavailable => Err(unavailable(token)),
             Script::Flaky(failures) if self.count(key).await? <= failures => Err(unavailable(token)),
-            Script::Flaky(_) => self.enter(key, amount, "charged", None).await,
             Script::TimeoutLost if self.count(key).await? == 1 => no_answer().await,
-            Script::TimeoutLost => self.enter(key, amount, "charged", None).await,
+            Script::Charge | Script::Flaky(_) | Script::TimeoutLost => charge().await,
             Script::TimeoutCharged => {
-                let outcome = self.enter(key, amount, "charged", None).await?;
+                let outcome = charge().await?;
                 if self.count(key).await? == 1 { no_answer().await } else { Ok(outcome) }
             }
             Script::Slow(time) => {
-                let outcome = self.enter(key, amount, "charged", None).await?;
+                let outcome = charge().await?;
                 tokio::time::sleep(time).await;
                 Ok(outcome)
             }

@@ -147,21 +147,14 @@ impl Shop {
 }
 
 async fn stock(db: &PgPool) -> Uuid {
-    sqlx::query_scalar(
-        "with product as (insert into products (sku, name, price_minor, currency) values ('mug', 'Mug', 1250, 'USD') returning id),
-              warehouse as (insert into warehouses (code, name) values ('MAIN', 'Main') returning id)
-         select product.id from product",
-    )
-    .fetch_one(db)
-    .await
-    .map(|id: Uuid| id)
-    .unwrap_or_else(|error| panic!("{error}"));
-    sqlx::query(
-        "with row as (insert into inventory (product_id, warehouse_id, on_hand) select p.id, w.id, 1000 from products p, warehouses w)
-         insert into stock_movements (product_id, warehouse_id, on_hand_delta, reason) select p.id, w.id, 1000, 'received' from products p, warehouses w",
-    )
-    .execute(db)
-    .await
-    .unwrap();
+    for sql in [
+        "insert into products (sku, name, price_minor, currency) values ('mug', 'Mug', 1250, 'USD')",
+        "insert into warehouses (code, name) values ('MAIN', 'Main')",
+        "insert into inventory (product_id, warehouse_id, on_hand) select p.id, w.id, 1000 from products p, warehouses w",
+        "insert into stock_movements (product_id, warehouse_id, on_hand_delta, reason)
+         select product_id, warehouse_id, on_hand, 'received' from inventory",
+    ] {
+        sqlx::query(sql).execute(db).await.unwrap();
+    }
     sqlx::query_scalar("select id from products").fetch_one(db).await.unwrap()
 }

@@ -297,6 +297,14 @@ fn the_example_of_settings_lists_exactly_what_the_binaries_take() {
 
 // ---- commands --------------------------------------------------------------------------------
 
+/// Relations, functions and types that are neither Postgres's nor sqlx's own.
+const LEFT_BEHIND: &str = "
+    with ours as (select oid from pg_namespace where nspname !~ '^(pg_|information_schema$)')
+    select oid::regclass::text from pg_class where relnamespace in (select * from ours) and relname !~ '^_sqlx_migrations'
+    union all select oid::regprocedure::text from pg_proc where pronamespace in (select * from ours)
+    union all select oid::regtype::text from pg_type where typnamespace in (select * from ours) and typname !~ '_sqlx_migrations'
+    union all select nspname from pg_namespace where oid in (select * from ours) and nspname <> 'public'";
+
 #[tokio::test]
 async fn migrations_go_up_down_and_up_again() {
     let database = empty_database().await;
@@ -318,6 +326,10 @@ async fn migrations_go_up_down_and_up_again() {
         let users: bool =
             sqlx::query_scalar("select to_regclass('users') is not null").fetch_one(&mut db).await.unwrap();
         assert_eq!(users, tables, "{arguments:?}");
+        if version == 0 {
+            let left: Vec<String> = sqlx::query_scalar(LEFT_BEHIND).fetch_all(&mut db).await.unwrap();
+            assert!(left.is_empty(), "the way down leaves these behind: {left:?}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod explain;
 mod fill;
+mod queue;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,6 +46,17 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Run jobs that do nothing through real workers: how many a second, how soon, and how they scale
+    Queue {
+        #[command(flatten)]
+        database: Database,
+        /// Where Redis is: redis://host:port
+        #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+        redis_url: SecretString,
+        /// The worker to run, built for speed
+        #[arg(long, default_value = "target/release/millrace-worker", value_name = "FILE")]
+        worker: PathBuf,
+    },
 }
 
 #[tokio::main]
@@ -52,6 +64,9 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Fill { database, rows } => fill::run(&database.database_url, rows).await.map(|()| true),
+        Command::Queue { database: Database { database_url }, redis_url, worker } => {
+            queue::run(&queue::Servers { database_url, redis_url, worker }).await.map(|()| true)
+        }
         Command::Explain { database, json } => explain::run(&database.database_url, json.as_deref()).await,
     };
     match done {

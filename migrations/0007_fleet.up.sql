@@ -1,6 +1,7 @@
 -- The last failure stands with the job, so that those that fail can be listed by what goes wrong.
 alter table jobs add column error text, add column error_fingerprint text;
 create index jobs_by_error on jobs (error_fingerprint, id) where error_fingerprint is not null;
+create index jobs_discarded on jobs (id) where state = 'discarded';
 create index jobs_done on jobs (finished_at) where state in ('done', 'discarded');
 
 -- Every attempt that failed, and why.

@@ -1,0 +1,125 @@
+//! The binary as its operator meets it: settings, health, metrics, signals.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::support::{new_database, redis_url};
+
+const SECRET: &str = "hunter2-is-secret";
+
+/// The binary with these settings and no others. It runs where no `.env` is.
+fn binary(settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millrace-worker"));
+    command.env_clear().envs(settings.iter().copied()).current_dir("/").stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// A worker, what it logs, and where it shows its health.
+async fn start(settings: &[(&str, &str)]) -> (Child, Lines<BufReader<ChildStdout>>, String) {
+    let mut child = binary(settings).stdout(Stdio::piped()).spawn().expect("the binary is there");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    loop {
+        let line: Value = serde_json::from_str(&lines.next_line().await.unwrap().expect("it says where")).unwrap();
+        if let Some(addr) = line["addr"].as_str() {
+            return (child, lines, format!("http://{addr}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_or_missing_setting_stops_the_start_with_a_sentence_that_names_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let database = format!("postgres://millrace:{SECRET}@127.0.0.1:1/millrace");
+    let redis = format!("redes://:{SECRET}@127.0.0.1");
+    for (setting, value) in [
+        ("DATABASE_URL", ""),
+        ("DATABASE_URL", SECRET),
+        ("REDIS_URL", &redis),
+        ("WORKER_ADDR", &taken),
+        ("WORKER_QUEUES", "urgent"),
+        ("WORKER_CONCURRENCY", "0"),
+        ("JOB_LEASE", "10"),
+        ("RETRY_MAX", "1ms"),
+        ("QUEUE_TRANSPORT", "apalis-redis"), // Without a Redis.
+        ("REAPER_SCHEDULE", "now and then"),
+        ("PAYMENT_PROVIDER", "piggy-bank"),
+    ] {
+        let mut command = binary(&[("DATABASE_URL", &database), ("WORKER_ADDR", "127.0.0.1:0")]);
+        let output = command.env(setting, value).output().await.unwrap();
+        let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(!output.status.success() && printed.contains(setting), "{setting}={value}: {printed}");
+        assert!(!printed.contains(SECRET) && !printed.contains("panicked"), "{setting}={value}: {printed}");
+    }
+}
+
+#[tokio::test]
+async fn help_lists_every_setting_of_the_contract_and_no_secret() {
+    let secret = format!("postgres://u:{SECRET}@h/d");
+    let help = binary(&[("DATABASE_URL", &secret), ("REDIS_URL", &secret)]).arg("--help").output().await.unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(!help.contains(SECRET));
+    for setting in [
+        "DATABASE_URL",
+        "DATABASE_MAX_CONNECTIONS",
+        "REDIS_URL",
+        "QUEUE_REDIS_URL",
+        "WORKER_ADDR",
+        "WORKER_QUEUES",
+        "WORKER_CONCURRENCY",
+        "JOB_LEASE",
+        "JOB_MAX_ATTEMPTS",
+        "RETRY_INITIAL",
+        "RETRY_MAX",
+        "REAPER_SCHEDULE",
+        "DELIVERY_DELAY",
+        "PAYMENT_PROVIDER",
+        "PAYMENT_LATENCY",
+        "QUEUE_TRANSPORT",
+        "LOG_FORMAT",
+        "RUST_LOG",
+    ] {
+        assert!(help.contains(&format!("[env: {setting}")), "{setting} is not in {help}");
+    }
+}
+
+#[tokio::test]
+async fn it_shows_how_it_is_and_ends_well_when_asked() {
+    let (database, redis) = (new_database().await, redis_url());
+    for signal in ["TERM", "INT"] {
+        let settings = [("DATABASE_URL", &*database), ("REDIS_URL", &*redis), ("WORKER_ADDR", "127.0.0.1:0")];
+        let (mut worker, mut lines, url) = start(&settings).await;
+        let health = reqwest::get(format!("{url}/health")).await.unwrap().json::<Value>().await.unwrap();
+        assert_eq!(health, json!({ "db": "ok", "redis": "ok" }));
+        for probe in ["/health/live", "/health/ready"] {
+            assert!(reqwest::get(format!("{url}{probe}")).await.unwrap().status().is_success(), "{probe}");
+        }
+        let metrics = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
+        assert!(metrics.contains("process_cpu_seconds_total"), "{metrics}");
+
+        let sent = Command::new("kill").args(["-s", signal, &worker.id().unwrap().to_string()]).status().await.unwrap();
+        assert!(sent.success());
+        let mut last = String::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            assert!(serde_json::from_str::<Value>(&line).is_ok(), "{line}");
+            last = line;
+        }
+        assert!(last.contains("stopped"), "{last}");
+        assert_eq!(worker.wait().await.unwrap().code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn without_its_database_it_says_so_and_stays() {
+    let settings = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"), ("WORKER_ADDR", "127.0.0.1:0")];
+    let (mut worker, _lines, url) = start(&settings).await;
+    let health = reqwest::get(format!("{url}/health")).await.unwrap();
+    assert_eq!(health.status(), 503);
+    assert_eq!(health.json::<Value>().await.unwrap(), json!({ "db": "down", "redis": "off" }));
+    assert_eq!(reqwest::get(format!("{url}/health/ready")).await.unwrap().status(), 503);
+    assert!(reqwest::get(format!("{url}/health/live")).await.unwrap().status().is_success());
+    assert!(worker.try_wait().unwrap().is_none(), "it waits for its database");
+}

@@ -11,7 +11,8 @@ use shared::settings::Common;
 use shared::shipping::{self, Carrier};
 use sqlx::PgPool;
 
-use crate::config::{self, Work};
+use crate::apalis_redis::Stock;
+use crate::config::{self, Transport, Work};
 use crate::recorder::Recorder;
 
 /// How long the simulated carrier takes to answer.
@@ -22,6 +23,8 @@ const CARRIER_LATENCY: Duration = Duration::from_millis(20);
 pub struct Context {
     pub db: PgPool,
     pub doorbell: Doorbell,
+    /// Where the worker hears of jobs instead of the doorbell.
+    pub stock: Option<Stock>,
     pub provider: Arc<dyn Provider>,
     pub carrier: Arc<dyn Carrier>,
     pub recorder: Recorder,
@@ -54,7 +57,11 @@ impl Context {
             delivery_delay: work.delivery_delay,
         };
         let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
-        Ok(Self::new(pool("millrace-worker")?, doorbell, provider, Arc::new(carrier), terms))
+        let stock = match (work.queue_transport, common.queue_redis()) {
+            (Transport::ApalisRedis, Some(url)) => Some(Stock::new(url, &common.redis_prefix)?),
+            _ => None,
+        };
+        Ok(Self { stock, ..Self::new(pool("millrace-worker")?, doorbell, provider, Arc::new(carrier), terms) })
     }
 
     /// Starts the recorder too, so it is called once a process.
@@ -66,7 +73,7 @@ impl Context {
         terms: Terms,
     ) -> Self {
         let recorder = Recorder::start(db.clone(), doorbell.clone());
-        Self { db, doorbell, provider, carrier, recorder, terms }
+        Self { db, doorbell, stock: None, provider, carrier, recorder, terms }
     }
 
     /// For a job that follows at once from this one.

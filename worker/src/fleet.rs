@@ -26,7 +26,7 @@ use crate::error::Done;
 use crate::jobs;
 use crate::layers::{SettleLayer, Settler};
 use crate::schedule;
-use crate::taker::{Slots, Taker, hand_back};
+use crate::taker::{Ear, Slots, Taker, hand_back};
 
 /// No handler takes longer: the slowest provider answers within half of it.
 const HANDLER_TIMEOUT: Duration = Duration::from_mins(1);
@@ -60,14 +60,24 @@ pub async fn run(ctx: Context, work: &Work, vitals: &Vitals) -> anyhow::Result<(
     let taker = Taker {
         db: ctx.db.clone(),
         claimer: claimer.clone(),
-        queues,
+        queues: queues.clone(),
         doorbell: ctx.doorbell.clone(),
         slots: slots.clone(),
         tickets,
         takes: AtomicU64::new(0),
     };
+    let ear = match &ctx.stock {
+        None => Ear::doorbell(ctx.doorbell.clone()),
+        Some(stock) => Ear::Stock(stock.listen(
+            ctx.db.clone(),
+            &claimer,
+            &queues,
+            work.worker_concurrency.into(),
+            &vitals.stopping,
+        )?),
+    };
     let claimed = Claimed::new(claimed);
-    let taking = tokio::spawn(taker.run(vitals.stopping.clone()));
+    let taking = tokio::spawn(taker.run(ear, vitals.stopping.clone()));
     tracing::info!(worker.id = %claimer.worker.0, concurrency = work.worker_concurrency, "the worker takes jobs");
 
     // The taker ends when the worker is asked to stop; that is the sign for apalis.

@@ -1,5 +1,6 @@
 //! Jobs in, effects out: what a worker knows, and the one list of everything that it runs.
 
+pub mod apalis_redis;
 pub mod backend;
 pub mod clockwork;
 pub mod config;

@@ -17,6 +17,7 @@ use sqlx::PgPool;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::apalis_redis::{Hearing, News};
 use crate::backend::Ticket;
 
 /// One take in so many looks at the default queue first, and one at the low one.
@@ -132,8 +133,7 @@ pub struct Taker {
 
 impl Taker {
     /// Takes until it is told to stop; what it holds then and nobody has begun goes back.
-    pub async fn run(self, stopping: CancellationToken) {
-        let mut ear = Ear { doorbell: self.doorbell.clone(), listener: None, mended_at: None };
+    pub async fn run(self, mut ear: Ear, stopping: CancellationToken) {
         loop {
             let places = tokio::select! {
                 places = self.places() => places,
@@ -251,8 +251,48 @@ pub async fn hand_back(db: &PgPool, doorbell: &Doorbell, jobs: &[(JobId, i32)]) 
     }
 }
 
+/// By what a worker hears of jobs.
+pub enum Ear {
+    Doorbell(Bell),
+    Stock(Hearing),
+}
+
+impl Ear {
+    pub fn doorbell(doorbell: Doorbell) -> Self {
+        Self::Doorbell(Bell { doorbell, listener: None, mended_at: None })
+    }
+
+    fn hears(&self) -> bool {
+        match self {
+            Self::Doorbell(bell) => bell.listener.is_some(),
+            Self::Stock(hearing) => hearing.works(),
+        }
+    }
+
+    async fn listen(
+        &mut self,
+        queues: &[Queue],
+        count: usize,
+        patience: Duration,
+        stopping: &CancellationToken,
+    ) -> Heard {
+        let heard = async {
+            match self {
+                Self::Doorbell(bell) => bell.listen(queues, count, patience).await,
+                Self::Stock(hearing) => match hearing.take(queues, count, patience).await {
+                    News::Ids(queue, ids) => Heard::Ids(queue, ids),
+                    News::Nothing => Heard::Nothing,
+                    News::Silence => Heard::Deaf,
+                },
+            }
+        };
+        // What an interrupted listener has taken is lost to the transport, and is told again.
+        tokio::select! { heard = heard => heard, () = stopping.cancelled() => Heard::Nothing }
+    }
+}
+
 /// Listens to the doorbell while it works.
-struct Ear {
+pub struct Bell {
     doorbell: Doorbell,
     listener: Option<Listener>,
     mended_at: Option<Instant>,
@@ -265,26 +305,11 @@ enum Heard {
     Deaf,
 }
 
-impl Ear {
-    fn hears(&self) -> bool {
-        self.listener.is_some()
-    }
-
-    async fn listen(
-        &mut self,
-        queues: &[Queue],
-        count: usize,
-        patience: Duration,
-        stopping: &CancellationToken,
-    ) -> Heard {
+impl Bell {
+    async fn listen(&mut self, queues: &[Queue], count: usize, patience: Duration) -> Heard {
         self.mend().await;
         let Some(listener) = &mut self.listener else { return Heard::Deaf };
-        // What an interrupted listener has taken is lost to the doorbell, and the sweep rings it again.
-        let heard = tokio::select! {
-            heard = listener.take(queues, count, patience) => heard,
-            () = stopping.cancelled() => return Heard::Nothing,
-        };
-        match heard {
+        match listener.take(queues, count, patience).await {
             Ok(Some((queue, ids))) => Heard::Ids(queue, ids),
             Ok(None) => Heard::Nothing,
             Err(error) => {

@@ -87,6 +87,22 @@ pub async fn next(
     Ok(held(rows, asked, claimer.lease))
 }
 
+/// The first that are due in a queue, for who tells workers of them; it locks nothing.
+pub async fn due(conn: &mut PgConnection, queue: Queue, kinds: &[String], limit: i64) -> Result<Vec<JobId>> {
+    let ids = sqlx::query_scalar!(
+        r#"select id from jobs
+            where queue = $1 and state = 'ready' and run_at <= now() and kind || '/' || version = any($2)
+              and queue not in (select name from queues where paused)
+            order by queue, run_at, id limit $3"#,
+        queue as Queue,
+        kinds,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(JobId).collect())
+}
+
 struct Row {
     id: Uuid,
     attempt: i32,

@@ -7,4 +7,5 @@ mod redis;
 #[path = "../../../api/tests/it/support.rs"]
 #[expect(dead_code, reason = "it serves the API's tests too, which use more of it")]
 mod support;
+mod transport;
 mod workers;

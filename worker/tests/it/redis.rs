@@ -12,13 +12,13 @@ use crate::workers::{Shop, Worker};
 const DONE: &str = "select count(*) from jobs where kind = 'noop' and state = 'done'";
 
 /// A Redis server of its own, to be killed and flushed.
-struct Redis {
+pub struct Redis {
     port: u16,
     child: Child,
 }
 
 impl Redis {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let port = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().port();
         let redis = Self { port, child: Self::spawn(port) };
         redis.answers().await;
@@ -34,7 +34,7 @@ impl Redis {
             .expect("redis-server is installed by ./dev test")
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
@@ -43,17 +43,17 @@ impl Redis {
         until("Redis answers", async || client.get_multiplexed_async_connection().await.is_ok()).await;
     }
 
-    async fn command(&self, name: &str) {
+    pub async fn command(&self, name: &str) {
         let client = ::redis::Client::open(self.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         ::redis::cmd(name).exec_async(&mut connection).await.unwrap();
     }
 
-    async fn kill(&mut self) {
+    pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
-    async fn start_again(&mut self) {
+    pub async fn start_again(&mut self) {
         self.child = Self::spawn(self.port);
         self.answers().await;
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apalis::layers::catch_panic::CatchPanicLayer;
 use apalis::prelude::{Data, Monitor, WorkerBuilder};
@@ -36,6 +36,8 @@ const GRACE: Duration = Duration::from_secs(20);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often lost leases and unrung jobs are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How often, within a round, a doorbell that has a backlog behind it is topped up.
+const TOP_UP: Duration = Duration::from_millis(50);
 
 /// Runs jobs until the process is asked to stop, and finishes those that are running.
 pub async fn run(ctx: Context, work: &Work, vitals: &Vitals) -> anyhow::Result<()> {
@@ -188,9 +190,11 @@ async fn lead(ctx: &Context, metrics: &JobMetrics, every: &mut tokio::time::Inte
         if swept.reclaimed + swept.died > 0 {
             tracing::warn!(reclaimed = swept.reclaimed, died = swept.died, "lost jobs were taken back");
         }
-        if !swept.more {
-            every.tick().await;
+        let next_round = Instant::now() + SWEEP;
+        while sweep::top_up(&mut conn, &ctx.doorbell).await? && Instant::now() < next_round {
+            tokio::time::sleep(TOP_UP).await;
         }
+        every.tick().await;
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Client, RedisResult, cmd, pipe};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Mutex, Semaphore, mpsc};
 use uuid::Uuid;
 
 use super::{Queue, Ring};
@@ -44,9 +44,26 @@ struct Inner {
     keys: Keys,
     rings: mpsc::Sender<Ring>,
     timers: Arc<Semaphore>,
+    steward: Mutex<Option<MultiplexedConnection>>,
 }
 
 impl Inner {
+    /// For the one who sweeps: on a connection that is kept, and made anew after a failure.
+    async fn ask<T: redis::FromRedisValue>(&self, ask: &redis::Pipeline) -> Option<T> {
+        let mut kept = self.steward.lock().await;
+        if kept.is_none() {
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(REDIS_TIMEOUT))
+                .set_response_timeout(Some(REDIS_TIMEOUT));
+            *kept = self.client.get_multiplexed_async_connection_with_config(&config).await.ok();
+        }
+        let answer = ask.query_async(kept.as_mut()?).await.ok();
+        if answer.is_none() {
+            *kept = None;
+        }
+        answer
+    }
+
     /// Rung early it would be taken, found not due, and dropped.
     fn ring_later(self: Arc<Self>, ring: Ring, wait: Duration) {
         let Ok(permit) = self.timers.clone().try_acquire_owned() else { return };
@@ -69,6 +86,16 @@ impl Keys {
     fn of(&self, queue: Queue) -> String {
         format!("{{{}}}:{}", self.0, queue.name())
     }
+
+    /// Ringing twice is ringing once.
+    fn add<'a>(&self, queue: Queue, rings: impl IntoIterator<Item = &'a Ring>) -> redis::Cmd {
+        let mut add = cmd("ZADD");
+        add.arg(self.of(queue)).arg("NX");
+        for ring in rings {
+            add.arg(ring.run_at.timestamp_millis()).arg(ring.id.to_string());
+        }
+        add
+    }
 }
 
 impl Doorbell {
@@ -79,7 +106,15 @@ impl Doorbell {
         let (rings, waiting) = mpsc::channel(WAITING_RINGS);
         let keys = Keys(prefix.to_owned());
         tokio::spawn(send_rings(client.clone(), keys.clone(), waiting));
-        Ok(Self { inner: Some(Arc::new(Inner { client, keys, rings, timers: Arc::new(Semaphore::new(TIMERS)) })) })
+        Ok(Self {
+            inner: Some(Arc::new(Inner {
+                client,
+                keys,
+                rings,
+                timers: Arc::new(Semaphore::new(TIMERS)),
+                steward: Mutex::default(),
+            })),
+        })
     }
 
     /// Tells the workers, soon, or when the job is due. Never waits and never fails: what is not told the
@@ -109,16 +144,20 @@ impl Doorbell {
     /// How many ids each set holds; none when Redis does not say.
     pub async fn lengths(&self) -> Option<HashMap<Queue, i64>> {
         let inner = self.inner.as_ref()?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(REDIS_TIMEOUT))
-            .set_response_timeout(Some(REDIS_TIMEOUT));
-        let mut connection = inner.client.get_multiplexed_async_connection_with_config(&config).await.ok()?;
         let mut ask = pipe();
         for queue in Queue::ALL {
             ask.cmd("ZCARD").arg(inner.keys.of(queue));
         }
-        let lengths: Vec<i64> = ask.query_async(&mut connection).await.ok()?;
+        let lengths: Vec<i64> = inner.ask(&ask).await?;
         Some(Queue::ALL.into_iter().zip(lengths).collect())
+    }
+
+    /// Rings these and waits until Redis has them, so that whoever counts the sets next sees them.
+    pub async fn ring_now(&self, queue: Queue, rings: &[Ring]) {
+        let Some(inner) = self.inner.as_ref().filter(|_| !rings.is_empty()) else { return };
+        let mut ask = pipe();
+        ask.add_command(inner.keys.add(queue, rings)).ignore();
+        inner.ask::<()>(&ask).await;
     }
 
     pub fn is_configured(&self) -> bool {
@@ -195,11 +234,7 @@ impl Sender {
                     none.insert(ConnectionManager::new_with_config(self.client.clone(), self.config.clone()).await?)
                 }
             };
-            let mut add = cmd("ZADD");
-            add.arg(self.keys.of(queue)).arg("NX");
-            for ring in here {
-                add.arg(ring.run_at.timestamp_millis()).arg(ring.id.to_string());
-            }
+            let add = self.keys.add(queue, here);
             let (held,): (i64,) =
                 pipe().add_command(add).ignore().cmd("ZCARD").arg(self.keys.of(queue)).query_async(connection).await?;
             length.store(if held > WINDOW { -LOOK_AGAIN } else { held }, Ordering::Relaxed);

@@ -29,9 +29,6 @@ const LOCK: i64 = 0x6d69_6c6c;
 pub struct Swept {
     pub reclaimed: usize,
     pub died: usize,
-    pub rung: usize,
-    /// There is more to ring than a page.
-    pub more: bool,
 }
 
 /// Tries to become the one who sweeps: for as long as this connection lives, nobody else does.
@@ -42,12 +39,10 @@ pub async fn lead(conn: &mut PgConnection) -> Result<bool> {
     Ok(sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "leads!""#, LOCK).fetch_one(conn).await?)
 }
 
-/// One round.
+/// One round. What is to be rung besides, `top_up` rings.
 pub async fn sweep(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Schedule) -> Result<Swept> {
-    let (reclaimed, mut died) = reclaim(conn, doorbell, schedule).await?;
-    died += bury_unknown(conn).await?;
-    let (rung, more) = top_up(conn, doorbell).await?;
-    Ok(Swept { reclaimed, died, rung, more })
+    let (reclaimed, died) = reclaim(conn, doorbell, schedule).await?;
+    Ok(Swept { reclaimed, died: died + bury_unknown(conn).await? })
 }
 
 /// Takes back what lost workers held. The first loss is ready again at once; later ones wait longer each time,
@@ -143,12 +138,13 @@ async fn bury_unknown(conn: &mut PgConnection) -> Result<usize> {
 const UNKNOWN: &str = "no worker knows this kind and version of job";
 
 /// Rings the oldest that are due and that nobody has touched for a second. It locks nothing, and a set that
-/// is well filled is left alone.
-async fn top_up(conn: &mut PgConnection, doorbell: &Doorbell) -> Result<(usize, bool)> {
-    let Some(lengths) = doorbell.lengths().await else { return Ok((0, false)) };
-    let (mut rung, mut more) = (0, false);
+/// is well filled is left alone. Tells whether there is a backlog: then it is to be asked again soon.
+pub async fn top_up(conn: &mut PgConnection, doorbell: &Doorbell) -> Result<bool> {
+    let Some(lengths) = doorbell.lengths().await else { return Ok(false) };
+    let mut backlog = false;
     for queue in Queue::ALL {
         if lengths.get(&queue).is_some_and(|length| *length >= LOW_WATER) {
+            backlog = true;
             continue;
         }
         let due = sqlx::query!(
@@ -160,9 +156,10 @@ async fn top_up(conn: &mut PgConnection, doorbell: &Doorbell) -> Result<(usize, 
         )
         .fetch_all(&mut *conn)
         .await?;
-        more |= due.len() >= usize::try_from(PAGE).expect("a page is small");
-        rung += due.len();
-        doorbell.ring(due.into_iter().map(|row| Ring { queue, id: JobId(row.id), run_at: row.run_at }));
+        backlog |= due.len() >= usize::try_from(PAGE).expect("a page is small");
+        let rings: Vec<Ring> =
+            due.into_iter().map(|row| Ring { queue, id: JobId(row.id), run_at: row.run_at }).collect();
+        doorbell.ring_now(queue, &rings).await;
     }
-    Ok((rung, more))
+    Ok(backlog)
 }

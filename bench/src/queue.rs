@@ -40,7 +40,7 @@ async fn throughput(servers: &Servers, db: &PgPool) -> Result<()> {
     write(db, THROUGHPUT_JOBS, 0).await?;
     let before = commits(db).await?;
     let rate = rate_of(servers, db, 1, THROUGHPUT_JOBS).await?;
-    let commits = (commits(db).await? - before) as f64 / f64::from(THROUGHPUT_JOBS);
+    let commits = (commits(db).await? - before) / f64::from(THROUGHPUT_JOBS);
     println!("| no-op jobs, one worker | {rate:.0} a second | {commits:.3} transactions a job |");
     Ok(())
 }
@@ -174,8 +174,8 @@ async fn write(db: &PgPool, jobs: i32, wait_ms: u64) -> Result<()> {
     Ok(())
 }
 
-async fn commits(db: &PgPool) -> Result<i64> {
-    Ok(sqlx::query_scalar("select xact_commit from pg_stat_database where datname = current_database()")
+async fn commits(db: &PgPool) -> Result<f64> {
+    Ok(sqlx::query_scalar("select xact_commit::float8 from pg_stat_database where datname = current_database()")
         .fetch_one(db)
         .await?)
 }

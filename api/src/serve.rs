@@ -31,10 +31,10 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     if state.settings.auto_migrate {
         shared::db::migrate(&state.db).await.context("the database of DATABASE_URL could not be migrated")?;
     }
+    let stopping = state.stopping.clone();
+    shared::shutdown::when_asked(move || stopping.cancel());
     tracing::info!(addr = %api.local_addr()?, "the API listens on http://{}", api.local_addr()?);
     tracing::info!(addr = %metrics.local_addr()?, "metrics are at http://{}/metrics", metrics.local_addr()?);
-    let stopping = state.stopping.clone();
-    tokio::spawn(shared::shutdown::when_asked(move || stopping.cancel()));
     serve_on(api, metrics, state).await
 }
 

@@ -30,15 +30,11 @@ async fn run() -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(addr).await.with_context(|| format!("WORKER_ADDR={addr} cannot be listened on"))?;
     let addr = listener.local_addr()?;
-    tracing::info!(%addr, "health and metrics are at http://{addr}");
-
     let context = Context::connect(&common, &work)?;
     let vitals = Vitals::new(&common, &context.db)?;
     let stopping = vitals.stopping.clone();
-    tokio::spawn(shared::shutdown::when_asked({
-        let stopping = stopping.clone();
-        move || stopping.cancel()
-    }));
+    shared::shutdown::when_asked(move || stopping.cancel());
+    tracing::info!(%addr, "health and metrics are at http://{addr}");
     tokio::select! {
         done = fleet::run(context, &work, &vitals) => done?,
         failed = serve::serve(listener, vitals.clone()) => failed?,

@@ -48,7 +48,7 @@ async fn throughput(servers: &Servers, db: &PgPool) -> Result<()> {
 /// From the commit of a job to the end of its handler, on an idle system: an upper bound of the time to its start.
 async fn latency(servers: &Servers, db: &PgPool) -> Result<()> {
     let doorbell = Doorbell::new(Some(&servers.redis_url), PREFIX)?;
-    let _worker = start(servers)?;
+    let worker = start(servers)?;
     let plan = Plan { delay: Duration::ZERO, max_attempts: 8, origin: Origin::default() };
     let mut waits = Vec::new();
     // The first few find a worker that is still starting.
@@ -72,6 +72,7 @@ async fn latency(servers: &Servers, db: &PgPool) -> Result<()> {
             waits.push((finished - committed).as_seconds_f64() * 1000.0);
         }
     }
+    stop(worker).await?;
     let bare = bare_pop(&servers.redis_url).await?;
     let (ours, theirs) = (quantiles(waits), quantiles(bare));
     println!(
@@ -123,7 +124,7 @@ async fn scaling(servers: &Servers, db: &PgPool) -> Result<()> {
 
 /// Runs what is written by so many workers; from the first start to the last end, by the database's clock.
 async fn rate_of(servers: &Servers, db: &PgPool, workers: usize, jobs: i32) -> Result<f64> {
-    let _workers = (0..workers).map(|_| start(servers)).collect::<Result<Vec<_>>>()?;
+    let workers = (0..workers).map(|_| start(servers)).collect::<Result<Vec<_>>>()?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         let left: i64 =
@@ -135,6 +136,9 @@ async fn rate_of(servers: &Servers, db: &PgPool, workers: usize, jobs: i32) -> R
         }
         ensure!(Instant::now() < deadline, "{left} jobs were not carried out in time");
         tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    for worker in workers {
+        stop(worker).await?;
     }
     let seconds: f64 = sqlx::query_scalar(
         "select extract(epoch from max(finished_at) - min(started_at))::float8 from jobs where kind = 'noop'",
@@ -159,6 +163,14 @@ fn start(servers: &Servers) -> Result<Child> {
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("the worker {} cannot be started; build it first", servers.worker.display()))
+}
+
+/// Asks a worker to stop: one that is killed keeps leases that the next part would wait for.
+async fn stop(mut worker: Child) -> Result<()> {
+    let pid = worker.id().context("the worker ended by itself")?;
+    Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
+    worker.wait().await?;
+    Ok(())
 }
 
 async fn write(db: &PgPool, jobs: i32, wait_ms: u64) -> Result<()> {

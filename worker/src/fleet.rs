@@ -183,8 +183,9 @@ async fn lead(ctx: &Context, metrics: &JobMetrics, every: &mut tokio::time::Inte
         every.tick().await;
     }
     tracing::info!("this worker sweeps");
+    let kinds = jobs::known();
     loop {
-        let swept = sweep::sweep(&mut conn, &ctx.doorbell, ctx.terms.retry).await?;
+        let swept = sweep::sweep(&mut conn, &ctx.doorbell, ctx.terms.retry, &kinds).await?;
         metrics.recovered(swept.reclaimed);
         metrics.buried(swept.died);
         if swept.reclaimed + swept.died > 0 {

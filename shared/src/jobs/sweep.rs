@@ -40,9 +40,17 @@ pub async fn lead(conn: &mut PgConnection) -> Result<bool> {
 }
 
 /// One round. What is to be rung besides, `top_up` rings.
-pub async fn sweep(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Schedule) -> Result<Swept> {
+///
+/// `kinds` is what the one who sweeps can carry out itself: after an outage nobody may have shown life yet, and
+/// a backlog must not be taken for unknown.
+pub async fn sweep(
+    conn: &mut PgConnection,
+    doorbell: &Doorbell,
+    schedule: Schedule,
+    kinds: &[String],
+) -> Result<Swept> {
     let (reclaimed, died) = reclaim(conn, doorbell, schedule).await?;
-    Ok(Swept { reclaimed, died: died + bury_unknown(conn).await? })
+    Ok(Swept { reclaimed, died: died + bury_unknown(conn, kinds).await? })
 }
 
 /// Takes back what lost workers held. The first loss is ready again at once; later ones wait longer each time,
@@ -103,7 +111,7 @@ const LOST: &str = "its worker was lost: the lease ran out before the attempt en
 
 /// What no worker that is alive can carry out, and has waited long for one, goes to a person. Such jobs are
 /// the oldest of their queue, so looking at the oldest finds them.
-async fn bury_unknown(conn: &mut PgConnection) -> Result<usize> {
+async fn bury_unknown(conn: &mut PgConnection, kinds: &[String]) -> Result<usize> {
     let buried = sqlx::query_scalar!(
         r#"with old as (
                select due.id from unnest(enum_range(null::queue)) wanted (queue)
@@ -112,7 +120,8 @@ async fn bury_unknown(conn: &mut PgConnection) -> Result<usize> {
                        where queue = wanted.queue and state = 'ready'
                          and run_at < now() - make_interval(secs => $1)
                        order by queue, run_at, id limit $2) due
-                where not exists (select from workers
+                where due.known_as <> all($5)
+                  and not exists (select from workers
                                    where heartbeat_at > now() - interval '1 minute' and due.known_as = any(kinds))
            ), dead as (
                update jobs j set state = 'dead', finished_at = clock_timestamp(), error = $3, error_fingerprint = $4
@@ -129,6 +138,7 @@ async fn bury_unknown(conn: &mut PgConnection) -> Result<usize> {
         PAGE,
         UNKNOWN,
         super::settle::fingerprint("", UNKNOWN),
+        kinds,
     )
     .fetch_one(conn)
     .await?;

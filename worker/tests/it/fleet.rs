@@ -78,6 +78,11 @@ async fn what_cannot_be_decoded_is_dead_at_once_and_what_nobody_knows_after_its_
         .execute(&shop.app.db)
         .await
         .unwrap();
+    // A backlog of an outage is old as well, and known.
+    sqlx::query("update jobs set run_at = now() - interval '1 hour' where kind = 'noop'")
+        .execute(&shop.app.db)
+        .await
+        .unwrap();
     let _worker = Worker::start(&shop, &[]);
     shop.until_count("two are dead", "select count(*) from jobs where state = 'dead'", 2).await;
     shop.until_count("the neighbours are done", DONE, 20).await;

@@ -152,6 +152,31 @@ pub(crate) fn rows_of(changes: &[Change]) -> BTreeSet<super::Pair> {
     changes.iter().map(|change| (change.product_id, change.warehouse_id)).collect()
 }
 
+/// Adds what became old to the checkpoints. A transaction that began to write an hour ago is over: the database
+/// ends those that idle, and statements that take long.
+pub(crate) async fn checkpoint(conn: &mut PgConnection) -> Result<()> {
+    sqlx::query!(
+        // A movement's id begins with the milliseconds of its time.
+        "with reach as (
+             select before as low,
+                    rpad(lpad(to_hex((extract(epoch from now() - interval '1 hour') * 1000)::bigint), 12, '0'), 32, '0')::uuid as high
+               from stock_checkpointed for no key update),
+         old as (
+             select product_id, warehouse_id, sum(on_hand_delta) as on_hand, sum(reserved_delta) as reserved
+               from stock_movements, reach where id >= low and id < high
+              group by product_id, warehouse_id),
+         added as (
+             insert into stock_checkpoints as c (product_id, warehouse_id, on_hand, reserved)
+             select product_id, warehouse_id, on_hand, reserved from old
+             on conflict (product_id, warehouse_id) do update
+                set on_hand = c.on_hand + excluded.on_hand, reserved = c.reserved + excluded.reserved)
+         update stock_checkpointed set before = high from reach where high > low",
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// The ledger, newest first.
 pub async fn list(conn: &mut PgConnection, filter: &MovementFilter, page: &Page) -> Result<List<Movement>> {
     let ids = IdRange::between(filter.from, filter.to);

@@ -1,6 +1,6 @@
 //! Stock: what is on the shelves and what of it is promised to somebody. Alone writes `inventory`,
-//! `reservations`, `reservation_lines` and `stock_movements`, but for the placing of orders, which takes the
-//! stock of a whole batch in its own statement (`orders::place`).
+//! `reservations`, `reservation_lines`, `stock_movements`, `stock_checkpoints` and `stock_checkpointed`, but for
+//! the placing of orders, which takes the stock of a whole batch in its own statement (`orders::place`).
 //!
 //! Whoever changes stock locks its rows by `lock` and changes them by `ledger::write`: so all locks are taken
 //! in one order, and no unit moves without a row in the ledger.

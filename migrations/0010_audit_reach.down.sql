@@ -1,0 +1,3 @@
+alter table audit_runs drop column next_stretch;
+drop table stock_checkpointed;
+drop table stock_checkpoints;

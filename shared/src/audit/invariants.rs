@@ -1,0 +1,199 @@
+//! What must always be true: the list.
+
+/// One thing that must be true, and how to find what breaks it.
+pub(super) struct Invariant {
+    pub name: &'static str,
+    pub offenders: Of,
+}
+
+/// The query answers `(key, offender)`, sorted by the key, at most `$1` of them. Not one of the checked macros:
+/// those each have a type of their own and make no list. The tests run every one.
+pub(super) enum Of {
+    /// What it reads does not grow with the years.
+    All(&'static str),
+    /// It grows with every order, so the query looks at those from the id `$2` on and before `$3`.
+    Orders(&'static str),
+}
+
+pub(super) const LEDGER: &str = "stock_is_the_sum_of_its_movements";
+
+pub(super) const INVARIANTS: [Invariant; 11] = [
+    Invariant {
+        name: "reserved_is_what_reservations_hold",
+        offenders: Of::All("
+            select i.product_id || ' ' || i.warehouse_id,
+                   jsonb_build_object('product_id', i.product_id, 'warehouse_id', i.warehouse_id,
+                                      'reserved', i.reserved, 'held_by_reservations', coalesce(h.quantity, 0))
+              from inventory i
+              left join (select l.product_id, l.warehouse_id, sum(l.quantity) as quantity
+                           from reservations r join reservation_lines l on l.reservation_id = r.id
+                          where r.state in ('held', 'posted') group by 1, 2) h using (product_id, warehouse_id)
+             where i.reserved <> coalesce(h.quantity, 0)
+             order by 1 limit $1"),
+    },
+    Invariant {
+        name: LEDGER,
+        offenders: Of::All("
+            select product_id || ' ' || warehouse_id,
+                   jsonb_build_object('product_id', product_id, 'warehouse_id', warehouse_id,
+                                      'on_hand', on_hand, 'on_hand_by_movements', moved_on_hand,
+                                      'reserved', reserved, 'reserved_by_movements', moved_reserved)
+              from (select product_id, warehouse_id, i.on_hand, i.reserved,
+                           coalesce(c.on_hand, 0) + coalesce(m.on_hand, 0) as moved_on_hand,
+                           coalesce(c.reserved, 0) + coalesce(m.reserved, 0) as moved_reserved
+                      from inventory i
+                      left join stock_checkpoints c using (product_id, warehouse_id)
+                      left join (select product_id, warehouse_id,
+                                        sum(on_hand_delta) as on_hand, sum(reserved_delta) as reserved
+                                   from stock_movements where id >= (select before from stock_checkpointed)
+                                  group by 1, 2) m using (product_id, warehouse_id)) rows
+             where (on_hand, reserved) <> (moved_on_hand, moved_reserved)
+             order by 1 limit $1"),
+    },
+    Invariant {
+        name: "stock_is_never_negative",
+        offenders: Of::All("
+            select product_id || ' ' || warehouse_id,
+                   jsonb_build_object('product_id', product_id, 'warehouse_id', warehouse_id,
+                                      'on_hand', on_hand, 'reserved', reserved)
+              from inventory where not (0 <= reserved and reserved <= on_hand)
+             order by 1 limit $1"),
+    },
+    Invariant {
+        name: "total_is_the_sum_of_its_items",
+        offenders: Of::Orders("
+            select o.id::text,
+                   jsonb_build_object('order_id', o.id, 'total', o.total_minor, 'sum_of_items', i.total)
+              from orders o
+              left join (select order_id, sum(quantity::bigint * unit_price_minor) as total
+                           from order_items where order_id >= $2 and order_id < $3
+                          group by 1) i on i.order_id = o.id
+             where o.id >= $2 and o.id < $3 and o.total_minor is distinct from i.total
+             order by 1 limit $1"),
+    },
+    Invariant {
+        name: "our_ledger_charged_each_sale_once",
+        offenders: Of::Orders("
+            select o.id::text,
+                   jsonb_build_object('order_id', o.id, 'status', o.status, 'total', o.total_minor,
+                                      'charged', coalesce(sum(c.amount_minor) filter (where c.state = 'charged'), 0),
+                                      'charges', count(*) filter (where c.state = 'charged'),
+                                      'unsettled', count(*) filter (where c.state = 'started'))
+              from orders o left join charges c on c.order_id = o.id
+             where o.id >= $2 and o.id < $3 and o.status in ('paid', 'shipped', 'delivered', 'cancelled')
+             group by o.id
+            having case o.status
+                   when 'cancelled' then count(*) filter (where c.state in ('started', 'charged')) > 0
+                   else count(*) filter (where c.state = 'charged') <> 1
+                     or not bool_and(c.amount_minor = o.total_minor and c.currency = o.currency)
+                           filter (where c.state = 'charged')
+                   end
+             order by 1 limit $1"),
+    },
+    // Our charges' ids are the provider's keys. A sale that was paid for by hand must not stand in its books too.
+    Invariant {
+        name: "the_provider_charged_each_sale_once",
+        offenders: Of::Orders("
+            select * from (
+                select o.id::text,
+                       jsonb_build_object('order_id', o.id, 'status', o.status, 'total', o.total_minor,
+                                          'in_the_books', coalesce(sum(b.amount_minor), 0), 'charges', count(b.key))
+                  from orders o
+                  left join charges c on c.order_id = o.id
+                  left join simulated.charges b on b.key = c.id and b.state = 'charged'
+                 where o.id >= $2 and o.id < $3 and o.status in ('paid', 'shipped', 'delivered', 'cancelled')
+                 group by o.id
+                having count(b.key) <> case when o.status = 'cancelled' or bool_or(c.manual and c.state = 'charged')
+                                             then 0 else 1 end
+                    or not coalesce(bool_and(b.amount_minor = o.total_minor and b.currency = o.currency)
+                                    filter (where b.key is not null), true)
+                union all
+                select b.key::text,
+                       jsonb_build_object('unknown_charge', b.key, 'in_the_books', b.amount_minor)
+                  from simulated.charges b
+                 where b.key >= $2 and b.key < $3 and b.state = 'charged' and not exists (select from charges c where c.id = b.key)
+            ) offenders (key, offender)
+             order by 1 limit $1"),
+    },
+    Invariant {
+        name: "cancelled_orders_hold_nothing",
+        offenders: Of::Orders("
+            select o.id::text,
+                   jsonb_build_object('order_id', o.id, 'reservation_id', r.id, 'reservation', r.state,
+                                      'shipments', (select count(*) from shipments s where s.order_id = o.id))
+              from orders o left join reservations r on r.order_id = o.id
+             where o.id >= $2 and o.id < $3 and o.status = 'cancelled'
+               and (r.state not in ('released', 'expired') or exists (select from shipments s where s.order_id = o.id))
+             order by 1 limit $1"),
+    },
+    // For each line of a reservation that left, and for each movement that says so: one is the other, once.
+    Invariant {
+        name: "what_was_shipped_left_once",
+        offenders: Of::Orders("
+            select * from (
+                select order_id::text,
+                       jsonb_build_object('order_id', order_id, 'lines', jsonb_agg(jsonb_build_object(
+                           'product_id', product_id, 'warehouse_id', warehouse_id,
+                           'to_leave', coalesce(owed.quantity, 0), 'left', coalesce(gone.quantity, 0))))
+                  from (select r.order_id, l.product_id, l.warehouse_id, l.quantity
+                          from orders o
+                          join reservations r on r.order_id = o.id
+                          join reservation_lines l on l.reservation_id = r.id
+                         where o.id >= $2 and o.id < $3 and o.status in ('shipped', 'delivered')) owed
+                  full join (select order_id, product_id, warehouse_id, -sum(on_hand_delta) as quantity
+                               from stock_movements where reason = 'shipped' and order_id >= $2 and order_id < $3
+                              group by 1, 2, 3) gone using (order_id, product_id, warehouse_id)
+                 where owed.quantity is distinct from gone.quantity
+                 group by order_id
+                union all
+                select o.id::text,
+                       jsonb_build_object('order_id', o.id, 'status', o.status, 'reservation', r.state)
+                  from orders o left join reservations r on r.order_id = o.id
+                 where o.id >= $2 and o.id < $3
+                   and (o.status in ('shipped', 'delivered')) <> (coalesce(r.state, '') = 'shipped')
+            ) offenders (key, offender)
+             order by 1 limit $1"),
+    },
+    // For the job of its state. One that is dead or was discarded stands in front of a person (`next_action`).
+    Invariant {
+        name: "every_open_order_waits_for_somebody",
+        offenders: Of::All("
+            select o.id::text,
+                   jsonb_build_object('order_id', o.id, 'status', o.status, 'since', o.updated_at)
+              from orders o
+             where o.status in ('pending', 'processing', 'paid', 'shipped', 'cancelling')
+               and not exists (select from jobs j
+                                where j.order_id = o.id and j.state <> 'done'
+                                  and j.kind = any (case o.status
+                                      when 'paid' then array['ship_order']
+                                      when 'shipped' then array['deliver_order']
+                                      when 'cancelling' then array['cancel_order']
+                                      else array['process_payment', 'cancel_order'] end))
+             order by 1 limit $1"),
+    },
+    // A lease that has just run out is the sweep's to find; one that ran out long ago is nobody's.
+    Invariant {
+        name: "nothing_runs_without_a_lease",
+        offenders: Of::All("
+            select id::text,
+                   jsonb_build_object('job_id', id, 'kind', kind, 'worker', worker, 'lease_until', lease_until)
+              from jobs
+             where state = 'running'
+               and (lease_until is null or lease_until < clock_timestamp() - interval '1 minute')
+             order by 1 limit $1"),
+    },
+    Invariant {
+        name: "event_sequences_have_no_gaps",
+        offenders: Of::Orders("
+            select o.id::text,
+                   jsonb_build_object('order_id', o.id, 'counted', o.event_sequence, 'events', coalesce(e.events, 0),
+                                      'last', e.last)
+              from orders o
+              left join (select order_id, count(*) as events, min(sequence) as first, max(sequence) as last
+                           from order_events where order_id >= $2 and order_id < $3
+                         group by 1) e on e.order_id = o.id
+             where o.id >= $2 and o.id < $3
+               and (e.events, e.first, e.last) is distinct from (o.event_sequence::bigint, 1, o.event_sequence)
+             order by 1 limit $1"),
+    },
+];

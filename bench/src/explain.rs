@@ -22,7 +22,7 @@ use shared::page::{Page, Position};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::net::TcpListener;
 
-use self::cases::{Case, Sorted, Who, cases};
+use self::cases::{BORNE, Case, Sorted, Who, cases};
 use self::plans::{Plans, Statement};
 use crate::fill;
 
@@ -55,15 +55,15 @@ const DEEP_COSTS_AT_MOST: f64 = 1.5;
 
 /// Rows that a statement may read, and pages of 8 kB that it may touch, for each row that is asked for: an order
 /// comes with a customer, items and a job, each of them found through an index of three or four levels.
-const ROWS_EACH: u32 = 40;
+const ROWS_EACH: u32 = 60;
 const BUFFERS_EACH: u32 = 30;
 /// And whatever is asked for.
 const AT_LEAST: u32 = 100;
 
 /// A search may cost more: no index finds a word or a price and has the products in the order of the list too,
-/// so it reads what it finds, or reads along the list until it has found enough. That is about 10 ms.
-const SEARCH_ROWS: u32 = 100_000;
-const SEARCH_BUFFERS: u32 = 2_500;
+/// so it reads what it finds, or reads along the list until it has found enough. That is about 30 ms.
+const SEARCH_ROWS: u32 = 200_000;
+const SEARCH_BUFFERS: u32 = 12_000;
 
 /// Answers whether all is as it should be.
 pub async fn run(url: &SecretString, json: Option<&Path>) -> anyhow::Result<bool> {
@@ -81,9 +81,16 @@ pub async fn run(url: &SecretString, json: Option<&Path>) -> anyhow::Result<bool
     eprint!("\r{:<100}\r", "");
 
     print!("{}", table(&measured));
-    let mut complaints: Vec<String> = measured.iter().flat_map(Measured::complaints).collect();
+    let (borne, judged): (Vec<&Measured>, Vec<&Measured>) = measured.iter().partition(|one| one.is_borne());
+    let mut complaints: Vec<String> = judged.iter().flat_map(|one| one.complaints()).collect();
     complaints.extend(bench.not_asked(&cases).await?);
     println!();
+    for (path, why) in BORNE {
+        println!("borne: {path}: {why}");
+        if borne.iter().filter(|one| one.request.ends_with(path)).all(|one| one.complaints().is_empty()) {
+            complaints.push(format!("{path} reads no more than it should: take it out of BORNE"));
+        }
+    }
     for complaint in &complaints {
         println!("FAILED: {complaint}");
     }
@@ -289,6 +296,10 @@ impl Measured {
 
     fn ms(&self) -> f64 {
         self.statements.iter().map(|statement| statement.ms).sum()
+    }
+
+    fn is_borne(&self) -> bool {
+        BORNE.iter().any(|(path, _)| self.request.ends_with(path))
     }
 
     fn complaints(&self) -> Vec<String> {

@@ -85,8 +85,20 @@ pub const NAMES: &[(&str, &str)] = &[
     ("small_category", "select category_id from products group by 1 order by count(*) limit 1"),
 ];
 
+/// These may read as far as they like, and why that is borne. One that reads no more than it should is to be taken
+/// out here.
+pub const BORNE: &[(&str, &str)] = &[
+    (
+        "/v1/ops/jobs?kind=cancel_order",
+        "an index by kind would make every job dearer for a list of a few people; what is done is kept for an hour only",
+    ),
+    ("/v1/ops/jobs?kind=no_such_kind", "likewise"),
+    ("/v1/ops/queues", "it counts what is ready, and that is what it was asked"),
+];
+
 const NEWEST: &str = "id desc";
 const OLDEST: &str = "id";
+const CHEAPEST: &str = "price_minor, id";
 
 fn one(who: Who, path: &'static str) -> Case {
     Case { who, path, body: None, sorted: None, search: path.contains("q=") || path.contains("_price=") }
@@ -94,6 +106,10 @@ fn one(who: Who, path: &'static str) -> Case {
 
 fn list(who: Who, path: &'static str, rows: &'static str, by: &'static str) -> Case {
     Case { sorted: Some(Sorted { rows, by, rank: "0" }), ..one(who, path) }
+}
+
+fn by_price(who: Who, path: &'static str, rows: &'static str) -> Case {
+    Case { sorted: Some(Sorted { rows, by: CHEAPEST, rank: "price_minor" }), ..one(who, path) }
 }
 
 fn post(who: Who, path: &'static str, body: &'static str) -> Case {
@@ -194,36 +210,47 @@ fn products() -> Vec<Case> {
         ),
         anyone("/v1/products?category_id={new_category}", "products where active and category_id = '{new_category}'"),
         // Prices are from 0.99 to 200.99, more of them low; only the newest are above 300.
-        anyone("/v1/products?min_price=30000", "products where active and price_minor >= 30000"),
-        anyone("/v1/products?min_price=45000", "products where active and price_minor >= 45000"),
-        staff("/v1/products?active=false&max_price=101", "products where not active and price_minor <= 101"),
-        anyone("/v1/products?min_price=10000", "products where active and price_minor >= 10000"),
-        anyone(
+        by_price(Who::Anyone, "/v1/products?min_price=30000", "products where active and price_minor >= 30000"),
+        by_price(Who::Anyone, "/v1/products?min_price=45000", "products where active and price_minor >= 45000"),
+        by_price(
+            Who::Staff,
+            "/v1/products?active=false&max_price=101",
+            "products where not active and price_minor <= 101",
+        ),
+        by_price(Who::Anyone, "/v1/products?min_price=10000", "products where active and price_minor >= 10000"),
+        by_price(
+            Who::Anyone,
             "/v1/products?min_price=20000&max_price=21000",
             "products where active and price_minor between 20000 and 21000",
         ),
-        anyone(
+        by_price(
+            Who::Anyone,
             "/v1/products?min_price=20090&max_price=21000",
             "products where active and price_minor between 20090 and 21000",
         ),
-        anyone("/v1/products?max_price=101", "products where active and price_minor <= 101"),
-        anyone(
+        by_price(Who::Anyone, "/v1/products?max_price=101", "products where active and price_minor <= 101"),
+        by_price(
+            Who::Anyone,
             "/v1/products?min_price=5000&max_price=5500",
             "products where active and price_minor between 5000 and 5500",
         ),
-        anyone(
+        by_price(
+            Who::Anyone,
             "/v1/products?min_price=5000&max_price=5002",
             "products where active and price_minor between 5000 and 5002",
         ),
-        anyone(
+        by_price(
+            Who::Anyone,
             "/v1/products?category_id={large_category}&min_price=5000&max_price=5500",
             "products where active and category_id = '{large_category}' and price_minor between 5000 and 5500",
         ),
-        anyone(
+        by_price(
+            Who::Anyone,
             "/v1/products?category_id={large_category}&min_price=20000&max_price=21000",
             "products where active and category_id = '{large_category}' and price_minor between 20000 and 21000",
         ),
-        anyone(
+        by_price(
+            Who::Anyone,
             "/v1/products?category_id={small_category}&min_price=20000&max_price=21000",
             "products where active and category_id = '{small_category}' and price_minor between 20000 and 21000",
         ),
@@ -253,7 +280,8 @@ fn products() -> Vec<Case> {
             "/v1/products?q=mug&category_id={small_category}",
             "products where active and search like '%mug%' and category_id = '{small_category}'",
         ),
-        anyone(
+        by_price(
+            Who::Anyone,
             "/v1/products?q=mug&min_price=20000&max_price=21000",
             "products where active and search like '%mug%' and price_minor between 20000 and 21000",
         ),

@@ -179,6 +179,9 @@ pub(crate) async fn checkpoint(conn: &mut PgConnection) -> Result<()> {
 
 /// The ledger, newest first.
 pub async fn list(conn: &mut PgConnection, filter: &MovementFilter, page: &Page) -> Result<List<Movement>> {
+    if let MovementFilter { warehouse_id: Some(warehouse), product_id: None, order_id: None, .. } = filter {
+        return list_of(conn, *warehouse, filter, page).await;
+    }
     let ids = IdRange::between(filter.from, filter.to);
     let rows = sqlx::query_as!(
         Movement,
@@ -198,6 +201,42 @@ pub async fn list(conn: &mut PgConnection, filter: &MovementFilter, page: &Page)
         filter.product_id as Option<ProductId>,
         filter.warehouse_id as Option<WarehouseId>,
         filter.order_id as Option<OrderId>,
+        ids.low,
+        ids.high,
+        filter.from,
+        filter.to,
+        page.after_id(),
+        page.fetch(),
+    )
+    .fetch_all(PlannedAnew(conn))
+    .await?;
+    Ok(page.list(rows, |row| row.id.into()))
+}
+
+/// Those of one warehouse. The planner takes each warehouse's movements to lie evenly over the years and walks along
+/// all of them, for a warehouse that was closed half a year ago through millions. Asked for in the order of the
+/// warehouse (of any of one, or it would see through that) only the index by warehouse has what it needs.
+async fn list_of(
+    conn: &mut PgConnection,
+    warehouse: WarehouseId,
+    filter: &MovementFilter,
+    page: &Page,
+) -> Result<List<Movement>> {
+    let ids = IdRange::between(filter.from, filter.to);
+    let rows = sqlx::query_as!(
+        Movement,
+        r#"select id, product_id, warehouse_id, on_hand_delta, reserved_delta, reason as "reason: Reason", note,
+                  actor_id as "actor_id: UserId", order_id as "order_id: OrderId",
+                  reservation_id as "reservation_id: ReservationId", created_at
+             from stock_movements
+            where warehouse_id = any(array[$1::uuid])
+              and ($2::uuid is null or id >= $2)
+              and ($3::uuid is null or id < $3)
+              and ($4::timestamptz is null or created_at >= $4)
+              and ($5::timestamptz is null or created_at < $5)
+              and ($6::uuid is null or id < $6)
+            order by warehouse_id desc, id desc limit $7"#,
+        warehouse as WarehouseId,
         ids.low,
         ids.high,
         filter.from,

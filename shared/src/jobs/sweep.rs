@@ -103,7 +103,7 @@ async fn reclaim(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Schedul
     .await?;
     let died = rows.iter().filter(|row| row.state == "dead").count();
     let back = rows.iter().filter(|row| row.state == "ready");
-    doorbell.ring(back.map(|row| Ring { queue: row.queue, id: JobId(row.id), run_at: row.run_at }));
+    doorbell.ring(back.map(|row| Ring::again(row.queue, JobId(row.id), row.run_at)));
     Ok((rows.len(), died))
 }
 
@@ -167,8 +167,7 @@ pub async fn top_up(conn: &mut PgConnection, doorbell: &Doorbell) -> Result<bool
         .fetch_all(&mut *conn)
         .await?;
         backlog |= due.len() >= usize::try_from(PAGE).expect("a page is small");
-        let rings: Vec<Ring> =
-            due.into_iter().map(|row| Ring { queue, id: JobId(row.id), run_at: row.run_at }).collect();
+        let rings: Vec<Ring> = due.into_iter().map(|row| Ring::again(queue, JobId(row.id), row.run_at)).collect();
         doorbell.ring_now(queue, &rings).await;
     }
     Ok(backlog)

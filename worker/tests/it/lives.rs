@@ -88,6 +88,34 @@ async fn a_payment_that_never_works_dies_and_goes_on_when_it_is_retried_by_hand(
 }
 
 #[tokio::test]
+async fn a_discarded_job_is_kept_for_as_long_as_its_order_waits_for_staff() {
+    let shop = Shop::open().await;
+    let _worker = Worker::start(&shop, &[]);
+    let (alice, staff) = (shop.app.customer().await, shop.app.staff().await);
+    let order = shop.order(&alice, "tok_unavailable").await;
+    shop.until_count("the job is dead", "select count(*) from jobs where state = 'dead'", 1).await;
+    let dead = staff.get("/v1/ops/jobs?state=dead").await.done(200);
+    let id = dead.body["data"][0]["id"].as_str().unwrap().to_owned();
+    staff.post(&format!("/v1/ops/jobs/{id}/discard"), json!({})).await.done(200);
+    sqlx::query("update jobs set finished_at = finished_at - interval '1 year' where state = 'discarded'")
+        .execute(&shop.app.db)
+        .await
+        .unwrap();
+
+    let discarded = "select count(*) from jobs where state = 'discarded'";
+    shared::retention::run(&shop.app.db).await.unwrap();
+    assert_eq!(shop.count(discarded).await, 1);
+    assert_eq!(alice.get(&order).await.done(200).body["next_action"]["by"], "staff");
+    shop.app.assert_clean().await;
+
+    staff.post(&format!("{order}/cancel"), json!({})).await.done(202);
+    shop.reaches(&alice, &order, "cancelled").await;
+    shared::retention::run(&shop.app.db).await.unwrap();
+    assert_eq!(shop.count(discarded).await, 0);
+    shop.app.assert_clean().await;
+}
+
+#[tokio::test]
 async fn every_job_is_counted_once_by_the_process_that_wrote_it() {
     let shop = Shop::open().await;
     let free = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().to_string();

@@ -128,7 +128,7 @@ async fn what_cannot_be_decoded_is_dead_at_once_and_what_nobody_knows_after_its_
     )
     .await;
     let too_soon = "select count(*) from jobs, workers
-                     where kind = 'unheard_of' and finished_at < started_at + interval '3 seconds'";
+                     where kind = 'unheard_of' and workers.version <> '2.0.0' and finished_at < workers.started_at + interval '3 seconds'";
     assert_eq!(shop.count(too_soon).await, 0);
     assert_eq!(
         shop.count("select count(*) from jobs where kind = 'of_the_next_version' and state = 'ready'").await,

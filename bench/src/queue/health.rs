@@ -170,8 +170,8 @@ impl Probe {
         for _ in 0..PROBES {
             let mut tx = self.conn.begin().await?;
             let ids: Vec<Uuid> = sqlx::query_scalar(
-                "insert into jobs (queue, kind, args, max_attempt)
-                 select 'default', 'noop', '{}', 8 from generate_series(1, $1::bigint) returning id",
+                "insert into jobs (queue, kind, args, max_attempt, run_at)
+                 select 'default', 'noop', '{}', 8, now() from generate_series(1, $1::bigint) returning id",
             )
             .bind(i64::from(CLAIMED))
             .fetch_all(&mut *tx)
@@ -186,7 +186,11 @@ impl Probe {
                     claim::by_ids(&mut tx, &self.claimer, &ids.iter().copied().map(JobId).collect::<Vec<_>>()).await?
                 }
             };
-            anyhow::ensure!(claimed.len() == ids.len(), "somebody else's jobs were claimed");
+            anyhow::ensure!(
+                claimed.len() == ids.len(),
+                "{} jobs were claimed instead of those just written",
+                claimed.len()
+            );
             let plan = self.plans.take().pop().context("auto_explain says nothing")?;
             let statement = Statement::read(&plan, &[])?;
             ms.push(statement.ms);

@@ -38,7 +38,7 @@ impl Bench {
             let best = f64::from(workers * CONCURRENCY) * 1000.0 / f64::from(WAIT_MS);
             let times = rate / *alone.get_or_insert(rate);
             self.say(
-                format!("jobs that wait {WAIT_MS} ms, {workers} of {CONCURRENCY} places"),
+                format!("jobs that wait {WAIT_MS} ms, workers of {CONCURRENCY} places: {workers}"),
                 format!("{rate:.0} a second"),
                 format!("{times:.2} × one worker; {:.0} % of what {workers} can at best", 100.0 * rate / best),
                 json!({ "workers": workers, "per_second": rate, "times_one": times, "of_best": rate / best }),

@@ -15,8 +15,6 @@ use tokio::process::{Child, ChildStdout, Command};
 pub const PREFIX: &str = "millrace-bench";
 /// A worker that is asked to stop finishes what runs within 20 s.
 const STOPPING: Duration = Duration::from_secs(40);
-/// In which `/proc` counts, on every Linux of today.
-const TICKS_A_SECOND: f64 = 100.0;
 
 /// A `millrace-worker` at its default settings, killed when this is dropped.
 pub struct Worker {
@@ -46,13 +44,15 @@ impl Worker {
         Ok((Self { child }, lines))
     }
 
-    /// Processor time so far, in seconds.
+    /// Processor time so far, in seconds: of all its threads, by the scheduler's own count in nanoseconds.
     pub fn cpu(&self) -> Result<f64> {
         let pid = self.child.id().context("a worker ended by itself")?;
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("this part needs Linux's /proc")?;
-        let (_, fields) = stat.rsplit_once(')').context("the name stands in brackets")?;
-        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
-        Ok(ticks / TICKS_A_SECOND)
+        let mut nanoseconds = 0.0;
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task")).context("this part needs Linux's /proc")? {
+            let spent = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            nanoseconds += spent.split(' ').next().context("it begins with the time")?.parse::<f64>()?;
+        }
+        Ok(nanoseconds / 1e9)
     }
 
     /// Asks it to stop: one that is killed keeps leases that the next part would wait for.

@@ -93,8 +93,8 @@ impl Bench {
     }
 
     fn say_health(&mut self, samples: &[Sample]) {
-        // Where it is once the machine is warm, and where it is at the end.
-        let (Some(early), Some(last)) = (samples.get(2), samples.last()) else { return };
+        // Twice as many jobs: is everything as it was?
+        let (Some(early), Some(last)) = (samples.get(samples.len() / 2), samples.last()) else { return };
         let most = |of: fn(&Sample) -> f64| samples.iter().map(of).fold(0.0, f64::max);
         self.say(
             format!("the jobs table after {} jobs, against after {}", last.jobs, early.jobs),

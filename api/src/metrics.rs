@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use prometheus::{HistogramVec, IntCounterVec, histogram_opts, opts};
+use shared::jobs::doorbell::Doorbell;
 use sqlx::PgPool;
 
 pub struct Metrics {
@@ -13,8 +14,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub fn new(db: PgPool) -> prometheus::Result<Self> {
-        let shared = shared::metrics::Metrics::new(db)?;
+    pub fn new(db: PgPool, doorbell: &Doorbell) -> prometheus::Result<Self> {
+        let shared = shared::metrics::Metrics::new(db, doorbell)?;
         let labels = ["method", "route", "status"];
         let requests = IntCounterVec::new(opts!("millrace_http_requests_total", "Requests answered"), &labels)?;
         let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use shared::error::{Error, Result};
 use shared::idempotency::{BodyHash, Key};
 use shared::jobs::doorbell::Doorbell;
-use shared::jobs::{Job, ProcessPayment, Ring};
-use shared::metrics::JobMetrics;
+use shared::jobs::{ProcessPayment, Ring};
 use shared::orders::OrderView;
 use shared::orders::place::{self, PlaceOrder, Placement, Terms};
 use shared::values::UserId;
@@ -55,33 +54,9 @@ struct Waiting {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Who is told of the jobs that were written with the orders.
-#[derive(Clone)]
-pub struct Announce {
-    pub doorbell: Doorbell,
-    pub metrics: JobMetrics,
-}
-
-impl Announce {
-    /// Rings for the payments of a batch, after its commit.
-    fn payments(&self, placements: &[Placement]) {
-        let written = |placement: &Placement| match placement {
-            Placement::Placed(order, Some(job)) => {
-                Some(Ring { queue: ProcessPayment::QUEUE, id: *job, run_at: order.created_at })
-            }
-            _ => None,
-        };
-        let rings: Vec<Ring> = placements.iter().filter_map(written).collect();
-        for ring in &rings {
-            self.metrics.enqueued(ProcessPayment::KIND, ring.queue);
-        }
-        self.doorbell.ring(rings);
-    }
-}
-
 impl Placing {
     /// Starts the lanes. They end when this is dropped.
-    pub fn start(db: &PgPool, announce: Announce, terms: Terms, max_in_flight: u32) -> Self {
+    pub fn start(db: &PgPool, doorbell: &Doorbell, terms: Terms, max_in_flight: u32) -> Self {
         let max_in_flight = max_in_flight as usize;
         let terms = Arc::new(terms);
         let lanes = (0..LANES)
@@ -89,7 +64,7 @@ impl Placing {
                 let (sender, arrivals) = mpsc::channel(max_in_flight);
                 let lane = Lane {
                     db: db.clone(),
-                    announce: announce.clone(),
+                    doorbell: doorbell.clone(),
                     terms: terms.clone(),
                     arrivals,
                     held: Vec::new(),
@@ -123,9 +98,17 @@ fn lane_of(order: &PlaceOrder) -> usize {
     usize::try_from(hasher.finish() % LANES as u64).expect("there are few lanes")
 }
 
+/// Rings for the payment of an order that has just been placed.
+fn payment(placement: &Placement) -> Option<Ring> {
+    match placement {
+        Placement::Placed(order, Some(job)) => Some(Ring::first::<ProcessPayment>(*job, order.created_at)),
+        _ => None,
+    }
+}
+
 struct Lane {
     db: PgPool,
-    announce: Announce,
+    doorbell: Doorbell,
     terms: Arc<Terms>,
     arrivals: mpsc::Receiver<Waiting>,
     /// Those that the last batch could not take.
@@ -143,7 +126,7 @@ impl Lane {
         while let Some(entries) = self.next_batch().await {
             let batch: Vec<PlaceOrder> = entries.iter().map(|entry| entry.first.order.clone()).collect();
             let placements = place::place(&self.db, &batch, &self.terms).await;
-            self.announce.payments(&placements);
+            self.doorbell.ring(placements.iter().filter_map(payment));
             let size = batch.len();
             for (entry, placement) in entries.into_iter().zip(placements) {
                 self.settle(entry, placement);

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Serve;
 use crate::metrics::Metrics;
-use crate::placing::{Announce, Placing};
+use crate::placing::Placing;
 use crate::{AppState, app};
 
 /// What runs when we are asked to stop may take this long to finish. No request may take longer.
@@ -40,13 +40,12 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
 
 pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let db = common.pool("millrace-api").map_err(anyhow::Error::msg)?;
-    let metrics = Arc::new(Metrics::new(db.clone())?);
     let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
-    let announce = Announce { doorbell: doorbell.clone(), metrics: metrics.shared.jobs.clone() };
+    let metrics = Arc::new(Metrics::new(db.clone(), &doorbell)?);
     Ok(AppState {
         identity: Arc::new(Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?),
         probe: Arc::new(Probe::new(db.clone(), common.queue_redis())?),
-        placing: Arc::new(Placing::start(&db, announce, settings.terms(), settings.max_placements_in_flight)),
+        placing: Arc::new(Placing::start(&db, &doorbell, settings.terms(), settings.max_placements_in_flight)),
         limiter: Arc::new(Limiter::default()),
         metrics,
         doorbell,

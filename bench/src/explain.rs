@@ -4,7 +4,7 @@
 //! the answers; sqlx hands notices to `tracing`, and that is where they are read.
 
 mod cases;
-mod plans;
+pub mod plans;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -32,7 +32,8 @@ MC4CAQAwBQYDK2VwBCIEICK0wiYbFsopBwLBYPARWckKJ59173Cc2Vfg7GOSjm+S
 -----END PRIVATE KEY-----
 ";
 
-const AUTO_EXPLAIN: &[(&str, &str)] = &[
+/// Makes Postgres tell each plan that ran.
+pub const AUTO_EXPLAIN: &[(&str, &str)] = &[
     ("session_preload_libraries", "auto_explain"),
     ("auto_explain.log_min_duration", "0"),
     ("auto_explain.log_analyze", "on"),

@@ -7,7 +7,8 @@ mod queue;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use queue::Part;
 use secrecy::SecretString;
 
 /// Measures Millrace.
@@ -46,16 +47,25 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Run jobs that do nothing through real workers: how many a second, how soon, and how they scale
+    /// Run jobs that do nothing through real workers: how many a second, how soon, how they scale, what a flushed
+    /// Redis costs, and whether the table stays healthy
+    ///
+    /// Needs a database without a shop in it, as a superuser, and starts a Redis of its own.
     Queue {
         #[command(flatten)]
         database: Database,
-        /// Where Redis is: redis://host:port
-        #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
-        redis_url: SecretString,
         /// The worker to run, built for speed
         #[arg(long, default_value = "target/release/millrace-worker", value_name = "FILE")]
         worker: PathBuf,
+        /// Only these parts; all of them without it
+        #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
+        only: Vec<Part>,
+        /// How many jobs go through the table to see whether it stays healthy
+        #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(200_000..))]
+        jobs_health: u32,
+        /// The same figures, and more, as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
     },
 }
 
@@ -64,8 +74,9 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Fill { database, rows } => fill::run(&database.database_url, rows).await.map(|()| true),
-        Command::Queue { database: Database { database_url }, redis_url, worker } => {
-            queue::run(&queue::Servers { database_url, redis_url, worker }).await.map(|()| true)
+        Command::Queue { database: Database { database_url }, worker, only, jobs_health: jobs, json } => {
+            let parts = if only.is_empty() { Part::value_variants().to_vec() } else { only };
+            queue::run(queue::Options { database_url, worker, parts, jobs, json }).await.map(|()| true)
         }
         Command::Explain { database, json } => explain::run(&database.database_url, json.as_deref()).await,
     };

@@ -1,10 +1,11 @@
 //! A TCP proxy that stands between a process and Postgres: it counts the statements that pass, and can cut a
-//! connection at its commit, before the server hears of it or after.
+//! connection at its commit, before the server hears of it or after, or lose the answer to a statement.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -24,6 +25,8 @@ pub enum Cut {
 #[derive(Default)]
 struct Control {
     cut: AtomicU8,
+    /// What stands in the statement whose answer is to be lost.
+    words: Mutex<Option<&'static str>>,
     statements: AtomicU64,
     cuts: AtomicU64,
 }
@@ -62,6 +65,11 @@ impl Proxy {
         self.control.cut.store(cut as u8, Ordering::SeqCst);
     }
 
+    /// The next prepared statement with these words is carried out, and its connection cut before the answer.
+    pub fn lose_answer_to(&self, words: &'static str) {
+        *self.control.words.lock().expect("nothing panics while it holds this") = Some(words);
+    }
+
     pub fn cuts(&self) -> u64 {
         self.control.cuts.load(Ordering::SeqCst)
     }
@@ -74,6 +82,11 @@ impl Control {
             2 => Cut::AfterCommit,
             _ => Cut::Nothing,
         }
+    }
+
+    /// Is it the answer to this statement that is to be lost? Then to no other.
+    fn take_words(&self, sql: &str) -> bool {
+        self.words.lock().expect("nothing panics while it holds this").take_if(|words| sql.contains(*words)).is_some()
     }
 }
 
@@ -100,11 +113,26 @@ async fn requests(
     // The first message has no type: length, then the protocol's version.
     let startup = read_body(&mut from, Vec::new()).await?;
     to.write_all(&startup).await?;
+    let mut prepared = HashMap::new();
+    let mut lose_answer = false;
     loop {
         let kind = from.read_u8().await?;
         let message = read_body(&mut from, vec![kind]).await?;
         if matches!(kind, b'E' | b'Q') {
             control.statements.fetch_add(1, Ordering::SeqCst);
+        }
+        match kind {
+            // Parse: a name, the text. Bind: a portal, the name.
+            b'P' => drop(prepared.insert(text(&message, 0), text(&message, 1))),
+            b'B' => lose_answer |= prepared.get(&text(&message, 1)).is_some_and(|sql| control.take_words(sql)),
+            // Sync: what was bound is carried out, and the server answers.
+            b'S' if lose_answer => {
+                lose_answers.send_replace(true);
+                to.write_all(&message).await?;
+                control.cuts.fetch_add(1, Ordering::SeqCst);
+                std::future::pending::<()>().await; // `answers` ends the connection.
+            }
+            _ => {}
         }
         if kind == b'Q' && message[5..].to_ascii_lowercase().starts_with(b"commit") {
             match control.take_cut() {
@@ -123,6 +151,12 @@ async fn requests(
         }
         to.write_all(&message).await?;
     }
+}
+
+/// One of the texts, each with a zero at its end, that a message begins with.
+fn text(message: &[u8], which: usize) -> String {
+    let text = message[5..].split(|byte| *byte == 0).nth(which).unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
 }
 
 async fn read_body(from: &mut OwnedReadHalf, mut message: Vec<u8>) -> io::Result<Vec<u8>> {

@@ -15,8 +15,9 @@ use sqlx::PgPool;
 
 use crate::audit;
 use crate::error::Result;
+use crate::jobs::Held;
+use crate::jobs::doorbell::Doorbell;
 use crate::jobs::ops::{self, QueueView};
-use crate::jobs::{Held, Queue};
 
 /// Everything that a process exports.
 pub struct Metrics {
@@ -27,9 +28,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub fn new(db: PgPool) -> prometheus::Result<Self> {
+    pub fn new(db: PgPool, doorbell: &Doorbell) -> prometheus::Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self()))?;
+        registry.register(Box::new(doorbell.written().clone()))?;
         Ok(Self {
             jobs: JobMetrics::new(&registry)?,
             pool: PoolMetrics::new(&registry, db.clone())?,
@@ -69,7 +71,6 @@ pub mod outcome {
 /// What this process does with jobs. Cloning it clones handles.
 #[derive(Clone)]
 pub struct JobMetrics {
-    enqueued: IntCounterVec,
     processed: IntCounterVec,
     retried: IntCounter,
     dead: IntCounter,
@@ -91,7 +92,6 @@ impl JobMetrics {
             vec![0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0]
         );
         Ok(Self {
-            enqueued: counters(registry, "millrace_jobs_enqueued_total", "Jobs written", &["kind", "queue"])?,
             processed: counters(
                 registry,
                 "millrace_jobs_processed_total",
@@ -108,10 +108,6 @@ impl JobMetrics {
             durations: registered(registry, HistogramVec::new(durations, &["kind"])?)?,
             waits: registered(registry, HistogramVec::new(waits, &["queue"])?)?,
         })
-    }
-
-    pub fn enqueued(&self, kind: &str, queue: Queue) {
-        self.enqueued.with_label_values(&[kind, queue.name()]).inc();
     }
 
     /// A job is ours now. Its wait is measured over two clocks, so it may seem to be none.

@@ -43,6 +43,10 @@ pub struct Work {
     #[arg(long, env = "JOB_MAX_ATTEMPTS", default_value_t = 8, value_parser = clap::value_parser!(i32).range(1..=100))]
     pub job_max_attempts: i32,
 
+    /// How long a job of a kind that no worker knows waits for one, before a person must look at it
+    #[arg(long, env = "JOB_UNKNOWN_AFTER", default_value = "10m", value_parser = positive_duration)]
+    pub job_unknown_after: Duration,
+
     /// The pause after a job's first failed attempt; it doubles with each one
     #[arg(long, env = "RETRY_INITIAL", default_value = "1s", value_parser = positive_duration)]
     pub retry_initial: Duration,
@@ -166,6 +170,7 @@ mod tests {
             ("--job-lease", "10", "JOB_LEASE"),
             ("--job-lease", "1ms", "JOB_LEASE"),
             ("--job-max-attempts", "0", "JOB_MAX_ATTEMPTS"),
+            ("--job-unknown-after", "0s", "JOB_UNKNOWN_AFTER"),
             ("--retry-initial", "0s", "RETRY_INITIAL"),
             ("--retry-initial", "1h", "RETRY_INITIAL"),
             ("--retry-max", "soon", "RETRY_MAX"),

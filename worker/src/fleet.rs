@@ -48,6 +48,9 @@ pub async fn run(ctx: Context, work: &Work, vitals: &Vitals) -> anyhow::Result<(
     let metrics = vitals.metrics.jobs.clone();
     let settler = Settler::start(ctx.db.clone(), ctx.doorbell.clone(), ctx.terms.retry, metrics.clone());
 
+    let rules =
+        sweep::Rules { schedule: ctx.terms.retry, kinds: claimer.kinds.clone(), unknown_after: work.job_unknown_after };
+
     let beside = CancellationToken::new();
     let _beside = beside.clone().drop_guard();
     tokio::spawn(beside.clone().run_until_cancelled_owned(keep_leases(ctx.db.clone(), claimer.clone(), slots.clone())));
@@ -57,7 +60,7 @@ pub async fn run(ctx: Context, work: &Work, vitals: &Vitals) -> anyhow::Result<(
         queues.clone(),
         slots.clone(),
     )));
-    tokio::spawn(beside.clone().run_until_cancelled_owned(keep_sweeping(ctx.clone(), metrics)));
+    tokio::spawn(beside.clone().run_until_cancelled_owned(keep_sweeping(ctx.clone(), rules, metrics)));
 
     let taker = Taker {
         db: ctx.db.clone(),
@@ -166,33 +169,38 @@ async fn show_life(db: PgPool, claimer: Claimer, queues: Vec<Queue>, slots: Arc<
 }
 
 /// Sweeps while this process is the one that does; otherwise waits for its turn.
-async fn keep_sweeping(ctx: Context, metrics: JobMetrics) {
+async fn keep_sweeping(ctx: Context, rules: sweep::Rules, metrics: JobMetrics) {
     let mut every = every(SWEEP);
     loop {
         every.tick().await;
-        if let Err(error) = lead(&ctx, &metrics, &mut every).await {
+        if let Err(error) = lead(&ctx, &rules, &metrics, &mut every).await {
             tracing::warn!(%error, "the sweep failed: {error}");
         }
     }
 }
 
 /// Leads for as long as the connection lives that holds the lock.
-async fn lead(ctx: &Context, metrics: &JobMetrics, every: &mut tokio::time::Interval) -> shared::error::Result<()> {
+async fn lead(
+    ctx: &Context,
+    rules: &sweep::Rules,
+    metrics: &JobMetrics,
+    every: &mut tokio::time::Interval,
+) -> shared::error::Result<()> {
     let mut conn = ctx.db.acquire().await?.leak();
     while !sweep::lead(&mut conn).await? {
         every.tick().await;
     }
     tracing::info!("this worker sweeps");
-    let kinds = jobs::known();
+    let since = Instant::now();
     loop {
-        let swept = sweep::sweep(&mut conn, &ctx.doorbell, ctx.terms.retry, &kinds).await?;
+        let swept = sweep::sweep(&mut conn, &ctx.doorbell, rules, since.elapsed()).await?;
         metrics.recovered(swept.reclaimed);
         metrics.buried(swept.died);
         if swept.reclaimed + swept.died > 0 {
             tracing::warn!(reclaimed = swept.reclaimed, died = swept.died, "lost jobs were taken back");
         }
         let next_round = Instant::now() + SWEEP;
-        while sweep::top_up(&mut conn, &ctx.doorbell).await? && Instant::now() < next_round {
+        while sweep::top_up(&mut conn, &ctx.doorbell, rules).await? && Instant::now() < next_round {
             tokio::time::sleep(TOP_UP).await;
         }
         every.tick().await;

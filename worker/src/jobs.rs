@@ -42,6 +42,7 @@ pub fn decode<J: Job>(job: &Held) -> Result<J, JobError> {
 
 async fn noop(job: &Held) -> JobResult {
     let Noop { wait_ms } = decode(job)?;
+    tracing::debug!("a no-op begins"); // Benchmarks look when.
     if wait_ms > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(wait_ms)).await;
     }

@@ -78,7 +78,7 @@ impl Settler {
             match failed.await {
                 Ok(Fate::Again { run_at }) => {
                     tracing::warn!(error = failure.error, %run_at, "attempt {} failed, to be tried again: {}", job.attempt, failure.error);
-                    self.doorbell.ring([Ring { queue: job.queue, id: job.id, run_at }]);
+                    self.doorbell.ring([Ring::again(job.queue, job.id, run_at)]);
                     return outcome::RETRIED;
                 }
                 Ok(Fate::Dead) => {

@@ -22,8 +22,9 @@ use std::sync::Arc;
 use shared::health::Probe;
 use shared::metrics::Metrics;
 use shared::settings::Common;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
 
 /// What probes and scrapers look at. Cloning it clones handles.
 #[derive(Clone)]
@@ -35,10 +36,10 @@ pub struct Vitals {
 }
 
 impl Vitals {
-    pub fn new(common: &Common, db: &PgPool) -> anyhow::Result<Self> {
+    pub fn new(common: &Common, ctx: &Context) -> anyhow::Result<Self> {
         Ok(Self {
-            probe: Arc::new(Probe::new(db.clone(), common.queue_redis())?),
-            metrics: Arc::new(Metrics::new(db.clone())?),
+            probe: Arc::new(Probe::new(ctx.db.clone(), common.queue_redis())?),
+            metrics: Arc::new(Metrics::new(ctx.db.clone(), &ctx.doorbell)?),
             stopping: CancellationToken::new(),
         })
     }

@@ -205,7 +205,7 @@ impl Taker {
     async fn claim(&self, queue: Queue, mut ids: Vec<JobId>) -> shared::error::Result<Vec<Held>> {
         let too_many = ids.split_off(self.slots.left(queue).min(ids.len()));
         let run_at = chrono::Utc::now();
-        self.doorbell.ring(too_many.into_iter().map(|id| Ring { queue, id, run_at }));
+        self.doorbell.ring(too_many.into_iter().map(|id| Ring::again(queue, id, run_at)));
         let mut conn = self.db.acquire().await?;
         claim::by_ids(&mut conn, &self.claimer, &ids).await
     }

@@ -3,12 +3,15 @@
 //! Three sorted sets, the member a job's id and the score when it was due. It may lose, repeat or reorder
 //! what it is told, and nothing is wrong: the rows are the truth, and a claim takes each job once. With no
 //! Redis, or while it is away, everything here answers "I do not know" quickly.
+//!
+//! Since every job is rung for after its commit, this is also where jobs are counted.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use prometheus::{IntCounterVec, Opts};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Client, RedisResult, cmd, pipe};
 use secrecy::{ExposeSecret, SecretString};
@@ -37,6 +40,7 @@ const LOOK_AGAIN: i64 = 64;
 #[derive(Clone)]
 pub struct Doorbell {
     inner: Option<Arc<Inner>>,
+    written: IntCounterVec,
 }
 
 struct Inner {
@@ -101,7 +105,12 @@ impl Keys {
 impl Doorbell {
     /// Starts the task that sends what is rung. `prefix` keeps several Millraces on one Redis apart.
     pub fn new(url: Option<&SecretString>, prefix: &str) -> RedisResult<Self> {
-        let Some(url) = url else { return Ok(Self { inner: None }) };
+        let opts = Opts::new(
+            "millrace_jobs_enqueued_total",
+            "Jobs that this process wrote and committed; trying one again does not count",
+        );
+        let written = IntCounterVec::new(opts, &["kind", "queue"]).expect("these are names that Prometheus allows");
+        let Some(url) = url else { return Ok(Self { inner: None, written }) };
         let client = Client::open(url.expose_secret())?;
         let (rings, waiting) = mpsc::channel(WAITING_RINGS);
         let keys = Keys(prefix.to_owned());
@@ -114,15 +123,19 @@ impl Doorbell {
                 timers: Arc::new(Semaphore::new(TIMERS)),
                 steward: Mutex::default(),
             })),
+            written,
         })
     }
 
     /// Tells the workers, soon, or when the job is due. Never waits and never fails: what is not told the
     /// sweep finds.
     pub fn ring(&self, rings: impl IntoIterator<Item = Ring>) {
-        let Some(inner) = &self.inner else { return };
         let now = chrono::Utc::now();
         for ring in rings {
+            if let Some(kind) = ring.written {
+                self.written.with_label_values(&[kind, ring.queue.name()]).inc();
+            }
+            let Some(inner) = &self.inner else { continue };
             match (ring.run_at - now).to_std() {
                 Ok(wait) if wait > ON_TIME => inner.clone().ring_later(ring, wait),
                 _ => _ = inner.rings.try_send(ring),
@@ -158,6 +171,11 @@ impl Doorbell {
         let mut ask = pipe();
         ask.add_command(inner.keys.add(queue, rings)).ignore();
         inner.ask::<()>(&ask).await;
+    }
+
+    /// How many jobs this process has written, for the scraper.
+    pub fn written(&self) -> &IntCounterVec {
+        &self.written
     }
 
     pub fn is_configured(&self) -> bool {

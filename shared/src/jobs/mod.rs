@@ -162,6 +162,20 @@ pub struct Ring {
     pub queue: Queue,
     pub id: JobId,
     pub run_at: DateTime<Utc>,
+    /// The kind of a job that has just been written: whoever rings for it counts it.
+    pub written: Option<&'static str>,
+}
+
+impl Ring {
+    /// For a job that has just been written.
+    pub fn first<J: Job>(id: JobId, run_at: DateTime<Utc>) -> Self {
+        Self { queue: J::QUEUE, id, run_at, written: Some(J::KIND) }
+    }
+
+    /// For a job that was there before.
+    pub fn again(queue: Queue, id: JobId, run_at: DateTime<Utc>) -> Self {
+        Self { queue, id, run_at, written: None }
+    }
 }
 
 /// Writes a job in the transaction of what it follows. None: there is one with its unique key already.
@@ -211,7 +225,7 @@ async fn insert<J: Job>(conn: &mut PgConnection, jobs: &[(&J, &Plan)]) -> Result
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| Ring { queue: J::QUEUE, id: JobId(row.id), run_at: row.run_at }).collect())
+    Ok(rows.into_iter().map(|row| Ring::first::<J>(JobId(row.id), row.run_at)).collect())
 }
 
 /// Does such a job of this order run, or wait for its next attempt?

@@ -327,7 +327,7 @@ pub async fn retry(conn: &mut PgConnection, id: JobId, max_attempts: i32) -> Res
     if let Some(order_id) = row.order_id {
         note::note(conn, "job_retried", &[(order_id, told(id, &row.kind))]).await?;
     }
-    Ok((get(conn, id).await?, Ring { queue: row.queue, id, run_at: row.run_at }))
+    Ok((get(conn, id).await?, Ring::again(row.queue, id, row.run_at)))
 }
 
 /// Gives a dead job up for good. Its order stays with staff until somebody moves it.
@@ -369,7 +369,7 @@ pub async fn retry_many(conn: &mut PgConnection, which: &RetryJobs, max_attempts
     let notes: Vec<_> =
         rows.iter().filter_map(|row| row.order_id.map(|order_id| (order_id, told(row.id, &row.kind)))).collect();
     note::note(conn, "job_retried", &notes).await?;
-    Ok(rows.into_iter().map(|row| Ring { queue: row.queue, id: row.id, run_at: row.run_at }).collect())
+    Ok(rows.into_iter().map(|row| Ring::again(row.queue, row.id, row.run_at)).collect())
 }
 
 /// The workers that live, longest first.

@@ -107,7 +107,7 @@ pub async fn hand_back(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Result
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| Ring { queue: row.queue, id: JobId(row.id), run_at: row.run_at }).collect())
+    Ok(rows.into_iter().map(|row| Ring::again(row.queue, JobId(row.id), row.run_at)).collect())
 }
 
 /// The same mistake has the same fingerprint, whatever ids and numbers it speaks of.

@@ -4,6 +4,8 @@
 //! Conditions that shall use an index compare with `now()`: for `clock_timestamp()`, which may change within
 //! a statement, Postgres looks at every row. Each statement here is its own transaction, so both mean the same.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -19,10 +21,18 @@ const LOW_WATER: i64 = 1000;
 const PAGE: i64 = 2000;
 /// Leases taken back by one statement.
 const RECLAIMED: i64 = 500;
-/// A kind that no living worker knows waits so long for one.
-const UNKNOWN_AFTER_SECONDS: f64 = 600.0;
 /// Any constant number; everybody who sweeps asks for this lock.
 const LOCK: i64 = 0x6d69_6c6c;
+
+/// By what rules is swept.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    pub schedule: Schedule,
+    /// What the one who sweeps can carry out itself.
+    pub kinds: Vec<String>,
+    /// So long a kind that no living worker knows waits for one.
+    pub unknown_after: Duration,
+}
 
 /// What one sweep found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,16 +51,14 @@ pub async fn lead(conn: &mut PgConnection) -> Result<bool> {
 
 /// One round. What is to be rung besides, `top_up` rings.
 ///
-/// `kinds` is what the one who sweeps can carry out itself: after an outage nobody may have shown life yet, and
-/// a backlog must not be taken for unknown.
-pub async fn sweep(
-    conn: &mut PgConnection,
-    doorbell: &Doorbell,
-    schedule: Schedule,
-    kinds: &[String],
-) -> Result<Swept> {
-    let (reclaimed, died) = reclaim(conn, doorbell, schedule).await?;
-    Ok(Swept { reclaimed, died: died + bury_unknown(conn, kinds).await? })
+/// `led_for` is for how long this one has led without a break. What nobody knows is judged only after that time:
+/// while everything was down nobody could take a job, however old it is, and those who can may not be up yet.
+pub async fn sweep(conn: &mut PgConnection, doorbell: &Doorbell, rules: &Rules, led_for: Duration) -> Result<Swept> {
+    let (reclaimed, mut died) = reclaim(conn, doorbell, rules.schedule).await?;
+    if led_for >= rules.unknown_after {
+        died += bury_unknown(conn, rules).await?;
+    }
+    Ok(Swept { reclaimed, died })
 }
 
 /// Takes back what lost workers held. The first loss is ready again at once; later ones wait longer each time,
@@ -103,7 +111,7 @@ async fn reclaim(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Schedul
     .await?;
     let died = rows.iter().filter(|row| row.state == "dead").count();
     let back = rows.iter().filter(|row| row.state == "ready");
-    doorbell.ring(back.map(|row| Ring { queue: row.queue, id: JobId(row.id), run_at: row.run_at }));
+    doorbell.ring(back.map(|row| Ring::again(row.queue, JobId(row.id), row.run_at)));
     Ok((rows.len(), died))
 }
 
@@ -111,7 +119,7 @@ const LOST: &str = "its worker was lost: the lease ran out before the attempt en
 
 /// What no worker that is alive can carry out, and has waited long for one, goes to a person. Such jobs are
 /// the oldest of their queue, so looking at the oldest finds them.
-async fn bury_unknown(conn: &mut PgConnection, kinds: &[String]) -> Result<usize> {
+async fn bury_unknown(conn: &mut PgConnection, rules: &Rules) -> Result<usize> {
     let buried = sqlx::query_scalar!(
         r#"with old as (
                select due.id from unnest(enum_range(null::queue)) wanted (queue)
@@ -134,11 +142,11 @@ async fn bury_unknown(conn: &mut PgConnection, kinds: &[String]) -> Result<usize
                select id, attempt, 'permanent', $3, $4 from dead on conflict do nothing
            )
            select count(*) as "buried!" from dead"#,
-        UNKNOWN_AFTER_SECONDS,
+        rules.unknown_after.as_secs_f64(),
         PAGE,
         UNKNOWN,
         super::settle::fingerprint("", UNKNOWN),
-        kinds,
+        &rules.kinds,
     )
     .fetch_one(conn)
     .await?;
@@ -148,8 +156,9 @@ async fn bury_unknown(conn: &mut PgConnection, kinds: &[String]) -> Result<usize
 const UNKNOWN: &str = "no worker knows this kind and version of job";
 
 /// Rings the oldest that are due and that nobody has touched for a second. It locks nothing, and a set that
-/// is well filled is left alone. Tells whether there is a backlog: then it is to be asked again soon.
-pub async fn top_up(conn: &mut PgConnection, doorbell: &Doorbell) -> Result<bool> {
+/// is well filled is left alone. What no living worker knows is not rung: a page of it would hide its neighbours.
+/// Tells whether there is a backlog: then it is to be asked again soon.
+pub async fn top_up(conn: &mut PgConnection, doorbell: &Doorbell, rules: &Rules) -> Result<bool> {
     let Some(lengths) = doorbell.lengths().await else { return Ok(false) };
     let mut backlog = false;
     for queue in Queue::ALL {
@@ -160,15 +169,17 @@ pub async fn top_up(conn: &mut PgConnection, doorbell: &Doorbell) -> Result<bool
         let due = sqlx::query!(
             r#"select id, run_at from jobs
                 where queue = $1 and state = 'ready' and run_at <= now() - interval '1 second'
+                  and kind || '/' || version = any($3 || array(
+                          select unnest(kinds) from workers where heartbeat_at > now() - interval '1 minute'))
                 order by queue, run_at, id limit $2"#,
             queue as Queue,
             PAGE,
+            &rules.kinds,
         )
         .fetch_all(&mut *conn)
         .await?;
         backlog |= due.len() >= usize::try_from(PAGE).expect("a page is small");
-        let rings: Vec<Ring> =
-            due.into_iter().map(|row| Ring { queue, id: JobId(row.id), run_at: row.run_at }).collect();
+        let rings: Vec<Ring> = due.into_iter().map(|row| Ring::again(queue, JobId(row.id), row.run_at)).collect();
         doorbell.ring_now(queue, &rings).await;
     }
     Ok(backlog)

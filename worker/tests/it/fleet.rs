@@ -1,5 +1,6 @@
 //! What workers do to each other and to themselves: deaths, freezes, priorities, pauses, stops.
 
+use bench::proxy::Proxy;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -7,6 +8,7 @@ use crate::support::until;
 use crate::workers::{Shop, Worker};
 
 const LIVE: &str = "select count(*) from jobs where state in ('ready', 'running')";
+const UNDECODABLE: &str = "select count(*) from jobs where kind = 'process_payment' and state = 'dead' and attempt = 1";
 const DONE: &str = "select count(*) from jobs where kind = 'noop' and state = 'done'";
 
 #[tokio::test]
@@ -52,6 +54,35 @@ async fn a_frozen_workers_commit_is_refused_when_it_goes_on() {
 }
 
 #[tokio::test]
+async fn a_claim_whose_reply_is_lost_is_run_by_another_worker_after_its_lease_and_its_effect_happens_once() {
+    let shop = Shop::open().await;
+    let (credentials, rest) = shop.app.database_url.split_once('@').unwrap();
+    let (server, database) = rest.split_once('/').unwrap();
+    let proxy = Proxy::start(server.parse().unwrap()).await.unwrap();
+    let through = format!("{credentials}@{}/{database}?sslmode=disable", proxy.addr);
+    let _first = Worker::start(&shop, &[("DATABASE_URL", &through), ("WORKER_CONCURRENCY", "1")]);
+    shop.until_count("it lives", "select count(*) from workers", 1).await;
+
+    proxy.lose_answer_to("set state = 'running'");
+    let alice = shop.app.customer().await;
+    let order = shop.order(&alice, "tok_ok").await;
+    until("the claim is made and its reply is lost", async || proxy.cuts() == 1).await;
+    assert_eq!(shop.count("select count(*) from jobs where kind = 'process_payment' and state = 'running'").await, 1);
+    // From now its only place is taken, and it renews the lease of what it really runs.
+    shop.jobs("noop", "high", json!({ "wait_ms": 30_000 }), 1).await;
+    shop.until_count("it works on", "select count(*) from jobs where kind = 'noop' and state = 'running'", 1).await;
+
+    let _second = Worker::start(&shop, &[]);
+    shop.reaches(&alice, &order, "delivered").await;
+    assert_eq!(shop.charges().await, (1, 0));
+    let lost = "select count(*) from job_attempts a join jobs j on j.id = a.job_id
+                 where a.outcome = 'lease_lost' and j.state = 'done' and j.attempt = 2 and j.worker <> a.worker";
+    assert_eq!(shop.count(lost).await, 1);
+    assert_eq!(shop.count("select count(*) from job_attempts").await, 1);
+    shop.app.assert_clean().await;
+}
+
+#[tokio::test]
 async fn a_job_that_kills_its_process_does_not_loop_for_ever() {
     let shop = Shop::open().await;
     shop.jobs("noop", "default", json!({ "wait_ms": 60_000 }), 1).await;
@@ -72,25 +103,37 @@ async fn a_job_that_kills_its_process_does_not_loop_for_ever() {
 async fn what_cannot_be_decoded_is_dead_at_once_and_what_nobody_knows_after_its_time() {
     let shop = Shop::open().await;
     shop.jobs("process_payment", "high", json!({ "order": "?" }), 1).await;
-    shop.jobs("unheard_of", "default", json!({}), 2).await;
+    // More than are rung at once, and older than their neighbours.
+    shop.jobs("unheard_of", "default", json!({}), 2500).await;
+    shop.jobs("of_the_next_version", "default", json!({}), 10).await;
     shop.jobs("noop", "default", json!({}), 20).await;
-    sqlx::query("update jobs set run_at = now() - interval '11 minutes' where kind = 'unheard_of' and id = (select min(id::text)::uuid from jobs where kind = 'unheard_of')")
-        .execute(&shop.app.db)
-        .await
-        .unwrap();
-    // A backlog of an outage is old as well, and known.
-    sqlx::query("update jobs set run_at = now() - interval '1 hour' where kind = 'noop'")
-        .execute(&shop.app.db)
-        .await
-        .unwrap();
-    let _worker = Worker::start(&shop, &[]);
-    shop.until_count("two are dead", "select count(*) from jobs where state = 'dead'", 2).await;
+    // All were written during an outage: for an hour nobody could have taken them.
+    sqlx::query("update jobs set run_at = run_at - interval '1 hour'").execute(&shop.app.db).await.unwrap();
+    let _worker = Worker::start(&shop, &[("JOB_UNKNOWN_AFTER", "3s")]);
     shop.until_count("the neighbours are done", DONE, 20).await;
+    shop.until_count("what cannot be decoded is dead", UNDECODABLE, 1).await;
+    // Of the newer workers the first is up only now.
+    sqlx::query(
+        "insert into workers (id, host, pid, version, queues, kinds, heartbeat_at)
+         select gen_random_uuid(), host, pid, '2.0.0', queues, kinds || array['of_the_next_version/1'], now() + interval '1 hour'
+           from workers",
+    )
+    .execute(&shop.app.db)
+    .await
+    .unwrap();
+    shop.until_count(
+        "what nobody knows is dead",
+        "select count(*) from jobs where kind = 'unheard_of' and state = 'dead'",
+        2500,
+    )
+    .await;
+    let too_soon = "select count(*) from jobs, workers
+                     where kind = 'unheard_of' and workers.version <> '2.0.0' and finished_at < workers.started_at + interval '3 seconds'";
+    assert_eq!(shop.count(too_soon).await, 0);
     assert_eq!(
-        shop.count("select count(*) from jobs where kind = 'process_payment' and state = 'dead' and attempt = 1").await,
-        1
+        shop.count("select count(*) from jobs where kind = 'of_the_next_version' and state = 'ready'").await,
+        10
     );
-    assert_eq!(shop.count("select count(*) from jobs where kind = 'unheard_of' and state = 'ready'").await, 1);
 }
 
 #[tokio::test]

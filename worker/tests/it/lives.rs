@@ -88,6 +88,63 @@ async fn a_payment_that_never_works_dies_and_goes_on_when_it_is_retried_by_hand(
 }
 
 #[tokio::test]
+async fn a_discarded_job_is_kept_for_as_long_as_its_order_waits_for_staff() {
+    let shop = Shop::open().await;
+    let _worker = Worker::start(&shop, &[]);
+    let (alice, staff) = (shop.app.customer().await, shop.app.staff().await);
+    let order = shop.order(&alice, "tok_unavailable").await;
+    shop.until_count("the job is dead", "select count(*) from jobs where state = 'dead'", 1).await;
+    let dead = staff.get("/v1/ops/jobs?state=dead").await.done(200);
+    let id = dead.body["data"][0]["id"].as_str().unwrap().to_owned();
+    staff.post(&format!("/v1/ops/jobs/{id}/discard"), json!({})).await.done(200);
+    sqlx::query("update jobs set finished_at = finished_at - interval '1 year' where state = 'discarded'")
+        .execute(&shop.app.db)
+        .await
+        .unwrap();
+
+    let discarded = "select count(*) from jobs where state = 'discarded'";
+    shared::retention::run(&shop.app.db).await.unwrap();
+    assert_eq!(shop.count(discarded).await, 1);
+    assert_eq!(alice.get(&order).await.done(200).body["next_action"]["by"], "staff");
+    shop.app.assert_clean().await;
+
+    staff.post(&format!("{order}/cancel"), json!({})).await.done(202);
+    shop.reaches(&alice, &order, "cancelled").await;
+    shared::retention::run(&shop.app.db).await.unwrap();
+    assert_eq!(shop.count(discarded).await, 0);
+    shop.app.assert_clean().await;
+}
+
+#[tokio::test]
+async fn every_job_is_counted_once_by_the_process_that_wrote_it() {
+    let shop = Shop::open().await;
+    let free = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().to_string();
+    let _worker = Worker::start(&shop, &[("WORKER_ADDR", &free), ("REAPER_SCHEDULE", "* * * * * *")]);
+    let alice = shop.app.customer().await;
+    let order = shop.order(&alice, "tok_flaky_1").await;
+    shop.reaches(&alice, &order, "delivered").await;
+    let other = shop.order(&alice, "tok_slow_1000").await;
+    alice.post(&format!("{other}/cancel"), json!({})).await.done(202);
+    shop.reaches(&alice, &other, "cancelled").await;
+    shop.until_count("a tick is done", "select least(count(*), 1) from jobs where kind = 'tick' and state = 'done'", 1)
+        .await;
+
+    let written = async |addr: &str| -> Vec<String> {
+        let page = reqwest::get(format!("{addr}/metrics")).await.unwrap().text().await.unwrap();
+        let lines = page.lines().filter_map(|line| line.strip_prefix("millrace_jobs_enqueued_total"));
+        lines.filter(|line| !line.contains("tick")).map(ToOwned::to_owned).collect()
+    };
+    let by_api = [r#"{kind="cancel_order",queue="high"} 1"#, r#"{kind="process_payment",queue="high"} 2"#]
+        .map(ToOwned::to_owned);
+    let by_worker =
+        [r#"{kind="deliver_order",queue="low"} 1"#, r#"{kind="ship_order",queue="default"} 1"#].map(ToOwned::to_owned);
+    assert_eq!(written(&shop.app.metrics_url).await, by_api);
+    assert_eq!(written(&format!("http://{free}")).await, by_worker);
+    let page = reqwest::get(format!("http://{free}/metrics")).await.unwrap().text().await.unwrap();
+    assert!(page.contains(r#"millrace_jobs_enqueued_total{kind="tick",queue="low"}"#), "{page}");
+}
+
+#[tokio::test]
 async fn a_paid_order_that_is_cancelled_is_refunded() {
     let shop = Shop::open().await;
     // No default queue: the order is paid and waits to be shipped.

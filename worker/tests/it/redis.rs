@@ -49,6 +49,15 @@ impl Redis {
         ::redis::cmd(name).exec_async(&mut connection).await.unwrap();
     }
 
+    /// How often a command was used.
+    pub async fn calls(&self, name: &str) -> u64 {
+        let client = ::redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let info: String = ::redis::cmd("INFO").arg("commandstats").query_async(&mut connection).await.unwrap();
+        let line = info.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:calls=")));
+        line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+    }
+
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
@@ -82,6 +91,26 @@ async fn every_job_runs_while_redis_is_flushed_killed_and_started_again() {
     let last = shop.order(&alice, "tok_ok").await;
     shop.reaches(&alice, &last, "delivered").await;
     assert_eq!(shop.charges().await, (12, 0));
+    shop.app.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_backlog_runs_on_while_redis_is_flushed_and_is_rung_by_the_page() {
+    let redis = Redis::start().await;
+    let shop = Shop::with_redis(Some(redis.url())).await;
+    shop.jobs("noop", "default", json!({ "wait_ms": 5 }), 5000).await;
+    let _workers = [Worker::start(&shop, &[]), Worker::start(&shop, &[])];
+    for done in [1000, 2500] {
+        until("a part is done", async || shop.count(DONE).await >= done).await;
+        redis.command("FLUSHALL").await;
+    }
+    let alice = shop.app.customer().await;
+    let order = shop.order(&alice, "tok_ok").await;
+    shop.reaches(&alice, &order, "delivered").await;
+    shop.until_count("all are done", DONE, 5000).await;
+    assert_eq!(shop.count("select count(*) from jobs where attempt <> 1").await, 0);
+    let rings = redis.calls("zadd").await;
+    assert!(rings < 500, "5,000 jobs were rung for by {rings} commands");
     shop.app.assert_clean().await;
 }
 

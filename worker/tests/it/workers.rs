@@ -27,6 +27,7 @@ const SETTINGS: [(&str, &str); 8] = [
 ];
 
 impl Worker {
+    /// Settings given here count more than the shop's.
     pub fn start(shop: &Shop, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_millrace-worker"));
         command.env_clear().envs(SETTINGS).env("DATABASE_URL", &shop.app.database_url);

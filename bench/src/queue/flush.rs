@@ -1,0 +1,187 @@
+//! Redis forgets everything, several times, while there is a large backlog: do the workers go on, is ringing
+//! paced, and do those who place orders meanwhile notice?
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::PgPool;
+use tokio::task::JoinHandle;
+
+use super::processes::{PREFIX, Redis, stop_all};
+use super::{Bench, quantile};
+
+const JOBS: u32 = 100_000;
+const WORKERS: u32 = 2;
+const FLUSHES: u32 = 5;
+const BETWEEN: Duration = Duration::from_millis(500);
+/// How long the writer is watched while nothing else happens.
+const QUIET: Duration = Duration::from_secs(2);
+/// Between two writes, as a shop that is not busy has it.
+const BETWEEN_WRITES: Duration = Duration::from_millis(5);
+
+impl Bench {
+    pub(super) async fn flush(&mut self) -> Result<()> {
+        self.write_jobs(JOBS, 0).await?;
+        let quiet_from = Utc::now();
+        let (writer, watch) = (Writer::start(&self.db).await?, Watch::start(&self.redis).await?);
+        tokio::time::sleep(QUIET).await;
+
+        let (commands, rings, bytes) =
+            (self.redis.commands().await?, self.redis.calls("zadd").await?, self.redis.bytes_in().await?);
+        let started = Utc::now();
+        let workers = self.start_workers(WORKERS).await?;
+        self.wait_for_rest(i64::from(JOBS * 7 / 10)).await?;
+        let first_flush = Utc::now();
+        for _ in 0..FLUSHES {
+            self.redis.flush().await?;
+            tokio::time::sleep(BETWEEN).await;
+        }
+        let last_flush = Utc::now();
+        self.wait_for_rest(0).await?;
+        let ended = Utc::now();
+        let jobs = f64::from(JOBS);
+        let commands = (self.redis.commands().await? - commands) / jobs;
+        let (rings, bytes) = (self.redis.calls("zadd").await? - rings, (self.redis.bytes_in().await? - bytes) / jobs);
+        let (writes, longest) = (writer.stop().await?, watch.stop().await?);
+        stop_all(workers).await?;
+
+        let twice: i64 = sqlx::query_scalar("select count(*) from jobs where kind = 'noop' and attempt <> 1")
+            .fetch_one(&self.db)
+            .await?;
+        ensure!(twice == 0, "{twice} jobs were not carried out by their first attempt");
+        let first: DateTime<Utc> =
+            sqlx::query_scalar("select min(finished_at) from jobs where kind = 'noop'").fetch_one(&self.db).await?;
+        let rates = [
+            self.rate_between(first, first_flush).await?,
+            self.rate_between(first_flush, last_flush).await?,
+            self.rate_between(last_flush, ended).await?,
+        ];
+        let pause = self.longest_pause(first_flush).await?;
+        self.say(
+            format!("{JOBS} ready jobs, {WORKERS} workers, Redis flushed {FLUSHES} times"),
+            format!("{:.0} a second before, {:.0} meanwhile, {:.0} after", rates[0], rates[1], rates[2]),
+            format!("meanwhile {:.2} × before; longest pause {pause:.0} ms", rates[1] / rates[0]),
+            json!({ "before": rates[0], "meanwhile": rates[1], "after": rates[2], "longest_pause_ms": pause }),
+        );
+        self.say(
+            "the same: ringing",
+            format!("{rings:.0} `ZADD`, {commands:.3} Redis commands a job"),
+            format!("{bytes:.0} bytes to Redis a job; at most {longest} ids in it"),
+            json!({ "zadd": rings, "commands_per_job": commands, "bytes_per_job": bytes, "most_ids": longest }),
+        );
+        let p99 = |from: DateTime<Utc>, until: DateTime<Utc>| {
+            let within = writes.iter().filter(|write| (from..until).contains(&write.at));
+            quantile(&mut within.map(|write| write.ms).collect::<Vec<_>>(), 0.99)
+        };
+        let [quiet, busy, flushed] = [p99(quiet_from, started), p99(first, first_flush), p99(first_flush, last_flush)];
+        self.say(
+            "the same: a small write of somebody else, p99",
+            format!("{busy:.1} ms before, {flushed:.1} ms meanwhile"),
+            format!("{quiet:.1} ms without workers; meanwhile {:.2} × before", flushed / busy),
+            json!({ "quiet_p99_ms": quiet, "before_p99_ms": busy, "meanwhile_p99_ms": flushed }),
+        );
+        Ok(())
+    }
+
+    async fn rate_between(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<f64> {
+        let done: i64 = sqlx::query_scalar(
+            "select count(*) from jobs where kind = 'noop' and finished_at >= $1 and finished_at < $2",
+        )
+        .bind(from)
+        .bind(until)
+        .fetch_one(&self.db)
+        .await?;
+        let last: Option<DateTime<Utc>> =
+            sqlx::query_scalar("select max(finished_at) from jobs where kind = 'noop' and finished_at < $1")
+                .bind(until)
+                .fetch_one(&self.db)
+                .await?;
+        let seconds = (last.context("some job was done")? - from).as_seconds_f64();
+        Ok(f64::from(u32::try_from(done)?) / seconds)
+    }
+
+    /// Milliseconds in which no job ended.
+    async fn longest_pause(&self, from: DateTime<Utc>) -> Result<f64> {
+        Ok(sqlx::query_scalar(
+            "select max(extract(epoch from pause))::float8 * 1000
+               from (select finished_at - lag(finished_at) over (order by finished_at) as pause
+                       from jobs where kind = 'noop' and finished_at >= $1) t",
+        )
+        .bind(from)
+        .fetch_one(&self.db)
+        .await?)
+    }
+}
+
+struct Write {
+    at: DateTime<Utc>,
+    ms: f64,
+}
+
+/// Somebody who writes and commits one row at a time, as an order is, and looks how long that takes.
+struct Writer {
+    stopping: Arc<AtomicBool>,
+    writing: JoinHandle<Result<Vec<Write>>>,
+}
+
+impl Writer {
+    async fn start(db: &PgPool) -> Result<Self> {
+        let mut conn = db.acquire().await?;
+        sqlx::query("create table if not exists bench_writes (id bigserial primary key, at timestamptz default now())")
+            .execute(&mut *conn)
+            .await?;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let stopped = stopping.clone();
+        let writing = tokio::spawn(async move {
+            let mut writes = Vec::new();
+            while !stopped.load(Ordering::Relaxed) {
+                let (at, began) = (Utc::now(), Instant::now());
+                sqlx::query("insert into bench_writes default values").execute(&mut *conn).await?;
+                writes.push(Write { at, ms: began.elapsed().as_secs_f64() * 1000.0 });
+                tokio::time::sleep(BETWEEN_WRITES).await;
+            }
+            sqlx::query("drop table bench_writes").execute(&mut *conn).await?;
+            Ok(writes)
+        });
+        Ok(Self { stopping, writing })
+    }
+
+    async fn stop(self) -> Result<Vec<Write>> {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.writing.await?
+    }
+}
+
+/// Looks how long the longest set in Redis becomes.
+struct Watch {
+    stopping: Arc<AtomicBool>,
+    watching: JoinHandle<Result<i64>>,
+}
+
+impl Watch {
+    async fn start(redis: &Redis) -> Result<Self> {
+        let mut connection = redis.connect().await?;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let stopped = stopping.clone();
+        let watching = tokio::spawn(async move {
+            let mut longest = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                let key = format!("{{{PREFIX}}}:default");
+                let length: i64 = redis::cmd("ZCARD").arg(key).query_async(&mut connection).await?;
+                longest = longest.max(length);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Ok(longest)
+        });
+        Ok(Self { stopping, watching })
+    }
+
+    async fn stop(self) -> Result<i64> {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.watching.await?
+    }
+}

@@ -1,0 +1,39 @@
+//! What workers cost that have nothing to do.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::Bench;
+use super::processes::{Worker, stop_all};
+
+const WORKERS: u32 = 2;
+/// Until connections are made and one of them sweeps.
+const SETTLE: Duration = Duration::from_secs(5);
+const WATCHED: Duration = Duration::from_secs(20);
+
+impl Bench {
+    pub(super) async fn idle(&mut self) -> Result<()> {
+        let workers = self.start_workers(WORKERS).await?;
+        tokio::time::sleep(SETTLE).await;
+        let before = self.spent(&workers).await?;
+        tokio::time::sleep(WATCHED).await;
+        let after = self.spent(&workers).await?;
+        stop_all(workers).await?;
+        let [cpu, queries, commands] = [0, 1, 2].map(|what| (after[what] - before[what]) / WATCHED.as_secs_f64());
+        self.say(
+            format!("{WORKERS} idle workers together, {} s", WATCHED.as_secs()),
+            format!("{:.2} % of a core", 100.0 * cpu),
+            format!("{queries:.1} queries, {commands:.1} Redis commands a second"),
+            json!({ "workers": WORKERS, "cores": cpu, "queries_per_second": queries, "redis_per_second": commands }),
+        );
+        Ok(())
+    }
+
+    /// Processor seconds, statements of Postgres, commands of Redis.
+    async fn spent(&self, workers: &[Worker]) -> Result<[f64; 3]> {
+        let cpu = workers.iter().map(Worker::cpu).sum::<Result<f64>>()?;
+        Ok([cpu, self.statements().await?, self.redis.commands().await?])
+    }
+}

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use shared::identity::Role;
@@ -11,8 +13,10 @@ use shared::limits::{Class, Limit};
 use shared::orders::place::Terms;
 use shared::settings::{Common, duration, positive_duration};
 use shared::values::{Email, Name};
+use tower_http::cors::AllowOrigin;
 
 use crate::limits::TrustedProxies;
+use crate::tls::Tls;
 
 /// Millrace's HTTP API: takes orders, holds their stock, and writes the jobs that workers carry out.
 ///
@@ -117,6 +121,22 @@ pub struct Serve {
     #[arg(long, env = "MAX_PLACEMENTS_IN_FLIGHT", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_placements_in_flight: u32,
 
+    /// Connections that this process holds at once; one more waits until another ends
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+
+    /// The certificate, and those that it rests on, PEM: with `TLS_KEY` the API speaks HTTPS. SIGHUP reads both anew
+    #[arg(long, env = "TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, PEM
+    #[arg(long, env = "TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Origins whose pages may call the API from a browser, with commas, such as `https://shop.example`; * is any
+    #[arg(long, env = "CORS_ORIGINS", default_value = "", hide_default_value = true)]
+    pub cors_origins: Origins,
+
     #[command(flatten)]
     pub rate_limits: RateLimits,
 
@@ -169,6 +189,42 @@ impl RateLimits {
     }
 }
 
+/// The origins whose pages may call us from a browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    Any,
+    These(Vec<HeaderValue>),
+}
+
+impl FromStr for Origins {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // As a browser writes it: scheme, host and perhaps a port, and not even a slash after that.
+        let origin = |text: &str| {
+            let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+            let fine = host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']));
+            let origin = HeaderValue::from_str(&text.to_ascii_lowercase()).ok().filter(|_| fine);
+            origin.ok_or_else(|| format!("`{text}` is not an origin such as https://shop.example"))
+        };
+        match text.trim() {
+            "*" => Ok(Self::Any),
+            text => text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(origin).collect::<Result<_, _>>().map(Self::These),
+        }
+    }
+}
+
+impl Origins {
+    /// None where no other origin is allowed.
+    pub fn allowed(&self) -> Option<AllowOrigin> {
+        match self {
+            Self::Any => Some(AllowOrigin::any()),
+            Self::These(none) if none.is_empty() => None,
+            Self::These(origins) => Some(AllowOrigin::list(origins.clone())),
+        }
+    }
+}
+
 fn on_or_off(text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),
@@ -187,6 +243,16 @@ impl Serve {
             session_max_age: self.session_max_age,
             caller_believed_for: shared::identity::CALLER_BELIEVED_FOR,
         })
+    }
+
+    /// The certificate that the API shows, if it has one.
+    pub fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => Ok(Some(Tls::load(cert, key)?)),
+            (None, None) => Ok(None),
+            (Some(_), None) => anyhow::bail!("TLS_CERT is set and TLS_KEY is missing"),
+            (None, Some(_)) => anyhow::bail!("TLS_KEY is set and TLS_CERT is missing"),
+        }
     }
 
     /// What holds for every order that is placed.

@@ -330,7 +330,10 @@ async fn every_answer_has_the_headers_that_keep_browsers_out_of_trouble() {
         assert_eq!(reply.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(reply.header("x-frame-options"), "DENY", "{path}");
         assert_eq!(reply.header("referrer-policy"), "no-referrer", "{path}");
-        assert!(reply.header("content-security-policy").starts_with("default-src 'self'"), "{path}");
+        let allowed = if path == "/docs/" { "default-src 'self'" } else { "default-src 'none'" };
+        let policy = reply.header("content-security-policy");
+        assert!(policy.starts_with(allowed) && policy.ends_with("frame-ancestors 'none'"), "{path}: {policy}");
+        assert_eq!(reply.header("strict-transport-security"), "", "{path} was not asked for over TLS");
         assert_eq!(reply.header("server"), "", "{path}");
     }
     assert_eq!(alice.get("/v1/me").await.header("cache-control"), "no-store");

@@ -209,7 +209,13 @@ impl FromStr for Origins {
         };
         match text.trim() {
             "*" => Ok(Self::Any),
-            text => text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(origin).collect::<Result<_, _>>().map(Self::These),
+            text => text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .map(origin)
+                .collect::<Result<_, _>>()
+                .map(Self::These),
         }
     }
 }

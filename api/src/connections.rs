@@ -46,13 +46,7 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Serves until `stopping`, then lets the requests that run come to their end.
-pub async fn serve(
-    listener: TcpListener,
-    tls: Option<Arc<Tls>>,
-    most: u32,
-    app: Router,
-    stopping: CancellationToken,
-) {
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, most: u32, app: Router, stopping: CancellationToken) {
     let places = Arc::new(Semaphore::new(most as usize));
     let running = GracefulShutdown::new();
     let next = async || {

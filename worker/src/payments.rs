@@ -63,7 +63,8 @@ pub(crate) async fn ask<T>(
     if !job.lease.allows_calls() {
         return Err(JobError::Transient("the lease could not be renewed, so the provider was not called".to_owned()));
     }
-    let call = call.instrument(info_span!("provider", otel.name = verb, otel.kind = "client", peer = "payment provider"));
+    let call =
+        call.instrument(info_span!("provider", otel.name = verb, otel.kind = "client", peer = "payment provider"));
     let answer = tokio::time::timeout(ANSWER_WITHIN, call).await.unwrap_or(Err(ProviderError::Unknown));
     answer.map_err(|error| JobError::Transient(error.to_string()))
 }

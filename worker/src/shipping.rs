@@ -33,7 +33,8 @@ async fn book(job: &Held, ctx: &Context, shipment: Shipment) -> Result<Shipment,
         return Err(JobError::Transient("the lease could not be renewed, so the carrier was not called".to_owned()));
     }
     let span = info_span!("carrier", otel.name = "book", otel.kind = "client", peer = "carrier");
-    let number = ctx.carrier.book(shipment.id).instrument(span).await.map_err(|error| JobError::Transient(error.to_string()))?;
+    let number =
+        ctx.carrier.book(shipment.id).instrument(span).await.map_err(|error| JobError::Transient(error.to_string()))?;
     Ok(Shipment { tracking_number: Some(number), ..shipment })
 }
 

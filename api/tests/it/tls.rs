@@ -149,7 +149,8 @@ impl Drop for Files {
 async fn a_client_that_does_not_say_what_it_wants_is_let_go() {
     let app = TestApp::new().await;
     let address = app.url.strip_prefix("http://").unwrap();
-    let (mut silent, mut slow) = (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+    let (mut silent, mut slow) =
+        (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
     slow.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\nx-drip: ").await.unwrap();
     let patience = Duration::from_secs(45); // More than the API's, and less than a test's.
     for client in [&mut silent, &mut slow] {
@@ -164,7 +165,7 @@ async fn a_client_that_does_not_say_what_it_wants_is_let_go() {
 async fn what_is_not_http_is_refused_and_harms_nobody() {
     let app = TestApp::new().await;
     let address = app.url.strip_prefix("http://").unwrap();
-    let endless = [&b"GET / HTTP/1.1\r\nx: "[..], &[b'x'; 256 * 1024]].concat();
+    let endless = [&b"GET / HTTP/1.1\r\nx: "[..], &vec![b'x'; 256 * 1024]].concat();
     for (nonsense, status) in [
         (&b"hello\r\n\r\n"[..], "400"),
         (b"GET /health/live HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n", "400"),
@@ -233,7 +234,8 @@ async fn pages_of_other_origins_may_call_only_where_the_settings_say_so() {
         let refused = open.anyone().send(Method::GET, "/v1/orders", None, &[("origin", origin)]).await;
         refused.refused(401, "unauthenticated");
         assert_eq!(refused.header("access-control-allow-origin"), origin);
-        for header in ["ratelimit-remaining", "etag", "location", "x-request-id", "idempotent-replayed", "retry-after"] {
+        for header in ["ratelimit-remaining", "etag", "location", "x-request-id", "idempotent-replayed", "retry-after"]
+        {
             assert!(refused.header("access-control-expose-headers").contains(header), "{header}");
         }
     }

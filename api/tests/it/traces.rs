@@ -55,7 +55,8 @@ async fn a_traceparent_is_believed_from_trusted_proxies_only_and_travels_with_th
 #[tokio::test]
 async fn an_order_is_one_trace_from_its_request_to_its_delivery() {
     let collector = Collector::start().await;
-    let mut life = Life::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url), ("TRUSTED_PROXIES", "127.0.0.1")]).await;
+    let mut life =
+        Life::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url), ("TRUSTED_PROXIES", "127.0.0.1")]).await;
     life.shop.stock().await;
     let traceparent = format!("00-{TRACE}-{PROXY}-01");
     let headers = [("traceparent", &*traceparent), ("x-request-id", "the-order")];
@@ -69,10 +70,8 @@ async fn an_order_is_one_trace_from_its_request_to_its_delivery() {
         parent if parent == PROXY => "the proxy".to_owned(),
         parent => ours.iter().find(|one| hex(&one.span.span_id) == parent).unwrap().span.name.clone(),
     };
-    let mut told: Vec<_> = ours
-        .iter()
-        .map(|seen| (seen.span.name.as_str(), seen.span.kind(), &*seen.service, parent_of(seen)))
-        .collect();
+    let mut told: Vec<_> =
+        ours.iter().map(|seen| (seen.span.name.as_str(), seen.span.kind(), &*seen.service, parent_of(seen))).collect();
     told.sort_by_key(|one| one.0);
     let expected = [
         ("POST /v1/orders", SpanKind::Server, "millrace-api", "the proxy"),
@@ -360,5 +359,6 @@ fn text(attributes: &[opentelemetry_proto::tonic::common::v1::KeyValue], name: &
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let number = bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte));
+    format!("{number:0width$x}", width = 2 * bytes.len())
 }

@@ -42,9 +42,7 @@ pub fn to(settings: &Common, service: &'static str) -> Result<Option<SdkTracerPr
         .with_service_name(service)
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .build();
-    Ok(Some(
-        SdkTracerProvider::builder().with_span_processor(batches).with_sampler(sampler).with_resource(who).build(),
-    ))
+    Ok(Some(SdkTracerProvider::builder().with_span_processor(batches).with_sampler(sampler).with_resource(who).build()))
 }
 
 /// Turns our spans into those of the exporter. The lines of log inside them become their events.

@@ -14,7 +14,6 @@ use shared::limits::Limiter;
 use shared::settings::Common;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Serve;
 use crate::metrics::Metrics;
@@ -34,6 +33,9 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     }
     let stopping = state.stopping.clone();
     shared::shutdown::when_asked(move || stopping.cancel());
+    if let Some(tls) = state.tls.clone() {
+        tls.reread_when_asked();
+    }
     let scheme = if state.tls.is_some() { "https" } else { "http" };
     tracing::info!(addr = %api.local_addr()?, "the API listens on {scheme}://{}", api.local_addr()?);
     tracing::info!(addr = %metrics.local_addr()?, "metrics are at http://{}/metrics", metrics.local_addr()?);
@@ -65,7 +67,6 @@ pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -
     let scrape = Router::new().route("/metrics", get(scrape)).with_state(state.clone());
     let scraping = tokio::spawn(axum::serve(metrics, scrape).into_future());
     let (tls, most) = (state.tls.clone(), state.settings.max_connections);
-    let _rereading = tls.clone().map(|tls| AbortOnDropHandle::new(tokio::spawn(tls.reread_when_asked())));
     let serving = connections::serve(api, tls, most, app(state), stopping.clone());
     let overdue = async {
         stopping.cancelled().await;

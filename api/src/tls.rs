@@ -29,20 +29,27 @@ impl Tls {
         self.read.read().expect("no code panics while it holds the certificate").clone().into()
     }
 
-    /// Reads the files anew at each SIGHUP. Where they cannot be used, the old ones stay: an API with yesterday's
-    /// certificate is better than none.
-    pub async fn reread_when_asked(self: Arc<Self>) {
+    /// From now on each SIGHUP has the files read anew. To be called before the process says that it is there:
+    /// without this, the signal would end it.
+    pub fn reread_when_asked(self: Arc<Self>) {
         let mut asked = signal(SignalKind::hangup()).expect("the runtime handles signals");
-        while asked.recv().await.is_some() {
-            match read(&self.cert, &self.key) {
-                Ok(new) => {
-                    *self.read.write().expect("no code panics while it holds the certificate") = Arc::new(new);
-                    tracing::info!("read the certificate anew");
-                }
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    tracing::error!(error, "the new certificate cannot be used, so the old one stays: {error}");
-                }
+        tokio::spawn(async move {
+            while asked.recv().await.is_some() {
+                self.reread();
+            }
+        });
+    }
+
+    /// Where the new files cannot be used, the old ones stay: an API with yesterday's certificate is better than none.
+    fn reread(&self) {
+        match read(&self.cert, &self.key) {
+            Ok(new) => {
+                *self.read.write().expect("no code panics while it holds the certificate") = Arc::new(new);
+                tracing::info!("read the certificate anew");
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "the new certificate cannot be used, so the old one stays: {error}");
             }
         }
     }

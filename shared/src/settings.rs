@@ -68,11 +68,11 @@ pub struct Common {
     pub rust_log: String,
 
     /// Where spans are sent: the address of a collector of OpenTelemetry, OTLP over HTTP. None: nowhere
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = endpoint)]
     pub otel_exporter_otlp_endpoint: Option<String>,
 
     /// The share of traces that is sent, of those that begin here
-    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", value_name = "SHARE", default_value = "1", value_parser = ratio)]
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "1", value_parser = ratio)]
     pub otel_traces_sampler_arg: f64,
 }
 

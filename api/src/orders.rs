@@ -87,9 +87,9 @@ struct LineBody {
     ))]
 async fn place(State(state): State<AppState>, caller: Caller, request: Request) -> ApiResult<Response> {
     let order = read_order(&state, &caller, request).await?;
-    Span::current().record("order_id", field::display(order.id));
     let placing = info_span!("place", otel.kind = "producer");
     let Placed { order, replayed } = state.placing.place(order).instrument(placing).await?;
+    Span::current().record("order_id", field::display(order.id));
     let headers = [(header::LOCATION, format!("/v1/orders/{}", order.id)), (header::ETAG, etag::of(order.version))];
     let mut response = (StatusCode::CREATED, headers, Json(order)).into_response();
     if replayed {

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::AppState;
 use crate::config::Origins;
 use crate::error::{ApiError, PROBLEM_JSON};
+use crate::metrics::Metrics;
 
 /// Nothing that we serve needs longer; a client that waits longer has given up.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -94,7 +95,6 @@ fn named(header: &'static str) -> HeaderName {
 }
 
 async fn around(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
     let request_id = request_id(&request);
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
@@ -106,6 +106,8 @@ async fn around(State(state): State<AppState>, mut request: Request, next: Next)
         %method, route, status = field::Empty, user_id = field::Empty, order_id = order_of(&route, path),
     );
     let trace_parent = trace::join(&span, trace_parent(&state, &request));
+    let report =
+        Report { metrics: state.metrics.clone(), span: span.clone(), method, route, started: Some(Instant::now()) };
     let origin = Origin { request_id: Some(request_id.clone()), trace_parent: Some(trace_parent.to_string()) };
     let api = path.starts_with("/v1/");
     let policy = if path.starts_with("/docs") { POLICY_OF_DOCS } else { POLICY_OF_DATA };
@@ -113,7 +115,7 @@ async fn around(State(state): State<AppState>, mut request: Request, next: Next)
     request.extensions_mut().insert(origin);
     let (request, rest) = keep_hold_of_body(request);
 
-    let response = next.run(request).instrument(span.clone()).await;
+    let response = next.run(request).instrument(span).await;
     hear_out(rest).await;
     let mut response = in_our_form(response, &request_id);
 
@@ -130,9 +132,7 @@ async fn around(State(state): State<AppState>, mut request: Request, next: Next)
         // Tokens and other people's orders stand in these answers: no cache on the way may keep one.
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
-    let elapsed = started.elapsed();
-    state.metrics.observe(method.as_str(), &route, response.status().as_u16(), elapsed);
-    log(&span, response.status(), elapsed, &response);
+    report.answered(&response);
     response
 }
 
@@ -226,16 +226,43 @@ fn in_our_form(mut response: Response, request_id: &str) -> Response {
     written
 }
 
-fn log(span: &Span, status: StatusCode, elapsed: Duration, response: &Response<Body>) {
-    let _in_span = span.enter();
-    let duration_ms = elapsed.as_secs_f64() * 1000.0;
-    let code = response.extensions().get::<ApiError>().map(|error| error.code.as_str());
-    let status = status.as_u16();
-    span.record("status", status);
-    if status >= 500 {
-        tracing::error!(duration_ms, code, "answered {status}");
-    } else {
-        tracing::info!(duration_ms, code, "answered {status}");
+/// What is said of a request, once: when it is answered, or when its client goes before that, which ends its handler
+/// wherever it stands.
+struct Report {
+    metrics: Arc<Metrics>,
+    span: Span,
+    method: Method,
+    route: String,
+    /// None when all is said.
+    started: Option<Instant>,
+}
+
+/// What nginx writes for a client that went.
+const CLIENT_WENT: u16 = 499;
+
+impl Report {
+    fn answered(mut self, response: &Response) {
+        let code = response.extensions().get::<ApiError>().map(|error| error.code.as_str());
+        self.say(response.status().as_u16(), code);
+    }
+
+    fn say(&mut self, status: u16, code: Option<&str>) {
+        let Some(elapsed) = self.started.take().map(|started| started.elapsed()) else { return };
+        self.metrics.observe(self.method.as_str(), &self.route, status, elapsed);
+        self.span.record("status", status);
+        let _in_span = self.span.enter();
+        let duration_ms = elapsed.as_secs_f64() * 1000.0;
+        match status {
+            CLIENT_WENT => tracing::info!(duration_ms, "the client went before it was answered"),
+            500.. => tracing::error!(duration_ms, code, "answered {status}"),
+            _ => tracing::info!(duration_ms, code, "answered {status}"),
+        }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        self.say(CLIENT_WENT, None);
     }
 }
 

@@ -396,6 +396,24 @@ async fn metrics_are_at_their_own_address_with_bounded_labels() {
     assert!(!metrics.contains("made-up"), "anybody could make up labels without end");
 }
 
+#[tokio::test]
+async fn a_client_that_goes_before_it_is_answered_is_counted_too() {
+    let app = TestApp::new().await;
+    let mut other = app.db.begin().await.unwrap();
+    sqlx::query("lock table products in access exclusive mode").execute(&mut *other).await.unwrap();
+    let mut client = TcpStream::connect(app.url.strip_prefix("http://").unwrap()).await.unwrap();
+    client.write_all(b"GET /v1/products HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let waits =
+        "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())";
+    until("its request waits", async || sqlx::query_scalar(waits).fetch_one(&app.db).await.unwrap()).await;
+    drop(client);
+    let counted = r#"millrace_http_requests_total{method="GET",route="/v1/products",status="499"} 1"#;
+    let metrics =
+        async || app.http.get(format!("{}/metrics", app.metrics_url)).send().await.unwrap().text().await.unwrap();
+    until("it is counted", async || metrics().await.contains(counted)).await;
+    other.rollback().await.unwrap();
+}
+
 // ---- graceful stop ---------------------------------------------------------------------------
 
 #[tokio::test]

@@ -97,7 +97,8 @@ fn line(event: &Event<'_>, mut fields: BTreeMap<&'static str, Value>) -> String 
     };
     say("timestamp", &Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true).into());
     say("level", &event.metadata().level().as_str().into());
-    say("message", &fields.remove("message").unwrap_or_default());
+    // Libraries sometimes only name their events.
+    say("message", &fields.remove("message").unwrap_or_else(|| event.metadata().name().into()));
     for (name, value) in &fields {
         say(name, value);
     }

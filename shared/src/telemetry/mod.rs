@@ -7,6 +7,7 @@ mod export;
 mod lines;
 
 use std::error::Error;
+use std::io::IsTerminal;
 use std::str::FromStr;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -71,7 +72,7 @@ pub fn start(settings: &Common, service: &'static str) -> Result<Telemetry, Box<
     let filter = EnvFilter::try_new(&settings.rust_log).map_err(|error| format!("RUST_LOG: {error}"))?;
     let logged = match settings.log_format {
         LogFormat::Json => lines::Lines.boxed(),
-        LogFormat::Pretty => tracing_subscriber::fmt::layer().boxed(),
+        LogFormat::Pretty => tracing_subscriber::fmt::layer().with_ansi(std::io::stdout().is_terminal()).boxed(),
     };
     tracing_subscriber::registry().with(exported).with(logged.with_filter(filter)).try_init()?;
     Ok(Telemetry { exporter })

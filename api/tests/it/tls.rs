@@ -2,11 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode, Version};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use uuid::Uuid;
 
 use crate::process::{Process, binary, enough};
@@ -135,6 +142,20 @@ impl Files {
         let certificate = reqwest::Certificate::from_pem(&pem).unwrap();
         reqwest::Client::builder().tls_certs_only([certificate]).timeout(Duration::from_secs(30))
     }
+
+    /// The same without HTTP: what comes after the handshake is for the test to say.
+    async fn shake_hands(&self, name: &str, stream: TcpStream, protocol: &[u8]) -> TlsStream<TcpStream> {
+        let mut trusted = RootCertStore::empty();
+        trusted.add(CertificateDer::from_pem_file(self.dir.join(format!("{name}.pem"))).unwrap()).unwrap();
+        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(trusted)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let name = "127.0.0.1".try_into().unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+    }
 }
 
 impl Drop for Files {
@@ -147,18 +168,32 @@ impl Drop for Files {
 
 #[tokio::test]
 async fn a_client_that_does_not_say_what_it_wants_is_let_go() {
-    let app = TestApp::new().await;
-    let address = app.url.strip_prefix("http://").unwrap();
-    let (mut silent, mut slow) =
-        (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+    let files = Files::new();
+    files.write("first");
+    let plain = TestApp::new().await;
+    let secure = TestApp::with(&[&*files.option("tls-cert"), &*files.option("tls-key")]).await;
+    let to = async |app: &TestApp| TcpStream::connect(app.url.strip_prefix("http://").unwrap()).await.unwrap();
+
+    let (silent, mut slow, no_handshake) = (to(&plain).await, to(&plain).await, to(&secure).await);
     slow.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\nx-drip: ").await.unwrap();
-    let patience = Duration::from_secs(45); // More than the API's, and less than a test's.
-    for client in [&mut silent, &mut slow] {
-        let mut said = Vec::new();
-        let ended = tokio::time::timeout(patience, client.read_to_end(&mut said)).await;
-        assert!(ended.is_ok() && !said.starts_with(b"HTTP/1.1 200"), "{ended:?}: {said:?}");
-    }
-    app.anyone().get("/health/live").await.done(200);
+    let silent_http2 = files.shake_hands("first", to(&secure).await, b"h2").await;
+    let mut slow_http1 = files.shake_hands("first", to(&secure).await, b"http/1.1").await;
+    slow_http1.write_all(b"GET /health/live HTTP/1.1\r\n").await.unwrap();
+    let in_time = tokio::join!(
+        is_let_go(silent),
+        is_let_go(slow),
+        is_let_go(no_handshake),
+        is_let_go(silent_http2),
+        is_let_go(slow_http1)
+    );
+    assert_eq!(in_time, (true, true, true, true, true));
+    plain.anyone().get("/health/live").await.done(200);
+}
+
+async fn is_let_go(mut client: impl AsyncRead + Unpin) -> bool {
+    const PATIENCE: Duration = Duration::from_secs(45); // More than the API's, and less than a test's.
+    let mut said = Vec::new();
+    tokio::time::timeout(PATIENCE, client.read_to_end(&mut said)).await.is_ok()
 }
 
 #[tokio::test]

@@ -2,10 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use axum::http::HeaderValue;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use shared::identity::Role;
@@ -13,8 +11,8 @@ use shared::limits::{Class, Limit};
 use shared::orders::place::Terms;
 use shared::settings::{Common, duration, positive_duration};
 use shared::values::{Email, Name};
-use tower_http::cors::AllowOrigin;
 
+use crate::cors::Origins;
 use crate::limits::TrustedProxies;
 use crate::tls::Tls;
 
@@ -185,48 +183,6 @@ impl RateLimits {
             Class::Read => self.read,
             Class::Bulk => self.bulk,
             Class::Query => self.query,
-        }
-    }
-}
-
-/// The origins whose pages may call us from a browser.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origins {
-    Any,
-    These(Vec<HeaderValue>),
-}
-
-impl FromStr for Origins {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        // As a browser writes it: scheme, host and perhaps a port, and not even a slash after that.
-        let origin = |text: &str| {
-            let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-            let fine = host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']));
-            let origin = HeaderValue::from_str(&text.to_ascii_lowercase()).ok().filter(|_| fine);
-            origin.ok_or_else(|| format!("`{text}` is not an origin such as https://shop.example"))
-        };
-        match text.trim() {
-            "*" => Ok(Self::Any),
-            text => text
-                .split(',')
-                .map(str::trim)
-                .filter(|part| !part.is_empty())
-                .map(origin)
-                .collect::<Result<_, _>>()
-                .map(Self::These),
-        }
-    }
-}
-
-impl Origins {
-    /// None where no other origin is allowed.
-    pub fn allowed(&self) -> Option<AllowOrigin> {
-        match self {
-            Self::Any => Some(AllowOrigin::any()),
-            Self::These(none) if none.is_empty() => None,
-            Self::These(origins) => Some(AllowOrigin::list(origins.clone())),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod surface;
 pub mod tls;
 
 mod catalog;
+mod cors;
 mod customers;
 mod docs;
 mod health;

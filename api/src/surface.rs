@@ -17,12 +17,10 @@ use shared::jobs::Origin;
 use shared::telemetry::trace::{self, TraceParent};
 use tower::util::option_layer;
 use tower_http::compression::CompressionLayer;
-use tower_http::cors::CorsLayer;
 use tracing::{Instrument, Span, error_span, field};
 use uuid::Uuid;
 
 use crate::AppState;
-use crate::config::Origins;
 use crate::error::{ApiError, PROBLEM_JSON};
 use crate::metrics::Metrics;
 
@@ -55,9 +53,6 @@ const POLICY_OF_DOCS: HeaderValue = HeaderValue::from_static(
 /// Whoever was here over TLS comes back over TLS. Our name only: what else its owner serves below it is theirs to say.
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// A browser asks again after this whether a page of another origin may call us.
-const PREFLIGHT_GOOD_FOR: Duration = Duration::from_hours(1);
-
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The name of a request, in its answer, its log lines, and the jobs that it causes.
@@ -71,27 +66,10 @@ pub fn wrap(routes: Router<AppState>, state: AppState, timeout: Duration) -> Rou
         .layer(middleware::from_fn_with_state(state.clone(), crate::auth::identify))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn_with_state(timeout, carry_out))
-        .layer(option_layer(cors(&state.settings.cors_origins)))
+        .layer(option_layer(state.settings.cors_origins.layer()))
         .layer(middleware::from_fn_with_state(state.clone(), around))
         .layer(CompressionLayer::new())
         .with_state(state)
-}
-
-/// Which pages of other origins may call us (`CORS_ORIGINS`). Tokens stand in a header that only a page itself can set,
-/// so no cookie is at risk and credentials need no permission.
-fn cors(origins: &Origins) -> Option<CorsLayer> {
-    let allowed = CorsLayer::new()
-        .allow_origin(origins.allowed()?)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers(["authorization", "content-type", "idempotency-key", "if-match", "x-request-id"].map(named))
-        .max_age(PREFLIGHT_GOOD_FOR);
-    let told = ["etag", "location", "x-request-id", "idempotent-replayed", "retry-after"];
-    let standing = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"];
-    Some(allowed.expose_headers(told.into_iter().chain(standing).map(named).collect::<Vec<_>>()))
-}
-
-fn named(header: &'static str) -> HeaderName {
-    HeaderName::from_static(header)
 }
 
 async fn around(State(state): State<AppState>, mut request: Request, next: Next) -> Response {

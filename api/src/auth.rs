@@ -44,7 +44,7 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
     if let Some(token) = bearer(request.headers()) {
         let identified: Identified = match state.identity.authenticate(&state.db, token).await {
             Ok(caller) => {
-                tracing::Span::current().record("user.id", tracing::field::display(caller.user_id));
+                tracing::Span::current().record("user_id", tracing::field::display(caller.user_id));
                 subject = caller.user_id.to_string();
                 Ok(caller)
             }

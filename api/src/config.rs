@@ -12,7 +12,9 @@ use shared::orders::place::Terms;
 use shared::settings::{Common, duration, positive_duration};
 use shared::values::{Email, Name};
 
+use crate::cors::Origins;
 use crate::limits::TrustedProxies;
+use crate::tls::Tls;
 
 /// Millrace's HTTP API: takes orders, holds their stock, and writes the jobs that workers carry out.
 ///
@@ -117,6 +119,22 @@ pub struct Serve {
     #[arg(long, env = "MAX_PLACEMENTS_IN_FLIGHT", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_placements_in_flight: u32,
 
+    /// Connections that this process holds at once; one more waits until another ends
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+
+    /// The certificate, and those that it rests on, PEM: with `TLS_KEY` the API speaks HTTPS. SIGHUP reads both anew
+    #[arg(long, env = "TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, PEM
+    #[arg(long, env = "TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Origins whose pages may call the API from a browser, with commas, such as `https://shop.example`; * is any
+    #[arg(long, env = "CORS_ORIGINS", default_value = "", hide_default_value = true)]
+    pub cors_origins: Origins,
+
     #[command(flatten)]
     pub rate_limits: RateLimits,
 
@@ -187,6 +205,16 @@ impl Serve {
             session_max_age: self.session_max_age,
             caller_believed_for: shared::identity::CALLER_BELIEVED_FOR,
         })
+    }
+
+    /// The certificate that the API shows, if it has one.
+    pub fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => Ok(Some(Tls::load(cert, key)?)),
+            (None, None) => Ok(None),
+            (Some(_), None) => anyhow::bail!("TLS_CERT is set and TLS_KEY is missing"),
+            (None, Some(_)) => anyhow::bail!("TLS_KEY is set and TLS_CERT is missing"),
+        }
     }
 
     /// What holds for every order that is placed.

@@ -17,6 +17,7 @@ use shared::inventory::ledger::{self, Movement, MovementFilter};
 use shared::inventory::reap::{self, Reaped};
 use shared::inventory::reserve::{self, Reservation, Reserve, Which};
 use shared::inventory::{self, NewStock, OnHand, ReorderSettings, Stock, StockFilter};
+use shared::jobs::Origin;
 use shared::orders::cancel;
 use shared::page::{List, Paging};
 use shared::values::{InventoryId, ProductId, ReservationId};
@@ -32,7 +33,6 @@ use crate::etag::{IfMatch, Tagged};
 use crate::json::{self, Json, Listed, NoFilter, Path, Query};
 use crate::once::{self, Once};
 use crate::orders;
-use crate::surface::RequestId;
 
 /// Room for 10,000 rows with the longest SKUs in the wordiest JSON.
 const BULK_BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -275,12 +275,12 @@ struct Nothing {}
 async fn reap(
     State(state): State<AppState>,
     _staff: Staff,
-    Extension(request_id): Extension<RequestId>,
+    Extension(origin): Extension<Origin>,
     once: Once<Nothing>,
 ) -> ApiResult<Response> {
     // In transactions of its own, while this one keeps the key: it locks nothing else.
     let reaped = reap::run(&state.db).await?;
-    state.doorbell.ring(cancel::abandoned(&state.db, &orders::plan(&state, request_id)).await?);
+    state.doorbell.ring(cancel::abandoned(&state.db, &orders::plan(&state, origin)).await?);
     once.answer(StatusCode::OK, &reaped).await
 }
 

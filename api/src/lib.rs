@@ -3,14 +3,17 @@
 pub mod auth;
 pub mod commands;
 pub mod config;
+pub mod connections;
 pub mod error;
 pub mod etag;
 pub mod json;
 pub mod once;
 pub mod serve;
 pub mod surface;
+pub mod tls;
 
 mod catalog;
+mod cors;
 mod customers;
 mod docs;
 mod health;
@@ -36,6 +39,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::config::Serve;
 use crate::metrics::Metrics;
+use crate::tls::Tls;
 
 /// What handlers share. Cloning it clones handles.
 #[derive(Clone)]
@@ -49,6 +53,8 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// Rung after a commit that wrote jobs.
     pub doorbell: Doorbell,
+    /// Where the API itself speaks TLS.
+    pub tls: Option<Arc<Tls>>,
     /// Cancelled when the process has been asked to stop.
     pub stopping: CancellationToken,
 }

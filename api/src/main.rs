@@ -17,15 +17,16 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     shared::settings::read_dotenv().map_err(anyhow::Error::msg)?;
     let cli = Cli::parse();
-    shared::telemetry::init(cli.common.log_format, &cli.common.rust_log)
-        .map_err(|error| anyhow::anyhow!("RUST_LOG or logging: {error}"))?;
+    let telemetry = shared::telemetry::start(&cli.common, "millrace-api").map_err(anyhow::Error::from_boxed)?;
     cli.common.check().map_err(anyhow::Error::msg)?;
-    match cli.command.unwrap_or(Command::Serve) {
+    let done = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => api::serve::serve(cli.common, cli.serve).await,
         Command::Migrate { down } => api::commands::migrate(&cli.common, down).await,
         Command::Seed { dir } => api::commands::seed(&cli.common, &dir).await,
         Command::CreateUser { email, password, role, name } => {
             api::commands::create_user(&cli.common, email, password, role, name).await
         }
-    }
+    };
+    telemetry.stop().await;
+    done
 }

@@ -18,6 +18,7 @@ use shared::orders::{OrderView, read};
 use shared::page::{List, Paging};
 use shared::values::{Address, CustomerId, OrderId, PaymentToken, ProductId, Quantity, Sku};
 use sqlx::PgPool;
+use tracing::{Instrument, Span, field, info_span};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -29,7 +30,6 @@ use crate::etag::{self, IfMatch, Tagged};
 use crate::json::{self, Listed, Path};
 use crate::once::{self, IDEMPOTENT_REPLAYED, Once};
 use crate::placing::Placed;
-use crate::surface::RequestId;
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -87,7 +87,9 @@ struct LineBody {
     ))]
 async fn place(State(state): State<AppState>, caller: Caller, request: Request) -> ApiResult<Response> {
     let order = read_order(&state, &caller, request).await?;
-    let Placed { order, replayed } = state.placing.place(order).await?;
+    let placing = info_span!("place", otel.kind = "producer");
+    let Placed { order, replayed } = state.placing.place(order).instrument(placing).await?;
+    Span::current().record("order_id", field::display(order.id));
     let headers = [(header::LOCATION, format!("/v1/orders/{}", order.id)), (header::ETAG, etag::of(order.version))];
     let mut response = (StatusCode::CREATED, headers, Json(order)).into_response();
     if replayed {
@@ -99,7 +101,7 @@ async fn place(State(state): State<AppState>, caller: Caller, request: Request) 
 /// Makes an order of what came in. A batch takes its key, so this does not go through `Once`.
 async fn read_order(state: &AppState, caller: &Caller, request: Request) -> ApiResult<PlaceOrder> {
     let key = once::key(request.headers())?;
-    let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+    let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
     json::require_json(request.headers(), request.body())?;
     let bytes = json::read(request, state).await?;
     let body: PlaceOrderBody = json::parse(&bytes)?;
@@ -111,7 +113,7 @@ async fn read_order(state: &AppState, caller: &Caller, request: Request) -> ApiR
         payment_token: body.payment_token,
         shipping_address: body.shipping_address,
         key: key.map(|key| (key, BodyHash::of("POST", "/v1/orders", &bytes))),
-        origin: Origin { request_id, trace_parent: None },
+        origin,
     })
 }
 
@@ -204,10 +206,10 @@ async fn cancel(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<OrderId>,
-    Extension(request_id): Extension<RequestId>,
+    Extension(origin): Extension<Origin>,
     mut once: Once<Cancel>,
 ) -> ApiResult<Response> {
-    let plan = plan(&state, request_id);
+    let plan = plan(&state, origin);
     let (order, ring) = cancel::cancel(&mut once.tx, &caller, id, &once.body, &plan).await?;
     let answer = once.answer(StatusCode::ACCEPTED, &order).await?;
     state.doorbell.ring(ring);
@@ -233,10 +235,10 @@ async fn set_status(
     staff: Staff,
     Path(id): Path<OrderId>,
     IfMatch(seen): IfMatch,
-    Extension(request_id): Extension<RequestId>,
+    Extension(origin): Extension<Origin>,
     json::Json(asked): json::Json<Move>,
 ) -> ApiResult<Tagged<OrderView>> {
-    let following = Following { plan: plan(&state, request_id), delivery_delay: state.settings.delivery_delay };
+    let following = Following { plan: plan(&state, origin), delivery_delay: state.settings.delivery_delay };
     let mut tx = state.db.begin().await?;
     let (order, rings) = by_hand::set_status(&mut tx, &staff, id, seen, asked.status, &following).await?;
     tx.commit().await?;
@@ -245,8 +247,7 @@ async fn set_status(
 }
 
 /// For jobs that follow from a request.
-pub fn plan(state: &AppState, RequestId(request_id): RequestId) -> Plan {
-    let origin = Origin { request_id: Some(request_id), trace_parent: None };
+pub fn plan(state: &AppState, origin: Origin) -> Plan {
     Plan { delay: Duration::ZERO, max_attempts: state.settings.job_max_attempts, origin }
 }
 

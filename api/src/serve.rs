@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Serve;
 use crate::metrics::Metrics;
 use crate::placing::Placing;
-use crate::{AppState, app};
+use crate::{AppState, app, connections};
 
 /// What runs when we are asked to stop may take this long to finish. No request may take longer.
 const GRACE: Duration = Duration::from_secs(15);
@@ -33,7 +33,11 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     }
     let stopping = state.stopping.clone();
     shared::shutdown::when_asked(move || stopping.cancel());
-    tracing::info!(addr = %api.local_addr()?, "the API listens on http://{}", api.local_addr()?);
+    if let Some(tls) = state.tls.clone() {
+        tls.reread_when_asked();
+    }
+    let scheme = if state.tls.is_some() { "https" } else { "http" };
+    tracing::info!(addr = %api.local_addr()?, "the API listens on {scheme}://{}", api.local_addr()?);
     tracing::info!(addr = %metrics.local_addr()?, "metrics are at http://{}/metrics", metrics.local_addr()?);
     serve_on(api, metrics, state).await
 }
@@ -49,6 +53,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
         limiter: Arc::new(Limiter::default()),
         metrics,
         doorbell,
+        tls: settings.tls()?.map(Arc::new),
         settings: Arc::new(settings),
         stopping: CancellationToken::new(),
         db,
@@ -60,14 +65,14 @@ pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -
     let stopping = state.stopping.clone();
     let scrape = Router::new().route("/metrics", get(scrape)).with_state(state.clone());
     let scraping = tokio::spawn(axum::serve(metrics, scrape).into_future());
-    let service = app(state).into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(api, service).with_graceful_shutdown(stopping.clone().cancelled_owned()).into_future();
+    let (tls, most) = (state.tls.clone(), state.settings.max_connections);
+    let serving = connections::serve(api, tls, most, app(state), stopping.clone());
     let overdue = async {
         stopping.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        served = serving => served?,
+        () = serving => {}
         () = overdue => tracing::warn!("stopped with requests still running after {GRACE:?}"),
     }
     scraping.abort();

@@ -6,7 +6,7 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, endpoint, ratio};
 
 /// Adds what a file `.env`, here or above, holds to the environment; what is in the environment already stays.
 pub fn read_dotenv() -> Result<(), String> {
@@ -66,6 +66,14 @@ pub struct Common {
     /// What is logged, such as `info` or `millrace_api=debug,info`
     #[arg(long, env = "RUST_LOG", default_value = "info")]
     pub rust_log: String,
+
+    /// Where spans are sent: the address of a collector of OpenTelemetry, OTLP over HTTP. None: nowhere
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = endpoint)]
+    pub otel_exporter_otlp_endpoint: Option<String>,
+
+    /// The share of traces that is sent, of those that begin here
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "1", value_parser = ratio)]
+    pub otel_traces_sampler_arg: f64,
 }
 
 impl Common {

@@ -83,7 +83,7 @@ pub async fn run(ctx: Context, work: &Work, vitals: &Vitals) -> anyhow::Result<(
     };
     let claimed = Claimed::new(claimed);
     let taking = tokio::spawn(taker.run(ear, vitals.stopping.clone()));
-    tracing::info!(worker.id = %claimer.worker.0, concurrency = work.worker_concurrency, "the worker takes jobs");
+    tracing::info!(worker_id = %claimer.worker.0, concurrency = work.worker_concurrency, "the worker takes jobs");
 
     // The taker ends when the worker is asked to stop; that is the sign for apalis.
     let monitor = monitor(claimed.clone(), ctx.clone(), settler);

@@ -13,11 +13,12 @@ use shared::jobs::retry::Schedule;
 use shared::jobs::settle::{self, Failure, Fate};
 use shared::jobs::{Held, Ring};
 use shared::metrics::{JobMetrics, outcome};
+use shared::telemetry::trace;
 use shared::values::JobId;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 use tower::{Layer, Service};
-use tracing::{Instrument, field, info_span};
+use tracing::{Instrument, Span, error_span, field};
 
 use crate::backend::Ticket;
 use crate::error::{Done, JobError};
@@ -77,12 +78,12 @@ impl Settler {
             };
             match failed.await {
                 Ok(Fate::Again { run_at }) => {
-                    tracing::warn!(error = failure.error, %run_at, "attempt {} failed, to be tried again: {}", job.attempt, failure.error);
+                    Span::current().record("error", &failure.error).record("run_at", field::display(run_at));
                     self.doorbell.ring([Ring::again(job.queue, job.id, run_at)]);
                     return outcome::RETRIED;
                 }
                 Ok(Fate::Dead) => {
-                    tracing::error!(error = failure.error, "the job is dead and waits for a person: {}", failure.error);
+                    Span::current().record("error", &failure.error);
                     return outcome::DEAD;
                 }
                 Ok(Fate::NotOurs) => return outcome::LEASE_LOST,
@@ -162,16 +163,13 @@ where
     }
 
     /// Never fails: for apalis every attempt has ended well, and how it really ended is in the database.
-    fn call(&mut self, task: Task<Ticket>) -> Self::Future {
+    fn call(&mut self, mut task: Task<Ticket>) -> Self::Future {
+        let span = job_span(&task.args.job);
+        // What follows from this job continues its span, as this one continues that of its cause.
+        let cause = task.args.job.origin.trace_parent.as_deref().and_then(|cause| cause.parse().ok());
+        task.args.job.origin.trace_parent = Some(trace::join(&span, cause).to_string());
         let Ticket { job, slot } = task.args.clone();
         let settler = self.settler.clone();
-        let span = info_span!(
-            "job", job.id = %job.id, job.kind = job.kind, job.attempt = job.attempt, queue = job.queue.name(),
-            request_id = job.origin.request_id, order.id = field::Empty,
-        );
-        if let Some(order_id) = job.order_id {
-            span.record("order.id", field::display(order_id));
-        }
         let handling = self.inner.call(task);
         let settled = async move {
             let started = Instant::now();
@@ -180,11 +178,35 @@ where
             let elapsed = started.elapsed();
             let outcome = settler.settle(&job, result).await;
             settler.metrics.ended(&job, outcome, elapsed);
-            let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
-            tracing::info!(outcome, elapsed_ms, "{} {outcome}", job.kind);
+            log(&job, outcome, elapsed);
             drop(slot);
             Ok(())
         };
         Box::pin(settled.instrument(span))
+    }
+}
+
+/// A span of the highest level, so that the lines inside it name their job whatever level is logged.
+fn job_span(job: &Held) -> Span {
+    error_span!(
+        "job", otel.name = job.kind, otel.kind = "consumer", otel.status_code = field::Empty, job_id = %job.id,
+        kind = job.kind, attempt = job.attempt, queue = job.queue.name(), request_id = job.origin.request_id,
+        trace_id = field::Empty, order_id = job.order_id.map(field::display), outcome = field::Empty,
+        error = field::Empty, run_at = field::Empty,
+    )
+}
+
+/// The one line of an attempt. What waits for a person is an error; what is tried again is a warning.
+fn log(job: &Held, ended: &'static str, elapsed: Duration) {
+    let Held { kind, attempt, .. } = job;
+    let duration_ms = elapsed.as_secs_f64() * 1000.0;
+    Span::current().record("outcome", ended);
+    if ended != outcome::DONE {
+        Span::current().record("otel.status_code", "error");
+    }
+    match ended {
+        outcome::DONE => tracing::info!(duration_ms, "{kind} {ended}"),
+        outcome::DEAD => tracing::error!(duration_ms, "{kind} is dead after attempt {attempt} and waits for a person"),
+        _ => tracing::warn!(duration_ms, "{kind} {ended} in attempt {attempt}"),
     }
 }

@@ -21,8 +21,7 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     shared::settings::read_dotenv().map_err(anyhow::Error::msg)?;
     let Cli { common, work } = Cli::parse();
-    shared::telemetry::init(common.log_format, &common.rust_log)
-        .map_err(|error| anyhow::anyhow!("RUST_LOG or logging: {error}"))?;
+    let telemetry = shared::telemetry::start(&common, "millrace-worker").map_err(anyhow::Error::from_boxed)?;
     common.check().map_err(anyhow::Error::msg)?;
     work.check(&common).map_err(anyhow::Error::msg)?;
 
@@ -40,5 +39,6 @@ async fn run() -> anyhow::Result<()> {
         failed = serve::serve(listener, vitals.clone()) => failed?,
     }
     tracing::info!("stopped");
+    telemetry.stop().await;
     Ok(())
 }

@@ -19,7 +19,7 @@ pub async fn cancel_order(job: &Held, ctx: &Context) -> JobResult {
         Undo::Nothing => return Ok(Done::NothingToDo),
         Undo::Release => None,
         Undo::Void(charge) => {
-            let outcome = ask(job, ctx.provider.void(charge.id)).await?;
+            let outcome = ask(job, "void", ctx.provider.void(charge.id)).await?;
             Some((charge, outcome))
         }
     };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::jobs::{Held, ProcessPayment, settle};
 use shared::orders::pay::{self, Start};
 use shared::payments::{Opened, Outcome, ProviderError};
+use tracing::{Instrument, info_span};
 
 use crate::context::Context;
 use crate::error::{Done, JobError, JobResult};
@@ -25,7 +26,7 @@ pub async fn process_payment(job: &Held, ctx: &Context) -> JobResult {
     let (charge, outcome) = match start {
         Start::Nothing => return Ok(Done::NothingToDo),
         Start::Void(charge) => {
-            let outcome = ask(job, ctx.provider.void(charge.id)).await?;
+            let outcome = ask(job, "void", ctx.provider.void(charge.id)).await?;
             (charge, outcome)
         }
         Start::Charge { opened, token } => {
@@ -46,18 +47,24 @@ pub async fn process_payment(job: &Held, ctx: &Context) -> JobResult {
 async fn settle_charge(job: &Held, ctx: &Context, opened: &Opened, token: &str) -> Result<Outcome, JobError> {
     let charge = &opened.charge;
     if opened.asked_before
-        && let Some(outcome) = ask(job, ctx.provider.find(charge.id)).await?
+        && let Some(outcome) = ask(job, "find", ctx.provider.find(charge.id)).await?
     {
         return Ok(outcome);
     }
-    ask(job, ctx.provider.charge(charge.id, charge.amount, token)).await
+    ask(job, "charge", ctx.provider.charge(charge.id, charge.amount, token)).await
 }
 
 /// Calls the provider, if the job is surely still ours.
-pub(crate) async fn ask<T>(job: &Held, call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, JobError> {
+pub(crate) async fn ask<T>(
+    job: &Held,
+    verb: &'static str,
+    call: impl Future<Output = Result<T, ProviderError>>,
+) -> Result<T, JobError> {
     if !job.lease.allows_calls() {
         return Err(JobError::Transient("the lease could not be renewed, so the provider was not called".to_owned()));
     }
+    let call =
+        call.instrument(info_span!("provider", otel.name = verb, otel.kind = "client", peer = "payment provider"));
     let answer = tokio::time::timeout(ANSWER_WITHIN, call).await.unwrap_or(Err(ProviderError::Unknown));
     answer.map_err(|error| JobError::Transient(error.to_string()))
 }

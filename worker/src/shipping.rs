@@ -5,6 +5,7 @@ use shared::jobs::{DeliverOrder, Held, ShipOrder};
 use shared::orders::deliver::Arrived;
 use shared::orders::ship::{self, Booked};
 use shared::shipping::Shipment;
+use tracing::{Instrument, info_span};
 
 use crate::context::Context;
 use crate::error::{Done, JobError, JobResult};
@@ -31,7 +32,9 @@ async fn book(job: &Held, ctx: &Context, shipment: Shipment) -> Result<Shipment,
     if !job.lease.allows_calls() {
         return Err(JobError::Transient("the lease could not be renewed, so the carrier was not called".to_owned()));
     }
-    let number = ctx.carrier.book(shipment.id).await.map_err(|error| JobError::Transient(error.to_string()))?;
+    let span = info_span!("carrier", otel.name = "book", otel.kind = "client", peer = "carrier");
+    let number =
+        ctx.carrier.book(shipment.id).instrument(span).await.map_err(|error| JobError::Transient(error.to_string()))?;
     Ok(Shipment { tracking_number: Some(number), ..shipment })
 }
 

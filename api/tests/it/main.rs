@@ -17,4 +17,6 @@ mod seed;
 mod shipping;
 mod support;
 mod surface;
+mod tls;
+mod traces;
 mod warehouses;

@@ -330,7 +330,10 @@ async fn every_answer_has_the_headers_that_keep_browsers_out_of_trouble() {
         assert_eq!(reply.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(reply.header("x-frame-options"), "DENY", "{path}");
         assert_eq!(reply.header("referrer-policy"), "no-referrer", "{path}");
-        assert!(reply.header("content-security-policy").starts_with("default-src 'self'"), "{path}");
+        let allowed = if path == "/docs/" { "default-src 'self'" } else { "default-src 'none'" };
+        let policy = reply.header("content-security-policy");
+        assert!(policy.starts_with(allowed) && policy.ends_with("frame-ancestors 'none'"), "{path}: {policy}");
+        assert_eq!(reply.header("strict-transport-security"), "", "{path} was not asked for over TLS");
         assert_eq!(reply.header("server"), "", "{path}");
     }
     assert_eq!(alice.get("/v1/me").await.header("cache-control"), "no-store");
@@ -391,6 +394,24 @@ async fn metrics_are_at_their_own_address_with_bounded_labels() {
     let counted = r#"millrace_http_requests_total{method="GET",route="/v1/orders/{id}",status="404"} 1"#;
     assert!(metrics.contains(counted), "{metrics}");
     assert!(!metrics.contains("made-up"), "anybody could make up labels without end");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_before_it_is_answered_is_counted_too() {
+    let app = TestApp::new().await;
+    let mut other = app.db.begin().await.unwrap();
+    sqlx::query("lock table products in access exclusive mode").execute(&mut *other).await.unwrap();
+    let mut client = TcpStream::connect(app.url.strip_prefix("http://").unwrap()).await.unwrap();
+    client.write_all(b"GET /v1/products HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let waits =
+        "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())";
+    until("its request waits", async || sqlx::query_scalar(waits).fetch_one(&app.db).await.unwrap()).await;
+    drop(client);
+    let counted = r#"millrace_http_requests_total{method="GET",route="/v1/products",status="499"} 1"#;
+    let metrics =
+        async || app.http.get(format!("{}/metrics", app.metrics_url)).send().await.unwrap().text().await.unwrap();
+    until("it is counted", async || metrics().await.contains(counted)).await;
+    other.rollback().await.unwrap();
 }
 
 // ---- graceful stop ---------------------------------------------------------------------------

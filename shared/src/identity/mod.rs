@@ -228,7 +228,7 @@ pub async fn create_user(db: &PgPool, email: Email, password: NewPassword, name:
     let user = insert(&mut tx, &email, &hash, &name, role).await?;
     customers::create_own(&mut tx, user.id, &email, &name).await?;
     tx.commit().await?;
-    tracing::info!(user.id = %user.id, ?role, "made the user {}", user.id);
+    tracing::info!(user_id = %user.id, ?role, "made the user {}", user.id);
     Ok(user)
 }
 

@@ -189,7 +189,7 @@ impl Identity {
             return self.tokens(spent.user_id, spent.id, spent.expires_at, &next).map(Refreshed::Tokens);
         }
         end(conn, spent.id).await?;
-        tracing::warn!(user.id = %spent.user_id, session.id = %spent.id, "a spent refresh token came again: its session is ended");
+        tracing::warn!(user_id = %spent.user_id, session_id = %spent.id, "a spent refresh token came again: its session is ended");
         Ok(Refreshed::Stolen(spent.id))
     }
 

@@ -47,6 +47,8 @@ async fn a_wrong_or_missing_setting_stops_the_start_with_a_sentence_that_names_i
         ("QUEUE_TRANSPORT", "apalis-redis"), // Without a Redis.
         ("REAPER_SCHEDULE", "now and then"),
         ("PAYMENT_PROVIDER", "piggy-bank"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("OTEL_TRACES_SAMPLER_ARG", "most"),
     ] {
         let mut command = binary(&[("DATABASE_URL", &database), ("WORKER_ADDR", "127.0.0.1:0")]);
         let output = command.env(setting, value).output().await.unwrap();
@@ -79,6 +81,8 @@ async fn help_lists_every_setting_of_the_contract_and_no_secret() {
         "PAYMENT_PROVIDER",
         "PAYMENT_LATENCY",
         "QUEUE_TRANSPORT",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_TRACES_SAMPLER_ARG",
         "LOG_FORMAT",
         "RUST_LOG",
     ] {

@@ -1,3 +1,5 @@
 //! Load, faults and measurements for Millrace. Not shipped.
 
+pub mod network;
 pub mod proxy;
+pub mod servers;

@@ -6,9 +6,12 @@ mod queue;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use bench::prove;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
+use tokio::sync::Notify;
 
 /// Measures Millrace.
 #[derive(Debug, Parser)]
@@ -57,6 +60,13 @@ enum Command {
         #[arg(long, default_value = "target/release/millrace-worker", value_name = "FILE")]
         worker: PathBuf,
     },
+    /// Break everything again and again while people buy, and show that every promise is kept
+    ///
+    /// Fails where one is not, and names what broke it.
+    Prove {
+        #[command(flatten)]
+        settings: prove::Settings,
+    },
 }
 
 #[tokio::main]
@@ -66,6 +76,16 @@ async fn main() -> ExitCode {
         Command::Fill { database, rows } => fill::run(&database.database_url, rows).await.map(|()| true),
         Command::Queue { database: Database { database_url }, redis_url, worker } => {
             queue::run(&queue::Servers { database_url, redis_url, worker }).await.map(|()| true)
+        }
+        Command::Prove { settings } => {
+            let asked = Arc::new(Notify::new());
+            let stop = asked.clone();
+            shared::shutdown::when_asked(move || stop.notify_one());
+            tokio::select! {
+                done = prove::run(&settings) => done,
+                // What was started ends with what stands for it.
+                () = asked.notified() => Err(anyhow::anyhow!("interrupted")),
+            }
         }
         Command::Explain { database, json } => explain::run(&database.database_url, json.as_deref()).await,
     };

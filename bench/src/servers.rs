@@ -2,6 +2,7 @@
 //! real binaries. All that they write is in one folder. None outlives the value that stands for it.
 
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ impl Home {
         self.dir.join("log").join(format!("{name}.log"))
     }
 
-    pub fn remove(self) -> Result<()> {
+    pub fn remove(&self) -> Result<()> {
         Ok(fs::remove_dir_all(&self.dir)?)
     }
 
@@ -110,11 +111,15 @@ pub enum Stop {
 impl Postgres {
     /// Settings as `name=value`, on top of the defaults.
     pub async fn start(home: &Home, settings: &[&str]) -> Result<Self> {
-        let bin = postgres_bin()?;
+        let bin = postgres_bin();
         let data = home.folder("pg")?;
         let mut initdb = home.server(&bin.join("initdb"), "initdb")?;
-        initdb.args(["-U", "millrace", "-E", "UTF8", "--locale=C.UTF-8", "--auth=trust", "--no-sync", "-D"]).arg(&data);
-        ensure!(initdb.status().await.context("initdb")?.success(), "initdb failed: {}", home.log("initdb").display());
+        initdb.args(["-U", "millrace", "-E", "UTF8", "--locale=C", "--auth=trust", "--no-sync", "-D"]).arg(&data);
+        ensure!(
+            initdb.status().await.context("initdb; `./dev test` installs it")?.success(),
+            "initdb failed: {}",
+            home.log("initdb").display()
+        );
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let mut postgres = Self { home: home.clone(), bin, data, port: free_port(), settings, child: None };
         postgres.start_again().await?;
@@ -132,12 +137,14 @@ impl Postgres {
         }
         // A postmaster that is killed leaves its children and its shared memory behind: `drop` asks it instead.
         self.child = Some(command.kill_on_drop(false).spawn().context("postgres")?);
-        let url = self.url();
-        until("Postgres answers", &self.home.log("postgres"), async || Ok(PgConnection::connect(&url).await.ok()))
-            .await?
-            .close()
-            .await?;
-        Ok(())
+        let (url, log) = (self.url(), self.home.log("postgres"));
+        let wait = Wait::for_("Postgres answers", &log);
+        loop {
+            match PgConnection::connect(&url).await {
+                Ok(connection) => return Ok(connection.close().await?),
+                Err(_) => wait.a_moment().await?,
+            }
+        }
     }
 
     pub async fn stop(&mut self, how: Stop) -> Result<()> {
@@ -173,15 +180,15 @@ impl Drop for Postgres {
     }
 }
 
-/// Debian and Homebrew keep Postgres out of PATH. The newest is taken.
-fn postgres_bin() -> Result<PathBuf> {
+/// Debian and Homebrew keep Postgres out of PATH. The newest is taken, or else what is in PATH.
+fn postgres_bin() -> PathBuf {
     let found = |version: u32| {
         ["/usr/lib/postgresql/", "/opt/homebrew/opt/postgresql@", "/usr/local/opt/postgresql@"]
             .map(|place| PathBuf::from(format!("{place}{version}/bin")))
             .into_iter()
             .find(|bin| bin.join("initdb").exists())
     };
-    (15..=30).rev().find_map(found).context("PostgreSQL 15 or newer is not found; `./dev test` installs it")
+    (15..=30).rev().find_map(found).unwrap_or_default()
 }
 
 /// A Redis of its own.
@@ -206,14 +213,16 @@ impl Redis {
         command.arg("--dir").arg(&self.data);
         self.child = Some(command.spawn().context("redis-server; `./dev test` installs it")?);
         let client = redis::Client::open(self.url())?;
-        let answers = async || {
-            let mut connection = client.get_multiplexed_async_connection().await.ok();
-            Ok(match &mut connection {
-                Some(connection) => redis::cmd("PING").exec_async(connection).await.ok(),
-                None => None,
-            })
-        };
-        until("Redis answers", &self.home.log("redis"), answers).await
+        let log = self.home.log("redis");
+        let wait = Wait::for_("Redis answers", &log);
+        loop {
+            if let Ok(mut connection) = client.get_multiplexed_async_connection().await
+                && redis::cmd("PING").exec_async(&mut connection).await.is_ok()
+            {
+                return Ok(());
+            }
+            wait.a_moment().await?;
+        }
     }
 
     pub async fn kill(&mut self) -> Result<()> {
@@ -280,13 +289,21 @@ impl Process {
         self.child = Some(command.spawn().with_context(|| {
             format!("{} cannot be started; build it first: cargo build --bins", self.program.display())
         })?);
-        until(&format!("{} listens", self.name), &log, async || {
+        let what = format!("{} listens", self.name);
+        let wait = Wait::for_(&what, &log);
+        loop {
             if let Some(ended) = self.has_ended()? {
                 bail!("{} ended with {ended}; its log is {}", self.name, log.display());
             }
-            Ok(address_in(&fs::read_to_string(&log)?[usize::try_from(before)?..]))
-        })
-        .await
+            let mut written = String::new();
+            let mut file = File::open(&log)?;
+            file.seek(SeekFrom::Start(before))?;
+            file.read_to_string(&mut written)?;
+            if let Some(addr) = address_in(&written) {
+                return Ok(addr);
+            }
+            wait.a_moment().await?;
+        }
     }
 
     /// Runs the binary with other arguments until it ends, such as `migrate`.
@@ -346,14 +363,22 @@ async fn signal(child: &Child, name: &str) -> Result<()> {
 }
 
 /// Waits for what there will be, and names the log when it does not come.
-async fn until<T>(what: &str, log: &Path, mut look: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await? {
-            return Ok(found);
-        }
-        ensure!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}; the log is {}", log.display());
+struct Wait<'a> {
+    what: &'a str,
+    log: &'a Path,
+    deadline: Instant,
+}
+
+impl<'a> Wait<'a> {
+    fn for_(what: &'a str, log: &'a Path) -> Self {
+        Self { what, log, deadline: Instant::now() + PATIENCE }
+    }
+
+    async fn a_moment(&self) -> Result<()> {
+        let Self { what, log, deadline } = self;
+        ensure!(Instant::now() < *deadline, "{what}: not within {PATIENCE:?}; the log is {}", log.display());
         tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok(())
     }
 }
 

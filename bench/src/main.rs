@@ -6,10 +6,13 @@ mod queue;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use bench::prove;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use queue::Part;
 use secrecy::SecretString;
+use tokio::sync::Notify;
 
 /// Measures Millrace.
 #[derive(Debug, Parser)]
@@ -67,6 +70,13 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Break everything again and again while people buy, and show that every promise is kept
+    ///
+    /// Fails where one is not, and names what broke it.
+    Prove {
+        #[command(flatten)]
+        settings: prove::Settings,
+    },
 }
 
 #[tokio::main]
@@ -77,6 +87,16 @@ async fn main() -> ExitCode {
         Command::Queue { database: Database { database_url }, worker, only, jobs_health: jobs, json } => {
             let parts = if only.is_empty() { Part::value_variants().to_vec() } else { only };
             queue::run(queue::Options { database_url, worker, parts, jobs, json }).await.map(|()| true)
+        }
+        Command::Prove { settings } => {
+            let asked = Arc::new(Notify::new());
+            let stop = asked.clone();
+            shared::shutdown::when_asked(move || stop.notify_one());
+            tokio::select! {
+                done = prove::run(&settings) => done,
+                // What was started ends with what stands for it.
+                () = asked.notified() => Err(anyhow::anyhow!("interrupted")),
+            }
         }
         Command::Explain { database, json } => explain::run(&database.database_url, json.as_deref()).await,
     };

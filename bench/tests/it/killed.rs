@@ -1,0 +1,172 @@
+//! Killed at any point: what was answered 201 comes to its end, paid once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bench::prove::client::{Clients, Person, Request};
+use bench::prove::house::{House, LEASE, STAFF};
+use bench::prove::plan::Who;
+use bench::prove::shop::Shop;
+use bench::servers::Stop;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::bins;
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+struct Stage {
+    house: Arc<House>,
+    clients: Clients,
+    staff: Person,
+    buyer: Person,
+    orders: Vec<String>,
+}
+
+impl Stage {
+    /// An API and two workers.
+    async fn set() -> Self {
+        let house = Arc::new(House::open(&std::env::temp_dir(), bins(), 1, 2).await.unwrap());
+        let clients = Clients::new(house.clone()).unwrap();
+        clients.until.send_replace(Some(tokio::time::Instant::now() + PATIENCE));
+        let mut staff = clients.log_in(STAFF, 1).await.unwrap();
+        Shop::open(&clients, &mut staff).await.unwrap();
+        let buyer = clients.register("buyer@prove.test", 2).await.unwrap();
+        Self { house, clients, staff, buyer, orders: Vec::new() }
+    }
+
+    /// Places an order, and answers its id.
+    async fn order(&mut self, token: &str) -> String {
+        let body = json!({
+            "items": [{ "sku": "HOT", "quantity": 1 }], "payment_token": token, "shipping_address": { "city": "Bath" },
+        });
+        let request = Request::post("/v1/orders", Uuid::now_v7().to_string(), body);
+        let placed = self.clients.done(&mut self.buyer, &request).await.unwrap();
+        let id = placed["id"].as_str().unwrap().to_owned();
+        self.orders.push(id.clone());
+        id
+    }
+
+    /// Waits until what a query asks for is so; the database may be away meanwhile.
+    async fn until(&self, what: &str, sql: &'static str, bind: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = sqlx::query_scalar::<_, bool>(sql).bind(bind).fetch_one(&self.house.db).await;
+            if matches!(found, Ok(true)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not in time: {what}; {found:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until somebody runs the payment of an order, and answers who.
+    async fn payer(&self, order: &str) -> Who {
+        let running = "select exists (select from jobs where order_id = $1::uuid and kind = 'process_payment'
+                                         and state = 'running')";
+        self.until("its payment runs", running, order).await;
+        let pid: i32 = sqlx::query_scalar(
+            "select pid from workers where id = (select worker from jobs where order_id = $1::uuid
+                                                    and kind = 'process_payment')",
+        )
+        .bind(order)
+        .fetch_one(&self.house.db)
+        .await
+        .unwrap();
+        for index in 0..self.house.workers.len() {
+            if self.house.workers[index].process.lock().await.pid() == Some(pid.unsigned_abs()) {
+                return Who::Worker(index);
+            }
+        }
+        panic!("nobody has the process id {pid}");
+    }
+
+    async fn taken_again(&self, order: &str) {
+        let taken = "select exists (select from jobs where order_id = $1::uuid and kind = 'process_payment'
+                                       and attempt >= 2 and started_at is not null and state <> 'ready')";
+        self.until("its payment is with another worker", taken, order).await;
+    }
+
+    /// Every order is delivered, paid for once in the provider's books, and the audit finds nothing.
+    async fn ends_well(mut self) {
+        for order in &self.orders {
+            let delivered = "select status = 'delivered' from orders where id = $1::uuid";
+            self.until("it is delivered", delivered, order).await;
+        }
+        let charged: i64 = sqlx::query_scalar("select count(*) from simulated.charges where state = 'charged'")
+            .fetch_one(&self.house.db)
+            .await
+            .unwrap();
+        assert_eq!(charged, i64::try_from(self.orders.len()).unwrap());
+        let audit = Request::get("/v1/ops/audit?fresh=true");
+        let report = self.clients.done(&mut self.staff, &audit).await.unwrap();
+        assert_eq!(report["violations"], Value::from(0), "{report:#}");
+        assert!(self.house.ended_by_themselves().await.unwrap().is_empty());
+        self.house.close().await.unwrap();
+        self.house.home.remove().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_worker_killed_while_it_pays_loses_its_job_to_another_within_the_lease_and_2_s() {
+    let mut stage = Stage::set().await;
+    let order = stage.order("tok_slow_1500").await;
+    let payer = stage.payer(&order).await;
+    let killed = Instant::now();
+    stage.house.member(payer).process.lock().await.kill().await.unwrap();
+    stage.taken_again(&order).await;
+    assert!(killed.elapsed() < LEASE + Duration::from_secs(2), "{:?}", killed.elapsed());
+    stage.ends_well().await;
+}
+
+#[tokio::test]
+async fn a_worker_frozen_past_its_lease_finds_its_job_done_by_another() {
+    let mut stage = Stage::set().await;
+    let order = stage.order("tok_slow_1000").await;
+    let payer = stage.payer(&order).await;
+    stage.house.member(payer).process.lock().await.signal("STOP").await.unwrap();
+    let paid = "select status in ('paid', 'shipped', 'delivered') from orders where id = $1::uuid";
+    stage.until("another worker has it paid", paid, &order).await;
+    stage.house.member(payer).process.lock().await.signal("CONT").await.unwrap();
+    stage.ends_well().await;
+}
+
+#[tokio::test]
+async fn an_api_killed_right_after_its_answer_has_promised_nothing_too_much() {
+    let mut stage = Stage::set().await;
+    stage.order("tok_ok").await;
+    let api = &stage.house.apis[0];
+    let mut process = api.process.lock().await;
+    process.kill().await.unwrap();
+    api.start_again(&mut process).await.unwrap();
+    drop(process);
+    stage.ends_well().await;
+}
+
+#[tokio::test]
+async fn a_crash_of_postgres_is_survived_by_everybody_and_by_every_order() {
+    let mut stage = Stage::set().await;
+    for token in ["tok_ok", "tok_slow_500", "tok_timeout_charged", "tok_flaky_2"] {
+        stage.order(token).await;
+    }
+    let mut postgres = stage.house.postgres.lock().await;
+    postgres.stop(Stop::Immediate).await.unwrap();
+    postgres.start_again().await.unwrap();
+    drop(postgres);
+    stage.order("tok_ok").await;
+    stage.ends_well().await;
+}
+
+#[tokio::test]
+async fn orders_are_carried_out_without_redis_and_when_it_is_back() {
+    let mut stage = Stage::set().await;
+    stage.order("tok_slow_500").await;
+    stage.house.redis.lock().await.kill().await.unwrap();
+    let order = stage.order("tok_ok").await;
+    let delivered = "select status = 'delivered' from orders where id = $1::uuid";
+    stage.until("it is delivered without Redis", delivered, &order).await;
+    stage.house.redis.lock().await.start_again().await.unwrap();
+    stage.order("tok_ok").await;
+    stage.ends_well().await;
+}

@@ -1,0 +1,11 @@
+//! Whole systems of real processes and servers, broken on purpose.
+
+mod killed;
+mod prove;
+
+use std::path::Path;
+
+/// Where the binaries are: all are built into one folder.
+fn bins() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_millrace-bench")).parent().expect("it is in a folder")
+}

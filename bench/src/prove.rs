@@ -46,9 +46,9 @@ pub struct Settings {
     /// Draws the same faults and choices again; another one each time, unless given
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Damage something on purpose: the run must then fail, and say what is wrong
+    /// Damage something on purpose: the run must then fail, and say what is wrong. May be given several times
     #[arg(long, value_name = "KIND")]
-    pub sabotage: Option<Sabotage>,
+    pub sabotage: Vec<Sabotage>,
     /// Let nothing go wrong
     #[arg(long)]
     pub calm: bool,
@@ -110,18 +110,19 @@ async fn live_through(settings: &Settings, seed: u64, house: &Arc<House>) -> Res
     clients.until.send_replace(Some(Instant::now() + LAST_QUESTIONS));
     open.send_replace(false);
     people.join_all().await;
-    if let Some(sabotage) = settings.sabotage.filter(|kind| kind.is_before_rest()) {
-        sabotage.commit(house).await?;
+    let remembered = clients.memory().order_ids();
+    for sabotage in settings.sabotage.iter().filter(|kind| kind.is_before_rest()) {
+        sabotage.commit(house, &remembered).await?;
     }
     let (rest, left) = rest::come_to_rest(house, &clients, &mut staff).await?;
-    if let Some(sabotage) = settings.sabotage.filter(|kind| !kind.is_before_rest()) {
-        sabotage.commit(house).await?;
+    for sabotage in settings.sabotage.iter().filter(|kind| !kind.is_before_rest()) {
+        sabotage.commit(house, &remembered).await?;
     }
 
     let ended_by_themselves = house.ended_by_themselves().await?;
     let evidence = Evidence { house, clients: &clients, faults: &faults, open: &left, ended_by_themselves };
     let (verdict, recoveries) = verdict::reach(&evidence, &mut staff).await?;
-    let run = report::Run { seed, seconds: settings.seconds, sabotage: settings.sabotage, begun, ended, rest };
+    let run = report::Run { seed, seconds: settings.seconds, sabotage: settings.sabotage.clone(), begun, ended, rest };
     let report = Report::write(run, &evidence, verdict, recoveries).await?;
     report.print();
     report.save(&settings.report.join(seed.to_string()))?;

@@ -235,6 +235,10 @@ impl Memory {
         }
     }
 
+    pub fn order_ids(&self) -> Vec<Uuid> {
+        self.placed().filter_map(|(_, order)| order["id"].as_str()?.parse().ok()).collect()
+    }
+
     /// The orders that were answered 201, as they were answered.
     pub fn placed(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.orders.iter().filter_map(|(key, asked)| Some((key, asked.placed.as_ref()?)))

@@ -37,7 +37,7 @@ const API: [(&str, &str); 9] = [
 const WORKER: [(&str, &str); 9] = [
     ("JOB_LEASE", "3s"),
     ("RETRY_INITIAL", "200ms"),
-    ("RETRY_MAX", "5s"),
+    ("RETRY_MAX", "1s"),
     ("PAYMENT_LATENCY", "20ms"),
     ("DELIVERY_DELAY", "2s"),
     ("REAPER_SCHEDULE", "*/3 * * * * *"),

@@ -8,6 +8,8 @@ use super::report::Report;
 use super::verdict::Line;
 
 const WIDTH: f64 = 1000.0;
+/// For the names of the faults.
+const LEFT: f64 = 150.0;
 const CHART: f64 = 150.0;
 const ROW: f64 = 18.0;
 
@@ -35,7 +37,10 @@ pub fn html(report: &Report) -> String {
         0 => ("ok", format!("All {} promises were kept.", report.verdict.len())),
         _ => ("bad", format!("{broken} of {} promises were broken.", report.verdict.len())),
     };
-    let sabotage = run.sabotage.map(|kind| format!(" Damaged on purpose: {kind:?}.")).unwrap_or_default();
+    let sabotage = match run.sabotage.as_slice() {
+        [] => String::new(),
+        kinds => format!(" Damaged on purpose: {kinds:?}."),
+    };
     let figures = report.figures.iter().map(|(what, figure)| row(&[what, figure])).collect::<String>();
     let faults = report.faults_by_kind.iter().map(|(kind, count)| row(&[kind, &count.to_string()])).collect::<String>();
     let lines = report.verdict.iter().map(verdict_row).collect::<String>();
@@ -74,23 +79,24 @@ fn verdict_row(Line { name, of, offenders }: &Line) -> String {
 
 /// Orders as bars, jobs as a line, and below them each kind of fault with its times, all over the same seconds.
 fn timeline(report: &Report) -> String {
-    let seconds = report.orders_each_second.len().max(report.jobs_each_second.len()).max(1);
+    let count = |things: usize| u32::try_from(things).unwrap_or(u32::MAX);
+    let seconds = count(report.orders_each_second.len().max(report.jobs_each_second.len()).max(1));
     let most = report.orders_each_second.iter().chain(&report.jobs_each_second).max().copied().unwrap_or(1).max(1);
-    let x = |second: f64| second / f64::from(u32::try_from(seconds).unwrap_or(u32::MAX)) * WIDTH;
+    let scale = (WIDTH - LEFT) / f64::from(seconds);
+    let x = |second: f64| LEFT + second * scale;
     let y = |count: u32| CHART - f64::from(count) / f64::from(most) * (CHART - 15.0);
-    let height = CHART + 40.0 + ROW * f64::from(u32::try_from(report.faults_by_kind.len()).unwrap_or(u32::MAX));
+    let height = CHART + 40.0 + ROW * f64::from(count(report.faults_by_kind.len()));
 
     let mut svg = format!("<h2>What happened when</h2><svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">");
     let mut add = |part: String| svg.push_str(&part);
-    let step = (seconds / 12).max(1);
-    for second in (0..seconds).step_by(step) {
-        let at = x(f64::from(u32::try_from(second).unwrap_or(u32::MAX)));
+    for second in (0..seconds).step_by(usize::try_from(seconds / 12).unwrap_or(1).max(1)) {
+        let at = x(second.into());
         add(format!("<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"0\" y2=\"{height:.0}\"/>"));
         add(format!("<text x=\"{:.1}\" y=\"{:.0}\">{second} s</text>", at + 3.0, CHART + 13.0));
     }
     for (second, count) in (0_u32..).zip(&report.orders_each_second) {
         let (left, top) = (x(second.into()), y(*count));
-        let (width, high) = (x(1.0) * 0.8, CHART - top);
+        let (width, high) = (scale * 0.8, CHART - top);
         add(format!(
             "<rect class=\"orders\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{high:.1}\"/>"
         ));
@@ -101,7 +107,7 @@ fn timeline(report: &Report) -> String {
     });
     add(format!("<polyline class=\"jobs\" points=\"{points}\"/>"));
     add(format!(
-        "<text class=\"key\" x=\"4\" y=\"11\">orders placed (bars) and jobs done (line) each second, at most {most}</text>"
+        "<text class=\"key\" x=\"{LEFT}\" y=\"11\">orders placed (bars) and jobs done (line) each second, at most {most}</text>"
     ));
 
     let second_of = |at: DateTime<Utc>| (at - report.run.begun).as_seconds_f64();

@@ -15,7 +15,7 @@ const PAUSE_MS: std::ops::Range<u64> = 300..2200;
 const ALONE_EVERY: Duration = Duration::from_mins(1);
 const ALONE_FOR: Duration = Duration::from_secs(LEASE.as_secs() + 3);
 /// How long what came before may take to be well again.
-const SETTLE: Duration = Duration::from_secs(2);
+const SETTLE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
@@ -103,10 +103,11 @@ fn next(dice: &mut Rng, at: Duration) -> Vec<Fault> {
 
 fn rolling_restart(at: Duration) -> Vec<Fault> {
     let everyone = (0..APIS).map(Who::Api).chain((0..WORKERS).map(Who::Worker));
-    let step = Duration::from_secs(1);
+    // One is asked each second, and may need another to finish.
+    let (step, lasts) = (Duration::from_secs(1), Duration::from_secs(2));
     (0..)
         .zip(everyone)
-        .map(|(n, who)| Fault { at: at + step * n, lasts: step, what: What::Restart(who), alone: false })
+        .map(|(n, who)| Fault { at: at + step * n, lasts, what: What::Restart(who), alone: false })
         .collect()
 }
 

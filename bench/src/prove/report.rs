@@ -18,7 +18,7 @@ use super::verdict::{Evidence, Line, Recovery};
 pub struct Run {
     pub seed: u64,
     pub seconds: u64,
-    pub sabotage: Option<Sabotage>,
+    pub sabotage: Vec<Sabotage>,
     pub begun: DateTime<Utc>,
     pub ended: DateTime<Utc>,
     /// From the end of the faults until nothing was open.

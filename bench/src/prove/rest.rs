@@ -15,7 +15,7 @@ use super::house::House;
 /// Everything that was begun should be over long before: leases of seconds, retries of seconds.
 const PATIENCE: Duration = Duration::from_mins(3);
 /// Nothing has moved for so long, and nothing will: longer than any pause of a job.
-const STUCK: Duration = Duration::from_secs(12);
+const STUCK: Duration = Duration::from_secs(10);
 
 /// What is not at its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]

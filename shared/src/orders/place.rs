@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::{PgPool, PgTransaction};
 
 use super::batch::{self, Earlier};
 use super::decide::{Accepted, Desk, Refusal};
@@ -179,19 +179,44 @@ impl<E: Into<Error>> From<E> for Failure {
     }
 }
 
-/// One transaction: keys, stock under lock, prices, and everything written by one statement.
+/// One transaction, or none of it.
 ///
 /// `again`: an earlier attempt may have been committed, so what exists is looked up first, under the lock of
 /// the stock that the earlier attempt would still hold.
 async fn attempt(db: &PgPool, batch: &[PlaceOrder], terms: &Terms, again: bool) -> Result<Vec<Try>, Failure> {
     let mut tx = db.begin().await?;
-    let claimed = batch::claim(&mut tx, batch, terms).await?;
-    let mut earlier = batch::earlier(&mut tx, batch, &claimed).await?;
-    let stock = batch::lock_stock(&mut tx, batch).await?;
-    if again {
-        earlier.extend(batch::existing(&mut tx, batch).await?);
+    match transact(&mut tx, batch, terms, again).await {
+        Ok((tries, true)) => {
+            tx.commit().await.map_err(|error| Failure { error: error.into(), in_doubt: true })?;
+            Ok(tries)
+        }
+        Ok((tries, false)) => {
+            tx.rollback().await?; // Nothing to keep: the keys are free again.
+            Ok(tries)
+        }
+        Err(failure) => {
+            // A transaction that is only dropped ends a moment later, and the next attempt would find its keys taken.
+            drop(tx.rollback().await);
+            Err(failure)
+        }
     }
-    let present = batch::present(&mut tx, batch, terms).await?;
+}
+
+/// Keys, stock under lock, prices, and everything written by one statement. Tells what came of each, and whether
+/// there is anything to keep.
+async fn transact(
+    tx: &mut PgTransaction<'_>,
+    batch: &[PlaceOrder],
+    terms: &Terms,
+    again: bool,
+) -> Result<(Vec<Try>, bool), Failure> {
+    let claimed = batch::claim(tx, batch, terms).await?;
+    let mut earlier = batch::earlier(tx, batch, &claimed).await?;
+    let stock = batch::lock_stock(tx, batch).await?;
+    if again {
+        earlier.extend(batch::existing(tx, batch).await?);
+    }
+    let present = batch::present(tx, batch, terms).await?;
     let mut desk = Desk::new(present, &stock, terms.max_open_orders);
 
     let decisions: Vec<Decision> = batch
@@ -213,19 +238,13 @@ async fn attempt(db: &PgPool, batch: &[PlaceOrder], terms: &Terms, again: bool) 
         })
     };
     if accepted().next().is_none() {
-        tx.rollback().await?; // Nothing to keep: the keys are free again.
-        return Ok(answers(batch, decisions, &[]));
+        return Ok((answers(batch, decisions, &[]), false));
     }
     let freed = batch.iter().zip(&decisions).filter(|(order, decision)| decision.frees_key() && claimed.has_key(order));
-    let written = batch::write(
-        &mut tx,
-        &accepted().collect::<Vec<_>>(),
-        &freed.map(|(order, _)| order).collect::<Vec<_>>(),
-        terms,
-    )
-    .await?;
-    tx.commit().await.map_err(|error| Failure { error: error.into(), in_doubt: true })?;
-    Ok(answers(batch, decisions, &written))
+    let written =
+        batch::write(tx, &accepted().collect::<Vec<_>>(), &freed.map(|(order, _)| order).collect::<Vec<_>>(), terms)
+            .await?;
+    Ok((answers(batch, decisions, &written), true))
 }
 
 enum Decision {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Serve;
 use crate::metrics::Metrics;
 use crate::placing::{Announce, Placing};
-use crate::{AppState, app};
+use crate::{AppState, app, health};
 
 /// What runs when we are asked to stop may take this long to finish. No request may take longer.
 const GRACE: Duration = Duration::from_secs(15);
@@ -40,7 +40,7 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
 
 pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let db = common.pool("millrace-api").map_err(anyhow::Error::msg)?;
-    let metrics = Arc::new(Metrics::new(db.clone())?);
+    let metrics = Arc::new(Metrics::new(db.clone(), settings.reservation_ttl)?);
     let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
     let announce = Announce { doorbell: doorbell.clone(), metrics: metrics.shared.jobs.clone() };
     Ok(AppState {
@@ -59,7 +59,11 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
 /// Serves both addresses until `state.stopping` is cancelled, then for as long as running requests need.
 pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -> anyhow::Result<()> {
     let stopping = state.stopping.clone();
-    let scrape = Router::new().route("/metrics", get(scrape)).with_state(state.clone());
+    let scrape = Router::new()
+        .route("/metrics", get(scrape))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .with_state(state.clone());
     let scraping = tokio::spawn(axum::serve(metrics, scrape).into_future());
     let service = app(state).into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(api, service).with_graceful_shutdown(stopping.clone().cancelled_owned()).into_future();

@@ -21,7 +21,7 @@ use crate::placing::{Announce, Placing};
 use crate::{AppState, app, health};
 
 /// What runs when we are asked to stop may take this long to finish. No request may take longer.
-const GRACE: Duration = Duration::from_secs(15);
+pub const GRACE: Duration = Duration::from_secs(15);
 
 /// Serves until the process is asked to stop, and finishes what it has begun.
 pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {

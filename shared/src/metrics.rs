@@ -43,7 +43,7 @@ impl Metrics {
         &self.registry
     }
 
-    /// The page for the scraper. It waits for the database only briefly.
+    /// The page for the scraper. It waits for the database only briefly, so a gauge may be as old as the last scrape.
     pub async fn text(&self) -> prometheus::Result<String> {
         let standing = self.standing.gauges().await?;
         self.pool.look();
@@ -207,8 +207,11 @@ const CLOSED: [&str; 2] = ["delivered", "cancelled"];
 
 /// However fast the answer comes, it is not asked for again sooner.
 const BELIEVED: Duration = Duration::from_secs(2);
-/// A scrape waits so long; then it shows what is known, and the answer is there for the next one.
-const SCRAPE_PATIENCE: Duration = Duration::from_millis(800);
+/// A scrape waits so long for a new answer; then it shows the last one, and the new one is there for the next scrape.
+const SCRAPE_PATIENCE: Duration = Duration::from_millis(10);
+/// A scrape that would have nothing to show, or only what has long been out of date, waits longer.
+const FIRST_PATIENCE: Duration = Duration::from_millis(800);
+const LONG_OUT_OF_DATE: Duration = Duration::from_mins(1);
 /// What takes the longest: reading every order that is over.
 const CLOSED_TIMEOUT: &str = "60s";
 
@@ -222,7 +225,10 @@ impl Standing {
         let now = Instant::now();
         if self.live.is_stale(now) || self.closed.is_stale(now) || self.stock.is_stale(now) {
             let asking = tokio::spawn(self.clone().ask());
-            drop(tokio::time::timeout(SCRAPE_PATIENCE, asking).await);
+            let of_use = self.live.known().is_some()
+                && now.checked_sub(LONG_OUT_OF_DATE).is_some_and(|earlier| !self.live.is_stale(earlier));
+            let patience = if of_use { SCRAPE_PATIENCE } else { FIRST_PATIENCE };
+            drop(tokio::time::timeout(patience, asking).await);
         }
         let registry = Registry::new();
         let (live, closed) = (self.live.known(), self.closed.known());

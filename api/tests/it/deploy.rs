@@ -336,7 +336,7 @@ fn processes_get_the_time_that_they_need_to_stop() {
     }
 }
 
-/// By hand, after KEDA's documentation of ScaledObject and of its Prometheus scaler. Its query is asked of a real
+/// By hand, after KEDA's documentation of `ScaledObject` and of its Prometheus scaler. Its query is asked of a real
 /// Prometheus where the dashboards are.
 #[test]
 fn scalers_find_what_they_scale() {

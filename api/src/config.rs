@@ -46,6 +46,8 @@ pub enum Command {
         #[arg(default_value = "seed")]
         dir: PathBuf,
     },
+    /// Ask the API of this machine whether it is ready, at `METRICS_ADDR`; fails if it is not
+    Health,
     /// Make a user, such as the first administrator
     CreateUser {
         #[arg(long)]
@@ -67,7 +69,7 @@ pub struct Serve {
     #[arg(long, env = "API_ADDR", default_value = "127.0.0.1:8080")]
     pub api_addr: SocketAddr,
 
-    /// Where /metrics is served, away from the public address
+    /// Where /metrics is served, away from the public address, and the two probes
     #[arg(long, env = "METRICS_ADDR", default_value = "127.0.0.1:9091")]
     pub metrics_addr: SocketAddr,
 

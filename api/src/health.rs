@@ -50,7 +50,7 @@ fn unavailable(detail: &str) -> ApiError {
 
 /// Is the process alive?
 #[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, description = "Yes")))]
-async fn live() -> StatusCode {
+pub(crate) async fn live() -> StatusCode {
     StatusCode::OK
 }
 
@@ -59,7 +59,7 @@ async fn live() -> StatusCode {
     (status = 200, description = "Yes"),
     (status = 503, description = "`unavailable`: the database does not answer, or the process is stopping", body = Problem),
 ))]
-async fn ready(State(state): State<AppState>) -> ApiResult<StatusCode> {
+pub(crate) async fn ready(State(state): State<AppState>) -> ApiResult<StatusCode> {
     if state.stopping.is_cancelled() {
         return Err(unavailable("this process is stopping"));
     }

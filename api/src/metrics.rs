@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounterVec, histogram_opts, opts};
+use prometheus::{Gauge, HistogramVec, IntCounterVec, histogram_opts, opts};
 use shared::jobs::doorbell::Doorbell;
 use sqlx::PgPool;
 
@@ -14,7 +14,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub fn new(db: PgPool, doorbell: &Doorbell) -> prometheus::Result<Self> {
+    pub fn new(db: PgPool, doorbell: &Doorbell, reservation_ttl: Duration) -> prometheus::Result<Self> {
         let shared = shared::metrics::Metrics::new(db, doorbell)?;
         let labels = ["method", "route", "status"];
         let requests = IntCounterVec::new(opts!("millrace_http_requests_total", "Requests answered"), &labels)?;
@@ -22,6 +22,10 @@ impl Metrics {
         let help = "Time from a request's head to its answer's head";
         let durations =
             HistogramVec::new(histogram_opts!("millrace_http_request_duration_seconds", help, buckets), &labels[..2])?;
+        // An alert compares it with the age of the backlog.
+        let ttl = Gauge::new("millrace_reservation_ttl_seconds", "How long an unpaid order holds its stock")?;
+        ttl.set(reservation_ttl.as_secs_f64());
+        shared.registry().register(Box::new(ttl))?;
         shared.registry().register(Box::new(requests.clone()))?;
         shared.registry().register(Box::new(durations.clone()))?;
         Ok(Self { shared, requests, durations })

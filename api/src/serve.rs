@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Serve;
 use crate::metrics::Metrics;
 use crate::placing::Placing;
-use crate::{AppState, app, connections};
+use crate::{AppState, app, connections, health};
 
 /// What runs when we are asked to stop may take this long to finish. No request may take longer.
-const GRACE: Duration = Duration::from_secs(15);
+pub const GRACE: Duration = Duration::from_secs(15);
 
 /// Serves until the process is asked to stop, and finishes what it has begun.
 pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
@@ -45,7 +45,7 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
 pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let db = common.pool("millrace-api").map_err(anyhow::Error::msg)?;
     let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
-    let metrics = Arc::new(Metrics::new(db.clone(), &doorbell)?);
+    let metrics = Arc::new(Metrics::new(db.clone(), &doorbell, settings.reservation_ttl)?);
     Ok(AppState {
         identity: Arc::new(Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?),
         probe: Arc::new(Probe::new(db.clone(), common.queue_redis())?),
@@ -63,7 +63,11 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
 /// Serves both addresses until `state.stopping` is cancelled, then for as long as running requests need.
 pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -> anyhow::Result<()> {
     let stopping = state.stopping.clone();
-    let scrape = Router::new().route("/metrics", get(scrape)).with_state(state.clone());
+    let scrape = Router::new()
+        .route("/metrics", get(scrape))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .with_state(state.clone());
     let scraping = tokio::spawn(axum::serve(metrics, scrape).into_future());
     let (tls, most) = (state.tls.clone(), state.settings.max_connections);
     let serving = connections::serve(api, tls, most, app(state), stopping.clone());

@@ -3,6 +3,7 @@
 mod explain;
 mod fill;
 mod queue;
+mod scrape;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,6 +78,17 @@ enum Command {
         #[command(flatten)]
         settings: prove::Settings,
     },
+    /// Scrape a worker that is as busy as it can be: what looking at it costs
+    Scrape {
+        #[command(flatten)]
+        database: Database,
+        /// Where Redis is: redis://host:port
+        #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+        redis_url: SecretString,
+        /// The worker to run, built for speed
+        #[arg(long, default_value = "target/release/millrace-worker", value_name = "FILE")]
+        worker: PathBuf,
+    },
 }
 
 #[tokio::main]
@@ -97,6 +109,9 @@ async fn main() -> ExitCode {
                 // What was started ends with what stands for it.
                 () = asked.notified() => Err(anyhow::anyhow!("interrupted")),
             }
+        }
+        Command::Scrape { database: Database { database_url }, redis_url, worker } => {
+            scrape::run(&queue::Servers { database_url, redis_url, worker }).await.map(|()| true)
         }
         Command::Explain { database, json } => explain::run(&database.database_url, json.as_deref()).await,
     };

@@ -1,10 +1,13 @@
 //! Are the servers that this process needs there? Writes no table.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sqlx::PgPool;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -13,6 +16,33 @@ use utoipa::ToSchema;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Every call to Redis but the blocking one is this short; its loss costs latency only.
 pub const REDIS_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Asking another process includes its own probe, and the way there and back.
+const ASK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Asks the process that listens here whether it is ready: the health check of a container, whose image has no
+/// other client.
+pub async fn ask_process(addr: SocketAddr) -> Result<(), String> {
+    let addr = match addr.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => (Ipv4Addr::LOCALHOST, addr.port()).into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => (Ipv6Addr::LOCALHOST, addr.port()).into(),
+        _ => addr,
+    };
+    let status_line = async {
+        let mut connection = TcpStream::connect(addr).await?;
+        let request = format!("GET /health/ready HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).await?;
+        let mut status_line = [0; "HTTP/1.1 200".len()];
+        connection.read_exact(&mut status_line).await?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&status_line).into_owned())
+    };
+    match timeout(ASK_TIMEOUT, status_line).await {
+        Ok(Ok(line)) if line == "HTTP/1.1 200" => Ok(()),
+        Ok(Ok(line)) => Err(format!("the process at {addr} is not ready: {line}")),
+        Ok(Err(error)) => Err(format!("the process at {addr} does not answer: {error}")),
+        Err(_elapsed) => Err(format!("the process at {addr} did not answer within {ASK_TIMEOUT:?}")),
+    }
+}
 
 /// What `/health` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]

@@ -45,7 +45,7 @@ impl Metrics {
         &self.registry
     }
 
-    /// The page for the scraper. It waits for the database only briefly.
+    /// The page for the scraper. It waits for the database only briefly, so a gauge may be as old as the last scrape.
     pub async fn text(&self) -> prometheus::Result<String> {
         let standing = self.standing.gauges().await?;
         self.pool.look();
@@ -165,6 +165,7 @@ struct Standing {
     db: PgPool,
     live: Cached<Live>,
     closed: Cached<Vec<Orders>>,
+    stock: Cached<Stock>,
 }
 
 /// What changes quickly and is found by small indexes.
@@ -184,6 +185,17 @@ struct Orders {
     currency: String,
     count: i64,
     money: i64,
+    /// For how long the first of them has been in it; 0 where orders end, which is where they stay.
+    oldest_seconds: i64,
+}
+
+/// What lies in the warehouses, and how much of it runs short.
+struct Stock {
+    on_hand: i64,
+    reserved: i64,
+    enough: i64,
+    low: i64,
+    out: i64,
 }
 
 const OPEN: [&str; 5] = ["pending", "processing", "paid", "shipped", "cancelling"];
@@ -191,27 +203,36 @@ const CLOSED: [&str; 2] = ["delivered", "cancelled"];
 
 /// However fast the answer comes, it is not asked for again sooner.
 const BELIEVED: Duration = Duration::from_secs(2);
-/// A scrape waits so long; then it shows what is known, and the answer is there for the next one.
-const SCRAPE_PATIENCE: Duration = Duration::from_millis(800);
+/// A scrape waits so long for a new answer; then it shows the last one, and the new one is there for the next scrape.
+const SCRAPE_PATIENCE: Duration = Duration::from_millis(10);
+/// A scrape that would have nothing to show, or only what has long been out of date, waits longer.
+const FIRST_PATIENCE: Duration = Duration::from_millis(800);
+const LONG_OUT_OF_DATE: Duration = Duration::from_mins(1);
 /// What takes the longest: reading every order that is over.
 const CLOSED_TIMEOUT: &str = "60s";
 
 impl Standing {
     /// Asking takes at most a twentieth of a connection's time, and a hundredth where it grows with history.
     fn new(db: PgPool) -> Self {
-        Self { db, live: Cached::new(20), closed: Cached::new(100) }
+        Self { db, live: Cached::new(20), closed: Cached::new(100), stock: Cached::new(100) }
     }
 
     async fn gauges(self: &Arc<Self>) -> prometheus::Result<Vec<MetricFamily>> {
         let now = Instant::now();
-        if self.live.is_stale(now) || self.closed.is_stale(now) {
+        if self.live.is_stale(now) || self.closed.is_stale(now) || self.stock.is_stale(now) {
             let asking = tokio::spawn(self.clone().ask());
-            drop(tokio::time::timeout(SCRAPE_PATIENCE, asking).await);
+            let of_use = self.live.known().is_some()
+                && now.checked_sub(LONG_OUT_OF_DATE).is_some_and(|earlier| !self.live.is_stale(earlier));
+            let patience = if of_use { SCRAPE_PATIENCE } else { FIRST_PATIENCE };
+            drop(tokio::time::timeout(patience, asking).await);
         }
         let registry = Registry::new();
         let (live, closed) = (self.live.known(), self.closed.known());
         if let Some(live) = &live {
             show(&registry, live)?;
+        }
+        if let Some(stock) = self.stock.known() {
+            show_stock(&registry, &stock)?;
         }
         let open = live.iter().flat_map(|live| &live.open);
         let over = closed.iter().flat_map(|orders| orders.iter());
@@ -221,7 +242,11 @@ impl Standing {
     }
 
     async fn ask(self: Arc<Self>) {
-        tokio::join!(self.live.ask(|| live(&self.db)), self.closed.ask(|| closed(&self.db)));
+        tokio::join!(
+            self.live.ask(|| live(&self.db)),
+            self.closed.ask(|| closed(&self.db)),
+            self.stock.ask(|| stock(&self.db)),
+        );
     }
 }
 
@@ -266,7 +291,8 @@ async fn live(db: &PgPool) -> Result<Live> {
     let mut conn = db.acquire().await?;
     let open = sqlx::query_as!(
         Orders,
-        r#"select status, currency, count(*) as "count!", sum(total_minor)::bigint as "money!" from orders
+        r#"select status, currency, count(*) as "count!", sum(total_minor)::bigint as "money!",
+                  greatest(extract(epoch from now() - min(updated_at)), 0)::bigint as "oldest_seconds!" from orders
             where status in ('pending', 'processing', 'paid', 'shipped', 'cancelling') group by 1, 2"#
     )
     .fetch_all(&mut *conn)
@@ -295,13 +321,28 @@ async fn closed(db: &PgPool) -> Result<Vec<Orders>> {
     sqlx::query_scalar!("select set_config('statement_timeout', $1, true)", CLOSED_TIMEOUT).fetch_one(&mut *tx).await?;
     let closed = sqlx::query_as!(
         Orders,
-        r#"select status, currency, count(*) as "count!", sum(total_minor)::bigint as "money!" from orders
+        r#"select status, currency, count(*) as "count!", sum(total_minor)::bigint as "money!",
+                  0::bigint as "oldest_seconds!" from orders
             where status in ('delivered', 'cancelled') group by 1, 2"#
     )
     .fetch_all(&mut *tx)
     .await?;
     tx.rollback().await?;
     Ok(closed)
+}
+
+/// Reads every row once: there are as many as products and warehouses make, and history adds none.
+async fn stock(db: &PgPool) -> Result<Stock> {
+    Ok(sqlx::query_as!(
+        Stock,
+        r#"select coalesce(sum(on_hand), 0)::bigint as "on_hand!", coalesce(sum(reserved), 0)::bigint as "reserved!",
+                  count(*) filter (where shortfall is null) as "enough!",
+                  count(*) filter (where shortfall is not null and on_hand > reserved) as "low!",
+                  count(*) filter (where shortfall is not null and on_hand = reserved) as "out!"
+             from inventory"#
+    )
+    .fetch_one(db)
+    .await?)
 }
 
 fn show(registry: &Registry, live: &Live) -> prometheus::Result<()> {
@@ -348,12 +389,33 @@ fn show_orders<'a>(
     let counts = gauges(registry, "millrace_orders", "Orders, by their status", &["status"])?;
     let help = "The totals of the orders in a status, in minor units of their currency";
     let money = gauges(registry, "millrace_orders_value_minor_units", help, &["status", "currency"])?;
+    let help = "For how long the first order in an open status has been in it; 0 for none";
+    let oldest = gauges(registry, "millrace_orders_oldest_seconds", help, &["status"])?;
     for status in statuses {
         counts.with_label_values(&[*status]).set(0);
+        if OPEN.contains(status) {
+            oldest.with_label_values(&[*status]).set(0);
+        }
     }
     for row in orders {
         counts.with_label_values(&[row.status.as_str()]).add(row.count);
+        if row.oldest_seconds > 0 {
+            let oldest = oldest.with_label_values(&[row.status.as_str()]);
+            oldest.set(oldest.get().max(row.oldest_seconds));
+        }
         money.with_label_values(&[row.status.as_str(), row.currency.as_str()]).set(row.money);
+    }
+    Ok(())
+}
+
+fn show_stock(registry: &Registry, stock: &Stock) -> prometheus::Result<()> {
+    let units = gauges(registry, "millrace_stock_units", "Units in all warehouses", &["state"])?;
+    units.with_label_values(&["on_hand"]).set(stock.on_hand);
+    units.with_label_values(&["reserved"]).set(stock.reserved);
+    let help = "Products by warehouse: enough, at or under their reorder level, or with nothing to sell";
+    let rows = gauges(registry, "millrace_stock_rows", help, &["level"])?;
+    for (level, count) in [("enough", stock.enough), ("low", stock.low), ("out", stock.out)] {
+        rows.with_label_values(&[level]).set(count);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 use shared::jobs::Queue;
 use shared::settings::{Common, duration, positive_duration};
 
@@ -19,6 +19,14 @@ pub struct Cli {
     pub common: Common,
     #[command(flatten)]
     pub work: Work,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ask the worker of this machine whether it is ready, at `WORKER_ADDR`; fails if it is not
+    Health,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -31,7 +31,7 @@ use crate::taker::{Ear, Slots, Taker, hand_back};
 /// No handler takes longer: the slowest provider answers within half of it.
 const HANDLER_TIMEOUT: Duration = Duration::from_mins(1);
 /// What runs when the worker is asked to stop may take so long to finish; the rest is handed back.
-const GRACE: Duration = Duration::from_secs(20);
+pub const GRACE: Duration = Duration::from_secs(20);
 /// How often a worker shows that it is alive and looks which queues are paused.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often lost leases and unrung jobs are looked for.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use tokio::net::TcpListener;
-use worker::config::Cli;
+use worker::config::{Cli, Command};
 use worker::context::Context;
 use worker::{Vitals, fleet, serve};
 
@@ -20,10 +20,13 @@ async fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<()> {
     shared::settings::read_dotenv().map_err(anyhow::Error::msg)?;
-    let Cli { common, work } = Cli::parse();
+    let Cli { common, work, command } = Cli::parse();
     let telemetry = shared::telemetry::start(&common, "millrace-worker").map_err(anyhow::Error::from_boxed)?;
     common.check().map_err(anyhow::Error::msg)?;
     work.check(&common).map_err(anyhow::Error::msg)?;
+    if let Some(Command::Health) = command {
+        return shared::health::ask_process(work.worker_addr).await.map_err(anyhow::Error::msg);
+    }
 
     let addr = work.worker_addr;
     let listener =

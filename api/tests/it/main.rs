@@ -3,6 +3,7 @@
 mod catalog;
 mod clockwork;
 mod customers;
+mod deploy;
 mod documents;
 mod hands;
 mod identity;
@@ -12,6 +13,7 @@ mod orders;
 mod orders_move;
 mod payments;
 mod process;
+mod prometheus;
 mod readme;
 mod seed;
 mod shipping;

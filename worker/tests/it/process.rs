@@ -101,6 +101,10 @@ async fn it_shows_how_it_is_and_ends_well_when_asked() {
         for probe in ["/health/live", "/health/ready"] {
             assert!(reqwest::get(format!("{url}{probe}")).await.unwrap().status().is_success(), "{probe}");
         }
+        let addr = url.strip_prefix("http://").unwrap();
+        let asked =
+            binary(&[("DATABASE_URL", &*database), ("WORKER_ADDR", addr)]).arg("health").status().await.unwrap();
+        assert!(asked.success());
         let metrics = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
         assert!(metrics.contains("process_cpu_seconds_total"), "{metrics}");
 
@@ -125,5 +129,8 @@ async fn without_its_database_it_says_so_and_stays() {
     assert_eq!(health.json::<Value>().await.unwrap(), json!({ "db": "down", "redis": "off" }));
     assert_eq!(reqwest::get(format!("{url}/health/ready")).await.unwrap().status(), 503);
     assert!(reqwest::get(format!("{url}/health/live")).await.unwrap().status().is_success());
+    let settings = [settings[0], ("WORKER_ADDR", url.strip_prefix("http://").unwrap())];
+    let asked = binary(&settings).arg("health").output().await.unwrap();
+    assert!(!asked.status.success() && String::from_utf8(asked.stderr).unwrap().contains("not ready"));
     assert!(worker.try_wait().unwrap().is_none(), "it waits for its database");
 }

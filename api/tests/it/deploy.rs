@@ -1,0 +1,371 @@
+//! What Millrace is deployed with: images, compose, Kubernetes. There is no Docker engine and no cluster here, so this
+//! checks them as their readers would, and against what the binaries say of themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use clap::CommandFactory;
+use serde_json::Value;
+
+use crate::process::{binary, run};
+use crate::support::{TEST_KEY, TestApp};
+
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+pub fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The documents of a YAML file. It is read by the Python of the tools, so that we need no YAML of our own.
+pub fn yaml(path: &str) -> Vec<Value> {
+    let script =
+        "import json, sys, yaml; json.dump([it for it in yaml.safe_load_all(open(sys.argv[1])) if it], sys.stdout)";
+    let output = tool("python", &["-c", script, path]);
+    assert!(output.status.success(), "{path}: {}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Runs one of the tools of deploy/requirements.txt in the root.
+fn tool(name: &str, arguments: &[&str]) -> Output {
+    let program = root().join(".dev/tools/bin").join(name);
+    let mut command = Command::new(&program);
+    command.args(arguments).current_dir(root()).stdin(Stdio::null());
+    command.output().unwrap_or_else(|error| panic!("{}: {error}; ./dev test installs it", program.display()))
+}
+
+#[track_caller]
+fn is_content(output: &Output) -> String {
+    assert!(output.status.success(), "{}", said(output));
+    said(output)
+}
+
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+const DOCKERFILES: [(&str, &str); 2] = [("Dockerfile.api", "millrace-api"), ("Dockerfile.worker", "millrace-worker")];
+
+/// Everything that an image of ours may do after the build: nothing that brings a tool in.
+const AFTER_THE_BUILD: [&str; 8] = ["FROM", "LABEL", "COPY", "ENV", "EXPOSE", "USER", "HEALTHCHECK", "ENTRYPOINT"];
+
+/// The settings of a binary, by their names in the environment.
+fn settings(binary: &str) -> BTreeSet<String> {
+    let command = if binary == "millrace-api" { api::config::Cli::command() } else { worker::config::Cli::command() };
+    command.get_arguments().filter_map(|it| it.get_env()?.to_str().map(ToOwned::to_owned)).collect()
+}
+
+// ---- images ----------------------------------------------------------------------------------
+
+#[test]
+fn linters_are_content_with_images_and_scripts() {
+    is_content(&tool("hadolint", &["Dockerfile.api", "Dockerfile.worker"]));
+    is_content(&tool("shellcheck", &["dev", ".ci/run"]));
+    is_content(&tool(
+        "check-jsonschema",
+        &["--builtin-schema", "vendor.github-workflows", ".github/workflows/test.yml"],
+    ));
+}
+
+#[test]
+fn both_images_come_from_one_build_with_our_compiler_and_bring_no_tools() {
+    let toolchain = read("rust-toolchain.toml");
+    let version = toolchain.split("channel = \"").nth(1).unwrap().split('"').next().unwrap();
+    let manifest = read("Cargo.toml");
+    let members = manifest.split("members = [").nth(1).unwrap().split(']').next().unwrap();
+    let builds = DOCKERFILES.map(|(path, name)| {
+        let text = read(path);
+        let (build, image) = text.split_once("FROM debian:bookworm-slim\n").expect("it ends on a small Debian");
+        assert!(build.contains(&format!("FROM rust:{version}-slim-bookworm AS build\n")), "{path}: another compiler");
+        for member in members.split(',').map(|it| it.trim().trim_matches('"')) {
+            assert!(
+                build.contains(&format!("COPY {member}/Cargo.toml {member}/\n")),
+                "{path}: no manifest of {member}"
+            );
+        }
+        for line in image.lines().filter(|line| line.starts_with(|it: char| it.is_ascii_uppercase())) {
+            let verb = line.split(' ').next().unwrap();
+            assert!(AFTER_THE_BUILD.contains(&verb), "{path}: {line}");
+        }
+        for needed in [
+            "USER 10001:10001\n".to_owned(),
+            format!("CMD [\"{name}\", \"health\"]\n"),
+            format!("ENTRYPOINT [\"{name}\"]\n"),
+            format!("COPY --from=build /src/target/release/{name} /usr/local/bin/\n"),
+            format!("LABEL org.opencontainers.image.title=\"{name}\""),
+        ] {
+            assert!(image.contains(&needed), "{path} lacks {needed}");
+        }
+        for secret in ["PASSWORD", "DATABASE_URL", "REDIS_URL", "JWT"] {
+            assert!(!text.contains(secret), "{path} has a {secret} in a layer");
+        }
+        build.split_once("# This stage").unwrap().1.to_owned()
+    });
+    assert_eq!(builds[0], builds[1], "built once, used twice");
+}
+
+#[test]
+fn what_an_image_copies_is_there_and_secrets_are_not_sent_along() {
+    for (path, _) in DOCKERFILES {
+        for line in read(path).lines().filter_map(|line| line.strip_prefix("COPY ")) {
+            let mut words: Vec<&str> = line.split(' ').collect();
+            words.pop();
+            for source in words.into_iter().filter(|_| !line.starts_with("--from")) {
+                assert!(root().join(source).exists(), "{path}: there is no {source}");
+            }
+        }
+    }
+    let ignored = read(".dockerignore");
+    for kept_away in ["/.env", "/secrets", "/.git", "/target", "/.dev"] {
+        assert!(ignored.lines().any(|line| line == kept_away), "{kept_away} is sent to the builder");
+    }
+    assert!(read(".gitignore").lines().any(|line| line == "/secrets"));
+}
+
+// The command is waited for in this thread, so the API needs another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_health_command_says_whether_the_process_is_ready() {
+    let app = TestApp::new().await;
+    let (_, port) = app.metrics_url.rsplit_once(':').unwrap();
+    // As in the image, where it listens everywhere.
+    let everywhere = format!("0.0.0.0:{port}");
+    let ask = |addr: &str| {
+        run(binary(&[("DATABASE_URL", &app.database_url), ("JWT_PRIVATE_KEY", TEST_KEY), ("METRICS_ADDR", addr)])
+            .arg("health"))
+    };
+    let (ready, printed) = ask(&everywhere);
+    assert!(ready, "{printed}");
+    app.state.db.close().await;
+    let (ready, printed) = ask(&everywhere);
+    assert!(!ready && printed.contains("503"), "{printed}");
+    let (ready, printed) = ask("127.0.0.1:1");
+    assert!(!ready && printed.contains("does not answer"), "{printed}");
+}
+
+// ---- compose ---------------------------------------------------------------------------------
+
+#[test]
+fn compose_files_fit_their_schema() {
+    is_content(&tool(
+        "check-jsonschema",
+        &["--builtin-schema", "vendor.compose-spec", "docker-compose.yml", "docker-compose.test.yml"],
+    ));
+}
+
+#[test]
+fn compose_services_are_limited_watched_and_find_what_they_name() {
+    let compose = yaml("docker-compose.yml").remove(0);
+    let services = compose["services"].as_object().unwrap();
+    let watched: BTreeSet<&str> = services.keys().map(String::as_str).filter(|it| *it != "migrate").collect();
+    for (name, service) in services {
+        assert!(service["restart"].is_string(), "{name} is not started again");
+        assert!(service["deploy"]["resources"]["limits"]["memory"].is_string(), "{name} may take all memory");
+        assert!(service["container_name"].is_null(), "{name} cannot be scaled");
+        let ours = service["image"].as_str().unwrap().starts_with("millrace-");
+        assert!(ours || service["healthcheck"]["test"].is_array(), "nobody looks after {name}");
+        assert!(ours || service["image"].as_str().unwrap().contains(':'), "{name} has any version");
+        for (needed, how) in service["depends_on"].as_object().into_iter().flatten() {
+            match how["condition"].as_str().unwrap() {
+                "service_healthy" => assert!(watched.contains(needed.as_str()), "{name} waits for {needed}"),
+                other => assert_eq!((needed.as_str(), other), ("migrate", "service_completed_successfully")),
+            }
+        }
+        for kind in ["networks", "secrets"] {
+            for used in service[kind].as_array().into_iter().flatten() {
+                assert!(compose[kind].get(used.as_str().unwrap()).is_some(), "{name} uses {used}");
+            }
+        }
+        for volume in service["volumes"].as_array().into_iter().flatten() {
+            let source = volume.as_str().unwrap().split(':').next().unwrap();
+            let there = if source.starts_with('.') {
+                root().join(source).exists()
+            } else {
+                compose["volumes"].get(source).is_some()
+            };
+            assert!(there, "{name} mounts {source}");
+        }
+        if ours {
+            let known = settings(service["image"].as_str().unwrap());
+            for setting in service["environment"].as_object().unwrap().keys() {
+                assert!(known.contains(setting), "{name} does not know {setting}");
+            }
+            assert_eq!((&service["read_only"], &service["cap_drop"][0]), (&true.into(), &"ALL".into()), "{name}");
+        }
+    }
+    assert!(services["worker"]["ports"].is_null(), "two workers would want the same port of the host");
+    assert_eq!(compose["networks"]["data"]["internal"], true);
+    let redis = |name: &str| services[name]["command"].to_string();
+    for (name, policy) in
+        [("redis-queue", "--appendonly yes"), ("redis-queue", "noeviction"), ("redis-cache", "allkeys-lru")]
+    {
+        assert!(redis(name).contains(policy), "{name} is not {policy}");
+    }
+}
+
+/// `${NAME:?…}` must be set, and stands in the page that says how; no secret has a default.
+#[test]
+fn compose_asks_for_its_secrets_and_the_page_says_how_to_make_them() {
+    let (compose, page) = (read("docker-compose.yml"), read("docs/deploying.md"));
+    let asked: BTreeSet<&str> = compose.split("${").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
+    assert!(asked.len() > 3, "{asked:?}");
+    for variable in asked {
+        let name = variable.split(':').next().unwrap();
+        assert!(page.contains(name), "docs/deploying.md does not say what {name} is");
+        assert!(!name.contains("PASSWORD") || variable.starts_with(&format!("{name}:?")), "{name} has a default");
+    }
+    assert!(page.contains("secrets/jwt.pem"));
+}
+
+// ---- Kubernetes ------------------------------------------------------------------------------
+
+const BASE: &str = "deploy/kubernetes/base";
+const MIGRATE: &str = "deploy/kubernetes/migrate";
+/// Its schema comes with KEDA and not with Kubernetes; its own test is below.
+const SCALING: &str = "deploy/kubernetes/base/worker-scaling.yaml";
+
+/// The files that a kustomization applies, which are all that lie beside it.
+fn resources(folder: &str) -> Vec<String> {
+    let kustomization = yaml(&format!("{folder}/kustomization.yaml")).remove(0);
+    let listed: BTreeSet<String> =
+        kustomization["resources"].as_array().unwrap().iter().map(|file| file.as_str().unwrap().to_owned()).collect();
+    let there: BTreeSet<String> = std::fs::read_dir(root().join(folder))
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "kustomization.yaml")
+        .collect();
+    assert_eq!(listed, there, "{folder}");
+    listed.into_iter().map(|name| format!("{folder}/{name}")).collect()
+}
+
+/// All objects, by kind and name.
+fn objects() -> BTreeMap<(String, String), Value> {
+    let files = [resources(BASE), resources(MIGRATE)].concat();
+    let word = |it: &Value| it.as_str().unwrap().to_owned();
+    files
+        .iter()
+        .flat_map(|file| yaml(file))
+        .map(|object| ((word(&object["kind"]), word(&object["metadata"]["name"])), object))
+        .collect()
+}
+
+#[test]
+fn manifests_fit_the_schemas_of_kubernetes() {
+    let files = [resources(BASE), resources(MIGRATE)].concat();
+    let files: Vec<&str> = files.iter().map(String::as_str).filter(|file| *file != SCALING).collect();
+    // The oldest that is still looked after somewhere, and the newest that the tool knows.
+    for version in ["1.30", "1.37"] {
+        let said = is_content(&tool("kubernetes-validate", &[&["--strict", "-k", version][..], &files].concat()));
+        assert!(!said.contains("WARN") && said.matches("passed").count() >= files.len(), "{version}: {said}");
+    }
+}
+
+#[test]
+fn pods_run_as_nobody_with_limits_and_secrets_by_reference() {
+    let objects = objects();
+    let config = objects[&("ConfigMap".to_owned(), "millrace".to_owned())]["data"].as_object().unwrap();
+    let mut seen = Vec::new();
+    for ((kind, name), object) in &objects {
+        let pod = &object["spec"]["template"]["spec"];
+        let Some(container) = pod["containers"].as_array().map(|all| &all[0]) else { continue };
+        seen.push(format!("{kind}/{name}"));
+        assert_eq!(
+            (&pod["securityContext"]["runAsNonRoot"], &pod["securityContext"]["runAsUser"]),
+            (&true.into(), &10001.into())
+        );
+        assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
+        let context = &container["securityContext"];
+        assert_eq!(
+            (&context["readOnlyRootFilesystem"], &context["allowPrivilegeEscalation"]),
+            (&true.into(), &false.into())
+        );
+        assert_eq!(context["capabilities"]["drop"][0], "ALL", "{name}");
+        for which in ["requests", "limits"] {
+            for what in ["cpu", "memory"] {
+                assert!(container["resources"][which][what].is_string(), "{name} {which} {what}");
+            }
+        }
+        let known = settings(container["image"].as_str().unwrap());
+        for variable in container["env"].as_array().unwrap() {
+            let setting = variable["name"].as_str().unwrap();
+            assert!(known.contains(setting), "{name} does not know {setting}");
+            if setting.ends_with("_URL") {
+                assert_eq!(variable["valueFrom"]["secretKeyRef"]["key"], setting, "{name}: {setting} is no reference");
+            }
+        }
+        if kind == "Deployment" {
+            assert!(object["spec"]["replicas"].is_null(), "{name}: an apply would reset what the autoscaler chose");
+            assert_eq!(object["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"], *name);
+            assert_eq!(object["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"], *name);
+            let ports: BTreeSet<&str> =
+                container["ports"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+            for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+                let get = &container[probe]["httpGet"];
+                assert!(ports.contains(get["port"].as_str().unwrap()), "{name} {probe}");
+                assert!(get["path"].as_str().unwrap().starts_with("/health/"), "{name} {probe}");
+            }
+            for of_it in ["PodDisruptionBudget", "NetworkPolicy"] {
+                assert!(objects.contains_key(&(of_it.to_owned(), name.clone())), "{name} has no {of_it}");
+            }
+        }
+    }
+    assert_eq!(seen, ["Deployment/millrace-api", "Deployment/millrace-worker", "Job/millrace-migrate"]);
+    let known: BTreeSet<String> = settings("millrace-api").union(&settings("millrace-worker")).cloned().collect();
+    for setting in config.keys() {
+        assert!(known.contains(setting), "nobody knows {setting}");
+    }
+    assert_eq!(config["AUTO_MIGRATE"], "false", "the migration is a job of its own");
+}
+
+#[test]
+fn processes_get_the_time_that_they_need_to_stop() {
+    let objects = objects();
+    let compose = yaml("docker-compose.yml").remove(0);
+    let (api, worker) = (api::serve::GRACE.as_secs(), 2 * worker::fleet::GRACE.as_secs());
+    for (name, needed) in [("api", api), ("worker", worker)] {
+        let pod = &objects[&("Deployment".to_owned(), format!("millrace-{name}"))]["spec"]["template"]["spec"];
+        let slept: u64 = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1]
+            .as_str()
+            .map_or(0, |seconds| seconds.parse().unwrap());
+        let given = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
+        assert!(given > needed + slept, "Kubernetes kills {name} after {given} s of {needed} and {slept}");
+        let given = compose["services"][name]["stop_grace_period"].as_str().unwrap();
+        let given: u64 = given.strip_suffix('s').unwrap().parse().unwrap();
+        assert!(given > needed, "compose kills {name} after {given} s of {needed}");
+    }
+}
+
+/// By hand, after KEDA's documentation of `ScaledObject` and of its Prometheus scaler. Its query is asked of a real
+/// Prometheus where the dashboards are.
+#[test]
+fn scalers_find_what_they_scale() {
+    let objects = objects();
+    let hpa = &objects[&("HorizontalPodAutoscaler".to_owned(), "millrace-api".to_owned())]["spec"];
+    assert_eq!(hpa["scaleTargetRef"]["name"], "millrace-api");
+    let scaled = &objects[&("ScaledObject".to_owned(), "millrace-worker".to_owned())];
+    assert_eq!(scaled["apiVersion"], "keda.sh/v1alpha1");
+    let known =
+        ["scaleTargetRef", "pollingInterval", "minReplicaCount", "maxReplicaCount", "fallback", "advanced", "triggers"];
+    let spec = scaled["spec"].as_object().unwrap();
+    assert!(spec.keys().all(|key| known.contains(&key.as_str())), "{spec:?}");
+    assert_eq!(spec["scaleTargetRef"]["name"], "millrace-worker");
+    let (least, most) = (spec["minReplicaCount"].as_u64().unwrap(), spec["maxReplicaCount"].as_u64().unwrap());
+    let fallback = spec["fallback"]["replicas"].as_u64().unwrap();
+    assert!(0 < least && least <= fallback && fallback <= most);
+    let [trigger] = spec["triggers"].as_array().unwrap().as_slice() else { panic!("one trigger is enough") };
+    assert_eq!(trigger["type"], "prometheus");
+    // A fallback is only possible with it.
+    assert_eq!(trigger["metricType"], "AverageValue");
+    let metadata = trigger["metadata"].as_object().unwrap();
+    assert_eq!(metadata.keys().collect::<Vec<_>>(), ["query", "serverAddress", "threshold"]);
+    assert!(metadata["threshold"].as_str().unwrap().parse::<f64>().unwrap() > 0.0);
+}
+
+#[test]
+fn both_kustomizations_bring_the_same_release() {
+    let images = |folder: &str| yaml(&format!("{folder}/kustomization.yaml")).remove(0)["images"].clone();
+    let (base, migrate) = (images(BASE), images(MIGRATE));
+    assert_eq!(base[0], migrate[0]);
+    assert_eq!(base[0]["newTag"], base[1]["newTag"]);
+}

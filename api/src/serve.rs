@@ -11,6 +11,7 @@ use shared::health::Probe;
 use shared::identity::Identity;
 use shared::jobs::doorbell::Doorbell;
 use shared::limits::Limiter;
+use shared::redis::Redis;
 use shared::settings::Common;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -42,12 +43,13 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let db = common.pool("millrace-api").map_err(anyhow::Error::msg)?;
     let metrics = Arc::new(Metrics::new(db.clone())?);
     let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
+    let redis = common.cache_redis().map(|url| Redis::open(url, &common.redis_prefix)).transpose()?;
     let announce = Announce { doorbell: doorbell.clone(), metrics: metrics.shared.jobs.clone() };
     Ok(AppState {
         identity: Arc::new(Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?),
         probe: Arc::new(Probe::new(db.clone(), common.queue_redis())?),
         placing: Arc::new(Placing::start(&db, announce, settings.terms(), settings.max_placements_in_flight)),
-        limiter: Arc::new(Limiter::default()),
+        limiter: Arc::new(Limiter::new(redis)),
         metrics,
         doorbell,
         settings: Arc::new(settings),

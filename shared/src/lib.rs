@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod orders;
 pub mod page;
 pub mod payments;
+pub mod redis;
 pub mod retention;
 pub mod seed;
 pub mod settings;

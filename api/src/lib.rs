@@ -10,6 +10,7 @@ pub mod once;
 pub mod serve;
 pub mod surface;
 
+mod cached;
 mod catalog;
 mod customers;
 mod docs;
@@ -26,6 +27,7 @@ mod warehouses;
 use std::sync::Arc;
 
 use axum::Router;
+use shared::cache::Cache;
 use shared::health::Probe;
 use shared::identity::Identity;
 use shared::jobs::doorbell::Doorbell;
@@ -45,6 +47,7 @@ pub struct AppState {
     pub settings: Arc<Serve>,
     pub limiter: Arc<Limiter>,
     pub probe: Arc<Probe>,
+    pub cache: Arc<Cache>,
     pub placing: Arc<placing::Placing>,
     pub metrics: Arc<Metrics>,
     /// Rung after a commit that wrote jobs.
@@ -56,6 +59,12 @@ pub struct AppState {
 impl axum::extract::FromRef<AppState> for PgPool {
     fn from_ref(state: &AppState) -> Self {
         state.db.clone()
+    }
+}
+
+impl axum::extract::FromRef<AppState> for Arc<Cache> {
+    fn from_ref(state: &AppState) -> Self {
+        state.cache.clone()
     }
 }
 

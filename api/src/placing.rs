@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use shared::cache::Cache;
 use shared::error::{Error, Result};
 use shared::idempotency::{BodyHash, Key};
 use shared::jobs::doorbell::Doorbell;
@@ -55,16 +56,22 @@ struct Waiting {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Who is told of the jobs that were written with the orders.
+/// Who is told of the orders that were placed.
 #[derive(Clone)]
 pub struct Announce {
     pub doorbell: Doorbell,
+    pub cache: Arc<Cache>,
     pub metrics: JobMetrics,
 }
 
 impl Announce {
-    /// Rings for the payments of a batch, after its commit.
-    fn payments(&self, placements: &[Placement]) {
+    /// Rings for the payments of a batch, after its commit, and forgets the stock that it took.
+    fn placed(&self, placements: &[Placement]) {
+        for placement in placements {
+            if let Placement::Placed(order, _) | Placement::Replayed(order) = placement {
+                self.cache.forget(order.items.iter().map(|item| item.product_id));
+            }
+        }
         let written = |placement: &Placement| match placement {
             Placement::Placed(order, Some(job)) => {
                 Some(Ring { queue: ProcessPayment::QUEUE, id: *job, run_at: order.created_at })
@@ -143,7 +150,7 @@ impl Lane {
         while let Some(entries) = self.next_batch().await {
             let batch: Vec<PlaceOrder> = entries.iter().map(|entry| entry.first.order.clone()).collect();
             let placements = place::place(&self.db, &batch, &self.terms).await;
-            self.announce.payments(&placements);
+            self.announce.placed(&placements);
             let size = batch.len();
             for (entry, placement) in entries.into_iter().zip(placements) {
                 self.settle(entry, placement);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
+use shared::cache::Cache;
 use shared::health::Probe;
 use shared::identity::Identity;
 use shared::jobs::doorbell::Doorbell;
@@ -44,12 +45,14 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let metrics = Arc::new(Metrics::new(db.clone())?);
     let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
     let redis = common.cache_redis().map(|url| Redis::open(url, &common.redis_prefix)).transpose()?;
-    let announce = Announce { doorbell: doorbell.clone(), metrics: metrics.shared.jobs.clone() };
+    let cache = Cache::start(db.clone(), redis.clone(), settings.caching.settings(), metrics.shared.registry())?;
+    let announce = Announce { doorbell: doorbell.clone(), cache: cache.clone(), metrics: metrics.shared.jobs.clone() };
     Ok(AppState {
         identity: Arc::new(Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?),
         probe: Arc::new(Probe::new(db.clone(), common.queue_redis())?),
         placing: Arc::new(Placing::start(&db, announce, settings.terms(), settings.max_placements_in_flight)),
         limiter: Arc::new(Limiter::new(redis)),
+        cache,
         metrics,
         doorbell,
         settings: Arc::new(settings),

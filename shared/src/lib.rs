@@ -2,6 +2,7 @@
 //! Knows nothing of HTTP and nothing of queues' consumers; both binaries stand on it.
 
 pub mod audit;
+pub mod cache;
 pub mod catalog;
 pub mod clockwork;
 pub mod customers;

@@ -136,7 +136,8 @@ impl IdRange {
     }
 }
 
-fn first_id_at(time: DateTime<Utc>) -> Uuid {
+/// Ids that were made at this time or later are not below it.
+pub(crate) fn first_id_at(time: DateTime<Utc>) -> Uuid {
     let millis = u64::try_from(time.timestamp_millis()).unwrap_or(0).min((1 << 48) - 1);
     Uuid::from_u128(u128::from(millis) << 80)
 }

@@ -1,9 +1,12 @@
 //! Products and categories: anybody reads, staff write.
 
+use std::sync::Arc;
+
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use shared::cache::Cache;
 use shared::catalog::{self, Category, ChangeCategory, ChangeProduct, NewCategory, NewProduct, Product, ProductFilter};
 use shared::page::{List, Paging};
 use shared::values::{CategoryId, ProductId};
@@ -43,13 +46,14 @@ async fn products(
 }
 
 /// A product, also one that is not sold any more
+///
+/// What others have just changed may show a moment late. `If-Match` is compared with what is there.
 #[utoipa::path(get, path = "/v1/products/{id}", tag = "catalog", params(("id" = ProductId, Path)), responses(
     (status = 200, description = "The product, its version in `ETag`", body = Product),
     (status = 404, description = "`product_not_found`", body = Problem),
 ))]
-async fn product(State(db): State<PgPool>, Path(id): Path<ProductId>) -> ApiResult<Tagged<Product>> {
-    let mut conn = db.acquire().await?;
-    let product = catalog::product(&mut conn, id).await?;
+async fn product(State(cache): State<Arc<Cache>>, Path(id): Path<ProductId>) -> ApiResult<Tagged<Product>> {
+    let product = cache.product(id).await?.product.clone();
     Ok(Tagged(product.version, product))
 }
 

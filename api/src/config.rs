@@ -140,6 +140,9 @@ pub struct Serve {
     #[command(flatten)]
     pub rate_limits: RateLimits,
 
+    #[command(flatten)]
+    pub caching: Caching,
+
     /// Proxies whose X-Forwarded-For is believed: addresses and networks, with commas
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
     pub trusted_proxies: TrustedProxies,
@@ -187,6 +190,44 @@ impl RateLimits {
             Class::Query => self.query,
         }
     }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Caching {
+    /// Whether products and their stock may be shown from a cache, a moment late; off for comparison
+    #[arg(id = "CACHE", long = "cache", env = "CACHE", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
+    pub on: bool,
+
+    /// How long this process keeps a product; 0s: only Redis does
+    #[arg(long, env = "CACHE_LOCAL_TTL", default_value = "2s", value_parser = a_few_seconds)]
+    pub cache_local_ttl: Duration,
+
+    /// How long Redis keeps a product, give or take a tenth
+    #[arg(long, env = "CACHE_TTL", default_value = "10m", value_parser = positive_duration)]
+    pub cache_ttl: Duration,
+
+    /// The same for a product of which there is little
+    #[arg(long, env = "CACHE_LOW_STOCK_TTL", default_value = "3m", value_parser = positive_duration)]
+    pub cache_low_stock_ttl: Duration,
+}
+
+impl Caching {
+    pub fn settings(&self) -> shared::cache::Settings {
+        shared::cache::Settings {
+            on: self.on,
+            local_ttl: self.cache_local_ttl,
+            ttl: self.cache_ttl,
+            low_stock_ttl: self.cache_low_stock_ttl,
+        }
+    }
+}
+
+/// It is the most that an answer may be behind, whatever fails.
+const LONGEST_LOCAL_TTL: Duration = Duration::from_secs(10);
+
+fn a_few_seconds(text: &str) -> Result<Duration, String> {
+    let ttl = duration(text)?;
+    if ttl > LONGEST_LOCAL_TTL { Err(format!("it must be at most {LONGEST_LOCAL_TTL:?}")) } else { Ok(ttl) }
 }
 
 fn on_or_off(text: &str) -> Result<bool, String> {

@@ -238,12 +238,12 @@ async fn attempt<T>(
     }
     let (class, limit) = (Class::Account, state.settings.rate_limits.account);
     let subject = format!("{}|{address}", HexOf(account));
-    if let Some(refusal) = limits::refusal(&state.limiter.take(class, &subject, limit)) {
+    if let Some(refusal) = limits::refusal(&state.limiter.take(class, &subject, limit).await) {
         return Err(refusal);
     }
     let outcome = attempt.await;
     if !matches!(outcome, Err(Error::InvalidCredentials)) {
-        state.limiter.give_back(class, &subject, limit);
+        state.limiter.give_back(class, &subject, limit).await;
     }
     Ok(outcome?)
 }

@@ -1,6 +1,7 @@
 //! Stock: its rows, its ledger, counts, and reservations made by hand.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, State};
@@ -9,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json as Answer};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use shared::cache::Cache;
 use shared::error::{Error, Invalid};
 use shared::idempotency::BodyHash;
 use shared::inventory::adjust::{self, Adjust, Adjustment};
@@ -85,20 +87,20 @@ struct OfProduct {
 
 /// What there is of a product
 ///
-/// Anybody sees `available`; staff also see what is on hand, what is reserved, and where.
+/// Anybody sees `available`; staff also see what is on hand, what is reserved, and where. What others have just
+/// changed may show a moment late; an order is decided by what is there.
 #[utoipa::path(get, path = "/v1/inventory/onhand", tag = "inventory", params(OfProduct), responses(
     (status = 200, description = "What can be bought now, over all active warehouses", body = OnHand),
     (status = 404, description = "`product_not_found`", body = Problem),
     (status = 422, description = "`product_id` is missing or is not an id", body = Problem),
 ))]
 async fn on_hand(
-    State(db): State<PgPool>,
+    State(cache): State<Arc<Cache>>,
     caller: Option<Caller>,
     Query(of): Query<OfProduct>,
 ) -> ApiResult<Answer<OnHand>> {
-    let mut conn = db.acquire().await?;
     let is_staff = caller.is_some_and(|caller| caller.is_staff());
-    Ok(Answer(inventory::on_hand(&mut conn, of.product_id, is_staff).await?))
+    Ok(Answer(cache.product(of.product_id).await?.on_hand(is_staff)))
 }
 
 /// A row of stock

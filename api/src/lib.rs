@@ -12,6 +12,7 @@ pub mod serve;
 pub mod surface;
 pub mod tls;
 
+mod cached;
 mod catalog;
 mod cors;
 mod customers;
@@ -29,6 +30,7 @@ mod warehouses;
 use std::sync::Arc;
 
 use axum::Router;
+use shared::cache::Cache;
 use shared::health::Probe;
 use shared::identity::Identity;
 use shared::jobs::doorbell::Doorbell;
@@ -49,6 +51,7 @@ pub struct AppState {
     pub settings: Arc<Serve>,
     pub limiter: Arc<Limiter>,
     pub probe: Arc<Probe>,
+    pub cache: Arc<Cache>,
     pub placing: Arc<placing::Placing>,
     pub metrics: Arc<Metrics>,
     /// Rung after a commit that wrote jobs.
@@ -62,6 +65,12 @@ pub struct AppState {
 impl axum::extract::FromRef<AppState> for PgPool {
     fn from_ref(state: &AppState) -> Self {
         state.db.clone()
+    }
+}
+
+impl axum::extract::FromRef<AppState> for Arc<Cache> {
+    fn from_ref(state: &AppState) -> Self {
+        state.cache.clone()
     }
 }
 

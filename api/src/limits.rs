@@ -35,7 +35,7 @@ fn class_of(method: &Method, path: &str) -> Option<Class> {
 pub async fn apply(state: &AppState, subject: &str, request: Request, next: Next) -> ApiResult<Response> {
     let class = class_of(request.method(), request.uri().path()).filter(|_| state.settings.rate_limits.on);
     let Some(class) = class else { return Ok(next.run(request).await) };
-    let standing = state.limiter.take(class, subject, state.settings.rate_limits.of(class));
+    let standing = state.limiter.take(class, subject, state.settings.rate_limits.of(class)).await;
     let mut response = match refusal(&standing) {
         Some(error) => error.into_response(),
         None => next.run(request).await,

@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use shared::cache::Cache;
 use shared::error::{Error, Result};
 use shared::idempotency::{BodyHash, Key};
 use shared::jobs::doorbell::Doorbell;
@@ -56,7 +57,7 @@ struct Waiting {
 
 impl Placing {
     /// Starts the lanes. They end when this is dropped.
-    pub fn start(db: &PgPool, doorbell: &Doorbell, terms: Terms, max_in_flight: u32) -> Self {
+    pub fn start(db: &PgPool, doorbell: &Doorbell, cache: &Arc<Cache>, terms: Terms, max_in_flight: u32) -> Self {
         let max_in_flight = max_in_flight as usize;
         let terms = Arc::new(terms);
         let lanes = (0..LANES)
@@ -65,6 +66,7 @@ impl Placing {
                 let lane = Lane {
                     db: db.clone(),
                     doorbell: doorbell.clone(),
+                    cache: cache.clone(),
                     terms: terms.clone(),
                     arrivals,
                     held: Vec::new(),
@@ -109,6 +111,7 @@ fn payment(placement: &Placement) -> Option<Ring> {
 struct Lane {
     db: PgPool,
     doorbell: Doorbell,
+    cache: Arc<Cache>,
     terms: Arc<Terms>,
     arrivals: mpsc::Receiver<Waiting>,
     /// Those that the last batch could not take.
@@ -127,6 +130,7 @@ impl Lane {
             let batch: Vec<PlaceOrder> = entries.iter().map(|entry| entry.first.order.clone()).collect();
             let placements = place::place(&self.db, &batch, &self.terms).await;
             self.doorbell.ring(placements.iter().filter_map(payment));
+            self.forget(&placements);
             let size = batch.len();
             for (entry, placement) in entries.into_iter().zip(placements) {
                 self.settle(entry, placement);
@@ -153,6 +157,15 @@ impl Lane {
             waiting.retain(|one| !one.answer.is_closed());
             if !waiting.is_empty() {
                 return Some(group(waiting));
+            }
+        }
+    }
+
+    /// What was sold is not shown from the cache any more.
+    fn forget(&self, placements: &[Placement]) {
+        for placement in placements {
+            if let Placement::Placed(order, _) | Placement::Replayed(order) = placement {
+                self.cache.forget(order.items.iter().map(|item| item.product_id));
             }
         }
     }

@@ -7,10 +7,12 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
+use shared::cache::Cache;
 use shared::health::Probe;
 use shared::identity::Identity;
 use shared::jobs::doorbell::Doorbell;
 use shared::limits::Limiter;
+use shared::redis::Redis;
 use shared::settings::Common;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -46,11 +48,15 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let db = common.pool("millrace-api").map_err(anyhow::Error::msg)?;
     let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
     let metrics = Arc::new(Metrics::new(db.clone(), &doorbell, settings.reservation_ttl)?);
+    let redis = common.cache_redis().map(|url| Redis::open(url, &common.redis_prefix)).transpose()?;
+    let cache = Cache::start(db.clone(), redis.clone(), settings.caching.settings(), metrics.shared.registry())?;
+    let (terms, in_flight) = (settings.terms(), settings.max_placements_in_flight);
     Ok(AppState {
         identity: Arc::new(Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?),
         probe: Arc::new(Probe::new(db.clone(), common.queue_redis())?),
-        placing: Arc::new(Placing::start(&db, &doorbell, settings.terms(), settings.max_placements_in_flight)),
-        limiter: Arc::new(Limiter::default()),
+        placing: Arc::new(Placing::start(&db, &doorbell, &cache, terms, in_flight)),
+        limiter: Arc::new(Limiter::new(redis)),
+        cache,
         metrics,
         doorbell,
         tls: settings.tls()?.map(Arc::new),

@@ -63,6 +63,7 @@ pub struct RequestId(pub String);
 pub fn wrap(routes: Router<AppState>, state: AppState, timeout: Duration) -> Router {
     routes
         .fallback(|| async { ApiError::of_status(StatusCode::NOT_FOUND) })
+        .layer(middleware::from_fn_with_state(state.clone(), crate::cached::after_change))
         .layer(middleware::from_fn_with_state(state.clone(), crate::auth::identify))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn_with_state(timeout, carry_out))

@@ -12,7 +12,7 @@ use crate::identity::Caller;
 use crate::page::{List, Page, Position};
 use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, given};
 
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
     "id": "019a4f6e-7a3c-7d10-8c2b-3f5a1e9d0b77", "sku": "MUG-RED", "name": "Red mug", "description": "Holds 300 ml.",
     "price": {"amount": 1200, "currency": "USD"}, "category_id": "019a4f6e-6f00-7a51-9b1e-0c7d2f4a8e11",

@@ -2,6 +2,7 @@
 //! Knows nothing of HTTP and nothing of queues' consumers; both binaries stand on it.
 
 pub mod audit;
+pub mod cache;
 pub mod catalog;
 pub mod clockwork;
 pub mod customers;
@@ -17,6 +18,7 @@ pub mod metrics;
 pub mod orders;
 pub mod page;
 pub mod payments;
+pub mod redis;
 pub mod retention;
 pub mod seed;
 pub mod settings;

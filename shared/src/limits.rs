@@ -1,8 +1,16 @@
 //! Rate limits: a token bucket per class and subject, kept as one moment in time (GCRA). Writes no table.
+//!
+//! The buckets are in Redis, where all processes take from the same one, by Redis's own clock: theirs may differ.
+//! Each process keeps a copy of what it took itself. While Redis is away the copy is the bucket, so its loss is no
+//! fresh start, and the limit holds per process.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
+
+use redis::Script;
+
+use crate::redis::Redis;
 
 /// What kind of request it is; each kind has its own limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +23,19 @@ pub enum Class {
     Read,
     Bulk,
     Query,
+}
+
+impl Class {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Account => "account",
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Bulk => "bulk",
+            Self::Query => "query",
+        }
+    }
 }
 
 /// So many requests in this time, all at once or spread.
@@ -51,27 +72,99 @@ pub struct Standing {
     pub retry_after: Option<Duration>,
 }
 
-/// The buckets of this process.
-#[derive(Debug)]
+/// Where all requests take from.
 pub struct Limiter {
+    redis: Option<Redis>,
+    here: Buckets,
+}
+
+impl Limiter {
+    pub fn new(redis: Option<Redis>) -> Self {
+        Self { redis, here: Buckets::default() }
+    }
+
+    /// Takes one request out of the subject's bucket.
+    pub async fn take(&self, class: Class, subject: &str, limit: Limit) -> Standing {
+        match self.take_from_redis(class, subject, limit).await {
+            Some(refused) if refused.retry_after.is_some() => refused,
+            Some(standing) => {
+                self.here.take(class, subject, limit);
+                standing
+            }
+            None => self.here.take(class, subject, limit),
+        }
+    }
+
+    /// Gives a request back: it turned out not to count.
+    pub async fn give_back(&self, class: Class, subject: &str, limit: Limit) {
+        self.here.give_back(class, subject, limit);
+        let Some(redis) = &self.redis else { return };
+        let key = key(redis, class, subject);
+        redis.run::<()>(GIVE_BACK.key(key).arg(micros(limit.interval()))).await;
+    }
+
+    async fn take_from_redis(&self, class: Class, subject: &str, limit: Limit) -> Option<Standing> {
+        let redis = self.redis.as_ref()?;
+        let key = key(redis, class, subject);
+        let (reset, over): (u64, u64) =
+            redis.run(TAKE.key(key).arg(micros(limit.interval())).arg(micros(limit.per))).await?;
+        Some(limit.standing(Duration::from_micros(reset), Duration::from_micros(over)))
+    }
+}
+
+fn key(redis: &Redis, class: Class, subject: &str) -> String {
+    redis.key(&format!("limit:{}:{subject}", class.name()))
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// `drip`, by Redis's clock and in microseconds. A key that is gone is a bucket that is full, so it may expire then.
+static TAKE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"local clock = redis.call('TIME')
+          local now = clock[1] * 1000000 + clock[2]
+          local interval, per = tonumber(ARGV[1]), tonumber(ARGV[2])
+          local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now)
+          local over = full_at + interval - now - per
+          if over <= 0 then
+              full_at = full_at + interval
+              redis.call('SET', KEYS[1], string.format('%.0f', full_at), 'PX', math.ceil((full_at - now) / 1000))
+          end
+          return {full_at - now, math.max(over, 0)}",
+    )
+});
+
+static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"local full_at = redis.call('GET', KEYS[1])
+          if full_at then
+              redis.call('SET', KEYS[1], string.format('%.0f', full_at - tonumber(ARGV[1])), 'KEEPTTL')
+          end",
+    )
+});
+
+/// The buckets of this process, each the moment when it will be full again.
+#[derive(Debug)]
+struct Buckets {
     epoch: Instant,
-    buckets: Mutex<HashMap<(Class, String), Duration>>,
+    full_at: Mutex<HashMap<(Class, String), Duration>>,
 }
 
 /// Beyond this many subjects the full buckets are forgotten, which changes nothing for their owners.
 const MAX_BUCKETS: usize = 100_000;
 
-impl Default for Limiter {
+impl Default for Buckets {
     fn default() -> Self {
-        Self { epoch: Instant::now(), buckets: Mutex::default() }
+        Self { epoch: Instant::now(), full_at: Mutex::default() }
     }
 }
 
-impl Limiter {
-    /// Takes one request out of the subject's bucket.
-    pub fn take(&self, class: Class, subject: &str, limit: Limit) -> Standing {
+impl Buckets {
+    fn take(&self, class: Class, subject: &str, limit: Limit) -> Standing {
         let now = self.epoch.elapsed();
-        let mut buckets = self.buckets.lock().expect("no code panics while it holds the buckets");
+        let mut buckets = self.full_at.lock().expect("no code panics while it holds the buckets");
         if buckets.len() >= MAX_BUCKETS {
             buckets.retain(|_, full_at| *full_at > now);
             if buckets.len() >= MAX_BUCKETS {
@@ -84,26 +177,35 @@ impl Limiter {
         standing
     }
 
-    /// Gives a request back: it turned out not to count.
-    pub fn give_back(&self, class: Class, subject: &str, limit: Limit) {
-        let mut buckets = self.buckets.lock().expect("no code panics while it holds the buckets");
+    fn give_back(&self, class: Class, subject: &str, limit: Limit) {
+        let mut buckets = self.full_at.lock().expect("no code panics while it holds the buckets");
         if let Some(full_at) = buckets.get_mut(&(class, subject.to_owned())) {
-            *full_at = full_at.saturating_sub(limit.per / limit.requests);
+            *full_at = full_at.saturating_sub(limit.interval());
         }
     }
 }
 
 /// The whole rule: a bucket is the moment when it will be full again, and a request moves it by one interval.
 fn drip(full_at: Duration, now: Duration, limit: Limit) -> (Duration, Standing) {
-    let interval = limit.per / limit.requests;
     let full_at = full_at.max(now);
-    let next = full_at + interval;
+    let next = full_at + limit.interval();
     let over = next.saturating_sub(now + limit.per);
-    let (full_at, retry_after) = if over.is_zero() { (next, None) } else { (full_at, Some(over)) };
-    let reset = full_at.saturating_sub(now);
-    let free = limit.per.saturating_sub(reset).as_nanos() / interval.as_nanos().max(1);
-    let remaining = u32::try_from(free).unwrap_or(limit.requests).min(limit.requests);
-    (full_at, Standing { limit: limit.requests, remaining, reset, retry_after })
+    let full_at = if over.is_zero() { next } else { full_at };
+    (full_at, limit.standing(full_at.saturating_sub(now), over))
+}
+
+impl Limit {
+    fn interval(self) -> Duration {
+        self.per / self.requests
+    }
+
+    /// Of a bucket that is full again after `reset`, when the request came too early by `over`, if at all.
+    fn standing(self, reset: Duration, over: Duration) -> Standing {
+        let free = self.per.saturating_sub(reset).as_nanos() / self.interval().as_nanos().max(1);
+        let remaining = u32::try_from(free).unwrap_or(self.requests).min(self.requests);
+        let retry_after = (!over.is_zero()).then_some(over);
+        Standing { limit: self.requests, remaining, reset, retry_after }
+    }
 }
 
 #[cfg(test)]
@@ -128,14 +230,14 @@ mod tests {
 
     #[test]
     fn subjects_and_classes_do_not_share_a_bucket() {
-        let limiter = Limiter::default();
+        let buckets = Buckets::default();
         let one = Limit { requests: 1, per: Duration::from_hours(1) };
-        assert!(limiter.take(Class::Read, "a", one).retry_after.is_none());
-        assert!(limiter.take(Class::Read, "a", one).retry_after.is_some());
-        assert!(limiter.take(Class::Read, "b", one).retry_after.is_none());
-        assert!(limiter.take(Class::Write, "a", one).retry_after.is_none());
-        limiter.give_back(Class::Write, "a", one);
-        assert!(limiter.take(Class::Write, "a", one).retry_after.is_none());
+        assert!(buckets.take(Class::Read, "a", one).retry_after.is_none());
+        assert!(buckets.take(Class::Read, "a", one).retry_after.is_some());
+        assert!(buckets.take(Class::Read, "b", one).retry_after.is_none());
+        assert!(buckets.take(Class::Write, "a", one).retry_after.is_none());
+        buckets.give_back(Class::Write, "a", one);
+        assert!(buckets.take(Class::Write, "a", one).retry_after.is_none());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The API through its front door: HTTP in, HTTP out, on real servers.
 
+mod cache;
 mod catalog;
 mod clockwork;
 mod customers;
@@ -8,6 +9,7 @@ mod documents;
 mod hands;
 mod identity;
 mod inventory;
+mod limits;
 mod ops;
 mod orders;
 mod orders_move;
@@ -15,6 +17,7 @@ mod payments;
 mod process;
 mod prometheus;
 mod readme;
+mod redis_server;
 mod seed;
 mod shipping;
 mod support;

@@ -239,7 +239,11 @@ pub async fn until<F: AsyncFnMut() -> bool>(what: &str, mut condition: F) {
 }
 
 pub fn settings(database_url: &str, options: &[&str]) -> Cli {
-    let fixed = ["millrace-api", "--database-url", database_url, "--jwt-private-key", TEST_KEY];
+    let mut fixed = vec!["millrace-api", "--database-url", database_url, "--jwt-private-key", TEST_KEY];
+    // Tests change the database themselves, and workers do, and look at once: what is cached may be a moment old.
+    if !options.iter().any(|option| option.starts_with("--cache")) {
+        fixed.push("--cache=off");
+    }
     Cli::try_parse_from(fixed.iter().chain(options)).expect("the options are fine")
 }
 

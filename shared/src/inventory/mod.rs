@@ -103,7 +103,8 @@ pub struct OnHand {
     pub warehouses: Option<Vec<OnShelf>>,
 }
 
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct OnShelf {
     pub warehouse_id: WarehouseId,
     pub code: String,
@@ -250,32 +251,6 @@ pub async fn list_low(conn: &mut PgConnection, page: &Page) -> Result<List<Stock
     .fetch_all(PlannedAnew(conn))
     .await?;
     Ok(page.list(rows, |row| Position { rank: i64::from(row.available - row.reorder_level), id: row.id.0 }))
-}
-
-/// What there is of a product, as much of it as the one who asks may know.
-pub async fn on_hand(conn: &mut PgConnection, product_id: ProductId, is_staff: bool) -> Result<OnHand> {
-    let known = sqlx::query_scalar!("select true from products where id = $1", product_id as ProductId);
-    if known.fetch_optional(&mut *conn).await?.is_none() {
-        return Err(Error::NotFound(Thing::Product));
-    }
-    let shelves = sqlx::query_as!(
-        OnShelf,
-        r#"select i.warehouse_id, w.code, w.active, i.on_hand, i.reserved, i.on_hand - i.reserved as "available!"
-             from inventory i join warehouses w on w.id = i.warehouse_id
-            where i.product_id = $1
-            order by w.priority, w.id"#,
-        product_id as ProductId,
-    )
-    .fetch_all(conn)
-    .await?;
-    let sum = |of: fn(&OnShelf) -> i32| shelves.iter().map(|shelf| i64::from(of(shelf))).sum();
-    Ok(OnHand {
-        product_id,
-        available: sum(|shelf| if shelf.active { shelf.available } else { 0 }),
-        on_hand: is_staff.then(|| sum(|shelf| shelf.on_hand)),
-        reserved: is_staff.then(|| sum(|shelf| shelf.reserved)),
-        warehouses: is_staff.then_some(shelves),
-    })
 }
 
 /// Changes when to reorder, if the row is still as the caller has seen it.

@@ -111,7 +111,7 @@ async fn main() -> ExitCode {
             }
         }
         Command::Scrape { database: Database { database_url }, redis_url, worker } => {
-            scrape::run(&queue::Servers { database_url, redis_url, worker }).await.map(|()| true)
+            scrape::run(&scrape::Servers { database_url, redis_url, worker }).await.map(|()| true)
         }
         Command::Explain { database, json } => explain::run(&database.database_url, json.as_deref()).await,
     };

@@ -1,17 +1,22 @@
 //! What it costs to look at a worker while it works as hard as it can: each figure beside a bare question to the same
 //! database at the same moment.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::time::MissedTickBehavior;
 
-use crate::queue::Servers;
+pub struct Servers {
+    pub database_url: SecretString,
+    pub redis_url: SecretString,
+    pub worker: PathBuf,
+}
 
 /// The gauges are believed for two seconds, or for twenty times what asking took. Looking seldomer than the first, a
 /// scrape asks the database as often as it may.

@@ -1,3 +1,4 @@
 //! Load, faults and measurements for Millrace. Not shipped.
 
 pub mod proxy;
+pub mod servers;

@@ -2,7 +2,10 @@
 
 mod explain;
 mod fill;
+mod load;
+mod peers;
 mod queue;
+mod report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,6 +49,14 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// What `./dev bench` runs: the real binaries under load, each figure beside another of the same run
+    Run(load::Settings),
+    /// What orders and reads are measured against; `run` starts it
+    #[command(hide = true)]
+    Bare {
+        #[command(flatten)]
+        database: Database,
+    },
     /// Run jobs that do nothing through real workers: how many a second, how soon, and how they scale
     Queue {
         #[command(flatten)]
@@ -64,6 +75,8 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Fill { database, rows } => fill::run(&database.database_url, rows).await.map(|()| true),
+        Command::Run(settings) => load::run(&settings).await.map(|()| true),
+        Command::Bare { database } => load::bare::serve(&database.database_url).await.map(|()| true),
         Command::Queue { database: Database { database_url }, redis_url, worker } => {
             queue::run(&queue::Servers { database_url, redis_url, worker }).await.map(|()| true)
         }

@@ -1,0 +1,372 @@
+//! Servers and processes of our own, to be measured, frozen, killed and started again: Postgres, Redis, and the
+//! real binaries. All that they write is in one folder. None outlives the value that stands for it.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use tokio::process::{Child, Command};
+use uuid::Uuid;
+
+/// A debug build on a busy machine, or Postgres after a crash, takes some seconds to be there.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Who runs Postgres for root, as in `./dev`.
+const OWNER: &str = "postgres";
+
+/// Signs the access tokens of one run.
+const KEY: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEICK0wiYbFsopBwLBYPARWckKJ59173Cc2Vfg7GOSjm+S
+-----END PRIVATE KEY-----
+";
+
+/// A new folder for data and logs.
+#[derive(Debug, Clone)]
+pub struct Home {
+    pub dir: PathBuf,
+    /// Postgres refuses to run as root, so root starts the servers as another user.
+    owner: Option<(u32, u32)>,
+}
+
+impl Home {
+    /// `parent` must let every user pass; the system's temporary folder does.
+    pub async fn new(parent: &Path) -> Result<Self> {
+        let dir = parent.join(format!("millrace-{}", Uuid::now_v7().simple()));
+        fs::create_dir_all(dir.join("log")).with_context(|| format!("{} cannot be made", dir.display()))?;
+        let owner = match id(&["-u"]).await? {
+            0 => Some((id(&["-u", OWNER]).await?, id(&["-g", OWNER]).await?)),
+            _ => None,
+        };
+        Ok(Self { dir, owner })
+    }
+
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.dir.join("log").join(format!("{name}.log"))
+    }
+
+    pub fn remove(self) -> Result<()> {
+        Ok(fs::remove_dir_all(&self.dir)?)
+    }
+
+    /// A folder that a server may write to.
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        let dir = self.dir.join(name);
+        fs::create_dir(&dir)?;
+        if let Some((user, group)) = self.owner {
+            chown(&dir, Some(user), Some(group))?;
+        }
+        Ok(dir)
+    }
+
+    /// A command whose output goes to the end of its log.
+    fn command(&self, program: &Path, log: &Path) -> Result<Command> {
+        let log = File::options().create(true).append(true).open(log)?;
+        let mut command = Command::new(program);
+        command.current_dir("/").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+        // Not in our process group: a Ctrl-C in the terminal is for us, and we stop them in order.
+        command.process_group(0);
+        Ok(command)
+    }
+
+    fn server(&self, program: &Path, log: &str) -> Result<Command> {
+        let mut command = self.command(program, &self.log(log))?;
+        if let Some((user, group)) = self.owner {
+            command.uid(user).gid(group);
+        }
+        Ok(command)
+    }
+}
+
+async fn id(args: &[&str]) -> Result<u32> {
+    let output = Command::new("id").args(args).output().await?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().with_context(|| format!("`id {}` answers no number; is the user there?", args.join(" ")))
+}
+
+/// A cluster of its own. Whoever is on this machine may enter: there is nothing in it but made-up orders.
+pub struct Postgres {
+    home: Home,
+    bin: PathBuf,
+    data: PathBuf,
+    port: u16,
+    settings: Vec<String>,
+    child: Option<Child>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Clients are thrown out; all is written down.
+    Fast,
+    /// As if it had crashed: the next start recovers from the log.
+    Immediate,
+}
+
+impl Postgres {
+    /// Settings as `name=value`, on top of the defaults.
+    pub async fn start(home: &Home, settings: &[&str]) -> Result<Self> {
+        let bin = postgres_bin()?;
+        let data = home.folder("pg")?;
+        let mut initdb = home.server(&bin.join("initdb"), "initdb")?;
+        initdb.args(["-U", "millrace", "-E", "UTF8", "--locale=C.UTF-8", "--auth=trust", "--no-sync", "-D"]).arg(&data);
+        ensure!(initdb.status().await.context("initdb")?.success(), "initdb failed: {}", home.log("initdb").display());
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let mut postgres = Self { home: home.clone(), bin, data, port: free_port(), settings, child: None };
+        postgres.start_again().await?;
+        Ok(postgres)
+    }
+
+    pub async fn start_again(&mut self) -> Result<()> {
+        let mut command = self.home.server(&self.bin.join("postgres"), "postgres")?;
+        command.arg("-D").arg(&self.data).args(["-p", &self.port.to_string()]);
+        for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=500"] {
+            command.args(["-c", setting]);
+        }
+        for setting in &self.settings {
+            command.args(["-c", setting]);
+        }
+        self.child = Some(command.spawn().context("postgres")?);
+        let url = self.url();
+        until("Postgres answers", &self.home.log("postgres"), async || Ok(PgConnection::connect(&url).await.ok()))
+            .await?
+            .close()
+            .await?;
+        Ok(())
+    }
+
+    pub async fn stop(&mut self, how: Stop) -> Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        signal(&child, if how == Stop::Fast { "INT" } else { "QUIT" }).await?;
+        child.wait().await?;
+        Ok(())
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref()?.id()
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    pub fn url(&self) -> String {
+        Self::url_at(self.addr())
+    }
+
+    /// The same behind a proxy.
+    pub fn url_at(addr: SocketAddr) -> String {
+        format!("postgres://millrace@{addr}/postgres?sslmode=disable")
+    }
+}
+
+impl Drop for Postgres {
+    /// A postmaster that is killed leaves its children and its shared memory behind, so it is asked.
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid() {
+            drop(std::process::Command::new("kill").args(["-QUIT", &pid.to_string()]).status());
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while Instant::now() < deadline && matches!(self.child.as_mut().map(Child::try_wait), Some(Ok(None))) {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+/// Debian and Homebrew keep Postgres out of PATH. The newest is taken.
+fn postgres_bin() -> Result<PathBuf> {
+    let found = |version: u32| {
+        ["/usr/lib/postgresql/", "/opt/homebrew/opt/postgresql@", "/usr/local/opt/postgresql@"]
+            .map(|place| PathBuf::from(format!("{place}{version}/bin")))
+            .into_iter()
+            .find(|bin| bin.join("initdb").exists())
+    };
+    (15..=30).rev().find_map(found).context("PostgreSQL 15 or newer is not found; `./dev test` installs it")
+}
+
+/// A Redis of its own.
+pub struct Redis {
+    home: Home,
+    data: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Redis {
+    pub async fn start(home: &Home) -> Result<Self> {
+        let mut redis = Self { home: home.clone(), data: home.folder("redis")?, port: free_port(), child: None };
+        redis.start_again().await?;
+        Ok(redis)
+    }
+
+    /// It comes back with what was in its file when it ended.
+    pub async fn start_again(&mut self) -> Result<()> {
+        let mut command = self.home.server(Path::new("redis-server"), "redis")?;
+        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--appendonly", "yes", "--save", ""]);
+        command.arg("--dir").arg(&self.data);
+        self.child = Some(command.spawn().context("redis-server; `./dev test` installs it")?);
+        let client = redis::Client::open(self.url())?;
+        let answers = async || {
+            let mut connection = client.get_multiplexed_async_connection().await.ok();
+            Ok(match &mut connection {
+                Some(connection) => redis::cmd("PING").exec_async(connection).await.ok(),
+                None => None,
+            })
+        };
+        until("Redis answers", &self.home.log("redis"), answers).await
+    }
+
+    pub async fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill().await?;
+        }
+        Ok(())
+    }
+
+    pub async fn flush(&self) -> Result<()> {
+        let client = redis::Client::open(self.url())?;
+        Ok(redis::cmd("FLUSHALL").exec_async(&mut client.get_multiplexed_async_connection().await?).await?)
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref()?.id()
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    pub fn url(&self) -> String {
+        Self::url_at(self.addr())
+    }
+
+    pub fn url_at(addr: SocketAddr) -> String {
+        format!("redis://{addr}")
+    }
+}
+
+/// `millrace-api` or `millrace-worker` as a process.
+pub struct Process {
+    pub name: String,
+    home: Home,
+    program: PathBuf,
+    settings: Vec<(String, String)>,
+    child: Option<Child>,
+}
+
+impl Process {
+    /// The binary that stands in `bins`, with these settings and no others. Not started yet.
+    pub fn api(home: &Home, bins: &Path, name: &str, settings: &[(&str, &str)]) -> Self {
+        let own = [("API_ADDR", "127.0.0.1:0"), ("METRICS_ADDR", "127.0.0.1:0"), ("JWT_PRIVATE_KEY", KEY)];
+        Self::new(home, bins.join("millrace-api"), name, &own, settings)
+    }
+
+    pub fn worker(home: &Home, bins: &Path, name: &str, settings: &[(&str, &str)]) -> Self {
+        Self::new(home, bins.join("millrace-worker"), name, &[("WORKER_ADDR", "127.0.0.1:0")], settings)
+    }
+
+    fn new(home: &Home, program: PathBuf, name: &str, own: &[(&str, &str)], settings: &[(&str, &str)]) -> Self {
+        let settings = own.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self { name: name.to_owned(), home: home.clone(), program, settings: settings.collect(), child: None }
+    }
+
+    /// Starts it, and waits until it says in its log where it listens: `RUST_LOG` must let that through, as
+    /// `info` or `warn,api::serve=info,millrace_worker=info` does. Each start takes a port of its own.
+    pub async fn start(&mut self) -> Result<SocketAddr> {
+        let log = self.home.log(&self.name);
+        let before = fs::metadata(&log).map_or(0, |file| file.len());
+        let mut command = self.home.command(&self.program, &log)?;
+        command.env_clear().envs(self.settings.iter().map(|(name, value)| (name, value)));
+        self.child = Some(command.spawn().with_context(|| {
+            format!("{} cannot be started; build it first: cargo build --bins", self.program.display())
+        })?);
+        until(&format!("{} listens", self.name), &log, async || {
+            if let Some(ended) = self.has_ended()? {
+                bail!("{} ended with {ended}; its log is {}", self.name, log.display());
+            }
+            Ok(address_in(&fs::read_to_string(&log)?[usize::try_from(before)?..]))
+        })
+        .await
+    }
+
+    /// Runs the binary with other arguments until it ends, such as `migrate`.
+    pub async fn run(&self, args: &[&str]) -> Result<()> {
+        let log = self.home.log(&self.name);
+        let mut command = self.home.command(&self.program, &log)?;
+        command.env_clear().envs(self.settings.iter().map(|(name, value)| (name, value))).args(args);
+        let status = command.status().await.with_context(|| self.program.display().to_string())?;
+        ensure!(status.success(), "{} {} failed; its log is {}", self.name, args.join(" "), log.display());
+        Ok(())
+    }
+
+    /// As an operator or the kernel would: KILL, STOP, CONT, TERM.
+    pub async fn signal(&self, name: &str) -> Result<()> {
+        match &self.child {
+            Some(child) => signal(child, name).await,
+            None => Ok(()),
+        }
+    }
+
+    pub async fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the end that was asked for.
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
+        let mut child = self.child.take().context("it does not run")?;
+        tokio::time::timeout(PATIENCE, child.wait())
+            .await
+            .with_context(|| format!("{} was asked to stop and did not", self.name))?
+            .map_err(Into::into)
+    }
+
+    /// How it ended, if nobody asked it to.
+    pub fn has_ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.as_mut().map(Child::try_wait).transpose()?.flatten())
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref()?.id()
+    }
+}
+
+/// The first address in a log of JSON lines.
+fn address_in(log: &str) -> Option<SocketAddr> {
+    log.lines().find_map(|line| serde_json::from_str::<Value>(line).ok()?["addr"].as_str()?.parse().ok())
+}
+
+async fn signal(child: &Child, name: &str) -> Result<()> {
+    let pid = child.id().context("the process has ended")?;
+    let sent = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().await?;
+    ensure!(sent.success(), "process {pid} could not be sent {name}");
+    Ok(())
+}
+
+/// Waits for what there will be, and names the log when it does not come.
+async fn until<T>(what: &str, log: &Path, mut look: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(found);
+        }
+        ensure!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}; the log is {}", log.display());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Below the range from which the kernel gives ports to clients, since a server wants its port again.
+fn free_port() -> u16 {
+    loop {
+        let port = 20_000 + u16::try_from(Uuid::new_v4().as_u128() % 10_000).expect("it is small");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod growth;
 mod http;
 mod lives;
 mod placing;
+mod queue;
 mod reads;
 mod shop;
 mod system;
@@ -18,8 +19,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
+use crate::peers;
 use crate::report::Report;
-use crate::{peers, queue};
 pub use system::System;
 
 #[derive(Debug, Clone, Args)]
@@ -96,11 +97,11 @@ pub async fn run(settings: &Settings) -> Result<()> {
     if settings.wants(Part::Growth) {
         growth::measure(&system, settings, &mut report).await?;
     }
-    if settings.wants(Part::Queue) && !settings.quick {
-        queue::run(&system.queue_servers().await?).await?;
-    }
-    if settings.peers {
-        peers::measure(&system, settings, &mut report).await?;
+    if settings.peers || (settings.wants(Part::Queue) && !settings.quick) {
+        let ours = queue::measure(&system, settings, &mut report).await?;
+        if settings.peers {
+            peers::measure(&system, settings, ours, &mut report).await?;
+        }
     }
     system.stop().await?;
     report.setting.push(format!("measured in {:.0} s", start.elapsed().as_secs_f64()));

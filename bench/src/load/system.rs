@@ -15,7 +15,6 @@ use tokio::process::{Child, Command};
 use super::Settings;
 use super::shop::Shop;
 use super::usage::{self, Usage};
-use crate::queue;
 
 /// As somebody sets Postgres up who means it to be fast and to lose nothing. All that is measured has the same.
 /// Statements are counted only where they are reported, since counting costs the chatty more.
@@ -101,7 +100,7 @@ impl System {
         Database::open(url).await
     }
 
-    async fn create(&self, name: &str) -> Result<String> {
+    pub async fn create(&self, name: &str) -> Result<String> {
         let mut conn = PgConnection::connect(&self.postgres.url()).await?;
         sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&mut conn).await?;
         conn.close().await?;
@@ -167,10 +166,8 @@ impl System {
         })
     }
 
-    pub async fn queue_servers(&self) -> Result<queue::Servers> {
-        let database_url = SecretString::from(self.create("queue").await?);
-        let worker = self.bins.join("millrace-worker");
-        Ok(queue::Servers { database_url, redis_url: self.redis.url().into(), worker })
+    pub fn worker_binary(&self) -> PathBuf {
+        self.bins.join("millrace-worker")
     }
 
     pub fn redis_url(&self) -> String {

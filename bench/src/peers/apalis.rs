@@ -26,7 +26,7 @@ pub async fn measure(url: &str, jobs: u32, idle_jobs: u32) -> Result<Speed> {
     let connection = ConnectionManager::new(redis::Client::open(url)?).await?;
     let mut storage: RedisStorage<u32> = RedisStorage::new(connection)
         .with_config(Config::default().queue("peer").batch_size(100).lock_tasks(false).emit_events(false));
-    let (started, mut starts) = mpsc::unbounded_channel();
+    let (started, mut starts) = mpsc::unbounded_channel::<Instant>();
     let worker = WorkerBuilder::new(format!("peer-{}", Uuid::now_v7()))
         .backend(storage.clone().poll_with_strategy(Every::new()))
         .concurrency(100)
@@ -70,7 +70,7 @@ async fn push(storage: &mut RedisStorage<u32>, jobs: u32) -> Result<()> {
 
 async fn begin(_job: u32, started: Data<Arc<mpsc::UnboundedSender<Instant>>>) {
     // Nobody listens any more when the measurement is over.
-    drop(started.send(Instant::now()));
+    _ = started.send(Instant::now());
 }
 
 /// Wakes the worker at each tick. apalis's own interval is not polled again once it has fired.

@@ -40,7 +40,7 @@ pub struct Settings {
     /// Growth to so many orders
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..=100_000_000))]
     pub rows: u32,
-    /// Also other queues: apalis-redis, BullMQ, Sidekiq
+    /// Also other queues: apalis-redis, `BullMQ`, Sidekiq
     #[arg(long)]
     pub peers: bool,
     /// Where millrace-api and millrace-worker are, built for speed

@@ -2,6 +2,7 @@
 //! real binaries. All that they write is in one folder. None outlives the value that stands for it.
 
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use tokio::process::{Child, Command};
 use uuid::Uuid;
 
 /// A debug build on a busy machine, or Postgres after a crash, takes some seconds to be there.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Who runs Postgres for root, as in `./dev`.
 const OWNER: &str = "postgres";
@@ -50,7 +51,7 @@ impl Home {
         self.dir.join("log").join(format!("{name}.log"))
     }
 
-    pub fn remove(self) -> Result<()> {
+    pub fn remove(&self) -> Result<()> {
         Ok(fs::remove_dir_all(&self.dir)?)
     }
 
@@ -64,23 +65,23 @@ impl Home {
         Ok(dir)
     }
 
-    /// A command whose output goes to the end of its log.
-    fn command(&self, program: &Path, log: &Path) -> Result<Command> {
-        let log = File::options().create(true).append(true).open(log)?;
-        let mut command = Command::new(program);
-        command.current_dir("/").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
-        // Not in our process group: a Ctrl-C in the terminal is for us, and we stop them in order.
-        command.process_group(0);
-        Ok(command)
-    }
-
-    fn server(&self, program: &Path, log: &str) -> Result<Command> {
-        let mut command = self.command(program, &self.log(log))?;
+    fn server(&self, program: &Path, name: &str) -> Result<Command> {
+        let mut command = command(program, &self.log(name))?;
         if let Some((user, group)) = self.owner {
             command.uid(user).gid(group);
         }
         Ok(command)
     }
+}
+
+/// A command whose output goes to the end of its log.
+fn command(program: &Path, log: &Path) -> Result<Command> {
+    let log = File::options().create(true).append(true).open(log)?;
+    let mut command = Command::new(program);
+    command.current_dir("/").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+    // Not in our process group: a Ctrl-C in the terminal is for us, and we stop them in order.
+    command.process_group(0);
+    Ok(command)
 }
 
 async fn id(args: &[&str]) -> Result<u32> {
@@ -110,11 +111,15 @@ pub enum Stop {
 impl Postgres {
     /// Settings as `name=value`, on top of the defaults.
     pub async fn start(home: &Home, settings: &[&str]) -> Result<Self> {
-        let bin = postgres_bin()?;
+        let bin = postgres_bin();
         let data = home.folder("pg")?;
         let mut initdb = home.server(&bin.join("initdb"), "initdb")?;
-        initdb.args(["-U", "millrace", "-E", "UTF8", "--locale=C.UTF-8", "--auth=trust", "--no-sync", "-D"]).arg(&data);
-        ensure!(initdb.status().await.context("initdb")?.success(), "initdb failed: {}", home.log("initdb").display());
+        initdb.args(["-U", "millrace", "-E", "UTF8", "--locale=C", "--auth=trust", "--no-sync", "-D"]).arg(&data);
+        ensure!(
+            initdb.status().await.context("initdb; `./dev test` installs it")?.success(),
+            "initdb failed: {}",
+            home.log("initdb").display()
+        );
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let mut postgres = Self { home: home.clone(), bin, data, port: free_port(), settings, child: None };
         postgres.start_again().await?;
@@ -130,13 +135,16 @@ impl Postgres {
         for setting in &self.settings {
             command.args(["-c", setting]);
         }
-        self.child = Some(command.spawn().context("postgres")?);
-        let url = self.url();
-        until("Postgres answers", &self.home.log("postgres"), async || Ok(PgConnection::connect(&url).await.ok()))
-            .await?
-            .close()
-            .await?;
-        Ok(())
+        // A postmaster that is killed leaves its children and its shared memory behind: `drop` asks it instead.
+        self.child = Some(command.kill_on_drop(false).spawn().context("postgres")?);
+        let (url, log) = (self.url(), self.home.log("postgres"));
+        let wait = Wait::for_("Postgres answers", &log);
+        loop {
+            match PgConnection::connect(&url).await {
+                Ok(connection) => return Ok(connection.close().await?),
+                Err(_) => wait.a_moment().await?,
+            }
+        }
     }
 
     pub async fn stop(&mut self, how: Stop) -> Result<()> {
@@ -165,27 +173,22 @@ impl Postgres {
 }
 
 impl Drop for Postgres {
-    /// A postmaster that is killed leaves its children and its shared memory behind, so it is asked.
     fn drop(&mut self) {
         if let Some(pid) = self.pid() {
             drop(std::process::Command::new("kill").args(["-QUIT", &pid.to_string()]).status());
-            let deadline = Instant::now() + Duration::from_secs(5);
-            while Instant::now() < deadline && matches!(self.child.as_mut().map(Child::try_wait), Some(Ok(None))) {
-                std::thread::yield_now();
-            }
         }
     }
 }
 
-/// Debian and Homebrew keep Postgres out of PATH. The newest is taken.
-fn postgres_bin() -> Result<PathBuf> {
+/// Debian and Homebrew keep Postgres out of PATH. The newest is taken, or else what is in PATH.
+fn postgres_bin() -> PathBuf {
     let found = |version: u32| {
         ["/usr/lib/postgresql/", "/opt/homebrew/opt/postgresql@", "/usr/local/opt/postgresql@"]
             .map(|place| PathBuf::from(format!("{place}{version}/bin")))
             .into_iter()
             .find(|bin| bin.join("initdb").exists())
     };
-    (15..=30).rev().find_map(found).context("PostgreSQL 15 or newer is not found; `./dev test` installs it")
+    (15..=30).rev().find_map(found).unwrap_or_default()
 }
 
 /// A Redis of its own.
@@ -210,14 +213,16 @@ impl Redis {
         command.arg("--dir").arg(&self.data);
         self.child = Some(command.spawn().context("redis-server; `./dev test` installs it")?);
         let client = redis::Client::open(self.url())?;
-        let answers = async || {
-            let mut connection = client.get_multiplexed_async_connection().await.ok();
-            Ok(match &mut connection {
-                Some(connection) => redis::cmd("PING").exec_async(connection).await.ok(),
-                None => None,
-            })
-        };
-        until("Redis answers", &self.home.log("redis"), answers).await
+        let log = self.home.log("redis");
+        let wait = Wait::for_("Redis answers", &log);
+        loop {
+            if let Ok(mut connection) = client.get_multiplexed_async_connection().await
+                && redis::cmd("PING").exec_async(&mut connection).await.is_ok()
+            {
+                return Ok(());
+            }
+            wait.a_moment().await?;
+        }
     }
 
     pub async fn kill(&mut self) -> Result<()> {
@@ -279,24 +284,32 @@ impl Process {
     pub async fn start(&mut self) -> Result<SocketAddr> {
         let log = self.home.log(&self.name);
         let before = fs::metadata(&log).map_or(0, |file| file.len());
-        let mut command = self.home.command(&self.program, &log)?;
+        let mut command = command(&self.program, &log)?;
         command.env_clear().envs(self.settings.iter().map(|(name, value)| (name, value)));
         self.child = Some(command.spawn().with_context(|| {
             format!("{} cannot be started; build it first: cargo build --bins", self.program.display())
         })?);
-        until(&format!("{} listens", self.name), &log, async || {
+        let what = format!("{} listens", self.name);
+        let wait = Wait::for_(&what, &log);
+        loop {
             if let Some(ended) = self.has_ended()? {
                 bail!("{} ended with {ended}; its log is {}", self.name, log.display());
             }
-            Ok(address_in(&fs::read_to_string(&log)?[usize::try_from(before)?..]))
-        })
-        .await
+            let mut written = String::new();
+            let mut file = File::open(&log)?;
+            file.seek(SeekFrom::Start(before))?;
+            file.read_to_string(&mut written)?;
+            if let Some(addr) = address_in(&written) {
+                return Ok(addr);
+            }
+            wait.a_moment().await?;
+        }
     }
 
     /// Runs the binary with other arguments until it ends, such as `migrate`.
     pub async fn run(&self, args: &[&str]) -> Result<()> {
         let log = self.home.log(&self.name);
-        let mut command = self.home.command(&self.program, &log)?;
+        let mut command = command(&self.program, &log)?;
         command.env_clear().envs(self.settings.iter().map(|(name, value)| (name, value))).args(args);
         let status = command.status().await.with_context(|| self.program.display().to_string())?;
         ensure!(status.success(), "{} {} failed; its log is {}", self.name, args.join(" "), log.display());
@@ -350,14 +363,22 @@ async fn signal(child: &Child, name: &str) -> Result<()> {
 }
 
 /// Waits for what there will be, and names the log when it does not come.
-async fn until<T>(what: &str, log: &Path, mut look: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await? {
-            return Ok(found);
-        }
-        ensure!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}; the log is {}", log.display());
+struct Wait<'a> {
+    what: &'a str,
+    log: &'a Path,
+    deadline: Instant,
+}
+
+impl<'a> Wait<'a> {
+    fn for_(what: &'a str, log: &'a Path) -> Self {
+        Self { what, log, deadline: Instant::now() + PATIENCE }
+    }
+
+    async fn a_moment(&self) -> Result<()> {
+        let Self { what, log, deadline } = self;
+        ensure!(Instant::now() < *deadline, "{what}: not within {PATIENCE:?}; the log is {}", log.display());
         tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok(())
     }
 }
 

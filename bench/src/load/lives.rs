@@ -23,7 +23,7 @@ const CONNECTIONS: usize = 64;
 const IDLE_ORDERS: usize = 50;
 
 /// An order that is not carried out in this time never will be.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const PART: &str = "lives";
 

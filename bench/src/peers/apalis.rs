@@ -20,7 +20,7 @@ use super::Speed;
 /// With 8,000 due jobs its script fails for ever.
 const BACKLOG: u32 = 2000;
 const LOOK: Duration = Duration::from_millis(10);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub async fn measure(url: &str, jobs: u32, idle_jobs: u32) -> Result<Speed> {
     let connection = ConnectionManager::new(redis::Client::open(url)?).await?;

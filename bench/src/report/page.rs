@@ -14,8 +14,8 @@ figure { display: inline-block; margin: 1rem 1rem 0 0 } svg text { font: 12px sy
 const COLOURS: [&str; 6] = ["#1464b4", "#c8501e", "#2d8a4e", "#8a3fa0", "#8c6d1f", "#5a6472"];
 
 pub fn html(report: &Report) -> String {
-    let head: String = HEAD.iter().map(|name| format!("<th>{name}</th>")).collect();
-    let rows: String = report
+    let head = HEAD.map(|name| format!("<th>{name}</th>")).concat();
+    let rows: Vec<String> = report
         .rows
         .iter()
         .map(|row| {
@@ -24,17 +24,19 @@ pub fn html(report: &Report) -> String {
                 Some(false) => " class=\"missed\"",
                 None => "",
             };
-            let cells: String =
-                row.cells().iter().map(|cell| format!("<td>{}</td>", escape(&cell.replace("**", "")))).collect();
+            let cells = row.cells().map(|cell| format!("<td>{}</td>", escape(&cell.replace("**", "")))).concat();
             format!("<tr{class}>{cells}</tr>\n")
         })
         .collect();
-    let setting: String = report.setting.iter().map(|line| format!("<li>{}</li>", escape(line))).collect();
-    let plots: String = report.plots.iter().map(plot).collect();
+    let setting: Vec<String> = report.setting.iter().map(|line| format!("<li>{}</li>", escape(line))).collect();
+    let plots: Vec<String> = report.plots.iter().map(plot).collect();
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Millrace: measurements</title>\
-         <style>{STYLE}</style><h1>Millrace: measurements</h1><ul>{setting}</ul>\
-         <table><tr>{head}</tr>\n{rows}</table>{plots}</html>\n"
+         <style>{STYLE}</style><h1>Millrace: measurements</h1><ul>{}</ul>\
+         <table><tr>{head}</tr>\n{}</table>{}</html>\n",
+        setting.concat(),
+        rows.concat(),
+        plots.concat(),
     )
 }
 
@@ -58,39 +60,47 @@ fn plot(plot: &Plot) -> String {
     let at_x = |x: f64| LEFT + (scale(x) - first) / width * (WIDTH - LEFT - RIGHT);
     let at_y = |y: f64| HEIGHT - BOTTOM - y / top * (HEIGHT - TOP - BOTTOM);
 
-    let mut svg = String::new();
+    let mut svg = Vec::new();
     for step in 0..=4 {
         let y = top * f64::from(step) / 4.0;
         let (height, label) = (at_y(y), number(y));
-        svg += &format!("<path d=\"M{LEFT} {height:.1}H{}\" stroke=\"#dde3ea\"/>", WIDTH - RIGHT);
-        svg += &format!("<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>", LEFT - 6.0, height + 4.0);
+        svg.push(format!("<path d=\"M{LEFT} {height:.1}H{}\" stroke=\"#dde3ea\"/>", WIDTH - RIGHT));
+        svg.push(format!("<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>", LEFT - 6.0, height + 4.0));
     }
     for x in &xs {
         let label = number(*x);
-        svg += &format!("<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{label}</text>", at_x(*x), HEIGHT - 26.0);
+        svg.push(format!("<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{label}</text>", at_x(*x), HEIGHT - 26.0));
     }
-    svg +=
-        &format!("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>", WIDTH / 2.0, HEIGHT - 8.0, escape(plot.x));
-    let mut legend = String::new();
+    svg.push(format!(
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+        WIDTH / 2.0,
+        HEIGHT - 8.0,
+        escape(plot.x)
+    ));
+    let mut legend = Vec::new();
     for (Curve { name, points }, colour) in plot.curves.iter().zip(COLOURS.iter().cycle()) {
         let line: Vec<String> = points.iter().map(|(x, y)| format!("{:.1},{:.1}", at_x(*x), at_y(*y))).collect();
-        svg +=
-            &format!("<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", line.join(" "));
+        svg.push(format!(
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+            line.join(" ")
+        ));
         for (x, y) in points {
             let title = format!("{}: {} at {}", escape(name), number(*y), number(*x));
-            svg += &format!(
+            svg.push(format!(
                 "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\" fill=\"{colour}\"><title>{title}</title></circle>",
                 at_x(*x),
                 at_y(*y)
-            );
+            ));
         }
-        legend += &format!("<span style=\"color:{colour}\">■</span> {} &nbsp;", escape(name));
+        legend.push(format!("<span style=\"color:{colour}\">■</span> {} &nbsp;", escape(name)));
     }
     format!(
-        "<figure><figcaption><b>{}</b> ({})<br>{legend}</figcaption>\
-         <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\">{svg}</svg></figure>\n",
+        "<figure><figcaption><b>{}</b> ({})<br>{}</figcaption>\
+         <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\">{}</svg></figure>\n",
         escape(&plot.title),
         escape(plot.y),
+        legend.concat(),
+        svg.concat(),
     )
 }
 

@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZero;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,8 +23,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::once::PATIENCE;
 
-/// A few, so that one slow batch does not hold everyone; each holds a connection while it places.
-const LANES: usize = 4;
+/// A few, so that one slow batch does not hold everyone; each holds a connection while it places. More than there are
+/// cores would only make the batches smaller, and a batch by itself costs Postgres as much as four orders.
+const LANES: RangeInclusive<usize> = 2..=4;
 
 /// More orders in one transaction would make the first of them wait for the last.
 const MAX_BATCH: usize = 128;
@@ -60,7 +63,8 @@ impl Placing {
     pub fn start(db: &PgPool, doorbell: &Doorbell, cache: &Arc<Cache>, terms: Terms, max_in_flight: u32) -> Self {
         let max_in_flight = max_in_flight as usize;
         let terms = Arc::new(terms);
-        let lanes = (0..LANES)
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let lanes = (0..cores.clamp(*LANES.start(), *LANES.end()))
             .map(|_| {
                 let (sender, arrivals) = mpsc::channel(max_in_flight);
                 let lane = Lane {
@@ -82,7 +86,7 @@ impl Placing {
     pub async fn place(&self, order: PlaceOrder) -> Result<Placed> {
         let permit = self.in_flight.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
         let (answer, answered) = oneshot::channel();
-        let lane = &self.lanes[lane_of(&order)];
+        let lane = &self.lanes[lane_of(&order, self.lanes.len())];
         let waiting = Waiting { order, answer, since: Instant::now(), _permit: permit };
         lane.try_send(waiting).map_err(|_| Error::Overloaded)?;
         match tokio::time::timeout(ANSWER_WITHIN, answered).await {
@@ -94,10 +98,10 @@ impl Placing {
 
 /// Orders of the same products meet in the same lane. A product that some name by its id and others by its
 /// SKU has two; that costs speed, nothing else.
-fn lane_of(order: &PlaceOrder) -> usize {
+fn lane_of(order: &PlaceOrder, lanes: usize) -> usize {
     let mut hasher = DefaultHasher::new();
     order.lines.iter().map(|line| &line.product).min().hash(&mut hasher);
-    usize::try_from(hasher.finish() % LANES as u64).expect("there are few lanes")
+    usize::try_from(hasher.finish() % lanes as u64).expect("there are few lanes")
 }
 
 /// Rings for the payment of an order that has just been placed.

@@ -2,7 +2,10 @@
 
 mod explain;
 mod fill;
+mod load;
+mod peers;
 mod queue;
+mod report;
 mod scrape;
 
 use std::path::PathBuf;
@@ -51,6 +54,14 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// What `./dev bench` runs: the real binaries under load, each figure beside another of the same run
+    Run(load::Settings),
+    /// What orders and reads are measured against; `run` starts it
+    #[command(hide = true)]
+    Bare {
+        #[command(flatten)]
+        database: Database,
+    },
     /// Run jobs that do nothing through real workers: how many a second, how soon, how they scale, what a flushed
     /// Redis costs, and whether the table stays healthy
     ///
@@ -96,6 +107,8 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Fill { database, rows } => fill::run(&database.database_url, rows).await.map(|()| true),
+        Command::Run(settings) => load::run(&settings).await.map(|()| true),
+        Command::Bare { database } => load::bare::serve(&database.database_url).await.map(|()| true),
         Command::Queue { database: Database { database_url }, worker, only, jobs_health: jobs, json } => {
             let parts = if only.is_empty() { Part::value_variants().to_vec() } else { only };
             queue::run(queue::Options { database_url, worker, parts, jobs, json }).await.map(|()| true)

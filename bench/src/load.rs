@@ -1,0 +1,112 @@
+//! `./dev bench`: figures of the real binaries under load, each beside something that was measured in the same run
+//! on the same machine. Servers and processes of its own, `fsync` on.
+
+pub mod bare;
+mod generator;
+mod growth;
+mod http;
+mod lives;
+mod placing;
+mod queue;
+mod reads;
+mod shop;
+mod system;
+mod usage;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use crate::peers;
+use crate::report::Report;
+pub use system::System;
+
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// What is measured; everything but growth, if not said
+    #[arg(value_enum)]
+    pub part: Option<Part>,
+    /// Each figure of placing and reading; lives take as long as five of these
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=600))]
+    pub seconds: u16,
+    /// Less of everything, in 40 seconds: shows that it works, not how fast it is
+    #[arg(long)]
+    pub quick: bool,
+    /// Growth also to ten million orders, which takes an hour and 80 GB
+    #[arg(long)]
+    pub long: bool,
+    /// Growth to so many orders
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..=100_000_000))]
+    pub rows: u32,
+    /// Also other queues: apalis-redis, `BullMQ`, Sidekiq
+    #[arg(long)]
+    pub peers: bool,
+    /// Where millrace-api and millrace-worker are, built for speed
+    #[arg(long, default_value = "target/release", value_name = "DIR")]
+    pub bins: PathBuf,
+    /// Where bench.json and bench.html are written, and peers are installed
+    #[arg(long, default_value = ".dev/bench", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    Placing,
+    Lives,
+    Reads,
+    Queue,
+    Growth,
+    All,
+}
+
+impl Settings {
+    fn wants(&self, part: Part) -> bool {
+        match self.part {
+            None => part != Part::Growth,
+            Some(Part::All) => true,
+            Some(only) => only == part,
+        }
+    }
+
+    pub fn time(&self) -> Duration {
+        if self.quick { Duration::from_secs(1) } else { Duration::from_secs(self.seconds.into()) }
+    }
+
+    /// Thrown away: connections are made, statements prepared, caches filled.
+    pub fn warm_up(&self) -> Duration {
+        if self.quick { Duration::from_millis(300) } else { Duration::from_millis(1500) }
+    }
+}
+
+/// Measures what is wanted, prints the table and writes the report.
+pub async fn run(settings: &Settings) -> Result<()> {
+    let start = Instant::now();
+    let system = System::start(&settings.bins.canonicalize()?).await?;
+    let mut report = Report { setting: system.describe(settings).await?, ..Report::default() };
+    if settings.wants(Part::Placing) {
+        placing::measure(&system, settings, &mut report).await?;
+    }
+    if settings.wants(Part::Lives) {
+        lives::measure(&system, settings, &mut report).await?;
+    }
+    if settings.wants(Part::Reads) {
+        reads::measure(&system, settings, &mut report).await?;
+    }
+    if settings.wants(Part::Growth) {
+        growth::measure(&system, settings, &mut report).await?;
+    }
+    if settings.peers || (settings.wants(Part::Queue) && !settings.quick) {
+        let ours = queue::measure(&system, settings, &mut report).await?;
+        if settings.peers {
+            peers::measure(&system, settings, ours, &mut report).await?;
+        }
+    }
+    system.stop().await?;
+    report.setting.push(format!("measured in {:.0} s", start.elapsed().as_secs_f64()));
+    println!("\n{}\n\n{}", report.setting.join("\n"), report.table());
+    report.write(&settings.out)?;
+    println!("With plots: {}", settings.out.join("bench.html").display());
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! As little of HTTP/1.1 as a closed loop needs. The generator shares two cores with what it measures, so what a
+//! real client does for each request would be taken from the figures.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// No answer that is asked for here is larger; a larger one is a mistake.
+const LARGEST_ANSWER: usize = 1 << 20;
+
+/// A connection that is kept.
+pub struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// An answer, as it lies in the connection's buffer.
+pub struct Answer<'a> {
+    pub status: u16,
+    pub body: &'a [u8],
+}
+
+impl Connection {
+    pub async fn open(addr: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::new() })
+    }
+
+    /// Sends a request and takes in its whole answer.
+    pub async fn ask(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        let head = loop {
+            if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.read_more().await?;
+        };
+        let (status, length) = read_head(&self.buffer[..head]).ok_or(io::ErrorKind::InvalidData)?;
+        while self.buffer.len() < head + length {
+            self.read_more().await?;
+        }
+        Ok(Answer { status, body: &self.buffer[head..head + length] })
+    }
+
+    async fn read_more(&mut self) -> io::Result<()> {
+        if self.buffer.len() > LARGEST_ANSWER {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        match self.stream.read_buf(&mut self.buffer).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The status and the length of the body, which every server that is measured here tells.
+fn read_head(head: &[u8]) -> Option<(u16, usize)> {
+    let head = std::str::from_utf8(head).ok()?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+    })?;
+    Some((status, length))
+}
+
+/// A POST of JSON, or without a body a GET, appended to `to`.
+pub fn write(to: &mut Vec<u8>, path: &str, token: Option<&str>, body: Option<&str>) {
+    let (method, content) = match body {
+        Some(body) => ("POST", format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len())),
+        None => ("GET", String::new()),
+    };
+    let caller = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    to.extend_from_slice(format!("{method} {path} HTTP/1.1\r\nhost: bench\r\n{caller}{content}\r\n").as_bytes());
+    to.extend_from_slice(body.unwrap_or_default().as_bytes());
+}

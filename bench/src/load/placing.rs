@@ -1,0 +1,232 @@
+//! Placing orders of two lines over HTTP, beside one order per transaction behind a bare handler, and beside a
+//! stored function. No workers: this is placing alone.
+
+use anyhow::{Context, Result, ensure};
+use tokio::process::Command;
+
+use super::Settings;
+use super::generator::{Load, Measured};
+use super::shop::{self, Buying};
+use super::system::{System, Taken};
+use crate::report::{Aim, Curve, Plot, Report, Row};
+
+const CONNECTIONS: [usize; 5] = [1, 16, 64, 256, 1000];
+const CONNECTIONS_QUICK: [usize; 2] = [16, 256];
+
+/// Each figure is the better of so many; ours and theirs take turns, so that a slow minute of the machine hits both.
+const ROUNDS: u32 = 2;
+
+const PART: &str = "placing";
+
+/// One load on one server.
+struct Point {
+    connections: usize,
+    measured: Measured,
+    before: Taken,
+    after: Taken,
+}
+
+impl Point {
+    /// Where the CPU time of an order went, in µs.
+    fn cpu(&self) -> String {
+        let each =
+            |before: f64, after: f64| (after - before) * 1e6 / (self.measured.rate() * self.measured.seconds).max(1.0);
+        let (before, after) = (&self.before, &self.after);
+        format!(
+            "µs of CPU an order: server {:.0}, Postgres {:.0}, Redis {:.0}, generator {:.0}",
+            each(before.server.cpu_seconds, after.server.cpu_seconds),
+            each(before.postgres.cpu_seconds, after.postgres.cpu_seconds),
+            each(before.redis.cpu_seconds, after.redis.cpu_seconds),
+            each(before.generator.cpu_seconds, after.generator.cpu_seconds),
+        )
+    }
+
+    fn memory(&self) -> String {
+        format!(
+            "MiB: server {:.0}, Postgres {:.0}, Redis {:.0}, generator {:.0}",
+            self.after.server.memory_mib,
+            self.after.postgres.memory_mib,
+            self.after.redis.memory_mib,
+            self.after.generator.memory_mib,
+        )
+    }
+
+    fn describe(&self) -> String {
+        let Measured { p50_ms, p99_ms, errors, .. } = self.measured;
+        format!("p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms, {errors} errors")
+    }
+}
+
+/// Ours and theirs at each number of connections.
+struct Curves {
+    ours: Vec<Point>,
+    theirs: Vec<Point>,
+}
+
+impl Curves {
+    fn best(points: &[Point]) -> Result<&Point> {
+        let by_rate = |a: &&Point, b: &&Point| a.measured.rate().total_cmp(&b.measured.rate());
+        points.iter().max_by(by_rate).context("something was measured")
+    }
+}
+
+pub async fn measure(system: &System, settings: &Settings, report: &mut Report) -> Result<()> {
+    let (spread, spread_function) = measure_buying(system, settings, Buying::Spread, report).await?;
+    let (hot, hot_function) = measure_buying(system, settings, Buying::Hot, report).await?;
+    let (best_spread, best_hot) = (Curves::best(&spread.ours)?, Curves::best(&hot.ours)?);
+    let (bare_spread, bare_hot) = (Curves::best(&spread.theirs)?, Curves::best(&hot.theirs)?);
+    let rate = |point: &Point| point.measured.rate();
+    let at = |point: &Point| format!("at {} connections", point.connections);
+    let most = spread.ours.iter().chain(&hot.ours).filter(|point| point.connections >= 256);
+    let (mut errors, mut p99, mut memory) = (0, 0.0_f64, 0.0_f64);
+    for point in most {
+        errors += point.measured.errors;
+        p99 = p99.max(point.measured.p99_ms);
+        memory = memory.max(point.after.server.memory_mib);
+    }
+    report.rows.extend([
+        Row::new(PART, format!("spread, best {}", at(best_spread)), rate(best_spread), "a second")
+            .beside(format!("bare handler, best {}", at(bare_spread)), rate(bare_spread))
+            .aim(Aim::AtLeast(1.5)),
+        Row::new(PART, format!("hot product, best {}", at(best_hot)), rate(best_hot), "a second")
+            .beside(format!("bare handler, best {}", at(bare_hot)), rate(bare_hot))
+            .aim(Aim::AtLeast(4.0)),
+        Row::new(PART, "hot product, best", rate(best_hot), "a second")
+            .beside("spread, best", rate(best_spread))
+            .aim(Aim::AtLeast(0.9)),
+        Row::new(PART, "spread, best", rate(best_spread), "a second")
+            .beside("stored function, pgbench -c 16 -j 2", spread_function),
+        Row::new(PART, "hot product, best", rate(best_hot), "a second")
+            .beside("stored function, pgbench -c 16 -j 2", hot_function),
+        Row::new(PART, "errors with the most connections", errors_as_figure(errors), "").aim(Aim::AtMost(0.0)),
+        Row::new(PART, "p99 with the most connections", p99, "ms").aim(Aim::AtMost(400.0)),
+        Row::new(PART, "memory of the API with the most connections", memory, "MiB").aim(Aim::AtMost(100.0)),
+    ]);
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 errors")]
+fn errors_as_figure(errors: u64) -> f64 {
+    errors as f64
+}
+
+async fn measure_buying(
+    system: &System,
+    settings: &Settings,
+    buying: Buying,
+    report: &mut Report,
+) -> Result<(Curves, f64)> {
+    let (api, addr) = system.api(&system.main, &[]).await?;
+    let bare = system.bare(&system.main).await?;
+    let tokens = shop::buyers(addr).await?;
+    let shop = &system.main.shop;
+    let (api_pid, bare_pid) = (api.pid().context("the API has ended")?, bare.pid()?);
+    let mut curves = Curves { ours: Vec::new(), theirs: Vec::new() };
+    let connections: &[usize] = if settings.quick { &CONNECTIONS_QUICK } else { &CONNECTIONS };
+    let mut function = 0.0_f64;
+    for &connections in connections {
+        let ours = Load { addr, connections, expected: 201, ask: shop.orders(buying, &tokens), pace: None };
+        let theirs = Load { addr: bare.addr, connections, expected: 201, ask: shop.minimal_orders(buying), pace: None };
+        let (our, their) = take_turns(system, settings, (&ours, api_pid), (&theirs, bare_pid)).await?;
+        if connections == 16 {
+            function = stored_function(system, settings, buying).await?;
+        }
+        let name = buying.name();
+        report.rows.push(
+            Row::new(PART, format!("{name}, {connections} connections"), our.measured.rate(), "a second")
+                .beside("bare handler", their.measured.rate())
+                .note(format!(
+                    "{}; {}; {}. Bare: {}; {}",
+                    our.describe(),
+                    our.cpu(),
+                    our.memory(),
+                    their.describe(),
+                    their.cpu()
+                )),
+        );
+        curves.ours.push(our);
+        curves.theirs.push(their);
+    }
+    let points = |points: &[Point], y: fn(&Measured) -> f64| {
+        points.iter().map(|point| (as_x(point.connections), y(&point.measured))).collect()
+    };
+    for (title, unit, y) in [
+        ("Orders placed", "a second", Measured::rate as fn(&Measured) -> f64),
+        ("99 of 100 answers came within", "ms", |measured| measured.p99_ms),
+    ] {
+        report.plots.push(Plot {
+            title: format!("{title}, {}", buying.name()),
+            x: "connections",
+            y: unit,
+            curves: vec![
+                Curve { name: "Millrace".into(), points: points(&curves.ours, y) },
+                Curve {
+                    name: "one order per transaction behind a bare handler".into(),
+                    points: points(&curves.theirs, y),
+                },
+            ],
+        });
+    }
+    Ok((curves, function))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "it is at most some thousands")]
+fn as_x(connections: usize) -> f64 {
+    connections as f64
+}
+
+/// A, B, A, B: the better of each.
+async fn take_turns(
+    system: &System,
+    settings: &Settings,
+    ours: (&Load, u32),
+    theirs: (&Load, u32),
+) -> Result<(Point, Point)> {
+    let (mut our, mut their) = (None, None);
+    for _ in 0..if settings.quick { 1 } else { ROUNDS } {
+        keep_better(&mut our, point(system, settings, ours).await?);
+        keep_better(&mut their, point(system, settings, theirs).await?);
+    }
+    Ok((our.context("there are rounds")?, their.context("there are rounds")?))
+}
+
+fn keep_better(best: &mut Option<Point>, mut point: Point) {
+    if let Some(earlier) = best.take() {
+        point.measured.errors += earlier.measured.errors; // An error is never left out.
+        if earlier.measured.rate() > point.measured.rate() {
+            point = Point { measured: Measured { errors: point.measured.errors, ..earlier.measured }, ..earlier };
+        }
+    }
+    *best = Some(point);
+}
+
+async fn point(system: &System, settings: &Settings, (load, pid): (&Load, u32)) -> Result<Point> {
+    let (measured, before, after) =
+        load.run(settings.warm_up(), settings.time() / ROUNDS, || system.taken(pid)).await?;
+    Ok(Point { connections: load.connections, measured, before, after })
+}
+
+/// The least that Postgres itself takes for an order: one call, no network to speak of, no JSON.
+async fn stored_function(system: &System, settings: &Settings, buying: Buying) -> Result<f64> {
+    let one = match buying {
+        Buying::Spread => "random(1, 10000)",
+        Buying::Hot => "10000",
+    };
+    let script = format!(
+        "\\set one {one}\n\\set other 1 + mod(:one + random(0, 9998), 10000)\nselect minimal.place(:one, :other);\n"
+    );
+    let file = std::env::temp_dir().join(format!("millrace-pgbench-{}.sql", std::process::id()));
+    std::fs::write(&file, script)?;
+    let ran = Command::new("pgbench")
+        .args(["-n", "-M", "prepared", "-c", "16", "-j", "2", "-T", &settings.time().as_secs().to_string(), "-f"])
+        .arg(&file)
+        .arg(&system.main.url)
+        .output()
+        .await;
+    std::fs::remove_file(&file)?;
+    let output = ran.context("pgbench; Debian has it in postgresql")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
+    let tps = text.lines().find_map(|line| line.strip_prefix("tps = ")).context("pgbench tells no rate")?;
+    Ok(tps.split_whitespace().next().unwrap_or_default().parse()?)
+}

@@ -1,0 +1,126 @@
+//! What is ordered in a measurement, and by whom.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::generator::{Ask, Random};
+use super::http::{self, Connection};
+
+/// Enough that no customer is hot, few enough that hashing their passwords takes seconds.
+const BUYERS: usize = 16;
+
+pub struct Shop {
+    /// In ascending order: the last one is the one that everybody wants.
+    pub products: Arc<[Uuid]>,
+}
+
+/// Which products are ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Buying {
+    /// Any two of 10,000.
+    Spread,
+    /// The same one by everybody, and another one with it.
+    Hot,
+}
+
+impl Buying {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Spread => "spread over 10,000 products",
+            Self::Hot => "all on one product",
+        }
+    }
+}
+
+impl Shop {
+    /// Fills a migrated database with what is sold, and the same for the minimal orders beside it.
+    pub async fn open(db: &PgPool) -> Result<Self> {
+        sqlx::raw_sql(include_str!("shop.sql")).execute(db).await?;
+        sqlx::raw_sql(include_str!("minimal.sql")).execute(db).await?;
+        let products: Vec<Uuid> =
+            sqlx::query_scalar("select id from products where sku like 'BENCH-%' order by id").fetch_all(db).await?;
+        Ok(Self { products: products.into() })
+    }
+
+    /// Orders at the API, by these callers.
+    pub fn orders(&self, buying: Buying, tokens: &Arc<[String]>) -> Ask {
+        let (products, tokens) = (self.products.clone(), tokens.clone());
+        Arc::new(move |random, to| {
+            let body = order(&products, buying, random, &format!(r#""payment_token":"tok_ok",{ADDRESS}"#));
+            http::write(to, "/v1/orders", Some(&tokens[random.below(tokens.len())]), Some(&body));
+        })
+    }
+
+    /// Minimal orders at the bare handler.
+    pub fn minimal_orders(&self, buying: Buying) -> Ask {
+        let products = self.products.clone();
+        Arc::new(move |random, to| {
+            let customer = products[random.below(BUYERS)];
+            let body = order(&products, buying, random, &format!(r#""customer_id":"{customer}",{ADDRESS}"#));
+            http::write(to, "/orders", None, Some(&body));
+        })
+    }
+
+    pub fn product(&self, root: &'static str) -> Ask {
+        let products = self.products.clone();
+        Arc::new(move |random, to| {
+            http::write(to, &format!("{root}/products/{}", products[random.below(products.len())]), None, None);
+        })
+    }
+
+    pub fn list(root: &'static str) -> Ask {
+        Arc::new(move |_, to| http::write(to, &format!("{root}/products?limit=20"), None, None))
+    }
+}
+
+/// The first page of a customer's own orders.
+pub fn own_orders(tokens: &Arc<[String]>) -> Ask {
+    let tokens = tokens.clone();
+    Arc::new(move |random, to| {
+        http::write(to, "/v1/orders?limit=20", Some(&tokens[random.below(tokens.len())]), None);
+    })
+}
+
+const ADDRESS: &str =
+    r#""shipping_address":{"name":"Bench","line1":"1 Mill Lane","city":"Bath","postal_code":"BA1 1AA","country":"GB"}"#;
+
+fn order(products: &[Uuid], buying: Buying, random: &mut Random, rest: &str) -> String {
+    let one = match buying {
+        Buying::Spread => random.below(products.len()),
+        Buying::Hot => products.len() - 1,
+    };
+    let other = (one + 1 + random.below(products.len() - 1)) % products.len();
+    let (one, other) = (products[one], products[other]);
+    format!(r#"{{"items":[{{"product_id":"{one}","quantity":1}},{{"product_id":"{other}","quantity":1}}],{rest}}}"#)
+}
+
+/// Accounts of buyers, by the front door: their access tokens.
+pub async fn buyers(api: SocketAddr) -> Result<Arc<[String]>> {
+    const PASSWORD: &str = "bench bench bench";
+    let mut connection = Connection::open(api).await?;
+    let mut tokens = Vec::new();
+    for number in 0..BUYERS {
+        let email = format!("buyer-{number}@bench.test");
+        let account = json!({ "email": email, "password": PASSWORD, "name": "Bench" });
+        // 409: of an earlier measurement on this database.
+        post(&mut connection, "/v1/auth/register", &account, &[201, 409]).await?;
+        let login = json!({ "email": email, "password": PASSWORD });
+        let answer = post(&mut connection, "/v1/auth/login", &login, &[200]).await?;
+        tokens.push(answer["access_token"].as_str().unwrap_or_default().to_owned());
+    }
+    Ok(tokens.into())
+}
+
+pub async fn post(connection: &mut Connection, path: &str, body: &Value, expected: &[u16]) -> Result<Value> {
+    let mut request = Vec::new();
+    http::write(&mut request, path, None, Some(&body.to_string()));
+    let answer = connection.ask(&request).await?;
+    let text = String::from_utf8_lossy(answer.body).into_owned();
+    ensure!(expected.contains(&answer.status), "{path} answered {}: {text}", answer.status);
+    Ok(serde_json::from_str(&text)?)
+}

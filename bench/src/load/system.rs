@@ -1,0 +1,197 @@
+//! The system that is measured: servers of its own, real processes, and what stands beside them.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use bench::servers::{Home, Postgres, Process, Redis, Stop};
+use secrecy::SecretString;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::Settings;
+use super::shop::Shop;
+use super::usage::{self, Usage};
+
+/// As somebody sets Postgres up who means it to be fast and to lose nothing. All that is measured has the same.
+/// Statements are counted only where they are reported, since counting costs the chatty more.
+const POSTGRES: [&str; 6] = [
+    "shared_buffers=1GB",
+    "max_wal_size=8GB",
+    "checkpoint_timeout=15min",
+    "shared_preload_libraries=pg_stat_statements",
+    "pg_stat_statements.track=none",
+    "track_activity_query_size=1024",
+];
+
+/// Settings of every API process that is measured.
+const API: [(&str, &str); 5] = [
+    ("RATE_LIMITS", "off"),
+    ("MAX_OPEN_ORDERS", "0"),
+    ("AUTO_MIGRATE", "false"),
+    ("ACCESS_TOKEN_TTL", "12h"),
+    ("RUST_LOG", "warn,api::serve=info"),
+];
+
+pub struct System {
+    home: Home,
+    bins: PathBuf,
+    postgres: Postgres,
+    redis: Redis,
+    pub main: Database,
+}
+
+/// A migrated database with the shop that is measured.
+pub struct Database {
+    pub url: String,
+    pub db: PgPool,
+    pub shop: Shop,
+}
+
+impl Database {
+    async fn open(url: String) -> Result<Self> {
+        let db = shared::db::pool(&url, 4, "millrace-bench")?;
+        shared::db::migrate(&db).await?;
+        sqlx::raw_sql("create extension if not exists pg_stat_statements").execute(&db).await?;
+        let shop = Shop::open(&db).await?;
+        Ok(Self { url, db, shop })
+    }
+}
+
+/// What the processes of a measurement have taken so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken {
+    pub server: Usage,
+    pub postgres: Usage,
+    pub redis: Usage,
+    pub generator: Usage,
+}
+
+/// The handler that everything is measured against, as a process of its own.
+pub struct Bare {
+    pub addr: SocketAddr,
+    child: Child,
+}
+
+impl Bare {
+    pub fn pid(&self) -> Result<u32> {
+        self.child.id().context("the bare handler has ended")
+    }
+}
+
+impl System {
+    pub async fn start(bins: &Path) -> Result<Self> {
+        let home = Home::new(&std::env::temp_dir()).await?;
+        let postgres = Postgres::start(&home, &POSTGRES).await?;
+        let redis = Redis::start(&home).await?;
+        let main = Database::open(postgres.url()).await?;
+        Ok(Self { home, bins: bins.to_owned(), postgres, redis, main })
+    }
+
+    /// A migrated database of its own, with so many orders of two years in it.
+    pub async fn database(&self, name: &str, orders: u32) -> Result<Database> {
+        let url = self.create(name).await?;
+        if orders > 0 {
+            crate::fill::run(&SecretString::from(url.clone()), orders).await?;
+        }
+        Database::open(url).await
+    }
+
+    pub async fn create(&self, name: &str) -> Result<String> {
+        let mut conn = PgConnection::connect(&self.postgres.url()).await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&mut conn).await?;
+        conn.close().await?;
+        Ok(self.postgres.url().replace("/postgres?", &format!("/{name}?")))
+    }
+
+    pub async fn drop_database(&self, database: Database, name: &str) -> Result<()> {
+        database.db.close().await;
+        let mut conn = PgConnection::connect(&self.postgres.url()).await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("drop database {name} with (force)"))).execute(&mut conn).await?;
+        Ok(conn.close().await?)
+    }
+
+    pub async fn api(&self, database: &Database, more: &[(&str, &str)]) -> Result<(Process, SocketAddr)> {
+        let redis = self.redis.url();
+        let own = [("DATABASE_URL", database.url.as_str()), ("REDIS_URL", &redis)];
+        let settings: Vec<(&str, &str)> = own.iter().chain(&API).chain(more).copied().collect();
+        let mut api = Process::api(&self.home, &self.bins, "api", &settings);
+        let addr = api.start().await?;
+        Ok((api, addr))
+    }
+
+    pub async fn workers(&self, count: usize) -> Result<Vec<Process>> {
+        let redis = self.redis.url();
+        let settings = [
+            ("DATABASE_URL", self.main.url.as_str()),
+            ("REDIS_URL", &redis),
+            ("DELIVERY_DELAY", "1s"),
+            ("RUST_LOG", "warn,millrace_worker=info"),
+        ];
+        let mut workers = Vec::new();
+        for number in 1..=count {
+            let mut worker = Process::worker(&self.home, &self.bins, &format!("worker-{number}"), &settings);
+            worker.start().await?;
+            workers.push(worker);
+        }
+        Ok(workers)
+    }
+
+    pub async fn bare(&self, database: &Database) -> Result<Bare> {
+        let log = fs::File::create(self.home.log("bare"))?;
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("bare")
+            .env("DATABASE_URL", &database.url)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()?;
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().context("it is piped")?).read_line(&mut first).await?;
+        let addr = first.trim().parse().with_context(|| format!("the bare handler said {first:?}"))?;
+        Ok(Bare { addr, child })
+    }
+
+    /// What the processes have taken so far, the one that answers among them.
+    pub fn taken(&self, server: u32) -> Result<Taken> {
+        Ok(Taken {
+            server: usage::of(server)?,
+            postgres: usage::of_tree(self.postgres.pid().context("Postgres has ended")?)?,
+            redis: usage::of(self.redis.pid().context("Redis has ended")?)?,
+            generator: usage::of(std::process::id())?,
+        })
+    }
+
+    pub fn worker_binary(&self) -> PathBuf {
+        self.bins.join("millrace-worker")
+    }
+
+    pub fn redis_url(&self) -> String {
+        self.redis.url()
+    }
+
+    pub async fn stop(mut self) -> Result<()> {
+        self.main.db.close().await;
+        self.postgres.stop(Stop::Fast).await?;
+        self.redis.kill().await?;
+        self.home.remove()
+    }
+
+    /// The machine and the moment: figures mean nothing without.
+    pub async fn describe(&self, settings: &Settings) -> Result<Vec<String>> {
+        let version: String = sqlx::query_scalar("select version()").fetch_one(&self.main.db).await?;
+        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(" unknown");
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        Ok(vec![
+            format!("{} cores,{}", std::thread::available_parallelism()?, cpu.trim_start_matches(['\t', ':'])),
+            version.split(" on ").next().unwrap_or_default().to_owned() + ", fsync on, " + &POSTGRES[..3].join(", "),
+            format!("everything on one machine; its load at the beginning: {}", load.trim()),
+            format!("{} s a figure, after {:?} of warm-up", settings.time().as_secs(), settings.warm_up()),
+        ])
+    }
+}

@@ -1,0 +1,66 @@
+//! What processes take of the machine: CPU time and memory, as Linux tells them.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+/// The kernel counts CPU time in hundredths of a second, whatever the machine.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Usage {
+    pub cpu_seconds: f64,
+    pub memory_mib: f64,
+}
+
+/// Of one process, its threads included.
+pub fn of(pid: u32) -> Result<Usage> {
+    let stat = Stat::read(pid)?;
+    Ok(Usage { cpu_seconds: stat.own, memory_mib: memory(pid, "Rss:")? })
+}
+
+/// Of a process and what it has started, such as Postgres. Pages that several share are counted once.
+pub fn of_tree(pid: u32) -> Result<Usage> {
+    let root = Stat::read(pid)?;
+    let mut sum = Usage { cpu_seconds: root.own + root.of_the_dead, memory_mib: memory(pid, "Pss:")? };
+    for entry in fs::read_dir("/proc")? {
+        let Some(child) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // It may end at any moment; then the parent has its time.
+        let (Ok(stat), Ok(memory)) = (Stat::read(child), memory(child, "Pss:")) else { continue };
+        if stat.parent == pid {
+            sum.cpu_seconds += stat.own;
+            sum.memory_mib += memory;
+        }
+    }
+    Ok(sum)
+}
+
+struct Stat {
+    parent: u32,
+    own: f64,
+    of_the_dead: f64,
+}
+
+impl Stat {
+    fn read(pid: u32) -> Result<Self> {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
+        // The name stands in parentheses and may contain anything; what follows are numbers, from the third on.
+        let (_, rest) = text.rsplit_once(')').context("a stat has a name")?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let ticks = |field: usize| fields.get(field - 3).and_then(|text| text.parse::<f64>().ok());
+        let seconds = |field: usize| ticks(field).map(|ticks| ticks / TICKS_PER_SECOND).context("a stat has ticks");
+        Ok(Self {
+            parent: fields.get(1).and_then(|text| text.parse().ok()).context("a stat has a parent")?,
+            own: seconds(14)? + seconds(15)?,
+            of_the_dead: seconds(16)? + seconds(17)?,
+        })
+    }
+}
+
+fn memory(pid: u32, what: &str) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = text.lines().find(|line| line.starts_with(what)).context("a process has memory")?;
+    let kib: f64 = line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).context("it is a number")?;
+    Ok(kib / 1024.0)
+}

@@ -1,0 +1,187 @@
+//! What a run found out: rows of one table, and curves. Printed, and written as JSON and as a page with plots.
+
+mod page;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+/// All of a run.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Where and how it was measured.
+    pub setting: Vec<String>,
+    pub rows: Vec<Row>,
+    pub plots: Vec<Plot>,
+}
+
+/// A figure beside another one of the same run.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    pub part: &'static str,
+    pub what: String,
+    pub value: f64,
+    pub unit: &'static str,
+    pub beside: Option<Beside>,
+    pub aim: Option<Aim>,
+    /// What explains the figure, in words.
+    pub note: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Beside {
+    pub what: String,
+    pub value: f64,
+}
+
+/// What the ratio is to be; without anything beside it, what the figure is to be.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aim {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+#[derive(Debug, Serialize)]
+pub struct Plot {
+    pub title: String,
+    pub x: &'static str,
+    pub y: &'static str,
+    pub curves: Vec<Curve>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Curve {
+    pub name: String,
+    pub points: Vec<(f64, f64)>,
+}
+
+impl Row {
+    pub fn new(part: &'static str, what: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self { part, what: what.into(), value, unit, beside: None, aim: None, note: String::new() }
+    }
+
+    pub fn beside(self, what: impl Into<String>, value: f64) -> Self {
+        Self { beside: Some(Beside { what: what.into(), value }), ..self }
+    }
+
+    pub fn aim(self, aim: Aim) -> Self {
+        Self { aim: Some(aim), ..self }
+    }
+
+    pub fn note(self, note: impl Into<String>) -> Self {
+        Self { note: note.into(), ..self }
+    }
+
+    pub fn ratio(&self) -> Option<f64> {
+        self.beside.as_ref().filter(|beside| beside.value != 0.0).map(|beside| self.value / beside.value)
+    }
+
+    /// Whether the aim is met; none where there is no aim.
+    pub fn is_met(&self) -> Option<bool> {
+        let value = if self.beside.is_some() { self.ratio()? } else { self.value };
+        Some(match self.aim? {
+            Aim::AtLeast(least) => value >= least,
+            Aim::AtMost(most) => value <= most,
+        })
+    }
+
+    /// The cells of the table: part, what, figure, beside it, ratio, aim, note.
+    fn cells(&self) -> [String; 7] {
+        let aim = match self.aim {
+            Some(Aim::AtLeast(least)) => format!("≥ {}", number(least)),
+            Some(Aim::AtMost(most)) => format!("≤ {}", number(most)),
+            None => String::new(),
+        };
+        let met = match self.is_met() {
+            Some(true) => ", met",
+            Some(false) => ", **missed**",
+            None => "",
+        };
+        [
+            self.part.to_owned(),
+            self.what.clone(),
+            format!("{} {}", number(self.value), self.unit).trim_end().to_owned(),
+            self.beside
+                .as_ref()
+                .map(|beside| format!("{} ({})", number(beside.value), beside.what))
+                .unwrap_or_default(),
+            self.ratio().map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
+            format!("{aim}{met}"),
+            self.note.clone(),
+        ]
+    }
+}
+
+const HEAD: [&str; 7] = ["part", "what", "figure", "beside it", "ratio", "aim", "note"];
+
+impl Report {
+    pub fn table(&self) -> String {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let mut table = line(&HEAD.map(str::to_owned));
+        table += "| --- | --- | --: | --- | --: | --- | --- |\n";
+        for row in &self.rows {
+            table += &line(&row.cells());
+        }
+        table
+    }
+
+    /// Writes `bench.json` and `bench.html`.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        fs::write(dir.join("bench.json"), serde_json::to_string_pretty(self)?)?;
+        fs::write(dir.join("bench.html"), page::html(self))?;
+        Ok(())
+    }
+}
+
+/// Three digits that count, thousands with commas.
+pub fn number(value: f64) -> String {
+    let decimals = match value.abs() {
+        v if v >= 100.0 || v == 0.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 0.1 => 2,
+        _ => 3,
+    };
+    let text = format!("{value:.decimals$}");
+    let (whole, rest) = text.split_once('.').map_or((text.as_str(), String::new()), |(w, r)| (w, format!(".{r}")));
+    let digits = whole.trim_start_matches('-');
+    let grouped: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|three| std::str::from_utf8(three).ok()).collect();
+    format!("{}{}{rest}", if value < 0.0 { "-" } else { "" }, grouped.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits_that_count() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.0123, "0.012"),
+            (1.5, "1.50"),
+            (12.34, "12.3"),
+            (1234.5, "1,234"),
+            (-1_234_567.0, "-1,234,567"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn an_aim_is_about_the_ratio_where_there_is_one() {
+        let row = || Row::new("placing", "orders", 300.0, "a second");
+        for (row, met) in [
+            (row(), None),
+            (row().aim(Aim::AtLeast(300.0)), Some(true)),
+            (row().aim(Aim::AtMost(299.0)), Some(false)),
+            (row().beside("bare", 200.0).aim(Aim::AtLeast(1.5)), Some(true)),
+            (row().beside("bare", 201.0).aim(Aim::AtLeast(1.5)), Some(false)),
+        ] {
+            assert_eq!(row.is_met(), met, "{row:?}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The report as one HTML page that needs nothing else: the table, and the curves as SVG.
+
+use super::{Curve, HEAD, Plot, Report, number};
+
+const STYLE: &str = "
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #1c2430 }
+table { border-collapse: collapse; width: 100%; font-size: 13px }
+th, td { text-align: left; padding: .3rem .5rem; border-bottom: 1px solid #dde3ea; vertical-align: top }
+td:nth-child(3), td:nth-child(5) { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
+.missed { background: #fdecea } .met { background: #eaf6ec }
+figure { display: inline-block; margin: 1rem 1rem 0 0 } svg text { font: 12px system-ui, sans-serif; fill: #46505e }
+";
+
+const COLOURS: [&str; 6] = ["#1464b4", "#c8501e", "#2d8a4e", "#8a3fa0", "#8c6d1f", "#5a6472"];
+
+pub fn html(report: &Report) -> String {
+    let head = HEAD.map(|name| format!("<th>{name}</th>")).concat();
+    let rows: Vec<String> = report
+        .rows
+        .iter()
+        .map(|row| {
+            let class = match row.is_met() {
+                Some(true) => " class=\"met\"",
+                Some(false) => " class=\"missed\"",
+                None => "",
+            };
+            let cells = row.cells().map(|cell| format!("<td>{}</td>", escape(&cell.replace("**", "")))).concat();
+            format!("<tr{class}>{cells}</tr>\n")
+        })
+        .collect();
+    let setting: Vec<String> = report.setting.iter().map(|line| format!("<li>{}</li>", escape(line))).collect();
+    let plots: Vec<String> = report.plots.iter().map(plot).collect();
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Millrace: measurements</title>\
+         <style>{STYLE}</style><h1>Millrace: measurements</h1><ul>{}</ul>\
+         <table><tr>{head}</tr>\n{}</table>{}</html>\n",
+        setting.concat(),
+        rows.concat(),
+        plots.concat(),
+    )
+}
+
+const WIDTH: f64 = 560.0;
+const HEIGHT: f64 = 320.0;
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 12.0;
+const TOP: f64 = 12.0;
+const BOTTOM: f64 = 44.0;
+
+/// Curves over a logarithmic x, since connections and rows grow by factors; y begins at zero.
+fn plot(plot: &Plot) -> String {
+    let points = || plot.curves.iter().flat_map(|curve| &curve.points);
+    let mut xs: Vec<f64> = points().map(|point| point.0).collect();
+    xs.sort_by(f64::total_cmp);
+    xs.dedup();
+    let (Some(first), Some(last)) = (xs.first(), xs.last()) else { return String::new() };
+    let scale = |x: f64| (x + 1.0).ln(); // Nothing is a place on the axis too.
+    let (first, width) = (scale(*first), (scale(*last) - scale(*first)).max(f64::EPSILON));
+    let top = round_up(points().map(|point| point.1).fold(0.0, f64::max));
+    let at_x = |x: f64| LEFT + (scale(x) - first) / width * (WIDTH - LEFT - RIGHT);
+    let at_y = |y: f64| HEIGHT - BOTTOM - y / top * (HEIGHT - TOP - BOTTOM);
+
+    let mut svg = Vec::new();
+    for step in 0..=4 {
+        let y = top * f64::from(step) / 4.0;
+        let (height, label) = (at_y(y), number(y));
+        svg.push(format!("<path d=\"M{LEFT} {height:.1}H{}\" stroke=\"#dde3ea\"/>", WIDTH - RIGHT));
+        svg.push(format!("<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>", LEFT - 6.0, height + 4.0));
+    }
+    for x in &xs {
+        let label = number(*x);
+        svg.push(format!("<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{label}</text>", at_x(*x), HEIGHT - 26.0));
+    }
+    svg.push(format!(
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+        WIDTH / 2.0,
+        HEIGHT - 8.0,
+        escape(plot.x)
+    ));
+    let mut legend = Vec::new();
+    for (Curve { name, points }, colour) in plot.curves.iter().zip(COLOURS.iter().cycle()) {
+        let line: Vec<String> = points.iter().map(|(x, y)| format!("{:.1},{:.1}", at_x(*x), at_y(*y))).collect();
+        svg.push(format!(
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+            line.join(" ")
+        ));
+        for (x, y) in points {
+            let title = format!("{}: {} at {}", escape(name), number(*y), number(*x));
+            svg.push(format!(
+                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\" fill=\"{colour}\"><title>{title}</title></circle>",
+                at_x(*x),
+                at_y(*y)
+            ));
+        }
+        legend.push(format!("<span style=\"color:{colour}\">■</span> {} &nbsp;", escape(name)));
+    }
+    format!(
+        "<figure><figcaption><b>{}</b> ({})<br>{}</figcaption>\
+         <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\">{}</svg></figure>\n",
+        escape(&plot.title),
+        escape(plot.y),
+        legend.concat(),
+        svg.concat(),
+    )
+}
+
+/// 1, 2, 4 or 5 with zeros: what an axis ends with.
+fn round_up(value: f64) -> f64 {
+    if value <= 0.0 {
+        return 1.0;
+    }
+    let ten = 10_f64.powf(value.log10().floor());
+    [1.0, 2.0, 4.0, 5.0, 10.0].into_iter().map(|digit| digit * ten).find(|end| *end >= value).unwrap_or(value)
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Curve, Plot};
+
+    #[test]
+    fn a_curve_is_drawn_from_corner_to_corner() {
+        let curves = vec![Curve { name: "a < b".into(), points: vec![(0.0, 0.0), (1000.0, 20.0)] }];
+        let svg = super::plot(&Plot { title: "t".into(), x: "x", y: "y", curves });
+        assert!(svg.contains("points=\"64.0,276.0 548.0,12.0\""), "{svg}");
+        assert!(svg.contains("a &lt; b"), "{svg}");
+    }
+}

@@ -24,7 +24,7 @@ pub struct Open {
     pub jobs: i64,
     pub dead: i64,
     pub units_reserved: i64,
-    /// Grows with whatever happens.
+    /// Grows with whatever happens to orders and stock; the clock goes on ticking.
     pub moves: i64,
 }
 
@@ -35,7 +35,7 @@ impl Open {
                     (select count(*) from jobs where state in ('ready', 'running') and order_id is not null) as jobs,
                     (select count(*) from jobs where state = 'dead') as dead,
                     (select coalesce(sum(reserved), 0) from inventory) as units_reserved,
-                    (select count(*) from stock_movements) + (select coalesce(sum(attempt), 0) from jobs) as moves",
+                    (select count(*) from stock_movements) + (select coalesce(sum(attempt), 0) from jobs where order_id is not null) as moves",
         )
         .fetch_one(&house.db)
         .await?)

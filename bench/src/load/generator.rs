@@ -31,7 +31,7 @@ pub struct Measured {
 impl Measured {
     #[expect(clippy::cast_precision_loss, reason = "no run answers 2^52 requests")]
     pub fn rate(&self) -> f64 {
-        self.answered as f64 / self.seconds
+        self.answered as f64 / self.seconds.max(f64::EPSILON) // Before anything is measured it is zero.
     }
 }
 

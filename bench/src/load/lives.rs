@@ -44,7 +44,7 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
     let idle = measure_idle(system, addr, &tokens, settings).await?;
     let mut alone = None;
     let mut points = Vec::new();
-    for workers in if settings.quick { vec![2] } else { vec![1, 2, 4] } {
+    for workers in if settings.quick { vec![1] } else { vec![1, 2, 4] } {
         let pace = Arc::new(Semaphore::new(0));
         let load = Load {
             addr,

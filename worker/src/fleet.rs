@@ -96,9 +96,16 @@ pub async fn run(ctx: Context, work: &Work, vitals: &Vitals) -> anyhow::Result<(
         let rest: Vec<_> = slots.running().into_iter().map(|(id, (attempt, _))| (id, attempt)).collect();
         hand_back(&ctx.db, &ctx.doorbell, &rest).await;
     }
-    let mut conn = ctx.db.acquire().await?;
-    alive::leave(&mut conn, claimer.worker).await?;
+    if let Err(error) = leave(&ctx.db, claimer.worker).await {
+        // All that was asked for is done, and whoever is silent is forgotten after a while.
+        tracing::warn!(%error, "the worker could not take its leave: {error}");
+    }
     Ok(())
+}
+
+async fn leave(db: &PgPool, worker: WorkerId) -> shared::error::Result<()> {
+    let mut conn = db.acquire().await?;
+    alive::leave(&mut conn, worker).await
 }
 
 /// One apalis worker over all queues. Every job is a task of its own.

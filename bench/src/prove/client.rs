@@ -161,11 +161,9 @@ impl Clients {
 
     /// Asks one API. None if there was no answer, or not a whole one.
     pub async fn ask_once(&self, api: usize, person: &Person, request: &Request) -> Option<Reply> {
-        if request.places_an_order() {
-            self.in_doubt(request, 1);
-        }
+        let was_placed = request.places_an_order() && self.begin(request);
         let reply = self.send(api, person, request).await;
-        self.remember(request, reply.as_ref());
+        self.remember(request, was_placed, reply.as_ref());
         reply
     }
 
@@ -187,23 +185,21 @@ impl Clients {
         Some(Reply { status, replayed, body: response.json().await.ok()? })
     }
 
-    /// While a request is out, and after it came to nothing, its order may exist or not.
-    fn in_doubt(&self, request: &Request, by: i32) {
+    /// While a request is out, and after it came to nothing, its order may exist or not. Answers whether it is known
+    /// to exist already.
+    fn begin(&self, request: &Request) -> bool {
         let key = request.key.clone().unwrap_or_default();
         let mut memory = self.memory();
         let asked = memory.orders.entry(key).or_default();
-        asked.in_doubt = asked.in_doubt.saturating_add_signed(by);
+        asked.in_doubt += 1;
+        asked.placed.is_some()
     }
 
-    fn remember(&self, request: &Request, reply: Option<&Reply>) {
+    fn remember(&self, request: &Request, was_placed: bool, reply: Option<&Reply>) {
         let Some(reply) = reply else {
             self.memory().unanswered += 1;
             return;
         };
-        let decides = request.places_an_order() && reply.decides();
-        if decides {
-            self.in_doubt(request, -1);
-        }
         let mut memory = self.memory();
         *memory.answers.entry(reply.status).or_default() += 1;
         memory.replayed += u64::from(reply.replayed);
@@ -212,21 +208,24 @@ impl Clients {
             let strange = json!({ "asked": format!("{method} {path}"), "key": key, "status": reply.status, "answer": reply.body });
             memory.strange.push(strange);
         }
-        if decides {
-            memory.decided(request.key.as_deref().unwrap_or_default(), reply);
+        if request.places_an_order() && reply.decides() {
+            memory.decided(request.key.as_deref().unwrap_or_default(), was_placed, reply);
         }
     }
 }
 
 impl Memory {
-    fn decided(&mut self, key: &str, reply: &Reply) {
+    fn decided(&mut self, key: &str, was_placed: bool, reply: &Reply) {
         let asked = self.orders.entry(key.to_owned()).or_default();
+        asked.in_doubt = asked.in_doubt.saturating_sub(1);
         match (&asked.placed, reply.status) {
             (None, 201) => {
                 asked.placed = Some(reply.body.clone());
                 self.placed_at.push(Utc::now());
             }
             (Some(first), 201) if first["id"] == reply.body["id"] => {}
+            // Refused, and then there was stock for its twin, which was answered sooner.
+            (Some(_), 409) if !was_placed => {}
             (Some(first), _) => {
                 let contradiction = json!({ "key": key, "first": first, "then": reply.body });
                 self.contradictions.push(contradiction);

@@ -159,6 +159,21 @@ async fn a_crash_of_postgres_is_survived_by_everybody_and_by_every_order() {
 }
 
 #[tokio::test]
+async fn a_worker_that_is_asked_to_stop_while_postgres_is_away_ends_well() {
+    let mut stage = Stage::set().await;
+    stage.order("tok_slow_500").await;
+    stage.house.postgres.lock().await.stop(Stop::Immediate).await.unwrap();
+    let worker = &stage.house.workers[0];
+    let mut process = worker.process.lock().await;
+    process.signal("TERM").await.unwrap();
+    assert!(process.ended().await.unwrap().success());
+    stage.house.postgres.lock().await.start_again().await.unwrap();
+    worker.start_again(&mut process).await.unwrap();
+    drop(process);
+    stage.ends_well().await;
+}
+
+#[tokio::test]
 async fn orders_are_carried_out_without_redis_and_when_it_is_back() {
     let mut stage = Stage::set().await;
     stage.order("tok_slow_500").await;

@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use shared::cache::Cache;
-use shared::catalog::{self, Category, ChangeCategory, ChangeProduct, NewCategory, NewProduct, Product, ProductFilter};
+use shared::catalog::categories::{self, Category, ChangeCategory, NewCategory};
+use shared::catalog::products::{self, ChangeProduct, NewProduct, Product, ProductFilter};
 use shared::page::{List, Paging};
 use shared::values::{CategoryId, ProductId};
 use sqlx::PgPool;
@@ -41,7 +42,7 @@ async fn products(
     list: Listed<ProductFilter>,
 ) -> ApiResult<Answer<List<Product>>> {
     let mut conn = db.acquire().await?;
-    let products = catalog::products(&mut conn, caller.as_deref(), &list.filter, &list.page).await?;
+    let products = products::list(&mut conn, caller.as_deref(), &list.filter, &list.page).await?;
     Ok(Answer(products))
 }
 
@@ -64,7 +65,7 @@ async fn product(State(cache): State<Arc<Cache>>, Path(id): Path<ProductId>) -> 
     (status = 422, description = "`category_not_found`, or a field is not right: see `code` and `errors`", body = Problem),
 ))]
 async fn create_product(_staff: Staff, mut once: Once<NewProduct>) -> ApiResult<Response> {
-    let product = catalog::create_product(&mut once.tx, &once.body).await?;
+    let product = products::create(&mut once.tx, &once.body).await?;
     once.created(format!("/v1/products/{}", product.id), product.version, &product).await
 }
 
@@ -89,7 +90,7 @@ async fn replace_product(
     Json(body): Json<NewProduct>,
 ) -> ApiResult<Tagged<Product>> {
     let mut tx = db.begin().await?;
-    let product = catalog::change_product(&mut tx, id, seen, &body.into()).await?;
+    let product = products::change(&mut tx, id, seen, &body.into()).await?;
     tx.commit().await?;
     Ok(Tagged(product.version, product))
 }
@@ -115,7 +116,7 @@ async fn change_product(
     Json(body): Json<ChangeProduct>,
 ) -> ApiResult<Tagged<Product>> {
     let mut tx = db.begin().await?;
-    let product = catalog::change_product(&mut tx, id, seen, &body).await?;
+    let product = products::change(&mut tx, id, seen, &body).await?;
     tx.commit().await?;
     Ok(Tagged(product.version, product))
 }
@@ -138,7 +139,7 @@ async fn delete_product(
     IfMatch(seen): IfMatch,
 ) -> ApiResult<StatusCode> {
     let mut tx = db.begin().await?;
-    catalog::retire_product(&mut tx, id, seen).await?;
+    products::retire(&mut tx, id, seen).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -150,7 +151,7 @@ async fn delete_product(
 ))]
 async fn categories(State(db): State<PgPool>, list: Listed<NoFilter>) -> ApiResult<Answer<List<Category>>> {
     let mut conn = db.acquire().await?;
-    Ok(Answer(catalog::categories(&mut conn, &list.page).await?))
+    Ok(Answer(categories::list(&mut conn, &list.page).await?))
 }
 
 /// A category
@@ -160,7 +161,7 @@ async fn categories(State(db): State<PgPool>, list: Listed<NoFilter>) -> ApiResu
 ))]
 async fn category(State(db): State<PgPool>, Path(id): Path<CategoryId>) -> ApiResult<Tagged<Category>> {
     let mut conn = db.acquire().await?;
-    let category = catalog::category(&mut conn, id).await?;
+    let category = categories::get(&mut conn, id).await?;
     Ok(Tagged(category.version, category))
 }
 
@@ -171,7 +172,7 @@ async fn category(State(db): State<PgPool>, Path(id): Path<CategoryId>) -> ApiRe
     (status = 422, description = "`category_not_found` for the parent, or a field is not right: see `code` and `errors`", body = Problem),
 ))]
 async fn create_category(_staff: Staff, mut once: Once<NewCategory>) -> ApiResult<Response> {
-    let category = catalog::create_category(&mut once.tx, &once.body).await?;
+    let category = categories::create(&mut once.tx, &once.body).await?;
     once.created(format!("/v1/categories/{}", category.id), category.version, &category).await
 }
 
@@ -194,7 +195,7 @@ async fn change_category(
     Json(body): Json<ChangeCategory>,
 ) -> ApiResult<Tagged<Category>> {
     let mut tx = db.begin().await?;
-    let category = catalog::change_category(&mut tx, id, seen, &body).await?;
+    let category = categories::change(&mut tx, id, seen, &body).await?;
     tx.commit().await?;
     Ok(Tagged(category.version, category))
 }
@@ -216,7 +217,7 @@ async fn delete_category(
     IfMatch(seen): IfMatch,
 ) -> ApiResult<StatusCode> {
     let mut tx = db.begin().await?;
-    catalog::delete_category(&mut tx, id, seen).await?;
+    categories::delete(&mut tx, id, seen).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

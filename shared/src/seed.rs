@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sqlx::{PgConnection, PgPool};
 
-use crate::catalog::{self, Dimensions, Measure, NewCategory, NewProduct};
+use crate::catalog::categories::{self, NewCategory};
+use crate::catalog::products::{self, Dimensions, Measure, NewProduct};
 use crate::error::{Error, Result};
 use crate::identity::{self, Role};
 use crate::inventory::{self, NewStock};
@@ -241,7 +242,7 @@ async fn load_categories(conn: &mut PgConnection, rows: &[Category]) -> Result<(
             ids.insert(row.name.clone(), id);
         }
     }
-    catalog::add_categories(conn, &new.iter().map(|(id, new)| (*id, new)).collect::<Vec<_>>()).await?;
+    categories::add(conn, &new.iter().map(|(id, new)| (*id, new)).collect::<Vec<_>>()).await?;
     Ok((Loaded { what: "categories", new: new.len(), all: rows.len() }, ids))
 }
 
@@ -261,7 +262,7 @@ async fn load_products(
         active: None,
     });
     let products: Vec<_> = products.collect();
-    let added = catalog::add_products(conn, &products).await?;
+    let added = products::add(conn, &products).await?;
     Ok(Loaded { what: "products", new: added.len(), all: products.len() })
 }
 

@@ -28,8 +28,6 @@ const READ_FROM_OURSELVES: &[&str] = &[
 
 /// Longer files are searched in instead of read.
 const LINES: usize = 500;
-const LONG_FOR_A_REASON: &[(&str, &str)] =
-    &[("shared/src/catalog.rs", "products and categories in one module, with their examples for the documentation")];
 
 #[test]
 fn every_table_is_written_by_one_module_which_says_so() {
@@ -80,8 +78,7 @@ fn every_file_opens_with_what_it_is_for_and_is_short_enough_to_read() {
             let file = format!("{folder}/{path}");
             assert!(text.starts_with("//! "), "{file} does not say what it is for");
             let long = text.lines().count() > LINES && folder.ends_with("src");
-            let excused = LONG_FOR_A_REASON.iter().any(|(excused, _)| *excused == file);
-            assert_eq!(long, excused, "{file} has {} lines", text.lines().count());
+            assert!(!long, "{file} has {} lines", text.lines().count());
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::catalog::Product;
+use crate::catalog::products::Product;
 use crate::error::{Error, Result, Thing};
 use crate::inventory::{OnHand, OnShelf};
 use crate::values::ProductId;

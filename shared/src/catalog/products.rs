@@ -1,4 +1,4 @@
-//! What the shop sells, and in which categories. Alone writes `products` and `categories`.
+//! What the shop sells. Alone writes `products`.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -186,7 +186,7 @@ impl TryFrom<String> for Search {
 }
 
 /// The products that match. Only staff may look at those that are not sold any more.
-pub async fn products(
+pub async fn list(
     conn: &mut PgConnection,
     caller: Option<&Caller>,
     filter: &ProductFilter,
@@ -304,7 +304,7 @@ async fn found(
 }
 
 /// A product, also one that is not sold any more: old orders show it.
-pub async fn product(conn: &mut PgConnection, id: ProductId) -> Result<Product> {
+pub async fn get(conn: &mut PgConnection, id: ProductId) -> Result<Product> {
     read(conn, &[id.0]).await?.pop().ok_or(Error::NotFound(Thing::Product))
 }
 
@@ -342,15 +342,15 @@ async fn read(conn: &mut PgConnection, ids: &[uuid::Uuid]) -> Result<Vec<Product
     Ok(products.collect())
 }
 
-pub async fn create_product(conn: &mut PgConnection, new: &NewProduct) -> Result<Product> {
-    match add_products(conn, std::slice::from_ref(new)).await?[..] {
-        [id] => product(conn, id).await,
+pub async fn create(conn: &mut PgConnection, new: &NewProduct) -> Result<Product> {
+    match add(conn, std::slice::from_ref(new)).await?[..] {
+        [id] => get(conn, id).await,
         _ => Err(Error::SkuTaken { sku: new.sku.as_str().to_owned() }),
     }
 }
 
 /// Adds products in one statement. One whose SKU is taken is left out; tells which are new.
-pub async fn add_products(conn: &mut PgConnection, new: &[NewProduct]) -> Result<Vec<ProductId>> {
+pub async fn add(conn: &mut PgConnection, new: &[NewProduct]) -> Result<Vec<ProductId>> {
     sqlx::query_scalar!(
         "insert into products
             (id, sku, name, description, price_minor, currency, category_id, weight_grams, dimensions_mm, active)
@@ -375,7 +375,7 @@ pub async fn add_products(conn: &mut PgConnection, new: &[NewProduct]) -> Result
 }
 
 /// Changes what is given, if the product still has the version that the caller saw.
-pub async fn change_product(
+pub async fn change(
     conn: &mut PgConnection,
     id: ProductId,
     seen: Option<i32>,
@@ -414,7 +414,7 @@ pub async fn change_product(
     .execute(&mut *conn)
     .await
     .map_err(|error| refused_product(error, change.sku.as_ref()))?;
-    let product = product(conn, id).await?;
+    let product = get(conn, id).await?;
     if changed.rows_affected() == 0 {
         return Err(Error::VersionMismatch);
     }
@@ -422,7 +422,7 @@ pub async fn change_product(
 }
 
 /// Takes a product out of the shop and keeps it for old orders. Repeating it changes nothing.
-pub async fn retire_product(conn: &mut PgConnection, id: ProductId, seen: Option<i32>) -> Result<()> {
+pub async fn retire(conn: &mut PgConnection, id: ProductId, seen: Option<i32>) -> Result<()> {
     let retired = sqlx::query!(
         "update products set active = false, version = version + 1, updated_at = clock_timestamp()
           where id = $1 and ($2::int is null or version = $2) and active",
@@ -432,7 +432,7 @@ pub async fn retire_product(conn: &mut PgConnection, id: ProductId, seen: Option
     .execute(&mut *conn)
     .await?;
     if retired.rows_affected() == 0 {
-        let product = product(conn, id).await?;
+        let product = get(conn, id).await?;
         if product.active || seen.is_some_and(|seen| seen != product.version) {
             return Err(Error::VersionMismatch);
         }
@@ -443,178 +443,7 @@ pub async fn retire_product(conn: &mut PgConnection, id: ProductId, seen: Option
 fn refused_product(error: sqlx::Error, sku: Option<&Sku>) -> Error {
     match (db::broken_constraint(&error), sku) {
         (Some("products_sku_key"), Some(sku)) => Error::SkuTaken { sku: sku.as_str().to_owned() },
-        (Some("products_category_id_fkey"), _) => unknown_category("category_id"),
-        _ => error.into(),
-    }
-}
-
-fn unknown_category(field: &str) -> Error {
-    Error::field(field, "category_not_found", "there is no category with this id")
-}
-
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(example = json!({
-    "id": "019a4f6e-6f00-7a51-9b1e-0c7d2f4a8e11", "name": "Mugs & Cups", "parent_id": null, "version": 1,
-    "created_at": "2026-11-21T07:00:00Z", "updated_at": "2026-11-21T07:00:00Z"
-}))]
-pub struct Category {
-    pub id: CategoryId,
-    pub name: Name,
-    /// The category that this one is a part of
-    pub parent_id: Option<CategoryId>,
-    pub version: i32,
-    pub created_at: DateTime<Utc>,
-    pub updated_at: DateTime<Utc>,
-}
-
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "Mugs & Cups", "parent_id": "019a4f6e-6f00-7a51-9b1e-0c7d2f4a8e11"}))]
-pub struct NewCategory {
-    pub name: Name,
-    pub parent_id: Option<CategoryId>,
-}
-
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "Cups & Mugs", "parent_id": null}))]
-pub struct ChangeCategory {
-    pub name: Option<Name>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<CategoryId>)]
-    pub parent_id: Option<Option<CategoryId>>,
-}
-
-pub async fn categories(conn: &mut PgConnection, page: &Page) -> Result<List<Category>> {
-    let categories = sqlx::query_as!(
-        Category,
-        "select id, name as \"name: Name\", parent_id as \"parent_id: CategoryId\", version, created_at, updated_at
-           from categories where ($1::uuid is null or id > $1) order by id limit $2",
-        page.after_id(),
-        page.fetch(),
-    )
-    .fetch_all(PlannedAnew(conn))
-    .await?;
-    Ok(page.list(categories, |category| category.id.0.into()))
-}
-
-pub async fn category(conn: &mut PgConnection, id: CategoryId) -> Result<Category> {
-    sqlx::query_as!(
-        Category,
-        "select id, name as \"name: Name\", parent_id as \"parent_id: CategoryId\", version, created_at, updated_at
-           from categories where id = $1",
-        id.0,
-    )
-    .fetch_optional(conn)
-    .await?
-    .ok_or(Error::NotFound(Thing::Category))
-}
-
-pub async fn create_category(conn: &mut PgConnection, new: &NewCategory) -> Result<Category> {
-    let id = CategoryId::new();
-    match add_categories(conn, &[(id, new)]).await? {
-        0 => Err(Error::CategoryNameTaken),
-        _ => category(conn, id).await,
-    }
-}
-
-/// Adds categories in one statement, parents among them. One whose name is taken is left out; tells how many
-/// are new.
-pub async fn add_categories(conn: &mut PgConnection, new: &[(CategoryId, &NewCategory)]) -> Result<u64> {
-    let added = sqlx::query!(
-        "insert into categories (id, name, parent_id) select * from unnest($1::uuid[], $2::text[], $3::uuid[])
-         on conflict (name) do nothing",
-        new.iter().map(|(id, _)| *id).collect::<Vec<_>>() as Vec<CategoryId>,
-        new.iter().map(|(_, new)| new.name.as_str()).collect::<Vec<_>>() as Vec<&str>,
-        new.iter().map(|(_, new)| new.parent_id).collect::<Vec<_>>() as Vec<Option<CategoryId>>,
-    )
-    .execute(conn)
-    .await
-    .map_err(refused_category)?;
-    Ok(added.rows_affected())
-}
-
-/// Changes what is given, if the category still has the version that the caller saw. Never makes a circle.
-pub async fn change_category(
-    conn: &mut PgConnection,
-    id: CategoryId,
-    seen: Option<i32>,
-    change: &ChangeCategory,
-) -> Result<Category> {
-    if let Some(Some(parent)) = change.parent_id {
-        take_turns_at_the_tree(conn).await?;
-        if is_above(conn, id, parent).await? {
-            let message = "the parent is this category itself, or a part of it";
-            return Err(Error::field("parent_id", "category_cycle", message));
-        }
-    }
-    let changed = sqlx::query!(
-        "update categories
-            set name = coalesce($3, name),
-                parent_id = case when $4 then $5 else parent_id end,
-                version = version + 1,
-                updated_at = clock_timestamp()
-          where id = $1 and ($2::int is null or version = $2)",
-        id.0,
-        seen,
-        change.name.as_ref().map(Name::as_str),
-        change.parent_id.is_some(),
-        change.parent_id.flatten().map(|id| id.0),
-    )
-    .execute(&mut *conn)
-    .await
-    .map_err(refused_category)?;
-    let category = category(conn, id).await?;
-    if changed.rows_affected() == 0 {
-        return Err(Error::VersionMismatch);
-    }
-    Ok(category)
-}
-
-/// Two moves at once could each be fine and make a circle together, so they wait for each other.
-async fn take_turns_at_the_tree(conn: &mut PgConnection) -> Result<()> {
-    sqlx::query!("select pg_advisory_xact_lock(hashtextextended('categories', 0))").execute(conn).await?;
-    Ok(())
-}
-
-/// Is the first category the second one, or one that it is a part of?
-async fn is_above(conn: &mut PgConnection, id: CategoryId, other: CategoryId) -> Result<bool> {
-    let above = sqlx::query_scalar!(
-        "with recursive above as (
-            select id, parent_id from categories where id = $2
-            union
-            select c.id, c.parent_id from categories c join above a on c.id = a.parent_id
-         )
-         select exists (select from above where id = $1) as \"above!\"",
-        id.0,
-        other.0,
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(above)
-}
-
-/// Removes a category in which nothing is.
-pub async fn delete_category(conn: &mut PgConnection, id: CategoryId, seen: Option<i32>) -> Result<()> {
-    let deleted =
-        sqlx::query!("delete from categories where id = $1 and ($2::int is null or version = $2)", id.0, seen)
-            .execute(&mut *conn)
-            .await
-            .map_err(|error| match db::broken_constraint(&error) {
-                Some(_) => Error::CategoryInUse,
-                None => error.into(),
-            })?;
-    if deleted.rows_affected() == 0 {
-        category(conn, id).await?;
-        return Err(Error::VersionMismatch);
-    }
-    Ok(())
-}
-
-fn refused_category(error: sqlx::Error) -> Error {
-    match db::broken_constraint(&error) {
-        Some("categories_name_key") => Error::CategoryNameTaken,
-        Some("categories_parent_id_fkey") => unknown_category("parent_id"),
+        (Some("products_category_id_fkey"), _) => super::unknown_category("category_id"),
         _ => error.into(),
     }
 }

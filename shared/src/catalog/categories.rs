@@ -1,0 +1,178 @@
+//! In which categories products are; a category may be a part of another one. Alone writes `categories`.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+use crate::db::{self, PlannedAnew};
+use crate::error::{Error, Result, Thing};
+use crate::page::{List, Page};
+use crate::values::{CategoryId, Name, given};
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-6f00-7a51-9b1e-0c7d2f4a8e11", "name": "Mugs & Cups", "parent_id": null, "version": 1,
+    "created_at": "2026-11-21T07:00:00Z", "updated_at": "2026-11-21T07:00:00Z"
+}))]
+pub struct Category {
+    pub id: CategoryId,
+    pub name: Name,
+    /// The category that this one is a part of
+    pub parent_id: Option<CategoryId>,
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Mugs & Cups", "parent_id": "019a4f6e-6f00-7a51-9b1e-0c7d2f4a8e11"}))]
+pub struct NewCategory {
+    pub name: Name,
+    pub parent_id: Option<CategoryId>,
+}
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Cups & Mugs", "parent_id": null}))]
+pub struct ChangeCategory {
+    pub name: Option<Name>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<CategoryId>)]
+    pub parent_id: Option<Option<CategoryId>>,
+}
+
+pub async fn list(conn: &mut PgConnection, page: &Page) -> Result<List<Category>> {
+    let categories = sqlx::query_as!(
+        Category,
+        "select id, name as \"name: Name\", parent_id as \"parent_id: CategoryId\", version, created_at, updated_at
+           from categories where ($1::uuid is null or id > $1) order by id limit $2",
+        page.after_id(),
+        page.fetch(),
+    )
+    .fetch_all(PlannedAnew(conn))
+    .await?;
+    Ok(page.list(categories, |category| category.id.0.into()))
+}
+
+pub async fn get(conn: &mut PgConnection, id: CategoryId) -> Result<Category> {
+    sqlx::query_as!(
+        Category,
+        "select id, name as \"name: Name\", parent_id as \"parent_id: CategoryId\", version, created_at, updated_at
+           from categories where id = $1",
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or(Error::NotFound(Thing::Category))
+}
+
+pub async fn create(conn: &mut PgConnection, new: &NewCategory) -> Result<Category> {
+    let id = CategoryId::new();
+    match add(conn, &[(id, new)]).await? {
+        0 => Err(Error::CategoryNameTaken),
+        _ => get(conn, id).await,
+    }
+}
+
+/// Adds categories in one statement, parents among them. One whose name is taken is left out; tells how many
+/// are new.
+pub async fn add(conn: &mut PgConnection, new: &[(CategoryId, &NewCategory)]) -> Result<u64> {
+    let added = sqlx::query!(
+        "insert into categories (id, name, parent_id) select * from unnest($1::uuid[], $2::text[], $3::uuid[])
+         on conflict (name) do nothing",
+        new.iter().map(|(id, _)| *id).collect::<Vec<_>>() as Vec<CategoryId>,
+        new.iter().map(|(_, new)| new.name.as_str()).collect::<Vec<_>>() as Vec<&str>,
+        new.iter().map(|(_, new)| new.parent_id).collect::<Vec<_>>() as Vec<Option<CategoryId>>,
+    )
+    .execute(conn)
+    .await
+    .map_err(refused_category)?;
+    Ok(added.rows_affected())
+}
+
+/// Changes what is given, if the category still has the version that the caller saw. Never makes a circle.
+pub async fn change(
+    conn: &mut PgConnection,
+    id: CategoryId,
+    seen: Option<i32>,
+    change: &ChangeCategory,
+) -> Result<Category> {
+    if let Some(Some(parent)) = change.parent_id {
+        take_turns_at_the_tree(conn).await?;
+        if is_above(conn, id, parent).await? {
+            let message = "the parent is this category itself, or a part of it";
+            return Err(Error::field("parent_id", "category_cycle", message));
+        }
+    }
+    let changed = sqlx::query!(
+        "update categories
+            set name = coalesce($3, name),
+                parent_id = case when $4 then $5 else parent_id end,
+                version = version + 1,
+                updated_at = clock_timestamp()
+          where id = $1 and ($2::int is null or version = $2)",
+        id.0,
+        seen,
+        change.name.as_ref().map(Name::as_str),
+        change.parent_id.is_some(),
+        change.parent_id.flatten().map(|id| id.0),
+    )
+    .execute(&mut *conn)
+    .await
+    .map_err(refused_category)?;
+    let category = get(conn, id).await?;
+    if changed.rows_affected() == 0 {
+        return Err(Error::VersionMismatch);
+    }
+    Ok(category)
+}
+
+/// Two moves at once could each be fine and make a circle together, so they wait for each other.
+async fn take_turns_at_the_tree(conn: &mut PgConnection) -> Result<()> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended('categories', 0))").execute(conn).await?;
+    Ok(())
+}
+
+/// Is the first category the second one, or one that it is a part of?
+async fn is_above(conn: &mut PgConnection, id: CategoryId, other: CategoryId) -> Result<bool> {
+    let above = sqlx::query_scalar!(
+        "with recursive above as (
+            select id, parent_id from categories where id = $2
+            union
+            select c.id, c.parent_id from categories c join above a on c.id = a.parent_id
+         )
+         select exists (select from above where id = $1) as \"above!\"",
+        id.0,
+        other.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(above)
+}
+
+/// Removes a category in which nothing is.
+pub async fn delete(conn: &mut PgConnection, id: CategoryId, seen: Option<i32>) -> Result<()> {
+    let deleted =
+        sqlx::query!("delete from categories where id = $1 and ($2::int is null or version = $2)", id.0, seen)
+            .execute(&mut *conn)
+            .await
+            .map_err(|error| match db::broken_constraint(&error) {
+                Some(_) => Error::CategoryInUse,
+                None => error.into(),
+            })?;
+    if deleted.rows_affected() == 0 {
+        get(conn, id).await?;
+        return Err(Error::VersionMismatch);
+    }
+    Ok(())
+}
+
+fn refused_category(error: sqlx::Error) -> Error {
+    match db::broken_constraint(&error) {
+        Some("categories_name_key") => Error::CategoryNameTaken,
+        Some("categories_parent_id_fkey") => super::unknown_category("parent_id"),
+        _ => error.into(),
+    }
+}

@@ -232,12 +232,14 @@ async fn reserve(State(state): State<AppState>, staff: Staff, mut once: Once<Res
     (status = 404, description = "`reservation_not_found`", body = Problem),
 ))]
 async fn reservation(
-    State(db): State<PgPool>,
+    State(state): State<AppState>,
     _staff: Staff,
     Path(id): Path<ReservationId>,
 ) -> ApiResult<Answer<Reservation>> {
-    let mut conn = db.acquire().await?;
-    Ok(Answer(reserve::find(&mut conn, id).await?))
+    let mut conn = state.db.acquire().await?;
+    let reservation = reserve::find(&mut conn, id).await?;
+    state.cache.shown(reservation.updated_at, reservation.items.iter().map(|item| item.product_id));
+    Ok(Answer(reservation))
 }
 
 /// Gives back what was held by hand

@@ -153,9 +153,20 @@ fn lines(items: Vec<LineBody>) -> ApiResult<Vec<Line>> {
 /// A customer's own; for staff all, with their customers. Newest first.
 #[utoipa::path(get, path = "/v1/orders", tag = "orders", security(("token" = [])), params(OrderFilter, Paging),
     responses((status = 200, description = "A page of orders", body = List<OrderView>)))]
-async fn list(State(db): State<PgPool>, caller: Caller, asked: Listed<OrderFilter>) -> ApiResult<impl IntoResponse> {
-    let mut conn = db.acquire().await?;
-    Ok(Json(read::list(&mut conn, &caller, asked.filter, asked.page).await?))
+async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    asked: Listed<OrderFilter>,
+) -> ApiResult<impl IntoResponse> {
+    let mut conn = state.db.acquire().await?;
+    let orders = read::list(&mut conn, &caller, asked.filter, asked.page).await?;
+    orders.data.iter().for_each(|order| show(&state, order));
+    Ok(Json(orders))
+}
+
+/// The products of an order are not shown older than the order.
+fn show(state: &AppState, order: &OrderView) {
+    state.cache.shown(order.updated_at, order.items.iter().map(|item| item.product_id));
 }
 
 /// Read an order
@@ -165,9 +176,10 @@ async fn list(State(db): State<PgPool>, caller: Caller, asked: Listed<OrderFilte
         (status = 200, description = "The order", body = OrderView, headers(("ETag" = String))),
         (status = 404, description = "`order_not_found`: there is none with this id, or it is another's", body = Problem),
     ))]
-async fn get(State(db): State<PgPool>, caller: Caller, Path(id): Path<OrderId>) -> ApiResult<Tagged<OrderView>> {
-    let mut conn = db.acquire().await?;
+async fn get(State(state): State<AppState>, caller: Caller, Path(id): Path<OrderId>) -> ApiResult<Tagged<OrderView>> {
+    let mut conn = state.db.acquire().await?;
     let order = read::get(&mut conn, &caller, id).await?;
+    show(&state, &order);
     Ok(Tagged(order.version, order))
 }
 

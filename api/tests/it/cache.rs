@@ -124,6 +124,23 @@ async fn a_change_is_seen_at_once_where_it_was_made_and_soon_everywhere() {
 }
 
 #[tokio::test]
+async fn whoever_has_seen_an_order_does_not_see_its_products_as_they_were_before() {
+    let database = new_database().await;
+    let (one, other) = (cached(&database, &[]).await, cached(&database, &[]).await);
+    let staff = one.staff().await;
+    let mug = stocked(&staff, 100).await;
+    let elsewhere = Person { app: &other, ..staff.clone() };
+    let order = json!({ "items": [{ "product_id": mug.product, "quantity": 1 }], "payment_token": "tok_ok",
+        "shipping_address": { "name": "A", "line1": "1 Mill Lane", "city": "Ithaca", "postal_code": "14850", "country": "US" } });
+    for sold in 1..=10 {
+        assert!(mug.available(&other).await >= 100 - sold, "it is in the cache of the other process");
+        let placed = staff.post("/v1/orders", order.clone()).await.done(201);
+        elsewhere.get(&format!("/v1/orders/{}", placed.id())).await.done(200);
+        assert_eq!(mug.available(&other).await, 100 - sold);
+    }
+}
+
+#[tokio::test]
 async fn who_asks_sees_their_part_and_versions_are_compared_in_the_database() {
     let database = new_database().await;
     let (one, other) = (cached(&database, &[]).await, cached(&database, &[]).await);

@@ -24,6 +24,8 @@ use crate::values::ProductId;
 pub const EVERY: Duration = Duration::from_millis(500);
 /// An answer that takes longer counts as none.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// What is older than this has been heard of, also where clocks differ by a few seconds.
+pub const HEARD_WITHIN: TimeDelta = TimeDelta::seconds(5);
 /// Ids hold whole milliseconds, and a clock may be set right by a few.
 const SLACK: TimeDelta = TimeDelta::milliseconds(100);
 /// Products share a stripe by chance, and then lose what is cached of them together: that costs a load.

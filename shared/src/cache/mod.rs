@@ -13,6 +13,7 @@ mod heard;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use moka::future::Cache as Near;
 use prometheus::{IntCounter, IntCounterVec, Registry};
 use redis::{Script, cmd};
@@ -95,6 +96,14 @@ impl Cache {
     /// This process has changed the stock of these products, and committed.
     pub fn forget(&self, products: impl IntoIterator<Item = ProductId>) {
         products.into_iter().for_each(|id| self.heard.doubt(id));
+    }
+
+    /// This process shows something that changed these products at that time, such as an order that was cancelled:
+    /// whoever has seen it must not see them as they were before.
+    pub fn shown(&self, changed_at: DateTime<Utc>, products: impl IntoIterator<Item = ProductId>) {
+        if changed_at > Utc::now() - heard::HEARD_WITHIN {
+            self.forget(products);
+        }
     }
 
     /// This process has changed something, and committed: waits until it is heard of.

@@ -53,7 +53,7 @@ impl Context {
         let carrier = shipping::simulated::Simulated::new(pool("millrace-simulated-carrier")?, CARRIER_LATENCY);
         let terms = Terms {
             max_attempts: work.job_max_attempts,
-            retry: Schedule { initial: work.retry_initial, max: work.retry_max },
+            retry: Schedule { initial: work.retry_initial, max: work.retry_max, budget: work.job_max_attempts },
             delivery_delay: work.delivery_delay,
         };
         let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;

@@ -23,7 +23,7 @@ use worker::error::{Done, JobError, JobResult};
 use crate::support::{Person, Reply, TestApp, until};
 
 const LEASE: Duration = Duration::from_secs(10);
-const RETRY: Schedule = Schedule { initial: Duration::from_millis(1), max: Duration::from_millis(4) };
+const RETRY: Schedule = Schedule { initial: Duration::from_millis(1), max: Duration::from_millis(4), budget: 8 };
 
 pub struct Hands<'a> {
     app: &'a TestApp,

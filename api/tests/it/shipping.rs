@@ -78,7 +78,7 @@ impl Hands {
     fn with(db: PgPool, carrier: Arc<dyn Carrier>) -> Self {
         let terms = Terms {
             max_attempts: 8,
-            retry: Schedule { initial: Duration::from_secs(1), max: Duration::from_mins(5) },
+            retry: Schedule { initial: Duration::from_secs(1), max: Duration::from_mins(5), budget: 8 },
             delivery_delay: Duration::ZERO,
         };
         let doorbell = Doorbell::new(None, "test").unwrap();

@@ -12,13 +12,20 @@ use backoff::backoff::Backoff;
 pub struct Schedule {
     pub initial: Duration,
     pub max: Duration,
+    /// Attempts that a job is given, at first and with each retry by hand.
+    pub budget: i32,
 }
 
 /// Beyond this many failures the wait has long reached its cap.
 const STEPS: i32 = 64;
 
 impl Schedule {
-    /// How long to wait after the attempt with this number (from 1) has failed.
+    /// Which attempt of its budget this is, from 1: a job that is retried by hand begins anew.
+    pub fn spent(&self, attempt: i32, max_attempt: i32) -> i32 {
+        attempt.min(self.budget - (max_attempt - attempt)).max(1)
+    }
+
+    /// How long to wait after so many attempts have failed.
     pub fn after(&self, attempt: i32) -> Duration {
         let mut schedule = ExponentialBackoffBuilder::new()
             .with_initial_interval(self.initial)
@@ -39,7 +46,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_cap() {
-        let schedule = Schedule { initial: Duration::from_secs(1), max: Duration::from_mins(5) };
+        let schedule = Schedule { initial: Duration::from_secs(1), max: Duration::from_mins(5), budget: 8 };
         for (attempt, about) in [(1, 1), (2, 2), (3, 4), (5, 16), (8, 128), (10, 300), (1000, 300)] {
             for _ in 0..50 {
                 let wait = schedule.after(attempt).as_secs_f64();
@@ -49,6 +56,22 @@ mod tests {
                     "{attempt}: {wait} is not about {about}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_retry_by_hand_begins_with_short_waits_again() {
+        let schedule = Schedule { initial: Duration::from_secs(1), max: Duration::from_mins(5), budget: 8 };
+        for (attempt, max_attempt, spent) in [
+            (1, 8, 1),
+            (7, 8, 7),
+            (9, 16, 1), // Dead after eight, retried.
+            (12, 16, 4),
+            (4, 12, 1), // Dead after four of eight for good, retried.
+            (3, 9, 2),  // Handed back once.
+            (2, 4, 2),  // Written when the budget was another.
+        ] {
+            assert_eq!(schedule.spent(attempt, max_attempt), spent, "{attempt} of {max_attempt}");
         }
     }
 }

@@ -79,7 +79,7 @@ pub async fn fail(conn: &mut PgConnection, job: &Held, failure: &Failure, schedu
         job.id.0,
         job.attempt,
         dead,
-        schedule.after(job.attempt).as_secs_f64(),
+        schedule.after(schedule.spent(job.attempt, job.max_attempt)).as_secs_f64(),
         error,
         fingerprint(&job.kind, &error),
         if failure.permanent { "permanent" } else { "transient" },

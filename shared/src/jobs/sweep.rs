@@ -65,7 +65,7 @@ pub async fn sweep(conn: &mut PgConnection, doorbell: &Doorbell, rules: &Rules, 
 /// so that the neighbours of a job that kills its process separate from it.
 async fn reclaim(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Schedule) -> Result<(usize, usize)> {
     let lost = sqlx::query!(
-        "select id, attempt from jobs where state = 'running' and lease_until < now()
+        "select id, attempt, max_attempt from jobs where state = 'running' and lease_until < now()
           order by lease_until limit $1",
         RECLAIMED,
     )
@@ -76,10 +76,8 @@ async fn reclaim(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Schedul
     }
     let ids: Vec<Uuid> = lost.iter().map(|row| row.id).collect();
     let attempts: Vec<i32> = lost.iter().map(|row| row.attempt).collect();
-    let waits: Vec<f64> = attempts
-        .iter()
-        .map(|attempt| if *attempt <= 1 { 0.0 } else { schedule.after(attempt - 1).as_secs_f64() })
-        .collect();
+    let wait = |spent| if spent <= 1 { 0.0 } else { schedule.after(spent - 1).as_secs_f64() };
+    let waits: Vec<f64> = lost.iter().map(|row| wait(schedule.spent(row.attempt, row.max_attempt))).collect();
     let rows = sqlx::query!(
         r#"with lost as (
                select jobs.id, jobs.attempt, mine.wait

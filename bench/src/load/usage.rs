@@ -59,7 +59,7 @@ impl Stat {
 }
 
 fn memory(pid: u32, what: &str) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).with_context(|| format!("process {pid}"))?;
     let line = text.lines().find(|line| line.starts_with(what)).context("a process has memory")?;
     let kib: f64 = line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).context("it is a number")?;
     Ok(kib / 1024.0)

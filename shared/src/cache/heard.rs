@@ -108,14 +108,18 @@ impl Heard {
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         match tokio::time::timeout(PATIENCE, ear.news()).await {
             Ok(Ok(news)) => {
+                if ear.since.is_none() && number > 1 {
+                    tracing::info!("changes are heard of again");
+                }
                 self.take_in(&news, number);
                 ear.since = Some(news.since);
             }
             failed => {
-                tracing::warn!(
-                    "changes cannot be heard of, so nothing cached is believed: {:?}",
-                    failed.map(|it| it.map(drop))
-                );
+                // Said once, and again when it works.
+                if ear.since.is_some() || number == 1 {
+                    let why = failed.map(|it| it.map(drop));
+                    tracing::warn!("changes cannot be heard of, so nothing cached is believed: {why:?}");
+                }
                 self.each(|stripe| stripe.doubt(number + 1));
                 (ear.conn, ear.since) = (None, None); // Afresh: a gap that is too long to ask for must not stay one.
             }

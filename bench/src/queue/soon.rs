@@ -70,7 +70,7 @@ async fn begin_of(job: JobId, log: &mut Lines<BufReader<ChildStdout>>) -> Result
     loop {
         let line = log.next_line().await?.context("the worker ended")?;
         let line: Value = serde_json::from_str(&line).context("a worker logs JSON")?;
-        if line["target"] == "worker::jobs" && line["span"]["job.id"] == id.as_str() {
+        if line["target"] == "worker::jobs" && line["job_id"] == id.as_str() {
             return Ok(line["timestamp"].as_str().context("a line has its time")?.parse()?);
         }
     }

@@ -73,7 +73,9 @@ fn every_request_refuses_fields_that_it_does_not_know() {
 
 #[test]
 fn every_file_opens_with_what_it_is_for_and_is_short_enough_to_read() {
-    for folder in ["shared/src", "api/src", "worker/src", "bench/src", "api/tests", "worker/tests", "shared/tests"] {
+    for folder in
+        ["shared/src", "api/src", "worker/src", "bench/src", "api/tests", "worker/tests", "bench/tests", "shared/tests"]
+    {
         for (path, text) in sources(folder) {
             let file = format!("{folder}/{path}");
             assert!(text.starts_with("//! "), "{file} does not say what it is for");
@@ -85,7 +87,7 @@ fn every_file_opens_with_what_it_is_for_and_is_short_enough_to_read() {
 
 #[test]
 fn no_test_sleeps() {
-    for folder in ["api/tests", "worker/tests"] {
+    for folder in ["api/tests", "worker/tests", "bench/tests"] {
         for (path, text) in sources(folder) {
             assert!(!text.contains("sleep("), "{folder}/{path} sleeps: wait for a condition instead, bounded");
         }

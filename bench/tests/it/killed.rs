@@ -51,13 +51,14 @@ impl Stage {
     /// Waits until what a query asks for is so; the database may be away meanwhile.
     async fn until(&self, what: &str, sql: &'static str, bind: &str) {
         let deadline = Instant::now() + PATIENCE;
+        let mut pulse = tokio::time::interval(Duration::from_millis(10));
         loop {
+            pulse.tick().await;
             let found = sqlx::query_scalar::<_, bool>(sql).bind(bind).fetch_one(&self.house.db).await;
             if matches!(found, Ok(true)) {
                 return;
             }
             assert!(Instant::now() < deadline, "not in time: {what}; {found:?}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 

@@ -17,7 +17,8 @@ pub async fn after_change(State(state): State<AppState>, request: Request, next:
     let changes = !reads && CHANGES.iter().any(|start| path.starts_with(start));
     let response = next.run(request).await;
     if changes && response.status().is_success() {
-        state.cache.catch_up().await;
+        // Boxed, so that requests that read have no room for it.
+        Box::pin(state.cache.catch_up()).await;
     }
     response
 }

@@ -61,7 +61,8 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, most: u32, app:
             stream.set_nodelay(true).ok();
             match tls {
                 None => connection.speak_http1(stream).await,
-                Some(tls) => _ = connection.speak_tls(stream, &tls, &stopping).await,
+                // Boxed, so that connections without it have no room for it.
+                Some(tls) => _ = Box::pin(connection.speak_tls(stream, &tls, &stopping)).await,
             }
             drop(place);
         });

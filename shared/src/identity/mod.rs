@@ -160,8 +160,9 @@ impl Identity {
     /// Whose access token is this? The role is the present one, whatever it was when the token was made.
     pub async fn authenticate(&self, db: &PgPool, token: &str) -> Result<Caller> {
         let session = self.verify(token).await.ok_or(Error::Unauthenticated)?;
-        let caller =
-            self.callers.try_get_with(session.session_id, caller(db, session.session_id)).await.map_err(of_shared)?;
+        // Boxed since it is rare: every request that is carried out would have room for it.
+        let caller = Box::pin(caller(db, session.session_id));
+        let caller = self.callers.try_get_with(session.session_id, caller).await.map_err(of_shared)?;
         caller.filter(|caller| caller.user_id == session.user_id).ok_or(Error::Unauthenticated)
     }
 

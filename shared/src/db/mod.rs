@@ -1,18 +1,26 @@
-//! The pool, and what Postgres's errors mean. Writes no table.
+//! The pool, what a commit promises, and what Postgres's errors mean. Writes no table.
 
-use std::time::Duration;
+mod primary;
+mod servers;
 
+use std::io;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr};
+use sqlx::{Describe, Either, Execute, Executor, PgConnection, PgPool, PgTransaction, Postgres, SqlStr};
+use tokio::sync::watch;
+
+pub use servers::Servers;
 
 /// A request that cannot have a connection in this time is better told so.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One statement. Nothing that we ask for takes longer unless something is wrong.
-const STATEMENT_TIMEOUT: &str = "5s";
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Waiting for a row lock. A batch holds its locks for milliseconds.
 const LOCK_TIMEOUT: &str = "3s";
@@ -23,9 +31,45 @@ const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
 /// A pool whose every connection has our limits. It connects when first asked, so that a process can
 /// start, and say what is wrong, while the database is down.
 pub fn pool(url: &str, max_connections: u32, application: &str) -> Result<PgPool, sqlx::Error> {
-    let options: PgConnectOptions = url.parse()?;
-    let options = options.application_name(application).options([
-        ("statement_timeout", STATEMENT_TIMEOUT),
+    let servers = url.parse().map_err(|why: &str| sqlx::Error::Configuration(why.into()))?;
+    Ok(Database::at(servers).pool(max_connections, application))
+}
+
+/// How a process comes to its database: one for all its pools.
+pub enum Database {
+    One(PgConnectOptions),
+    /// The way to whichever of several servers is the primary.
+    Primary(watch::Receiver<PgConnectOptions>),
+}
+
+impl Database {
+    /// Where there are several servers, they are asked from now on which of them is the primary.
+    pub fn at(Servers(mut servers): Servers) -> Self {
+        match servers.pop() {
+            Some(one) if servers.is_empty() => Self::One(one),
+            last => Self::Primary(primary::follow(Servers(servers.into_iter().chain(last).collect()))),
+        }
+    }
+
+    pub fn pool(&self, max_connections: u32, application: &str) -> PgPool {
+        let options = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        match self {
+            Self::One(server) => options.connect_lazy_with(limited(server, application)),
+            Self::Primary(way) => {
+                let mut way = way.clone();
+                let pool = options
+                    .after_connect(|conn, _| refuse_standby(conn).boxed())
+                    .connect_lazy_with(limited(&way.borrow_and_update(), application));
+                tokio::spawn(keep_on_the_way(pool.clone(), way, application.to_owned()));
+                pool
+            }
+        }
+    }
+}
+
+fn limited(server: &PgConnectOptions, application: &str) -> PgConnectOptions {
+    server.clone().application_name(application).options([
+        ("statement_timeout", &*format!("{}ms", STATEMENT_TIMEOUT.as_millis())),
         ("lock_timeout", LOCK_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
         // Lists and placements are index look-ups; compiling them costs more than running them.
@@ -33,11 +77,47 @@ pub fn pool(url: &str, max_connections: u32, application: &str) -> Result<PgPool
         // Disks are SSDs and what is hot is in memory. With Postgres's own 4, made for disks that turn, a list
         // walks along its ids past a million rows that the filter throws away, to save a few jumps from an index.
         ("random_page_cost", "1.1"),
-    ]);
-    Ok(PgPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(options))
+    ])
+}
+
+/// A primary that was made a standby since it was last asked reads, and would tell of the past.
+async fn refuse_standby(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    match sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(conn).await? {
+        false => Ok(()),
+        true => Err(io::Error::other("the server is a standby now").into()),
+    }
+}
+
+/// Those who connect beside the pool ask it how, so they are kept on the way too.
+async fn keep_on_the_way(pool: PgPool, mut way: watch::Receiver<PgConnectOptions>, application: String) {
+    let mut closed = pool.close_event();
+    let keep = async {
+        while way.changed().await.is_ok() {
+            pool.set_connect_options(limited(&way.borrow_and_update(), &application));
+        }
+    };
+    closed.do_until(keep).await.ok();
+}
+
+/// Commits, and answers only what is surely kept.
+pub async fn commit(tx: PgTransaction<'_>) -> Result<(), sqlx::Error> {
+    surely(tx.commit()).await
+}
+
+/// Carries out what must be kept before somebody is told of it, or something is done outside because of it.
+///
+/// A commit waits for the synchronous standby. At the statement timeout Postgres gives that wait up and answers
+/// that all went well, with a warning, although a promotion of the standby would lose it. So what took as long is
+/// in doubt, like a commit whose connection was lost. And whatever commits surely was written to the log after all
+/// that it could see: that is on the standby then too, however it got there.
+pub async fn surely<T, E: From<sqlx::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let began = Instant::now();
+    let done = work.await?;
+    if began.elapsed() < STATEMENT_TIMEOUT {
+        return Ok(done);
+    }
+    let why = "the commit took as long as Postgres waits for its standby, which may not have it";
+    Err(sqlx::Error::from(io::Error::new(io::ErrorKind::TimedOut, why)).into())
 }
 
 /// Did this fail because of the moment (a lost connection, a lock, a shutdown) and not because of the statement?

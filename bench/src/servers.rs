@@ -137,7 +137,8 @@ impl Postgres {
         copy.args(["--dbname", &format!("{}&application_name={name}", self.url()), "--write-recovery-conf"]);
         copy.args(["--checkpoint=fast", "--no-sync", "--pgdata"]).arg(&data);
         ensure!(copy.status().await?.success(), "pg_basebackup failed: {}", home.log(name).display());
-        let (name, bin, settings) = (name.to_owned(), self.bin.clone(), self.settings.clone());
+        let (name, bin, mut settings) = (name.to_owned(), self.bin.clone(), self.settings.clone());
+        settings.push("wal_retrieve_retry_interval=100ms".to_owned()); // It finds a primary that was away at once.
         let mut standby = Self { home, name, bin, data, port: free_port(), settings, child: None };
         standby.start_again().await?;
         Ok(standby)

@@ -1,17 +1,17 @@
-//! The pool, what a commit promises, and what Postgres's errors mean. Writes no table.
+//! The pool, and what Postgres's errors mean. Writes no table.
 
 mod primary;
 mod servers;
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Describe, Either, Execute, Executor, PgConnection, PgPool, PgTransaction, Postgres, SqlStr};
+use sqlx::{Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr};
 use tokio::sync::watch;
 
 pub use servers::Servers;
@@ -20,7 +20,7 @@ pub use servers::Servers;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One statement. Nothing that we ask for takes longer unless something is wrong.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+const STATEMENT_TIMEOUT: &str = "5s";
 
 /// Waiting for a row lock. A batch holds its locks for milliseconds.
 const LOCK_TIMEOUT: &str = "3s";
@@ -69,7 +69,7 @@ impl Database {
 
 fn limited(server: &PgConnectOptions, application: &str) -> PgConnectOptions {
     server.clone().application_name(application).options([
-        ("statement_timeout", &*format!("{}ms", STATEMENT_TIMEOUT.as_millis())),
+        ("statement_timeout", STATEMENT_TIMEOUT),
         ("lock_timeout", LOCK_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
         // Lists and placements are index look-ups; compiling them costs more than running them.
@@ -97,27 +97,6 @@ async fn keep_on_the_way(pool: PgPool, mut way: watch::Receiver<PgConnectOptions
         }
     };
     closed.do_until(keep).await.ok();
-}
-
-/// Commits, and answers only what is surely kept.
-pub async fn commit(tx: PgTransaction<'_>) -> Result<(), sqlx::Error> {
-    surely(tx.commit()).await
-}
-
-/// Carries out what must be kept before somebody is told of it, or something is done outside because of it.
-///
-/// A commit waits for the synchronous standby. At the statement timeout Postgres gives that wait up and answers
-/// that all went well, with a warning, although a promotion of the standby would lose it. So what took as long is
-/// in doubt, like a commit whose connection was lost. And whatever commits surely was written to the log after all
-/// that it could see: that is on the standby then too, however it got there.
-pub async fn surely<T, E: From<sqlx::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    let began = Instant::now();
-    let done = work.await?;
-    if began.elapsed() < STATEMENT_TIMEOUT {
-        return Ok(done);
-    }
-    let why = "the commit took as long as Postgres waits for its standby, which may not have it";
-    Err(sqlx::Error::from(io::Error::new(io::ErrorKind::TimedOut, why)).into())
 }
 
 /// Did this fail because of the moment (a lost connection, a lock, a shutdown) and not because of the statement?

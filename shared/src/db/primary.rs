@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -142,7 +142,11 @@ impl Server {
     async fn role(&mut self) -> sqlx::Result<Role> {
         let conn = match &mut self.conn {
             Some(conn) => conn,
-            none => none.insert(PgConnection::connect_with(&self.options).await?),
+            none => {
+                // A server that hangs is asked again all the time: no line each.
+                let options = self.options.clone().application_name("millrace-watch").disable_statement_logging();
+                none.insert(PgConnection::connect_with(&options).await?)
+            }
         };
         // The first eight digits of the name of the log's present file are the timeline.
         let timeline: Option<i64> = sqlx::query_scalar(

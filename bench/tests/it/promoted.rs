@@ -11,7 +11,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{Mutex, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 use crate::bins;
@@ -46,22 +46,19 @@ impl Stage {
     }
 
     /// People who order one thing after the other, and repeat each request until they know.
-    async fn buyers(&self) -> impl Future<Output = ()> + use<> {
-        let buyers = (0..BUYERS).map(async |number| {
-            let mut me = self.clients.register(&format!("buyer-{number}@prove.test"), number).await.unwrap();
-            let (clients, open) = (self.clients.clone(), self.open.subscribe());
-            tokio::spawn(async move {
+    async fn buyers(&self) -> JoinSet<()> {
+        let emails: Vec<String> = (0..BUYERS).map(|number| format!("buyer-{number}@prove.test")).collect();
+        let people = join_all(emails.iter().zip(0..).map(|(email, seed)| self.clients.register(email, seed))).await;
+        let mut buyers = JoinSet::new();
+        for (number, me) in people.into_iter().enumerate() {
+            let (clients, open, mut me) = (self.clients.clone(), self.open.subscribe(), me.unwrap());
+            buyers.spawn(async move {
                 while *open.borrow() {
                     clients.ask(&mut me, &order(&format!("SPREAD-{number}"))).await.expect("it is answered in time");
                 }
-            })
-        });
-        let buyers = join_all(buyers).await;
-        async move {
-            for buyer in buyers {
-                buyer.await.unwrap();
-            }
+            });
         }
+        buyers
     }
 
     /// Waits until so many more orders were answered 201.
@@ -165,7 +162,7 @@ async fn a_primary_that_is_killed_is_replaced_without_a_restart_and_no_order_is_
     stage.promote().await;
     stage.more_orders(20).await;
     stage.open.send_replace(false);
-    buyers.await;
+    buyers.join_all().await;
     stage.ends_well().await;
 }
 
@@ -183,7 +180,7 @@ async fn a_primary_that_was_frozen_during_the_promotion_and_wakes_up_is_used_by_
     let woken: String = sqlx::query_scalar("select clock_timestamp()::text").fetch_one(&mut asking).await.unwrap();
     stage.more_orders(40).await;
     stage.open.send_replace(false);
-    buyers.await;
+    buyers.join_all().await;
 
     // Every process goes on watching it.
     let came = "select count(*) from pg_stat_activity

@@ -37,7 +37,7 @@ pub fn pool(url: &str, max_connections: u32, application: &str) -> Result<PgPool
 
 /// How a process comes to its database: one for all its pools.
 pub enum Database {
-    One(PgConnectOptions),
+    One(Box<PgConnectOptions>),
     /// The way to whichever of several servers is the primary.
     Primary(watch::Receiver<PgConnectOptions>),
 }
@@ -46,7 +46,7 @@ impl Database {
     /// Where there are several servers, they are asked from now on which of them is the primary.
     pub fn at(Servers(mut servers): Servers) -> Self {
         match servers.pop() {
-            Some(one) if servers.is_empty() => Self::One(one),
+            Some(one) if servers.is_empty() => Self::One(Box::new(one)),
             last => Self::Primary(primary::follow(Servers(servers.into_iter().chain(last).collect()))),
         }
     }
@@ -82,10 +82,8 @@ fn limited(server: &PgConnectOptions, application: &str) -> PgConnectOptions {
 
 /// A primary that was made a standby since it was last asked reads, and would tell of the past.
 async fn refuse_standby(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    match sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(conn).await? {
-        false => Ok(()),
-        true => Err(io::Error::other("the server is a standby now").into()),
-    }
+    let standby: bool = sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(conn).await?;
+    if standby { Err(io::Error::other("the server is a standby now").into()) } else { Ok(()) }
 }
 
 /// Those who connect beside the pool ask it how, so they are kept on the way too.

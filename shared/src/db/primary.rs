@@ -212,8 +212,8 @@ mod tests {
     const STANDBY: Option<Role> = Some(Role::Standby);
     const SILENT: Option<Role> = None;
 
-    const fn primary(timeline: i64) -> Option<Role> {
-        Some(Role::Primary { timeline })
+    const fn primary(timeline: i64) -> Role {
+        Role::Primary { timeline }
     }
 
     const fn reign(server: usize, timeline: i64) -> Reign {
@@ -227,25 +227,25 @@ mod tests {
             // At the start.
             (Reign::default(), [SILENT, SILENT], Reign::default()),
             (Reign::default(), [STANDBY, STANDBY], Reign::default()),
-            (Reign::default(), [STANDBY, primary(1)], reign(1, 1)),
-            (Reign::default(), [primary(4), primary(3)], reign(0, 4)),
-            (Reign::default(), [primary(2), primary(2)], reign(0, 2)),
+            (Reign::default(), [STANDBY, Some(primary(1))], reign(1, 1)),
+            (Reign::default(), [Some(primary(4)), Some(primary(3))], reign(0, 4)),
+            (Reign::default(), [Some(primary(2)), Some(primary(2))], reign(0, 2)),
             // A promotion, with the old primary gone, unaware, or a standby already.
-            (reign(0, 3), [SILENT, primary(4)], reign(1, 4)),
-            (reign(0, 3), [primary(3), primary(4)], reign(1, 4)),
-            (reign(0, 3), [STANDBY, primary(4)], reign(1, 4)),
+            (reign(0, 3), [SILENT, Some(primary(4))], reign(1, 4)),
+            (reign(0, 3), [Some(primary(3)), Some(primary(4))], reign(1, 4)),
+            (reign(0, 3), [STANDBY, Some(primary(4))], reign(1, 4)),
             // The old one comes back, alone.
-            (reign(1, 4), [primary(3), SILENT], reign(1, 4)),
-            (reign(1, 4), [primary(3), STANDBY], Reign { server: None, timeline: 4 }),
+            (reign(1, 4), [Some(primary(3)), SILENT], reign(1, 4)),
+            (reign(1, 4), [Some(primary(3)), STANDBY], Reign { server: None, timeline: 4 }),
             // Slow to answer is not gone; another on the same timeline is not its heir.
             (reign(0, 3), [SILENT, STANDBY], reign(0, 3)),
-            (reign(0, 3), [SILENT, primary(3)], reign(0, 3)),
-            (reign(0, 3), [primary(3), primary(3)], reign(0, 3)),
+            (reign(0, 3), [SILENT, Some(primary(3))], reign(0, 3)),
+            (reign(0, 3), [Some(primary(3)), Some(primary(3))], reign(0, 3)),
             // It steps down, and somebody takes its place.
             (reign(0, 3), [STANDBY, STANDBY], nobody),
-            (nobody, [STANDBY, primary(2)], nobody),
-            (nobody, [STANDBY, primary(4)], reign(1, 4)),
-            (nobody, [primary(3), STANDBY], reign(0, 3)),
+            (nobody, [STANDBY, Some(primary(2))], nobody),
+            (nobody, [STANDBY, Some(primary(4))], reign(1, 4)),
+            (nobody, [Some(primary(3)), STANDBY], reign(0, 3)),
         ] {
             assert_eq!(before.after(&answers), after, "{before:?} {answers:?}");
         }

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shared::db;
 use shared::error::Error;
 use shared::idempotency::{self, Answer, BodyHash, Claim, Key};
 use shared::values::UserId;
@@ -60,7 +61,7 @@ impl<T> Once<T> {
         if let Some((caller, key, _)) = &self.kept_as {
             idempotency::remember(&mut self.tx, *caller, key, &answer).await?;
         }
-        self.tx.commit().await?;
+        self.tx.commit().await.map_err(in_doubt)?;
         Ok(response(answer))
     }
 }
@@ -151,6 +152,11 @@ impl<T> Once<T> {
     }
 }
 
+/// A commit that failed with the moment may stand all the same.
+fn in_doubt(error: sqlx::Error) -> Error {
+    if db::is_passing(&error) { Error::OutcomeUnknown } else { error.into() }
+}
+
 pub fn failed(error: impl Into<Error>) -> Response {
     ApiError::from(error).into_response()
 }
@@ -167,7 +173,11 @@ async fn claim(db: &PgPool, caller: UserId, key: &Key, hash: &BodyHash) -> Resul
         let mut tx = db.begin().await?;
         match idempotency::claim(&mut tx, caller, key, hash).await? {
             Claim::Fresh => return Ok(Claimed::Fresh(tx)),
-            Claim::Replay(answer) => return Ok(Claimed::Replay(answer)),
+            Claim::Replay(answer) => {
+                // After a crash of the primary what was done may be here and not on the standby: this waits for it.
+                tx.commit().await.map_err(in_doubt)?;
+                return Ok(Claimed::Replay(answer));
+            }
             Claim::Busy if Instant::now() >= patient_until => return Err(Error::RequestInProgress),
             Claim::Busy => tx.rollback().await?,
         }

@@ -97,8 +97,9 @@ pub async fn claim(conn: &mut PgConnection, caller: UserId, key: &Key, hash: &Bo
     if claimed.is_some() {
         return Ok(Claim::Fresh);
     }
+    // Locked, so that something is written: the commit then waits until the standby has that, and what was before it.
     let earlier = sqlx::query!(
-        "select body_hash, status, headers, body from idempotency_keys where caller_id = $1 and key = $2",
+        "select body_hash, status, headers, body from idempotency_keys where caller_id = $1 and key = $2 for key share",
         caller.0,
         key.as_str(),
     )

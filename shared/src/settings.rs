@@ -6,6 +6,7 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 
+use crate::db::{Database, Servers};
 use crate::telemetry::{LogFormat, endpoint, ratio};
 
 /// Adds what a file `.env`, here or above, holds to the environment; what is in the environment already stays.
@@ -35,7 +36,8 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
 /// Where the servers are and how to log: the same words for every Millrace process.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Where Postgres is: postgres://user:password@host:port/database
+    /// Where Postgres is: `postgres://user:password@host:port/database`, or `host1:port1,host2:port2` of several servers,
+    /// one of which is the primary
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: SecretString,
 
@@ -79,7 +81,7 @@ pub struct Common {
 impl Common {
     /// Says by name what is wrong with a setting, before anything is started.
     pub fn check(&self) -> Result<(), String> {
-        self.pool("check").map(drop)?;
+        self.servers()?;
         for (name, url) in [
             ("REDIS_URL", &self.redis_url),
             ("QUEUE_REDIS_URL", &self.queue_redis_url),
@@ -93,14 +95,18 @@ impl Common {
         Ok(())
     }
 
+    fn servers(&self) -> Result<Servers, String> {
+        self.database_url.expose_secret().parse().map_err(|why| format!("DATABASE_URL {why}"))
+    }
+
+    /// The way of this process to Postgres.
+    pub fn database(&self) -> Result<Database, String> {
+        self.servers().map(Database::at)
+    }
+
+    /// The one pool of a process that needs no other.
     pub fn pool(&self, application: &str) -> Result<PgPool, String> {
-        // The error is not repeated: it could quote the password.
-        let wrong = || "DATABASE_URL is not an address such as postgres://user:password@host:5432/name".to_owned();
-        let url = self.database_url.expose_secret();
-        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-            return Err(wrong());
-        }
-        crate::db::pool(url, self.database_max_connections, application).map_err(|_| wrong())
+        Ok(self.database()?.pool(self.database_max_connections, application))
     }
 
     pub fn queue_redis(&self) -> Option<&SecretString> {

@@ -42,15 +42,15 @@ pub struct Terms {
 impl Context {
     /// As the settings say.
     pub fn connect(common: &Common, work: &Work) -> anyhow::Result<Self> {
-        let pool = |name| common.pool(name).map_err(anyhow::Error::msg);
+        let database = common.database().map_err(anyhow::Error::msg)?;
+        let pool = |name| database.pool(common.database_max_connections, name);
         // The simulated ones keep their books on connections of their own, as somebody else's would be.
         let provider: Arc<dyn Provider> = match work.payment_provider {
-            config::Provider::Simulated => Arc::new(payments::simulated::Simulated::new(
-                pool("millrace-simulated-provider")?,
-                work.payment_latency,
-            )),
+            config::Provider::Simulated => {
+                Arc::new(payments::simulated::Simulated::new(pool("millrace-simulated-provider"), work.payment_latency))
+            }
         };
-        let carrier = shipping::simulated::Simulated::new(pool("millrace-simulated-carrier")?, CARRIER_LATENCY);
+        let carrier = shipping::simulated::Simulated::new(pool("millrace-simulated-carrier"), CARRIER_LATENCY);
         let terms = Terms {
             max_attempts: work.job_max_attempts,
             retry: Schedule { initial: work.retry_initial, max: work.retry_max, budget: work.job_max_attempts },
@@ -61,7 +61,7 @@ impl Context {
             (Transport::ApalisRedis, Some(url)) => Some(Stock::new(url, &common.redis_prefix)?),
             _ => None,
         };
-        Ok(Self { stock, ..Self::new(pool("millrace-worker")?, doorbell, provider, Arc::new(carrier), terms) })
+        Ok(Self { stock, ..Self::new(pool("millrace-worker"), doorbell, provider, Arc::new(carrier), terms) })
     }
 
     /// Starts the recorder too, so it is called once a process.

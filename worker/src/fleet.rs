@@ -193,7 +193,8 @@ async fn lead(
     metrics: &JobMetrics,
     every: &mut tokio::time::Interval,
 ) -> shared::error::Result<()> {
-    let mut conn = ctx.db.acquire().await?.leak();
+    // Beside the pool, which would otherwise be one smaller after every time that this connection is lost.
+    let mut conn = ctx.db.acquire().await?.detach();
     while !sweep::lead(&mut conn).await? {
         every.tick().await;
     }

@@ -52,6 +52,8 @@ pub const STAFF: &str = "staff@prove.test";
 pub struct House {
     pub home: Home,
     pub postgres: Mutex<Postgres>,
+    /// Follows `postgres`, and has every commit before it is answered.
+    pub standby: Option<Mutex<Postgres>>,
     pub redis: Mutex<Redis>,
     pub apis: Vec<Member>,
     pub workers: Vec<Member>,
@@ -70,21 +72,47 @@ pub struct Member {
 impl House {
     /// Starts everything, with nothing in it but a member of staff.
     pub async fn open(parent: &Path, bins: &Path, apis: usize, workers: usize) -> Result<Self> {
+        Self::open_on(false, parent, bins, apis, workers).await
+    }
+
+    /// The same on two servers of Postgres: a primary and its synchronous standby.
+    pub async fn open_on_two(parent: &Path, bins: &Path, apis: usize, workers: usize) -> Result<Self> {
+        Self::open_on(true, parent, bins, apis, workers).await
+    }
+
+    async fn open_on(two: bool, parent: &Path, bins: &Path, apis: usize, workers: usize) -> Result<Self> {
         let home = Home::new(parent).await?;
         // Nothing here survives a power cut, and no fault is one: without fsync the same crashes, sooner.
         let postgres = Postgres::start(&home, &["fsync=off", "max_wal_size=1GB"]).await?;
         let redis = Redis::start(&home).await?;
         let settings = [("DATABASE_URL", &*postgres.url()), ("LOG_FORMAT", "json")];
         Process::api(&home, bins, "migrate", &settings).run(&["migrate"]).await?;
-        // The run's own questions find out by themselves when Postgres was restarted.
-        let db = PgPoolOptions::new().max_connections(4).test_before_acquire(true).connect(&postgres.url()).await?;
+        let standby = if two { Some(postgres.standby("standby").await?) } else { None };
+        if standby.is_some() {
+            postgres.commit_on(Some("standby")).await?;
+        }
+        let standby_addr = standby.as_ref().map(Postgres::addr);
+        // The run's own questions find out by themselves when Postgres was restarted, or replaced.
+        let db = match standby_addr {
+            None => PgPoolOptions::new().max_connections(4).test_before_acquire(true).connect(&postgres.url()).await?,
+            Some(standby) => shared::db::pool(&Postgres::url_of(&[postgres.addr(), standby]), 4, "millrace-house")?,
+        };
         let password = PASSWORD.to_owned().try_into()?;
         identity::create_user(&db, STAFF.parse()?, password, "Staff".parse()?, Role::Staff).await?;
 
-        let member = async |who: Who| Member::start(&home, bins, who, postgres.addr(), redis.addr()).await;
+        let member =
+            async |who: Who| Member::start(&home, bins, who, postgres.addr(), standby_addr, redis.addr()).await;
         let apis = try_join_all((0..apis).map(|index| member(Who::Api(index)))).await?;
         let workers = try_join_all((0..workers).map(|index| member(Who::Worker(index)))).await?;
-        Ok(Self { home, postgres: Mutex::new(postgres), redis: Mutex::new(redis), apis, workers, db })
+        Ok(Self {
+            home,
+            postgres: Mutex::new(postgres),
+            standby: standby.map(Mutex::new),
+            redis: Mutex::new(redis),
+            apis,
+            workers,
+            db,
+        })
     }
 
     pub fn member(&self, who: Who) -> &Member {
@@ -125,14 +153,25 @@ impl House {
             member.process.lock().await.kill().await?;
         }
         self.redis.lock().await.kill().await?;
+        if let Some(standby) = &self.standby {
+            standby.lock().await.stop(Stop::Immediate).await?;
+        }
         self.postgres.lock().await.stop(Stop::Immediate).await
     }
 }
 
 impl Member {
-    async fn start(home: &Home, bins: &Path, who: Who, postgres: SocketAddr, redis: SocketAddr) -> Result<Self> {
+    async fn start(
+        home: &Home,
+        bins: &Path,
+        who: Who,
+        postgres: SocketAddr,
+        standby: Option<SocketAddr>,
+        redis: SocketAddr,
+    ) -> Result<Self> {
         let (to_postgres, to_redis) = (Link::start(postgres).await?, Link::start(redis).await?);
-        let (database_url, redis_url) = (Postgres::url_at(to_postgres.addr), Redis::url_at(to_redis.addr));
+        let servers: Vec<SocketAddr> = standby.into_iter().chain([to_postgres.addr]).collect();
+        let (database_url, redis_url) = (Postgres::url_of(&servers), Redis::url_at(to_redis.addr));
         let mut settings = vec![("DATABASE_URL", &*database_url), ("REDIS_URL", &*redis_url)];
         let name = who.to_string();
         let process = match who {

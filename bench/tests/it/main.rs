@@ -1,6 +1,8 @@
 //! Whole systems of real processes and servers, broken on purpose.
 
 mod killed;
+#[cfg(target_os = "linux")] // Elsewhere several servers are refused.
+mod promoted;
 mod prove;
 
 use std::path::Path;

@@ -12,8 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::db::PlannedAnew;
 use crate::error::Result;
@@ -58,7 +57,7 @@ pub struct Heard {
 
 /// A connection of its own: a pool that is busy must not make the process deaf.
 struct Ear {
-    options: PgConnectOptions,
+    db: PgPool,
     conn: Option<PgConnection>,
     /// Whoever changes something now leaves a trace after this; none: nothing is known yet.
     since: Option<DateTime<Utc>>,
@@ -76,13 +75,13 @@ struct News {
 }
 
 impl Heard {
-    pub fn new(options: PgConnectOptions) -> Self {
+    pub fn new(db: PgPool) -> Self {
         let stripe = |_| Mutex::new(Stripe { in_doubt_until: Some(1), ..Stripe::default() });
         Self {
             stripes: (0..STRIPES).map(stripe).collect(),
             begun: AtomicU64::new(0),
             asked: AtomicU64::new(0),
-            ear: tokio::sync::Mutex::new(Ear { options, conn: None, since: None, answered: 0 }),
+            ear: tokio::sync::Mutex::new(Ear { db, conn: None, since: None, answered: 0 }),
         }
     }
 
@@ -171,7 +170,7 @@ impl Ear {
     async fn news(&mut self) -> Result<News> {
         let conn = match &mut self.conn {
             Some(conn) => conn,
-            none => none.insert(PgConnection::connect_with(&self.options).await?),
+            none => none.insert(PgConnection::connect_with(&self.db.connect_options()).await?),
         };
         // Asked before the news are: whoever commits in between is in both, whoever commits later is in the next.
         let oldest_writer = sqlx::query_scalar!(

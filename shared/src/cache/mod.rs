@@ -67,7 +67,7 @@ impl Cache {
         let local_ttl = settings.local_ttl.max(Duration::from_nanos(1));
         let cache = Arc::new(Self {
             near: Near::builder().max_capacity(MAX_NEAR).time_to_live(local_ttl).build(),
-            heard: Heard::new(db.connect_options().as_ref().clone()),
+            heard: Heard::new(db.clone()),
             counts: Counts::new(registry)?,
             db,
             settings,

@@ -203,7 +203,8 @@ async fn attempt(db: &PgPool, batch: &[PlaceOrder], terms: &Terms, again: bool) 
 }
 
 /// Keys, stock under lock, prices, and everything written by one statement. Tells what came of each, and whether
-/// there is anything to keep.
+/// to commit: also where orders were only found. After a crash they may be here and not on the standby. This
+/// transaction has locked their stock, which is written to the log after them, so its commit waits for them too.
 async fn transact(
     tx: &mut PgTransaction<'_>,
     batch: &[PlaceOrder],
@@ -231,19 +232,24 @@ async fn transact(
         })
         .collect();
 
-    let accepted = || {
-        batch.iter().zip(&decisions).filter_map(|(order, decision)| match decision {
+    let accepted: Vec<_> = batch
+        .iter()
+        .zip(&decisions)
+        .filter_map(|(order, decision)| match decision {
             Decision::Accepted(accepted) => Some((order, accepted)),
             _ => None,
         })
-    };
-    if accepted().next().is_none() {
+        .collect();
+    let found = decisions.iter().any(|decision| matches!(decision, Decision::Earlier(_)));
+    if accepted.is_empty() && !found {
         return Ok((answers(batch, decisions, &[]), false));
     }
     let freed = batch.iter().zip(&decisions).filter(|(order, decision)| decision.frees_key() && claimed.has_key(order));
-    let written =
-        batch::write(tx, &accepted().collect::<Vec<_>>(), &freed.map(|(order, _)| order).collect::<Vec<_>>(), terms)
-            .await?;
+    let freed: Vec<_> = freed.map(|(order, _)| order).collect();
+    let written = match (&*accepted, &*freed) {
+        ([], []) => Vec::new(),
+        (accepted, freed) => batch::write(tx, accepted, freed, terms).await?,
+    };
     Ok((answers(batch, decisions, &written), true))
 }
 

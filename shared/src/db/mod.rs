@@ -1,12 +1,20 @@
 //! The pool, and what Postgres's errors mean. Writes no table.
 
+mod primary;
+mod servers;
+
+use std::io;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr};
+use tokio::sync::watch;
+
+pub use servers::Servers;
 
 /// A request that cannot have a connection in this time is better told so.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -23,8 +31,44 @@ const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
 /// A pool whose every connection has our limits. It connects when first asked, so that a process can
 /// start, and say what is wrong, while the database is down.
 pub fn pool(url: &str, max_connections: u32, application: &str) -> Result<PgPool, sqlx::Error> {
-    let options: PgConnectOptions = url.parse()?;
-    let options = options.application_name(application).options([
+    let servers = url.parse().map_err(|why: &str| sqlx::Error::Configuration(why.into()))?;
+    Ok(Database::at(servers).pool(max_connections, application))
+}
+
+/// How a process comes to its database: one for all its pools.
+pub enum Database {
+    One(Box<PgConnectOptions>),
+    /// The way to whichever of several servers is the primary.
+    Primary(watch::Receiver<PgConnectOptions>),
+}
+
+impl Database {
+    /// Where there are several servers, they are asked from now on which of them is the primary.
+    pub fn at(Servers(mut servers): Servers) -> Self {
+        match servers.pop() {
+            Some(one) if servers.is_empty() => Self::One(Box::new(one)),
+            last => Self::Primary(primary::follow(Servers(servers.into_iter().chain(last).collect()))),
+        }
+    }
+
+    pub fn pool(&self, max_connections: u32, application: &str) -> PgPool {
+        let options = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        match self {
+            Self::One(server) => options.connect_lazy_with(limited(server, application)),
+            Self::Primary(way) => {
+                let mut way = way.clone();
+                let pool = options
+                    .after_connect(|conn, _| refuse_standby(conn).boxed())
+                    .connect_lazy_with(limited(&way.borrow_and_update(), application));
+                tokio::spawn(keep_on_the_way(pool.clone(), way, application.to_owned()));
+                pool
+            }
+        }
+    }
+}
+
+fn limited(server: &PgConnectOptions, application: &str) -> PgConnectOptions {
+    server.clone().application_name(application).options([
         ("statement_timeout", STATEMENT_TIMEOUT),
         ("lock_timeout", LOCK_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
@@ -33,11 +77,24 @@ pub fn pool(url: &str, max_connections: u32, application: &str) -> Result<PgPool
         // Disks are SSDs and what is hot is in memory. With Postgres's own 4, made for disks that turn, a list
         // walks along its ids past a million rows that the filter throws away, to save a few jumps from an index.
         ("random_page_cost", "1.1"),
-    ]);
-    Ok(PgPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(options))
+    ])
+}
+
+/// A primary that was made a standby since it was last asked reads, and would tell of the past.
+async fn refuse_standby(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let standby: bool = sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(conn).await?;
+    if standby { Err(io::Error::other("the server is a standby now").into()) } else { Ok(()) }
+}
+
+/// Those who connect beside the pool ask it how, so they are kept on the way too.
+async fn keep_on_the_way(pool: PgPool, mut way: watch::Receiver<PgConnectOptions>, application: String) {
+    let mut closed = pool.close_event();
+    let keep = async {
+        while way.changed().await.is_ok() {
+            pool.set_connect_options(limited(&way.borrow_and_update(), &application));
+        }
+    };
+    closed.do_until(keep).await.ok();
 }
 
 /// Did this fail because of the moment (a lost connection, a lock, a shutdown) and not because of the statement?

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use shared::jobs::Queue;
+use shared::redis::server::Server;
 use shared::settings::{Common, duration, positive_duration};
 
 /// Millrace's worker: carries out the jobs that the API and other jobs have written.
@@ -92,6 +93,14 @@ impl Work {
         }
         if self.queue_transport == Transport::ApalisRedis && common.queue_redis().is_none() {
             return Err("QUEUE_TRANSPORT=apalis-redis needs REDIS_URL or QUEUE_REDIS_URL".to_owned());
+        }
+        let clustered = |url| Server::parse(url).is_ok_and(|server| server.is_cluster());
+        if self.queue_transport == Transport::ApalisRedis && common.queue_redis().is_some_and(clustered) {
+            return Err(
+                "QUEUE_TRANSPORT=apalis-redis does not work with a cluster, where its keys are on several nodes: \
+                        leave it at doorbell, or give QUEUE_REDIS_URL one server, or Sentinels"
+                    .to_owned(),
+            );
         }
         Ok(())
     }

@@ -70,6 +70,17 @@ pub struct Member {
 impl House {
     /// Starts everything, with nothing in it but a member of staff.
     pub async fn open(parent: &Path, bins: &Path, apis: usize, workers: usize) -> Result<Self> {
+        Self::open_with(parent, bins, apis, workers, &[]).await
+    }
+
+    /// The processes have these settings besides the usual ones, and before them.
+    pub async fn open_with(
+        parent: &Path,
+        bins: &Path,
+        apis: usize,
+        workers: usize,
+        own: &[(&str, &str)],
+    ) -> Result<Self> {
         let home = Home::new(parent).await?;
         // Nothing here survives a power cut, and no fault is one: without fsync the same crashes, sooner.
         let postgres = Postgres::start(&home, &["fsync=off", "max_wal_size=1GB"]).await?;
@@ -81,7 +92,7 @@ impl House {
         let password = PASSWORD.to_owned().try_into()?;
         identity::create_user(&db, STAFF.parse()?, password, "Staff".parse()?, Role::Staff).await?;
 
-        let member = async |who: Who| Member::start(&home, bins, who, postgres.addr(), redis.addr()).await;
+        let member = async |who: Who| Member::start(&home, bins, who, postgres.addr(), redis.addr(), own).await;
         let apis = try_join_all((0..apis).map(|index| member(Who::Api(index)))).await?;
         let workers = try_join_all((0..workers).map(|index| member(Who::Worker(index)))).await?;
         Ok(Self { home, postgres: Mutex::new(postgres), redis: Mutex::new(redis), apis, workers, db })
@@ -130,7 +141,14 @@ impl House {
 }
 
 impl Member {
-    async fn start(home: &Home, bins: &Path, who: Who, postgres: SocketAddr, redis: SocketAddr) -> Result<Self> {
+    async fn start(
+        home: &Home,
+        bins: &Path,
+        who: Who,
+        postgres: SocketAddr,
+        redis: SocketAddr,
+        own: &[(&str, &str)],
+    ) -> Result<Self> {
         let (to_postgres, to_redis) = (Link::start(postgres).await?, Link::start(redis).await?);
         let (database_url, redis_url) = (Postgres::url_at(to_postgres.addr), Redis::url_at(to_redis.addr));
         let mut settings = vec![("DATABASE_URL", &*database_url), ("REDIS_URL", &*redis_url)];
@@ -138,10 +156,12 @@ impl Member {
         let process = match who {
             Who::Api(_) => {
                 settings.extend(API);
+                settings.extend(own);
                 Process::api(home, bins, &name, &settings)
             }
             Who::Worker(_) => {
                 settings.extend(WORKER);
+                settings.extend(own);
                 Process::worker(home, bins, &name, &settings)
             }
         };

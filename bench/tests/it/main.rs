@@ -1,5 +1,6 @@
 //! Whole systems of real processes and servers, broken on purpose.
 
+mod failover;
 mod killed;
 mod prove;
 

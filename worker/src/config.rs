@@ -178,6 +178,18 @@ mod tests {
     }
 
     #[test]
+    fn the_other_transport_works_with_one_server_and_sentinels_and_refuses_a_cluster() {
+        for (url, works) in [("redis://h", true), ("redis+sentinel://h/name", true), ("redis+cluster://h", false)] {
+            let given = ["--database-url=postgres://here", "--queue-transport=apalis-redis"];
+            let url = format!("--queue-redis-url={url}");
+            let cli = Cli::try_parse_from(["millrace-worker"].into_iter().chain(given).chain([&*url])).unwrap();
+            let checked = cli.work.check(&cli.common);
+            assert_eq!(checked.is_ok(), works, "{url}");
+            assert!(checked.err().is_none_or(|complaint| complaint.contains("QUEUE_TRANSPORT")), "{url}");
+        }
+    }
+
+    #[test]
     fn a_wrong_setting_is_refused_by_name() {
         for (option, value, named) in [
             ("--worker-addr", "9090", "WORKER_ADDR"),

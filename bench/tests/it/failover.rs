@@ -28,7 +28,17 @@ struct Scene {
 
 impl Scene {
     async fn set(home: Home, redis: Several) -> Self {
-        let settings = [("REDIS_URL", &*redis.url()), ("RATE_LIMITS", "on"), ("RATE_LIMIT_QUERY", "1000/100m")];
+        let url = redis.url();
+        Self::set_with(home, redis, &url, "doorbell").await
+    }
+
+    async fn set_with(home: Home, redis: Several, url: &str, transport: &str) -> Self {
+        let settings = [
+            ("REDIS_URL", url),
+            ("QUEUE_TRANSPORT", transport),
+            ("RATE_LIMITS", "on"),
+            ("RATE_LIMIT_QUERY", "1000/100m"),
+        ];
         let house = House::open_with(&std::env::temp_dir(), bins(), 2, WORKERS, &settings).await.unwrap();
         Self { stage: Stage::of(house).await, redis, home, http: reqwest::Client::new() }
     }
@@ -176,5 +186,26 @@ async fn a_cluster_that_loses_the_doorbells_node_promotes_its_replica_and_both_e
     for (index, node) in scene.redis.nodes.iter().enumerate().filter(|(index, _)| ![lost, holder].contains(index)) {
         assert_eq!(node.calls("zadd").await.unwrap(), 0, "node {index} has a part of the doorbell");
     }
+    scene.ends_well().await;
+}
+
+#[tokio::test]
+async fn the_other_transport_follows_sentinels_too() {
+    let home = home().await;
+    let redis = Several::with_sentinels(&home).await.unwrap();
+    // It does more than the user of the other tests may.
+    let url = redis.url().replace("millrace:secret@", "");
+    let mut scene = Scene::set_with(home, redis, &url, "apalis-redis").await;
+    // What a worker was handed it puts into a set of what is done; nobody else has sets.
+    scene.stage.order("tok_ok").await;
+    scene.until("an id travels", async || scene.calls(0, "sadd").await > 0).await;
+    scene.redis.nodes[0].kill().await.unwrap();
+    for _ in 0..5 {
+        scene.stage.order("tok_slow_100").await;
+    }
+    scene.until("another is master", async || scene.redis.holder().await.unwrap() == Some(1)).await;
+    let done = scene.calls(1, "sadd").await;
+    scene.stage.order("tok_ok").await;
+    scene.until("an id travels there", async || scene.calls(1, "sadd").await > done).await;
     scene.ends_well().await;
 }

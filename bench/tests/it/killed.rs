@@ -113,10 +113,10 @@ impl Stage {
     }
 }
 
-/// Asks for one of what is dear to all.
+/// Asks for one of what there is plenty of.
 pub fn order(token: &str) -> Request {
     let body = json!({
-        "items": [{ "sku": "HOT", "quantity": 1 }], "payment_token": token, "shipping_address": { "city": "Bath" },
+        "items": [{ "sku": "SPREAD-0", "quantity": 1 }], "payment_token": token, "shipping_address": { "city": "Bath" },
     });
     Request::post("/v1/orders", Uuid::now_v7().to_string(), body)
 }

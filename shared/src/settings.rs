@@ -44,8 +44,8 @@ pub struct Common {
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_max_connections: u32,
 
-    /// Where Redis is: redis://user:password@host:port, the same beginning redis+sentinel:// with hosts and the master's
-    /// name, or redis+cluster:// with hosts. Without it Millrace runs on Postgres alone, a little slower
+    /// Where Redis is: redis://host:port, redis+sentinel://host:port,host:port/name or redis+cluster://host:port,host:port.
+    /// Without it Millrace runs on Postgres alone, a little slower
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<SecretString>,
 
@@ -90,7 +90,10 @@ impl Common {
             if let Some(url) = url {
                 // The error is not repeated: it could quote the password.
                 Server::parse(url).map_err(|_| {
-                    format!("{name} is not an address such as redis://host:6379, redis+sentinel://host:26379,host:26379/name or redis+cluster://host:6379,host:6379")
+                    format!(
+                        "{name} is not an address such as redis://host:6379, \
+                         redis+sentinel://host:26379,host:26379/name or redis+cluster://host:6379,host:6379"
+                    )
                 })?;
             }
         }

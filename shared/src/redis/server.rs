@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, select_ok};
+use futures::future::select_ok;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
@@ -57,7 +57,11 @@ impl Server {
             return Sentinels::parse(scheme, rest).map(Self::Sentinel);
         }
         let Some((scheme, rest)) = url.split_once("+cluster://") else { return Client::open(url).map(Self::One) };
-        let (login, hosts) = rest.rsplit_once('@').map_or(("", rest), |(login, hosts)| (login, hosts));
+        let (login, hosts) = rest.rsplit_once('@').unwrap_or(("", rest));
+        // It would be the last host's alone.
+        if hosts.contains(['/', '?']) {
+            return Err(error("a cluster has no databases, and no options"));
+        }
         let nodes = each(scheme, login, hosts)?;
         cluster(nodes.clone(), REDIS_TIMEOUT)?;
         Ok(Self::Cluster(nodes))
@@ -69,12 +73,13 @@ impl Server {
 
     /// A new connection, to who is master now. No answer on it takes longer than `longest`.
     pub async fn connect(&self, longest: Duration) -> RedisResult<Connection> {
-        let connect: BoxFuture<RedisResult<Connection>> = match self {
-            Self::One(client) => connect(client, longest).map(|made| made.map(Connection::One)).boxed(),
-            Self::Sentinel(sentinels) => sentinels.connect(longest).map(|made| made.map(Connection::One)).boxed(),
-            Self::Cluster(nodes) => {
-                let client = cluster(nodes.clone(), longest)?;
-                async move { client.get_async_connection().await.map(Connection::Cluster) }.boxed()
+        let connect = async {
+            match self {
+                Self::One(client) => connect(client, longest).await.map(Connection::One),
+                Self::Sentinel(sentinels) => sentinels.connect(longest).await.map(Connection::One),
+                Self::Cluster(nodes) => {
+                    cluster(nodes.clone(), longest)?.get_async_connection().await.map(Connection::Cluster)
+                }
             }
         };
         tokio::time::timeout(CONNECTED_WITHIN, connect).await.unwrap_or_else(|_| Err(error("nobody answers in time")))
@@ -85,7 +90,7 @@ impl Sentinels {
     fn parse(scheme: &str, rest: &str) -> RedisResult<Self> {
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (rest, path) = rest.split_once('/').ok_or_else(|| error("the master's name is missing"))?;
-        let (login, hosts) = rest.rsplit_once('@').map_or(("", rest), |(login, hosts)| (login, hosts));
+        let (login, hosts) = rest.rsplit_once('@').unwrap_or(("", rest));
         let (name, db) = path.split_once('/').unwrap_or((path, ""));
         if name.is_empty() {
             return Err(error("the master's name is missing"));
@@ -158,7 +163,7 @@ fn address(scheme: &str, login: &str, host: &str) -> String {
 }
 
 fn error(what: &'static str) -> RedisError {
-    (ErrorKind::InvalidClientConfig, what).into()
+    (ErrorKind::Client, what).into()
 }
 
 impl ConnectionLike for Connection {
@@ -245,7 +250,9 @@ mod tests {
             "redes+sentinel://h:1/name",
             "redis+cluster://",
             "redis+cluster://h:1,",
+            "redis+cluster://h:1/3",
             "redis+cluster://h:1,i:2/3",
+            "redis+cluster://h:1?protocol=resp3",
             "redis+nothing://h:1",
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");

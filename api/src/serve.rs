@@ -53,7 +53,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let (terms, in_flight) = (settings.terms(), settings.max_placements_in_flight);
     Ok(AppState {
         identity: Arc::new(Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?),
-        probe: Arc::new(Probe::new(db.clone(), common.queue_redis())?),
+        probe: Arc::new(Probe::new(db.clone(), doorbell.clone())),
         placing: Arc::new(Placing::start(&db, &doorbell, &cache, terms, in_flight)),
         limiter: Arc::new(Limiter::new(redis)),
         cache,

@@ -3,4 +3,5 @@
 pub mod network;
 pub mod prove;
 pub mod proxy;
+pub mod redis_servers;
 pub mod servers;

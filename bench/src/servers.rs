@@ -56,16 +56,22 @@ impl Home {
     }
 
     /// A folder that a server may write to.
-    fn folder(&self, name: &str) -> Result<PathBuf> {
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let dir = self.dir.join(name);
         fs::create_dir(&dir)?;
-        if let Some((user, group)) = self.owner {
-            chown(&dir, Some(user), Some(group))?;
-        }
+        self.give(&dir)?;
         Ok(dir)
     }
 
-    fn server(&self, program: &Path, name: &str) -> Result<Command> {
+    /// Lets a server write to it.
+    pub(crate) fn give(&self, path: &Path) -> Result<()> {
+        if let Some((user, group)) = self.owner {
+            chown(path, Some(user), Some(group))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn server(&self, program: &Path, name: &str) -> Result<Command> {
         let mut command = command(program, &self.log(name))?;
         if let Some((user, group)) = self.owner {
             command.uid(user).gid(group);
@@ -418,7 +424,7 @@ fn address_in(log: &str) -> Option<SocketAddr> {
     log.lines().find_map(|line| serde_json::from_str::<Value>(line).ok()?["addr"].as_str()?.parse().ok())
 }
 
-async fn signal(child: &Child, name: &str) -> Result<()> {
+pub(crate) async fn signal(child: &Child, name: &str) -> Result<()> {
     let pid = child.id().context("the process has ended")?;
     let sent = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().await?;
     ensure!(sent.success(), "process {pid} could not be sent {name}");
@@ -426,18 +432,18 @@ async fn signal(child: &Child, name: &str) -> Result<()> {
 }
 
 /// Waits for what there will be, and names the log when it does not come.
-struct Wait<'a> {
+pub(crate) struct Wait<'a> {
     what: &'a str,
     log: &'a Path,
     deadline: Instant,
 }
 
 impl<'a> Wait<'a> {
-    fn for_(what: &'a str, log: &'a Path) -> Self {
+    pub(crate) fn for_(what: &'a str, log: &'a Path) -> Self {
         Self { what, log, deadline: Instant::now() + PATIENCE }
     }
 
-    async fn a_moment(&self) -> Result<()> {
+    pub(crate) async fn a_moment(&self) -> Result<()> {
         let Self { what, log, deadline } = self;
         ensure!(Instant::now() < *deadline, "{what}: not within {PATIENCE:?}; the log is {}", log.display());
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -446,7 +452,7 @@ impl<'a> Wait<'a> {
 }
 
 /// Below the range from which the kernel gives ports to clients, since a server wants its port again.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let port = 20_000 + u16::try_from(Uuid::new_v4().as_u128() % 10_000).expect("it is small");
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {

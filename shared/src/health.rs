@@ -3,19 +3,17 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sqlx::PgPool;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
+use crate::jobs::doorbell::Doorbell;
+
 /// A probe that waits longer than this has its answer: no.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Every call to Redis but the blocking one is this short; its loss costs latency only.
-pub const REDIS_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Asking another process includes its own probe, and the way there and back.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -57,18 +55,12 @@ pub struct Health {
 /// Asks both servers.
 pub struct Probe {
     db: PgPool,
-    redis: Option<Redis>,
-}
-
-struct Redis {
-    client: redis::Client,
-    connection: OnceCell<redis::aio::ConnectionManager>,
+    doorbell: Doorbell,
 }
 
 impl Probe {
-    pub fn new(db: PgPool, redis: Option<&SecretString>) -> redis::RedisResult<Self> {
-        let redis = redis.map(|url| redis::Client::open(url.expose_secret())).transpose()?;
-        Ok(Self { db, redis: redis.map(|client| Redis { client, connection: OnceCell::new() }) })
+    pub fn new(db: PgPool, doorbell: Doorbell) -> Self {
+        Self { db, doorbell }
     }
 
     pub async fn ask(&self) -> Health {
@@ -82,25 +74,14 @@ impl Probe {
             .is_ok_and(|answer| answer.is_ok())
     }
 
+    /// Asks for what is needed of Redis and not only whether it is there: of a cluster some nodes may be.
     async fn redis_state(&self) -> &'static str {
-        let Some(redis) = &self.redis else { return "off" };
-        match timeout(PROBE_TIMEOUT, redis.answers()).await {
-            Ok(Ok(())) => "ok",
+        if !self.doorbell.is_configured() {
+            return "off";
+        }
+        match timeout(PROBE_TIMEOUT, self.doorbell.lengths()).await {
+            Ok(Some(_)) => "ok",
             _ => "degraded",
         }
-    }
-}
-
-impl Redis {
-    async fn answers(&self) -> redis::RedisResult<()> {
-        let config = redis::aio::ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(REDIS_TIMEOUT))
-            .set_response_timeout(Some(REDIS_TIMEOUT));
-        let connection = self
-            .connection
-            .get_or_try_init(|| redis::aio::ConnectionManager::new_with_config(self.client.clone(), config))
-            .await?;
-        redis::cmd("PING").exec_async(&mut connection.clone()).await
     }
 }

@@ -100,14 +100,14 @@ impl Limiter {
         self.here.give_back(class, subject, limit);
         let Some(redis) = &self.redis else { return };
         let key = key(redis, class, subject);
-        redis.run::<()>(GIVE_BACK.key(key).arg(micros(limit.interval()))).await;
+        redis.run::<()>(&key, GIVE_BACK.key(&key).arg(micros(limit.interval()))).await;
     }
 
     async fn take_from_redis(&self, class: Class, subject: &str, limit: Limit) -> Option<Standing> {
         let redis = self.redis.as_ref()?;
         let key = key(redis, class, subject);
         let (reset, over): (u64, u64) =
-            redis.run(TAKE.key(key).arg(micros(limit.interval())).arg(micros(limit.per))).await?;
+            redis.run(&key, TAKE.key(&key).arg(micros(limit.interval())).arg(micros(limit.per))).await?;
         Some(limit.standing(Duration::from_micros(reset), Duration::from_micros(over)))
     }
 }

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 
 use crate::db::{Database, Servers};
+use crate::redis::server::Server;
 use crate::telemetry::{LogFormat, endpoint, ratio};
 
 /// Adds what a file `.env`, here or above, holds to the environment; what is in the environment already stays.
@@ -45,7 +46,8 @@ pub struct Common {
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_max_connections: u32,
 
-    /// Where Redis is: redis://host:port. Without it Millrace runs on Postgres alone, a little slower
+    /// Where Redis is: redis://host:port, redis+sentinel://host:port,host:port/name or redis+cluster://host:port,host:port.
+    /// Without it Millrace runs on Postgres alone, a little slower
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<SecretString>,
 
@@ -88,8 +90,13 @@ impl Common {
             ("CACHE_REDIS_URL", &self.cache_redis_url),
         ] {
             if let Some(url) = url {
-                redis::Client::open(url.expose_secret())
-                    .map_err(|_| format!("{name} is not an address such as redis://127.0.0.1:6379"))?;
+                // The error is not repeated: it could quote the password.
+                Server::parse(url).map_err(|_| {
+                    format!(
+                        "{name} is not an address such as redis://host:6379, \
+                         redis+sentinel://host:26379,host:26379/name or redis+cluster://host:6379,host:6379"
+                    )
+                })?;
             }
         }
         Ok(())

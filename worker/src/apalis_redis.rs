@@ -3,8 +3,8 @@
 //! is claimed in Postgres and carried out like everything else, and what Redis forgets is pushed again.
 //!
 //! Workers push what is due, so the API need not know of this: it rings the doorbell's sets as ever, which
-//! nobody reads then and which stop growing at their window. Redis Cluster is not for this transport:
-//! `RedisStorage` keeps one key outside of our prefix, `core:apalis:queues:list`.
+//! nobody reads then and which stop growing at their window. A cluster is not for this transport, and is refused when a
+//! worker starts: `RedisStorage` keeps one key outside of our prefix and our hash tag, `core:apalis:queues:list`.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
-use ::apalis_redis::{Config, ConnectionManager, RedisStorage};
+use ::apalis_redis::{Config, RedisStorage};
 use apalis::layers::WorkerBuilderExt;
 use apalis::prelude::{Data, TaskSink, WorkerBuilder};
 use apalis_core::backend::ext::BackendExt;
@@ -21,12 +21,11 @@ use apalis_core::error::WorkerError;
 use apalis_core::task::builder::TaskBuilder;
 use apalis_core::task::task_id::TaskId;
 use futures::{FutureExt, stream};
-use redis::aio::ConnectionManagerConfig;
-use redis::{Client, RedisResult, cmd, pipe};
-use secrecy::{ExposeSecret, SecretString};
-use shared::health::REDIS_TIMEOUT;
+use redis::{RedisResult, cmd, pipe};
+use secrecy::SecretString;
 use shared::jobs::Queue;
 use shared::jobs::claim::{self, Claimer};
+use shared::redis::server::{Connection, Server};
 use shared::values::JobId;
 use sqlx::PgPool;
 use tokio::sync::mpsc;
@@ -56,13 +55,13 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// Where the ids travel.
 #[derive(Clone)]
 pub struct Stock {
-    client: Client,
+    server: Server,
     prefix: String,
 }
 
 impl Stock {
     pub fn new(url: &SecretString, prefix: &str) -> RedisResult<Self> {
-        Ok(Self { client: Client::open(url.expose_secret())?, prefix: prefix.to_owned() })
+        Ok(Self { server: Server::parse(url)?, prefix: prefix.to_owned() })
     }
 
     /// Starts what pushes, and an apalis worker for each queue, until the fleet stops.
@@ -73,26 +72,11 @@ impl Stock {
         queues: &[Queue],
         size: usize,
         stop: &CancellationToken,
-    ) -> RedisResult<Hearing> {
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(REDIS_TIMEOUT))
-            .set_response_timeout(Some(ANSWER));
-        let connection = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
-        let storage = |queue: Queue| {
-            RedisStorage::<Uuid>::new(connection.clone()).with_config(
-                Config::default()
-                    .queue(format!("{{{}}}:apalis:{}", self.prefix, queue.name()))
-                    .batch_size(1) // What it buffers it may hand out twice.
-                    .lock_tasks(false) // It costs more, the longer the queue is.
-                    .emit_events(false)
-                    .heartbeat_interval(HEARTBEAT),
-            )
-        };
+    ) -> Hearing {
         let heard = Queue::ALL.map(|queue| {
             let (ids, heard) = mpsc::channel(size);
             if queues.contains(&queue) {
-                tokio::spawn(keep_hearing(queue, storage(queue), ids, stop.clone()));
+                tokio::spawn(keep_hearing(self.clone(), queue, ids, stop.clone()));
             }
             heard
         });
@@ -101,11 +85,22 @@ impl Stock {
             db,
             kinds: claimer.kinds.clone(),
             gate: format!("{{{}}}:apalis:pusher", self.prefix),
-            storages: Queue::ALL.map(|queue| (queue, storage(queue))),
-            connection,
+            stock: self.clone(),
+            connection: None,
         };
         tokio::spawn(stop.clone().run_until_cancelled_owned(pusher.keep_pushing(works.clone())));
-        Ok(Hearing { heard, works, silent_since: Instant::now() })
+        Hearing { heard, works, silent_since: Instant::now() }
+    }
+
+    fn storage(&self, queue: Queue, connection: Connection) -> RedisStorage<Uuid, Connection> {
+        RedisStorage::new(connection).with_config(
+            Config::default()
+                .queue(format!("{{{}}}:apalis:{}", self.prefix, queue.name()))
+                .batch_size(1) // What it buffers it may hand out twice.
+                .lock_tasks(false) // It costs more, the longer the queue is.
+                .emit_events(false)
+                .heartbeat_interval(HEARTBEAT),
+        )
     }
 }
 
@@ -156,22 +151,32 @@ impl Hearing {
     }
 }
 
-/// Runs an apalis worker, and another one when it has ended. `Monitor` would do so at once, thousands of times
-/// while Redis is away.
-async fn keep_hearing(queue: Queue, storage: RedisStorage<Uuid>, ids: mpsc::Sender<JobId>, stop: CancellationToken) {
+/// Runs an apalis worker, and another one on a new connection when it has ended. `Monitor` would do so at once,
+/// thousands of times while Redis is away.
+async fn keep_hearing(stock: Stock, queue: Queue, ids: mpsc::Sender<JobId>, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        // A name that was in use is refused for a while.
-        let worker = WorkerBuilder::new(format!("millrace-{}-{}", queue.name(), Uuid::now_v7()))
-            .backend(storage.clone().poll_with_strategy(Every::new(LOOK)))
-            .concurrency(1)
-            .data(ids.clone())
-            .build(hear);
-        let stopped = stop.clone().cancelled_owned().map(Ok::<_, WorkerError>);
-        if let Err(error) = worker.run_until(stopped).await {
+        if let Err(error) = hear_until(&stock, queue, &ids, &stop).await {
             tracing::debug!(%error, queue = queue.name(), "an apalis-redis worker ended and is started again: {error}");
         }
         stop.run_until_cancelled(tokio::time::sleep(REST)).await;
     }
+}
+
+async fn hear_until(
+    stock: &Stock,
+    queue: Queue,
+    ids: &mpsc::Sender<JobId>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let storage = stock.storage(queue, stock.server.connect(ANSWER).await?);
+    // A name that was in use is refused for a while.
+    let worker = WorkerBuilder::new(format!("millrace-{}-{}", queue.name(), Uuid::now_v7()))
+        .backend(storage.poll_with_strategy(Every::new(LOOK)))
+        .concurrency(1)
+        .data(ids.clone())
+        .build(hear);
+    let stopped = stop.clone().cancelled_owned().map(Ok::<_, WorkerError>);
+    Ok(worker.run_until(stopped).await?)
 }
 
 /// Always well for apalis: how the job ends is written in Postgres, and a retry is pushed by us.
@@ -203,8 +208,8 @@ struct Pusher {
     db: PgPool,
     kinds: Vec<String>,
     gate: String,
-    storages: [(Queue, RedisStorage<Uuid>); 3],
-    connection: ConnectionManager,
+    stock: Stock,
+    connection: Option<Connection>,
 }
 
 impl Pusher {
@@ -214,6 +219,9 @@ impl Pusher {
         loop {
             every.tick().await;
             let pushed = self.push().await;
+            if pushed.is_err() {
+                self.connection = None;
+            }
             if works.swap(pushed.is_ok(), Ordering::Relaxed) == pushed.is_ok() {
                 continue;
             }
@@ -227,20 +235,25 @@ impl Pusher {
     /// Whoever comes first in a while pushes for everybody. Two at a time would do no harm: an id that Redis
     /// knows is not added again.
     async fn push(&mut self) -> anyhow::Result<()> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(self.stock.server.connect(ANSWER).await?),
+        };
         let mut turn = cmd("SET");
         turn.arg(&self.gate).arg(1).arg("NX").arg("PX").arg(PUSH.as_millis().to_string());
-        let mine: Option<String> = turn.query_async(&mut self.connection).await?;
+        let mine: Option<String> = turn.query_async(connection).await?;
         if mine.is_none() {
             return Ok(());
         }
-        for (queue, storage) in &mut self.storages {
-            let known = forget_done(&mut self.connection, storage.get_config()).await?;
+        for queue in Queue::ALL {
+            let mut storage = self.stock.storage(queue, connection.clone());
+            let known = forget_done(connection, storage.get_config()).await?;
             if known >= LOW_WATER {
                 continue;
             }
             let due = async {
                 let mut conn = self.db.acquire().await?;
-                claim::due(&mut conn, *queue, &self.kinds, PAGE).await
+                claim::due(&mut conn, queue, &self.kinds, PAGE).await
             };
             match due.await {
                 Ok(due) if due.is_empty() => {}
@@ -258,7 +271,7 @@ impl Pusher {
 
 /// Removes what was handed over, so that it can be pushed again if it is due again, and answers how many ids
 /// Redis still knows. apalis's own vacuum leaves the set of those that are done.
-async fn forget_done(connection: &mut ConnectionManager, config: &Config) -> RedisResult<usize> {
+async fn forget_done(connection: &mut Connection, config: &Config) -> RedisResult<usize> {
     let done: Vec<String> =
         cmd("SRANDMEMBER").arg(config.done_jobs_set()).arg(LOW_WATER).query_async(connection).await?;
     let mut forget = pipe();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use shared::jobs::Queue;
+use shared::redis::server::Server;
 use shared::settings::{Common, duration, positive_duration};
 
 /// Millrace's worker: carries out the jobs that the API and other jobs have written.
@@ -93,6 +94,14 @@ impl Work {
         if self.queue_transport == Transport::ApalisRedis && common.queue_redis().is_none() {
             return Err("QUEUE_TRANSPORT=apalis-redis needs REDIS_URL or QUEUE_REDIS_URL".to_owned());
         }
+        let clustered = |url| Server::parse(url).is_ok_and(|server| server.is_cluster());
+        if self.queue_transport == Transport::ApalisRedis && common.queue_redis().is_some_and(clustered) {
+            return Err(
+                "QUEUE_TRANSPORT=apalis-redis does not work with a cluster, where its keys are on several nodes: \
+                        leave it at doorbell, or give QUEUE_REDIS_URL one server, or Sentinels"
+                    .to_owned(),
+            );
+        }
         Ok(())
     }
 }
@@ -166,6 +175,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_other_transport_works_with_one_server_and_sentinels_and_refuses_a_cluster() {
+        for (url, works) in [("redis://h", true), ("redis+sentinel://h/name", true), ("redis+cluster://h", false)] {
+            let given = ["--database-url=postgres://here", "--queue-transport=apalis-redis"];
+            let url = format!("--queue-redis-url={url}");
+            let cli = Cli::try_parse_from(["millrace-worker"].into_iter().chain(given).chain([&*url])).unwrap();
+            let checked = cli.work.check(&cli.common);
+            assert_eq!(checked.is_ok(), works, "{url}");
+            assert!(checked.err().is_none_or(|complaint| complaint.contains("QUEUE_TRANSPORT")), "{url}");
+        }
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub async fn run(ctx: Context, work: &Work, vitals: &Vitals) -> anyhow::Result<(
             &queues,
             work.worker_concurrency.into(),
             &vitals.stopping,
-        )?),
+        )),
     };
     let claimed = Claimed::new(claimed);
     let taking = tokio::spawn(taker.run(ear, vitals.stopping.clone()));

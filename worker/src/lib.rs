@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use shared::health::Probe;
 use shared::metrics::Metrics;
-use shared::settings::Common;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
@@ -36,9 +35,9 @@ pub struct Vitals {
 }
 
 impl Vitals {
-    pub fn new(common: &Common, ctx: &Context) -> anyhow::Result<Self> {
+    pub fn new(ctx: &Context) -> anyhow::Result<Self> {
         Ok(Self {
-            probe: Arc::new(Probe::new(ctx.db.clone(), common.queue_redis())?),
+            probe: Arc::new(Probe::new(ctx.db.clone(), ctx.doorbell.clone())),
             metrics: Arc::new(Metrics::new(ctx.db.clone(), &ctx.doorbell)?),
             stopping: CancellationToken::new(),
         })

@@ -33,7 +33,7 @@ async fn run() -> anyhow::Result<()> {
         TcpListener::bind(addr).await.with_context(|| format!("WORKER_ADDR={addr} cannot be listened on"))?;
     let addr = listener.local_addr()?;
     let context = Context::connect(&common, &work)?;
-    let vitals = Vitals::new(&common, &context)?;
+    let vitals = Vitals::new(&context)?;
     let stopping = vitals.stopping.clone();
     shared::shutdown::when_asked(move || stopping.cancel());
     tracing::info!(%addr, "health and metrics are at http://{addr}");

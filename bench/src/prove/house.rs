@@ -72,15 +72,33 @@ pub struct Member {
 impl House {
     /// Starts everything, with nothing in it but a member of staff.
     pub async fn open(parent: &Path, bins: &Path, apis: usize, workers: usize) -> Result<Self> {
-        Self::open_on(false, parent, bins, apis, workers).await
+        Self::open_as(parent, bins, apis, workers, false, &[]).await
     }
 
     /// The same on two servers of Postgres: a primary and its synchronous standby.
     pub async fn open_on_two(parent: &Path, bins: &Path, apis: usize, workers: usize) -> Result<Self> {
-        Self::open_on(true, parent, bins, apis, workers).await
+        Self::open_as(parent, bins, apis, workers, true, &[]).await
     }
 
-    async fn open_on(two: bool, parent: &Path, bins: &Path, apis: usize, workers: usize) -> Result<Self> {
+    /// The processes have these settings besides the usual ones, and before them.
+    pub async fn open_with(
+        parent: &Path,
+        bins: &Path,
+        apis: usize,
+        workers: usize,
+        own: &[(&str, &str)],
+    ) -> Result<Self> {
+        Self::open_as(parent, bins, apis, workers, false, own).await
+    }
+
+    async fn open_as(
+        parent: &Path,
+        bins: &Path,
+        apis: usize,
+        workers: usize,
+        two: bool,
+        own: &[(&str, &str)],
+    ) -> Result<Self> {
         let home = Home::new(parent).await?;
         // Nothing here survives a power cut, and no fault is one: without fsync the same crashes, sooner.
         let postgres = Postgres::start(&home, &["fsync=off", "max_wal_size=1GB"]).await?;
@@ -101,7 +119,7 @@ impl House {
         identity::create_user(&db, STAFF.parse()?, password, "Staff".parse()?, Role::Staff).await?;
 
         let member =
-            async |who: Who| Member::start(&home, bins, who, postgres.addr(), standby_addr, redis.addr()).await;
+            async |who: Who| Member::start(&home, bins, who, postgres.addr(), standby_addr, redis.addr(), own).await;
         let apis = try_join_all((0..apis).map(|index| member(Who::Api(index)))).await?;
         let workers = try_join_all((0..workers).map(|index| member(Who::Worker(index)))).await?;
         Ok(Self {
@@ -168,6 +186,7 @@ impl Member {
         postgres: SocketAddr,
         standby: Option<SocketAddr>,
         redis: SocketAddr,
+        own: &[(&str, &str)],
     ) -> Result<Self> {
         let (to_postgres, to_redis) = (Link::start(postgres).await?, Link::start(redis).await?);
         let servers: Vec<SocketAddr> = standby.into_iter().chain([to_postgres.addr]).collect();
@@ -177,10 +196,12 @@ impl Member {
         let process = match who {
             Who::Api(_) => {
                 settings.extend(API);
+                settings.extend(own);
                 Process::api(home, bins, &name, &settings)
             }
             Who::Worker(_) => {
                 settings.extend(WORKER);
+                settings.extend(own);
                 Process::worker(home, bins, &name, &settings)
             }
         };

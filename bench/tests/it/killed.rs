@@ -16,18 +16,22 @@ use crate::bins;
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-struct Stage {
-    house: Arc<House>,
-    clients: Clients,
-    staff: Person,
-    buyer: Person,
-    orders: Vec<String>,
+pub struct Stage {
+    pub house: Arc<House>,
+    pub clients: Clients,
+    pub staff: Person,
+    pub buyer: Person,
+    pub orders: Vec<String>,
 }
 
 impl Stage {
     /// An API and two workers.
     async fn set() -> Self {
-        let house = Arc::new(House::open(&std::env::temp_dir(), bins(), 1, 2).await.unwrap());
+        Self::of(House::open(&std::env::temp_dir(), bins(), 1, 2).await.unwrap()).await
+    }
+
+    pub async fn of(house: House) -> Self {
+        let house = Arc::new(house);
         let clients = Clients::new(house.clone()).unwrap();
         clients.until.send_replace(Some(tokio::time::Instant::now() + PATIENCE));
         let mut staff = clients.log_in(STAFF, 1).await.unwrap();
@@ -37,13 +41,13 @@ impl Stage {
     }
 
     /// Places an order, and answers its id.
-    async fn order(&mut self, token: &str) -> String {
-        let body = json!({
-            "items": [{ "sku": "HOT", "quantity": 1 }], "payment_token": token, "shipping_address": { "city": "Bath" },
-        });
-        let request = Request::post("/v1/orders", Uuid::now_v7().to_string(), body);
-        let placed = self.clients.done(&mut self.buyer, &request).await.unwrap();
-        let id = placed["id"].as_str().unwrap().to_owned();
+    pub async fn order(&mut self, token: &str) -> String {
+        let placed = self.clients.done(&mut self.buyer, &order(token)).await.unwrap();
+        self.placed(&placed)
+    }
+
+    pub fn placed(&mut self, order: &Value) -> String {
+        let id = order["id"].as_str().unwrap().to_owned();
         self.orders.push(id.clone());
         id
     }
@@ -90,7 +94,7 @@ impl Stage {
     }
 
     /// Every order is delivered, paid for once in the provider's books, and the audit finds nothing.
-    async fn ends_well(mut self) {
+    pub async fn ends_well(mut self) {
         for order in &self.orders {
             let delivered = "select status = 'delivered' from orders where id = $1::uuid";
             self.until("it is delivered", delivered, order).await;
@@ -107,6 +111,14 @@ impl Stage {
         self.house.close().await.unwrap();
         self.house.home.remove().unwrap();
     }
+}
+
+/// Asks for one of what there is plenty of.
+pub fn order(token: &str) -> Request {
+    let body = json!({
+        "items": [{ "sku": "SPREAD-0", "quantity": 1 }], "payment_token": token, "shipping_address": { "city": "Bath" },
+    });
+    Request::post("/v1/orders", Uuid::now_v7().to_string(), body)
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Whole systems of real processes and servers, broken on purpose.
 
+mod failover;
 mod killed;
 #[cfg(target_os = "linux")] // Elsewhere several servers are refused.
 mod promoted;

@@ -133,8 +133,9 @@ impl Cache {
     async fn ask_redis(&self, id: ProductId, trust: Trust) -> Option<Facts> {
         let redis = self.redis.as_ref()?;
         let since = trust.since?;
+        let key = key(redis, id);
         let held: (Option<i64>, Option<Vec<u8>>) =
-            redis.ask(cmd("HMGET").arg(key(redis, id)).arg("horizon").arg("facts")).await?;
+            redis.ask(&key, cmd("HMGET").arg(&key).arg("horizon").arg("facts")).await?;
         let (Some(horizon), Some(facts)) = held else { return None };
         if horizon < since {
             self.counts.stale.with_label_values(&["read"]).inc();
@@ -150,7 +151,7 @@ impl Cache {
         let ttl = u64::try_from(jittered(ttl).as_millis()).unwrap_or(u64::MAX).max(1);
         let json = serde_json::to_vec(facts).expect("facts are plain data");
         let key = key(redis, facts.product.id);
-        let kept = redis.run(FILL.key(key).arg(facts.horizon).arg(json).arg(ttl)).await;
+        let kept = redis.run(&key, FILL.key(&key).arg(facts.horizon).arg(json).arg(ttl)).await;
         if kept == Some(0) {
             self.counts.stale.with_label_values(&["fill"]).inc();
         }

@@ -12,18 +12,19 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use prometheus::{IntCounterVec, Opts};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Client, RedisResult, cmd, pipe};
-use secrecy::{ExposeSecret, SecretString};
+use redis::{RedisResult, cmd, pipe};
+use secrecy::SecretString;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use uuid::Uuid;
 
 use super::{Queue, Ring};
-use crate::health::REDIS_TIMEOUT;
+use crate::redis::server::{Connection, Kept, Server};
 use crate::values::JobId;
 
 /// No listener waits longer than this.
 const LONGEST_LISTEN: Duration = Duration::from_secs(1);
+/// The server answers a listener by then at the latest; longer means that it is gone.
+const LONGEST_ANSWER: Duration = LONGEST_LISTEN.saturating_add(Duration::from_secs(2));
 /// Rings that wait to be sent. More are left to the sweep.
 const WAITING_RINGS: usize = 10_000;
 /// Closer to its time than this a job counts as due.
@@ -44,30 +45,15 @@ pub struct Doorbell {
 }
 
 struct Inner {
-    client: Client,
+    server: Server,
     keys: Keys,
     rings: mpsc::Sender<Ring>,
     timers: Arc<Semaphore>,
-    steward: Mutex<Option<MultiplexedConnection>>,
+    /// For the one who sweeps, and for those who ask how we are.
+    steward: Mutex<Kept>,
 }
 
 impl Inner {
-    /// For the one who sweeps: on a connection that is kept, and made anew after a failure.
-    async fn ask<T: redis::FromRedisValue>(&self, ask: &redis::Pipeline) -> Option<T> {
-        let mut kept = self.steward.lock().await;
-        if kept.is_none() {
-            let config = AsyncConnectionConfig::new()
-                .set_connection_timeout(Some(REDIS_TIMEOUT))
-                .set_response_timeout(Some(REDIS_TIMEOUT));
-            *kept = self.client.get_multiplexed_async_connection_with_config(&config).await.ok();
-        }
-        let answer = ask.query_async(kept.as_mut()?).await.ok();
-        if answer.is_none() {
-            *kept = None;
-        }
-        answer
-    }
-
     /// Rung early it would be taken, found not due, and dropped.
     fn ring_later(self: Arc<Self>, ring: Ring, wait: Duration) {
         let Ok(permit) = self.timers.clone().try_acquire_owned() else { return };
@@ -82,7 +68,7 @@ impl Inner {
     }
 }
 
-/// The names of the three sets. One hash tag keeps them on one node of a cluster.
+/// The names of the three sets. One hash tag keeps them on one node of a cluster, as commands about several need it.
 #[derive(Clone)]
 struct Keys(String);
 
@@ -111,17 +97,17 @@ impl Doorbell {
         );
         let written = IntCounterVec::new(opts, &["kind", "queue"]).expect("these are names that Prometheus allows");
         let Some(url) = url else { return Ok(Self { inner: None, written }) };
-        let client = Client::open(url.expose_secret())?;
+        let server = Server::parse(url)?;
         let (rings, waiting) = mpsc::channel(WAITING_RINGS);
         let keys = Keys(prefix.to_owned());
-        tokio::spawn(send_rings(client.clone(), keys.clone(), waiting));
+        tokio::spawn(send_rings(Kept::new(server.clone()), keys.clone(), waiting));
         Ok(Self {
             inner: Some(Arc::new(Inner {
-                client,
+                steward: Mutex::new(Kept::new(server.clone())),
+                server,
                 keys,
                 rings,
                 timers: Arc::new(Semaphore::new(TIMERS)),
-                steward: Mutex::default(),
             })),
             written,
         })
@@ -146,11 +132,7 @@ impl Doorbell {
     /// A connection of its own to listen on; none without Redis.
     pub async fn listener(&self) -> RedisResult<Option<Listener>> {
         let Some(inner) = &self.inner else { return Ok(None) };
-        // The server answers after a second at the latest; longer means that it is gone.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(REDIS_TIMEOUT))
-            .set_response_timeout(Some(LONGEST_LISTEN + Duration::from_secs(2)));
-        let connection = inner.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let connection = inner.server.connect(LONGEST_ANSWER).await?;
         Ok(Some(Listener { connection, keys: inner.keys.clone() }))
     }
 
@@ -161,7 +143,7 @@ impl Doorbell {
         for queue in Queue::ALL {
             ask.cmd("ZCARD").arg(inner.keys.of(queue));
         }
-        let lengths: Vec<i64> = inner.ask(&ask).await?;
+        let lengths: Vec<i64> = inner.steward.lock().await.ask(&ask).await.ok()?;
         Some(Queue::ALL.into_iter().zip(lengths).collect())
     }
 
@@ -170,7 +152,7 @@ impl Doorbell {
         let Some(inner) = self.inner.as_ref().filter(|_| !rings.is_empty()) else { return };
         let mut ask = pipe();
         ask.add_command(inner.keys.add(queue, rings)).ignore();
-        inner.ask::<()>(&ask).await;
+        _ = inner.steward.lock().await.ask::<()>(&ask).await;
     }
 
     /// How many jobs this process has written, for the scraper.
@@ -185,7 +167,7 @@ impl Doorbell {
 
 /// One worker's ear.
 pub struct Listener {
-    connection: MultiplexedConnection,
+    connection: Connection,
     keys: Keys,
 }
 
@@ -214,27 +196,20 @@ impl Listener {
 }
 
 /// Sends what has gathered, all of it at once, then what has gathered meanwhile.
-async fn send_rings(client: Client, keys: Keys, mut waiting: mpsc::Receiver<Ring>) {
-    let config = ConnectionManagerConfig::new()
-        .set_number_of_retries(1)
-        .set_connection_timeout(Some(REDIS_TIMEOUT))
-        .set_response_timeout(Some(REDIS_TIMEOUT));
-    let mut sender = Sender { client, config, keys, connection: None, lengths: Queue::ALL.map(|_| AtomicI64::new(0)) };
+async fn send_rings(connection: Kept, keys: Keys, mut waiting: mpsc::Receiver<Ring>) {
+    let mut sender = Sender { connection, keys, lengths: Queue::ALL.map(|_| AtomicI64::new(0)) };
     let mut rings = Vec::new();
     while waiting.recv_many(&mut rings, 1000).await > 0 {
         if let Err(error) = sender.send(&rings).await {
             tracing::debug!(%error, rings = rings.len(), "the doorbell is out of order: {error}");
-            sender.connection = None;
         }
         rings.clear();
     }
 }
 
 struct Sender {
-    client: Client,
-    config: ConnectionManagerConfig,
+    connection: Kept,
     keys: Keys,
-    connection: Option<ConnectionManager>,
     /// As the last answers told; negative counts the rings since a full set was last looked at.
     lengths: [AtomicI64; 3],
 }
@@ -246,15 +221,9 @@ impl Sender {
             if here.is_empty() || (length.load(Ordering::Relaxed) < 0 && length.fetch_add(1, Ordering::Relaxed) < -1) {
                 continue;
             }
-            let connection = match &mut self.connection {
-                Some(connection) => connection,
-                none => {
-                    none.insert(ConnectionManager::new_with_config(self.client.clone(), self.config.clone()).await?)
-                }
-            };
-            let add = self.keys.add(queue, here);
-            let (held,): (i64,) =
-                pipe().add_command(add).ignore().cmd("ZCARD").arg(self.keys.of(queue)).query_async(connection).await?;
+            let mut ask = pipe();
+            ask.add_command(self.keys.add(queue, here)).ignore().cmd("ZCARD").arg(self.keys.of(queue));
+            let (held,): (i64,) = self.connection.ask(&ask).await?;
             length.store(if held > WINDOW { -LOOK_AGAIN } else { held }, Ordering::Relaxed);
         }
         Ok(())

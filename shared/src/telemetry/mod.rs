@@ -55,6 +55,10 @@ pub fn ratio(text: &str) -> Result<f64, String> {
 /// The crates whose spans are exported. Those of libraries would cost more than they tell.
 const OURS: [&str; 3] = ["api", "shared", "worker"];
 
+/// Redis's client tells of every node that it cannot reach, at every try: a dozen lines a second. We say once that it is
+/// away. `RUST_LOG=info,redis=warn` has them again.
+const SILENT: &str = "redis=off";
+
 /// To be kept while the process lives, and stopped at its end.
 #[must_use = "stop it at the end, or the last spans are lost"]
 pub struct Telemetry {
@@ -69,7 +73,8 @@ pub fn start(settings: &Common, service: &'static str) -> Result<Telemetry, Box<
     let exported = exporter.as_ref().map(|exporter| {
         export::layer(exporter).with_filter(Targets::new().with_targets(OURS.map(|krate| (krate, LevelFilter::INFO))))
     });
-    let filter = EnvFilter::try_new(&settings.rust_log).map_err(|error| format!("RUST_LOG: {error}"))?;
+    let filter =
+        EnvFilter::try_new(format!("{SILENT},{}", settings.rust_log)).map_err(|error| format!("RUST_LOG: {error}"))?;
     let logged = match settings.log_format {
         LogFormat::Json => lines::Lines.boxed(),
         LogFormat::Pretty => tracing_subscriber::fmt::layer().with_ansi(std::io::stdout().is_terminal()).boxed(),

@@ -35,10 +35,14 @@ async fn a_wrong_or_missing_setting_stops_the_start_with_a_sentence_that_names_i
     let taken = taken.local_addr().unwrap().to_string();
     let database = format!("postgres://millrace:{SECRET}@127.0.0.1:1/millrace");
     let redis = format!("redes://:{SECRET}@127.0.0.1");
+    let nameless = format!("redis+sentinel://:{SECRET}@127.0.0.1:26379");
+    let numbered = format!("redis+cluster://:{SECRET}@127.0.0.1:7000/1");
     for (setting, value) in [
         ("DATABASE_URL", ""),
         ("DATABASE_URL", SECRET),
         ("REDIS_URL", &redis),
+        ("REDIS_URL", &nameless),
+        ("QUEUE_REDIS_URL", &numbered),
         ("WORKER_ADDR", &taken),
         ("WORKER_QUEUES", "urgent"),
         ("WORKER_CONCURRENCY", "0"),

@@ -73,6 +73,12 @@ impl Shop {
         })
     }
 
+    /// The one that everybody wants.
+    pub fn hot_product(&self, root: &'static str) -> Ask {
+        let path = format!("{root}/products/{}", self.products[self.products.len() - 1]);
+        Arc::new(move |_, to| http::write(to, &path, None, None))
+    }
+
     pub fn list(root: &'static str) -> Ask {
         Arc::new(move |_, to| http::write(to, &format!("{root}/products?limit=20"), None, None))
     }

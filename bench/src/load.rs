@@ -72,12 +72,12 @@ impl Settings {
     }
 
     pub fn time(&self) -> Duration {
-        if self.quick { Duration::from_secs(1) } else { Duration::from_secs(self.seconds.into()) }
+        if self.quick { Duration::from_millis(500) } else { Duration::from_secs(self.seconds.into()) }
     }
 
     /// What has to be sustained.
     pub fn long_time(&self) -> Duration {
-        self.time() * if self.quick { 2 } else { 12 }
+        self.time() * if self.quick { 4 } else { 12 }
     }
 
     /// Where the files of other queues are.
@@ -87,7 +87,7 @@ impl Settings {
 
     /// Thrown away: connections are made, statements prepared, caches filled.
     pub fn warm_up(&self) -> Duration {
-        if self.quick { Duration::from_millis(300) } else { Duration::from_millis(1500) }
+        if self.quick { Duration::from_millis(100) } else { Duration::from_millis(1500) }
     }
 }
 

@@ -55,6 +55,7 @@ pub enum Aim {
 
 #[derive(Debug, Serialize)]
 pub struct Plot {
+    pub part: &'static str,
     pub title: String,
     pub x: &'static str,
     pub y: &'static str,
@@ -162,6 +163,9 @@ impl Report {
     pub fn verdict(&self) -> String {
         let aims = self.rows.iter().filter_map(|row| Some((row, row.is_met()?)));
         let (met, missed): (Vec<_>, Vec<_>) = aims.partition(|(_, met)| *met);
+        if met.is_empty() && missed.is_empty() {
+            return "no aims were measured".to_owned();
+        }
         let list: Vec<String> =
             missed.iter().map(|(row, _)| format!("\n  missed: {}, {}", row.part, row.what)).collect();
         format!("{} of {} aims are met{}", met.len(), met.len() + missed.len(), list.concat())

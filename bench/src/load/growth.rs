@@ -119,7 +119,7 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
             .collect(),
     };
     let curves = WHAT.into_iter().enumerate().map(|(number, name)| curve(number, name)).collect();
-    report.plots.push(Plot { title: "Growth".into(), x: "orders in the tables", y: "a second", curves });
+    report.plots.push(Plot { part: PART, title: "Growth".into(), x: "orders in the tables", y: "a second", curves });
     Ok(())
 }
 

@@ -54,13 +54,13 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
             ask: system.main.shop.orders(Buying::Spread, &tokens),
             pace: Some(pace.clone()),
         };
-        say(format!("lives: {workers} workers, {:?}", settings.long_time()));
+        let name = if workers == 1 { "1 worker".to_owned() } else { format!("{workers} workers") };
+        say(format!("lives: {name}, {:?}", settings.long_time()));
         let running = system.workers(workers).await?;
         let (rate, cost, waits) = stream(system, settings, &load, &pace).await?;
         finish(running, db).await?;
         let alone = *alone.get_or_insert(rate);
         points.push((f64::from(u32::try_from(workers)?), rate));
-        let name = if workers == 1 { "1 worker".to_owned() } else { format!("{workers} workers") };
         report.rows.extend([
             Row::new(PART, format!("placed to shipped, {name}"), rate, "a second").beside("1 worker", alone),
             Row::new(PART, format!("placed to paid while loaded, {name}, p50"), waits.0, "ms")
@@ -78,7 +78,7 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
         Row::new(PART, "placed to paid while idle, p99", idle.1, "ms").beside("the simulated provider alone", 50.0),
     ]);
     let curves = vec![Curve { name: "placed to shipped".into(), points }];
-    report.plots.push(Plot { title: "Whole lives".into(), x: "workers", y: "a second", curves });
+    report.plots.push(Plot { part: PART, title: "Whole lives".into(), x: "workers", y: "a second", curves });
     api.kill().await?;
     system.main.count_statements(false).await
 }

@@ -161,6 +161,7 @@ async fn measure_buying(
         ("99 of 100 answers came within", "ms", |measured| measured.p99_ms),
     ] {
         report.plots.push(Plot {
+            part: PART,
             title: format!("{title}, {}", buying.name()),
             x: "connections",
             y: unit,
@@ -224,7 +225,18 @@ async fn stored_function(system: &System, settings: &Settings, buying: Buying) -
     let file = std::env::temp_dir().join(format!("millrace-pgbench-{}.sql", std::process::id()));
     std::fs::write(&file, script)?;
     let ran = Command::new("pgbench")
-        .args(["-n", "-M", "prepared", "-c", "16", "-j", "2", "-T", &settings.time().as_secs().to_string(), "-f"])
+        .args([
+            "-n",
+            "-M",
+            "prepared",
+            "-c",
+            "16",
+            "-j",
+            "2",
+            "-T",
+            &settings.time().as_secs().max(1).to_string(),
+            "-f",
+        ])
         .arg(&file)
         .arg(&system.main.url)
         .kill_on_drop(true)

@@ -174,7 +174,7 @@ impl System {
             format!("{} cores,{}", std::thread::available_parallelism()?, cpu.trim_start_matches(['\t', ':'])),
             version.split(" on ").next().unwrap_or_default().to_owned() + ", fsync on, " + &POSTGRES[..3].join(", "),
             format!("everything on one machine; its load at the beginning: {}", load.trim()),
-            format!("{} s a figure, after {:?} of warm-up", settings.time().as_secs(), settings.warm_up()),
+            format!("{:?} a figure, after {:?} of warm-up", settings.time(), settings.warm_up()),
         ])
     }
 }

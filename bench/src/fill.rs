@@ -37,12 +37,12 @@ pub async fn run(url: &SecretString, rows: u32) -> anyhow::Result<()> {
     let watching = PgConnection::connect(url.expose_secret()).await?;
     let mut filling = Filling { watching, rows, start: Instant::now() };
     let mut tx = conn.begin().await?;
-    let indexes = filling.step("drop indexes", drop_indexes(&mut tx)).await?;
+    let dropped = filling.step("drop indexes and references", drop_indexes_and_references(&mut tx)).await?;
     for part in STEPS.split("-- ## ").skip(1) {
         let (name, sql) = part.split_once('\n').context("a step has a name and a text")?;
         filling.step(name, execute(&mut tx, sql.replace(":rows", &rows.to_string()))).await?;
     }
-    for (name, definition) in indexes {
+    for (name, definition) in dropped {
         filling.step(&name, execute(&mut tx, definition)).await?;
     }
     filling.step("commit", tx.commit()).await?;
@@ -53,7 +53,7 @@ pub async fn run(url: &SecretString, rows: u32) -> anyhow::Result<()> {
 }
 
 /// The first people, whose password hash all others get: a million would take a day to compute.
-async fn make_people(url: &SecretString) -> anyhow::Result<()> {
+pub async fn make_people(url: &SecretString) -> anyhow::Result<()> {
     let db = shared::db::pool(url.expose_secret(), 1, "millrace-bench")?;
     for (email, role) in [(STAFF, Role::Staff), (ADMIN, Role::Admin)] {
         let password = PASSWORD.to_owned().try_into()?;
@@ -66,21 +66,28 @@ async fn make_people(url: &SecretString) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Indexes are built several times faster over rows that are there. Those that keep a constraint stay.
-async fn drop_indexes(conn: &mut PgConnection) -> sqlx::Result<Vec<(String, String)>> {
-    let indexes: Vec<(String, String)> = sqlx::query_as(
-        "select indexrelid::regclass::text, pg_get_indexdef(indexrelid)
+/// Indexes are built, and references checked, several times faster over rows that are there. Indexes that keep a
+/// constraint stay. Answers what brings them back, by name, with the references last.
+async fn drop_indexes_and_references(conn: &mut PgConnection) -> sqlx::Result<Vec<(String, String)>> {
+    let dropped: Vec<(String, String, String)> = sqlx::query_as(
+        "select indexrelid::regclass::text, 'drop index ' || indexrelid::regclass, pg_get_indexdef(indexrelid)
            from pg_index i join pg_class t on t.oid = i.indrelid
           where t.relnamespace = 'public'::regnamespace and not i.indisunique
             and not exists (select from pg_constraint where conindid = i.indexrelid)
-          order by 1",
+         union all
+         select 'reference ' || conname, format('alter table %s drop constraint %I', conrelid::regclass, conname),
+                format('alter table %s add constraint %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+           from pg_constraint where contype = 'f' and connamespace = 'public'::regnamespace
+          order by 2 desc, 1",
     )
     .fetch_all(&mut *conn)
     .await?;
-    for (name, _) in &indexes {
-        execute(conn, format!("drop index {name}")).await?;
+    let mut again = Vec::new();
+    for (name, drop, create) in dropped {
+        execute(conn, drop).await?;
+        again.push((name, create));
     }
-    Ok(indexes)
+    Ok(again)
 }
 
 async fn execute(conn: &mut PgConnection, sql: String) -> sqlx::Result<()> {

@@ -1,14 +1,17 @@
 //! Whether it stays as fast with a million orders in the tables, and what an order takes of disk and memory.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::process::Command;
+use uuid::Uuid;
 
 use super::Settings;
 use super::generator::{Ask, Load, Measured};
-use super::shop::{self, Buying};
+use super::shop::{self, Buying, Shop};
 use super::system::{Database, System};
 use crate::report::{Curve, Plot, Report, Row, number, say};
 
@@ -40,13 +43,16 @@ const OF_ORDERS: [&str; 13] = [
 
 const PART: &str = "growth";
 
-const WHAT: [&str; 3] = ["placing", "a product", "a customer's orders, first page"];
+const WHAT: [&str; 4] = ["placing", "a product", "a customer's orders, first page", "any order, by staff"];
+
+/// So many of all products and orders are asked for, in any order: more than a run can read, so that few are read twice.
+const SAMPLE: i64 = 100_000;
 
 /// How it is at one size.
 struct Size {
     orders: u32,
-    /// Orders placed, products read, a customer's own orders read.
-    loads: [Loaded; 3],
+    /// As `WHAT` says.
+    loads: [Loaded; 4],
     api_mib: f64,
     postgres_mib: f64,
     tables: Vec<Table>,
@@ -127,13 +133,24 @@ async fn measure_size(system: &System, settings: &Settings, orders: u32) -> Resu
     let name = format!("growth_{orders}");
     say(format!("growth: a database of {} orders", number(orders.into())));
     let database = system.database(&name, orders).await?;
-    let (mut api, addr) = system.api(&database, &[]).await?;
+    // What is read comes from the tables: a cache does not notice how large they are.
+    let (mut api, addr) = system.api(&database, &[("CACHE", "off")]).await?;
     let tokens = shop::buyers(addr).await?;
+    let staff = shop::staff(addr, &database.url).await?;
     let Database { shop, db, .. } = &database;
-    let asks: [(Ask, u16); 3] =
-        [(shop.orders(Buying::Spread, &tokens), 201), (shop.product("/v1"), 200), (shop::own_orders(&tokens), 200)];
-    let mut loads = [Loaded::default(); 3];
-    for ((loaded, (ask, expected)), what) in loads.iter_mut().zip(asks).zip(WHAT) {
+    let products = Shop { products: sample(db, "select id from products order by md5(id::text) limit $1").await? };
+    let mut loads = [Loaded::default(); 4];
+    for (index, (loaded, what)) in loads.iter_mut().zip(WHAT).enumerate() {
+        let (ask, expected): (Ask, u16) = match index {
+            0 => (shop.orders(Buying::Spread, &tokens), 201),
+            1 => (products.product("/v1"), 200),
+            2 => (shop::own_orders(&tokens), 200),
+            // Without any in the tables, those that were just placed.
+            _ => (
+                shop::any_order(sample(db, "select id from orders order by md5(id::text) limit $1").await?, &staff),
+                200,
+            ),
+        };
         say(format!("growth: {} orders, {what}", number(orders.into())));
         let load = Load { addr, connections: CONNECTIONS, expected, ask, pace: None };
         let before = pages(db).await?;
@@ -149,6 +166,11 @@ async fn measure_size(system: &System, settings: &Settings, orders: u32) -> Resu
     system.drop_database(database, &name).await?;
     let (api_mib, postgres_mib) = (taken.server.memory_mib, taken.postgres.memory_mib);
     Ok(Size { orders, loads, api_mib, postgres_mib, tables, all_bytes })
+}
+
+async fn sample(db: &PgPool, sql: &'static str) -> Result<Arc<[Uuid]>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(sql).bind(SAMPLE).fetch_all(db).await?;
+    Ok(ids.into())
 }
 
 /// Pages that Postgres found in its memory so far, and those that it did not. A busy connection tells them once a second.

@@ -222,27 +222,16 @@ async fn stored_function(system: &System, settings: &Settings, buying: Buying) -
     let script = format!(
         "\\set one {one}\n\\set other 1 + mod(:one + random(0, 9998), 10000)\nselect minimal.place(:one, :other);\n"
     );
-    let file = std::env::temp_dir().join(format!("millrace-pgbench-{}.sql", std::process::id()));
+    let file = system.home.dir.join("pgbench.sql");
     std::fs::write(&file, script)?;
+    let seconds = settings.time().as_secs().max(1).to_string();
     let ran = Command::new("pgbench")
-        .args([
-            "-n",
-            "-M",
-            "prepared",
-            "-c",
-            "16",
-            "-j",
-            "2",
-            "-T",
-            &settings.time().as_secs().max(1).to_string(),
-            "-f",
-        ])
+        .args(["-n", "-M", "prepared", "-c", "16", "-j", "2", "-T", &seconds, "-f"])
         .arg(&file)
         .arg(&system.main.url)
         .kill_on_drop(true)
         .output()
         .await;
-    std::fs::remove_file(&file)?;
     let output = ran.context("pgbench; Debian has it in postgresql")?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));

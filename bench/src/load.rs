@@ -41,7 +41,7 @@ pub struct Settings {
     /// Growth to so many orders
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..=100_000_000))]
     pub rows: u32,
-    /// Also other queues: apalis-redis, `BullMQ`, Sidekiq
+    /// Also other queues: the best of what Rust, Ruby and Node have on Redis
     #[arg(long)]
     pub peers: bool,
     /// Where millrace-api and millrace-worker are, built for speed
@@ -54,11 +54,17 @@ pub struct Settings {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
+    /// Orders of two lines over HTTP, beside a bare handler and a stored function
     Placing,
+    /// From placed to shipped, with 1, 2 and 4 workers
     Lives,
+    /// Products, with the cache off, in Redis only, and in both tiers
     Reads,
+    /// Jobs that do nothing or wait, and how soon one begins; not with --quick
     Queue,
+    /// Placing and reading with a million orders in the tables
     Growth,
+    /// All of these
     All,
 }
 

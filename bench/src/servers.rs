@@ -79,7 +79,7 @@ impl Home {
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
             while !(keep_logs && path.ends_with("log")) && path.exists() {
-                if fs::remove_dir_all(&path).is_err() {
+                if fs::remove_dir_all(&path).is_err() && fs::remove_file(&path).is_err() {
                     wait.a_moment().await?;
                 }
             }

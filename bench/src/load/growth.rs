@@ -51,6 +51,8 @@ const SAMPLE: i64 = 100_000;
 /// How it is at one size.
 struct Size {
     orders: u32,
+    /// With those that were placed meanwhile.
+    there: f64,
     /// As `WHAT` says.
     loads: [Loaded; 4],
     api_mib: f64,
@@ -160,12 +162,15 @@ async fn measure_size(system: &System, settings: &Settings, orders: u32) -> Resu
         *loaded = Loaded { measured, in_memory };
     }
     let taken = system.taken(api.pid().context("the API has ended")?)?;
-    let all_bytes = sqlx::query_scalar("select pg_database_size(current_database())::float8").fetch_one(db).await?;
+    let (all_bytes, there) =
+        sqlx::query_as("select pg_database_size(current_database())::float8, count(*)::float8 from orders")
+            .fetch_one(db)
+            .await?;
     let tables = tables(db).await?;
     api.kill().await?;
     system.drop_database(database, &name).await?;
     let (api_mib, postgres_mib) = (taken.server.memory_mib, taken.postgres.memory_mib);
-    Ok(Size { orders, loads, api_mib, postgres_mib, tables, all_bytes })
+    Ok(Size { orders, there, loads, api_mib, postgres_mib, tables, all_bytes })
 }
 
 async fn sample(db: &PgPool, sql: &'static str) -> Result<Arc<[Uuid]>> {
@@ -233,7 +238,7 @@ fn rates(size: &Size, empty: &Size) -> Vec<Row> {
 
 /// What an order takes of the disk, table by table, and how much of that is in memory while orders are placed and read.
 fn disk(size: &Size) -> Vec<Row> {
-    let (name, orders) = (number(size.orders.into()), f64::from(size.orders));
+    let (name, orders) = (number(size.orders.into()), size.there);
     let of_orders: Vec<&Table> = size.tables.iter().filter(|table| OF_ORDERS.contains(&table.name.as_str())).collect();
     let sum: f64 = of_orders.iter().map(|table| table.bytes + table.index_bytes).sum();
     let all = Row::new(PART, format!("disk an order, {name} orders"), sum / orders, "bytes")

@@ -1,8 +1,9 @@
-# No-op jobs through Sidekiq, whose process loads this file: it notes when each job starts.
-# `ruby sidekiq.rb push JOBS` writes a backlog; `ruby sidekiq.rb idle JOBS` pushes one after the other and tells when.
-require "json"
+# No-op jobs through Sidekiq, told by REDIS_URL where. `ruby sidekiq.rb push JOBS` writes a backlog; `work NAME` carries
+# jobs out until it is killed, and says when a numbered one starts; `one-by-one JOBS` pushes numbered ones and says when
+# it began to.
 require "sidekiq"
 
+$stdout.sync = true
 redis = { url: ENV.fetch("REDIS_URL") }
 Sidekiq.configure_server do |config|
   config.redis = redis
@@ -10,34 +11,33 @@ Sidekiq.configure_server do |config|
 end
 Sidekiq.configure_client { |config| config.redis = redis }
 
+# The clock of the machine, so that two processes can compare.
+def now = Process.clock_gettime(Process::CLOCK_REALTIME, :float_millisecond)
+def say(number, at) = $stdout.write("#{number} #{at}\n")
+
 class Noop
   include Sidekiq::Worker
   sidekiq_options retry: false
 
-  # The clock of the machine, so that two processes can compare.
   def perform(number)
-    Noop.started(number, Process.clock_gettime(Process::CLOCK_REALTIME)) if number
+    say(number, now) if number
   end
-
-  def self.started(number, at) = Sidekiq.redis { |redis| redis.hset("started", number, at) }
 end
 
 if $PROGRAM_NAME == __FILE__
-  jobs = Integer(ARGV[1])
-  if ARGV[0] == "push"
-    (1..jobs).each_slice(1000) { |slice| Sidekiq::Client.push_bulk("class" => Noop, "args" => slice.map { [nil] }) }
-  else
-    pushed = (1..jobs).map do |number|
+  verb, argument = ARGV
+  case verb
+  when "push"
+    (1..argument.to_i).each_slice(1000) { |jobs| Sidekiq::Client.push_bulk("class" => Noop, "args" => jobs.map { [nil] }) }
+  when "one-by-one"
+    argument.to_i.times do |number|
+      at = now
       Noop.perform_async(number)
-      at = Process.clock_gettime(Process::CLOCK_REALTIME)
-      sleep 0.01
-      at
+      say(number, at)
+      sleep 0.01 # The worker is to wait again.
     end
-    started = Sidekiq.redis do |redis|
-      sleep 0.01 until redis.hlen("started") == jobs
-      redis.hgetall("started")
-    end
-    waits = pushed.each_with_index.map { |at, index| [0, (started[(index + 1).to_s].to_f - at) * 1000].max }.sort
-    puts JSON.generate(p50_ms: waits[jobs / 2], p99_ms: waits[jobs * 99 / 100])
+  when "work"
+    # Its own default of threads; more only wait for Ruby's lock.
+    exec("sidekiq", "-c", "10", "-r", File.expand_path(__FILE__))
   end
 end

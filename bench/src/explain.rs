@@ -138,7 +138,8 @@ impl Bench {
         let plans = Plans::listen()?;
         let url = explaining(url.expose_secret());
         let fixed = ["millrace-api", "--database-url", &url, "--jwt-private-key", KEY, "--rate-limits", "off"];
-        let cli = api::config::Cli::try_parse_from(fixed)?;
+        // A cache would answer the second time, and asks by itself what has changed.
+        let cli = api::config::Cli::try_parse_from(fixed.into_iter().chain(["--cache", "off"]))?;
         let state = api::serve::state(&cli.common, cli.serve)?;
         let pool = state.db.clone();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -306,6 +307,9 @@ impl Measured {
     fn complaints(&self) -> Vec<String> {
         let refused = self.refused.iter().map(|answer| format!("{self}: {answer}"));
         let mut complaints: Vec<String> = refused.collect();
+        if self.refused.is_none() && self.statements.is_empty() {
+            complaints.push(format!("{self}: asks the database nothing, so nothing is known of it"));
+        }
         for statement in &self.statements {
             let (most_rows, most_buffers) = if self.search {
                 (SEARCH_ROWS, SEARCH_BUFFERS)

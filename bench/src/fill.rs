@@ -1,23 +1,31 @@
 //! A million of everything, in minutes: set-based SQL (`fill.sql`), one step after the other in one transaction,
 //! so that a database is filled or as it was.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use shared::error::Error;
 use shared::identity::{self, Role};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::time::MissedTickBehavior;
+
+use crate::report::say;
 
 /// What everybody in a filled database logs in with.
 pub const PASSWORD: &str = "bench bench bench";
 pub const STAFF: &str = "staff@bench.test";
 pub const ADMIN: &str = "admin@bench.test";
 
+/// What a row takes of the disk in the end, with what the fill keeps aside meanwhile: tells how long it will take.
+const BYTES_A_ROW: f64 = 7_500.0;
+
+/// How often a step that takes long says how far it is.
+const SAY: Duration = Duration::from_secs(10);
+
 const STEPS: &str = include_str!("fill.sql");
 
 pub async fn run(url: &SecretString, rows: u32) -> anyhow::Result<()> {
-    let start = Instant::now();
     let mut conn = PgConnection::connect(url.expose_secret()).await.context("DATABASE_URL")?;
     shared::MIGRATOR.run(&mut conn).await.context("the database could not be migrated")?;
     let filled = "select exists (select from products) or exists (select from orders)";
@@ -26,27 +34,26 @@ pub async fn run(url: &SecretString, rows: u32) -> anyhow::Result<()> {
     }
     make_people(url).await?;
 
+    let watching = PgConnection::connect(url.expose_secret()).await?;
+    let mut filling = Filling { watching, rows, start: Instant::now() };
     let mut tx = conn.begin().await?;
-    let indexes = step("drop indexes", drop_indexes(&mut tx)).await?;
+    let dropped = filling.step("drop indexes and references", drop_indexes_and_references(&mut tx)).await?;
     for part in STEPS.split("-- ## ").skip(1) {
         let (name, sql) = part.split_once('\n').context("a step has a name and a text")?;
-        step(name, execute(&mut tx, sql.replace(":rows", &rows.to_string()))).await?;
+        filling.step(name, execute(&mut tx, sql.replace(":rows", &rows.to_string()))).await?;
     }
-    for (name, definition) in indexes {
-        step(&name, execute(&mut tx, definition)).await?;
+    for (name, definition) in dropped {
+        filling.step(&name, execute(&mut tx, definition)).await?;
     }
-    step("commit", tx.commit()).await?;
+    filling.step("commit", tx.commit()).await?;
     // Also tells which pages all can see, as in a database that is not just filled.
-    step("vacuum, analyze", execute(&mut conn, "vacuum (analyze)".to_owned())).await?;
-
-    let size: String =
-        sqlx::query_scalar("select pg_size_pretty(pg_database_size(current_database()))").fetch_one(&mut conn).await?;
-    println!("filled in {:.0} s: {size}", start.elapsed().as_secs_f64());
+    filling.step("vacuum, analyze", execute(&mut conn, "vacuum (analyze)".to_owned())).await?;
+    say(format!("filled in {:.0} s: {:.2} GB", filling.start.elapsed().as_secs_f64(), filling.bytes().await? / 1e9));
     Ok(())
 }
 
 /// The first people, whose password hash all others get: a million would take a day to compute.
-async fn make_people(url: &SecretString) -> anyhow::Result<()> {
+pub async fn make_people(url: &SecretString) -> anyhow::Result<()> {
     let db = shared::db::pool(url.expose_secret(), 1, "millrace-bench")?;
     for (email, role) in [(STAFF, Role::Staff), (ADMIN, Role::Admin)] {
         let password = PASSWORD.to_owned().try_into()?;
@@ -59,30 +66,75 @@ async fn make_people(url: &SecretString) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Indexes are built several times faster over rows that are there. Those that keep a constraint stay.
-async fn drop_indexes(conn: &mut PgConnection) -> sqlx::Result<Vec<(String, String)>> {
-    let indexes: Vec<(String, String)> = sqlx::query_as(
-        "select indexrelid::regclass::text, pg_get_indexdef(indexrelid)
+/// Indexes are built, and references checked, several times faster over rows that are there. Indexes that keep a
+/// constraint stay. Answers what brings them back, by name, with the references last.
+async fn drop_indexes_and_references(conn: &mut PgConnection) -> sqlx::Result<Vec<(String, String)>> {
+    let dropped: Vec<(String, String, String)> = sqlx::query_as(
+        "select indexrelid::regclass::text, 'drop index ' || indexrelid::regclass, pg_get_indexdef(indexrelid)
            from pg_index i join pg_class t on t.oid = i.indrelid
           where t.relnamespace = 'public'::regnamespace and not i.indisunique
             and not exists (select from pg_constraint where conindid = i.indexrelid)
-          order by 1",
+         union all
+         select 'reference ' || conname, format('alter table %s drop constraint %I', conrelid::regclass, conname),
+                format('alter table %s add constraint %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+           from pg_constraint where contype = 'f' and connamespace = 'public'::regnamespace
+          order by 2 desc, 1",
     )
     .fetch_all(&mut *conn)
     .await?;
-    for (name, _) in &indexes {
-        execute(conn, format!("drop index {name}")).await?;
+    let mut again = Vec::new();
+    for (name, drop, create) in dropped {
+        execute(conn, drop).await?;
+        again.push((name, create));
     }
-    Ok(indexes)
+    Ok(again)
 }
 
 async fn execute(conn: &mut PgConnection, sql: String) -> sqlx::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop)
 }
 
-async fn step<T>(name: &str, work: impl Future<Output = sqlx::Result<T>>) -> anyhow::Result<T> {
-    let start = Instant::now();
-    let done = work.await.with_context(|| name.to_owned())?;
-    println!("{name:<32} {:>6.1} s", start.elapsed().as_secs_f64());
-    Ok(done)
+/// Says how far it is.
+struct Filling {
+    /// What is not committed yet has its size for others too.
+    watching: PgConnection,
+    rows: u32,
+    start: Instant,
+}
+
+impl Filling {
+    async fn step<T>(&mut self, name: &str, work: impl Future<Output = sqlx::Result<T>>) -> anyhow::Result<T> {
+        let start = Instant::now();
+        let mut pulse = tokio::time::interval(SAY);
+        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pulse.tick().await; // The first comes at once.
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => {
+                    say(format!("{name:<32} {:>6.1} s", start.elapsed().as_secs_f64()));
+                    return done.with_context(|| name.to_owned());
+                }
+                _ = pulse.tick() => self.say_how_far(name).await?,
+            }
+        }
+    }
+
+    async fn say_how_far(&mut self, name: &str) -> anyhow::Result<()> {
+        let (there, all) = (self.bytes().await?, f64::from(self.rows) * BYTES_A_ROW);
+        let rate = there / self.start.elapsed().as_secs_f64();
+        let left = (all - there).max(0.0) / rate;
+        say(format!(
+            "{name}: {:.1} of about {:.1} GB, {:.0} MB a second, about {left:.0} s left",
+            there / 1e9,
+            all / 1e9,
+            rate / 1e6
+        ));
+        Ok(())
+    }
+
+    async fn bytes(&mut self) -> sqlx::Result<f64> {
+        let size = "select pg_database_size(current_database())::float8";
+        sqlx::query_scalar(size).fetch_one(&mut self.watching).await
+    }
 }

@@ -6,7 +6,6 @@ mod load;
 mod peers;
 mod queue;
 mod report;
-mod scrape;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +14,7 @@ use std::sync::Arc;
 use bench::prove;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use queue::Part;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Notify;
 
 /// Measures Millrace.
@@ -69,9 +68,9 @@ enum Command {
     Queue {
         #[command(flatten)]
         database: Database,
-        /// The worker to run, built for speed
-        #[arg(long, default_value = "target/release/millrace-worker", value_name = "FILE")]
-        worker: PathBuf,
+        /// Where millrace-worker is, built for speed
+        #[arg(long, default_value = "target/release", value_name = "DIR")]
+        bins: PathBuf,
         /// Only these parts; all of them without it
         #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
         only: Vec<Part>,
@@ -89,16 +88,15 @@ enum Command {
         #[command(flatten)]
         settings: prove::Settings,
     },
-    /// Scrape a worker that is as busy as it can be: what looking at it costs
-    Scrape {
-        #[command(flatten)]
-        database: Database,
-        /// Where Redis is: redis://host:port
+    /// Other queues that are measured beside ours; `run --peers` starts them
+    #[command(hide = true)]
+    Peer {
+        #[arg(value_enum)]
+        peer: peers::Own,
+        #[command(subcommand)]
+        verb: peers::Verb,
         #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
         redis_url: SecretString,
-        /// The worker to run, built for speed
-        #[arg(long, default_value = "target/release/millrace-worker", value_name = "FILE")]
-        worker: PathBuf,
     },
 }
 
@@ -109,9 +107,9 @@ async fn main() -> ExitCode {
         Command::Fill { database, rows } => fill::run(&database.database_url, rows).await.map(|()| true),
         Command::Run(settings) => load::run(&settings).await.map(|()| true),
         Command::Bare { database } => load::bare::serve(&database.database_url).await.map(|()| true),
-        Command::Queue { database: Database { database_url }, worker, only, jobs_health: jobs, json } => {
+        Command::Queue { database: Database { database_url }, bins, only, jobs_health: jobs, json } => {
             let parts = if only.is_empty() { Part::value_variants().to_vec() } else { only };
-            queue::run(queue::Options { database_url, worker, parts, jobs, json }).await.map(|()| true)
+            queue::run(database_url, &bins, parts, jobs, json.as_deref()).await.map(|()| true)
         }
         Command::Prove { settings } => {
             let asked = Arc::new(Notify::new());
@@ -123,8 +121,8 @@ async fn main() -> ExitCode {
                 () = asked.notified() => Err(anyhow::anyhow!("interrupted")),
             }
         }
-        Command::Scrape { database: Database { database_url }, redis_url, worker } => {
-            scrape::run(&scrape::Servers { database_url, redis_url, worker }).await.map(|()| true)
+        Command::Peer { peer, verb, redis_url } => {
+            peers::run(peer, &verb, redis_url.expose_secret()).await.map(|()| true)
         }
         Command::Explain { database, json } => explain::run(&database.database_url, json.as_deref()).await,
     };

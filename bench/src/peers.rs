@@ -1,182 +1,269 @@
-//! Other queues beside ours: jobs that do nothing, at the settings that suit each best. `--peers` installs them.
+//! Other queues beside ours: jobs that do nothing, at the settings that suit each best. `./dev bench --peers` installs
+//! them.
 //!
 //! None of them does what ours does (a job written in the transaction of its cause, lost by nothing that is killed):
-//! they show what that costs, and what a queue in Redis alone can reach on this machine.
+//! they show what that costs, and what a queue in Redis alone can reach on this machine. All have the same Redis, which
+//! writes its log to disk each second, as many processes, a backlog that is there before these start, and a handler
+//! that does nothing. Each is a program with three verbs: `push JOBS`, `work NAME`, `one-by-one JOBS`.
 
-mod apalis;
+pub mod apalis;
+pub mod bare;
 
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
-use tokio::process::Command;
+use chrono::{DateTime, Utc};
+use clap::{Subcommand, ValueEnum};
+use redis::aio::MultiplexedConnection;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
 
 use crate::load::{Settings, System};
-use crate::report::{Report, Row};
+use crate::report::{Report, Row, say};
 
-const JOBS: u32 = 50_000;
-/// apalis-redis takes a few hundred jobs a second, and wedges on a backlog.
-const APALIS_JOBS: u32 = 5000;
 const IDLE_JOBS: u32 = 200;
-/// Threads of Sidekiq's process: its own default, and more only wait for Ruby's lock.
-const SIDEKIQ_THREADS: &str = "10";
+/// How often the backlog is looked at: a few hundred cheap commands a second.
+const LOOK: Duration = Duration::from_millis(5);
 /// Nothing here takes longer unless it hangs.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 const PART: &str = "peers";
 
-/// How fast a queue is: jobs a second out of a backlog, and from the answered push to the start of the handler.
-#[derive(Debug, Clone, Copy, Deserialize)]
+/// How fast a queue is: jobs a second out of a backlog by so many processes, and from the beginning of the push, with
+/// all that makes it safe, to the start of the handler.
+#[derive(Debug, Clone)]
 pub struct Speed {
-    #[serde(default)]
-    pub per_second: f64,
+    pub per_second: Vec<(u32, f64)>,
     pub p50_ms: f64,
     pub p99_ms: f64,
 }
 
-pub async fn measure(system: &System, settings: &Settings, ours: Speed, report: &mut Report) -> Result<()> {
-    // All write their backlog to the same Redis, one after the other.
-    let redis = system.redis_url();
-    let peers = [
-        ("bare BZMPOP, 100 a call", bare(&redis).await?),
-        ("apalis-redis", apalis::measure(&redis, APALIS_JOBS, IDLE_JOBS).await?),
-        ("BullMQ", bullmq(&redis, &settings.out.join("peers")).await?),
-        ("Sidekiq", sidekiq(&redis).await?),
-    ];
-    for (name, theirs) in peers {
+struct Peer {
+    name: &'static str,
+    /// What of it outlives what.
+    keeps: &'static str,
+    program: &'static [&'static str],
+    /// What is left of a backlog: the lengths of these, and how they are asked for.
+    lies_in: &'static [(&'static str, &'static str)],
+    jobs: u32,
+    note: &'static str,
+}
+
+/// The programs' files lie in the folder in which they are started.
+const PEERS: [Peer; 4] = [
+    Peer {
+        name: "bare BZMPOP",
+        keeps: "what is taken is lost with its taker",
+        program: &["", "peer", "bare"],
+        lies_in: &[("ZCARD", "bare")],
+        jobs: 200_000,
+        note: "ids out of a sorted set, 100 a call, and nothing else",
+    },
+    Peer {
+        name: "apalis-redis",
+        keeps: "the last second is lost with the machine",
+        program: &["", "peer", "apalis"],
+        lies_in: &[
+            ("ZCARD", "noop:scheduled"),
+            ("LLEN", "noop:active"),
+            ("SCARD", "noop:inflight:worker-1"),
+            ("SCARD", "noop:inflight:worker-2"),
+        ],
+        // With 8,000 due jobs its script fails for ever.
+        jobs: 7000,
+        note: "stock: batches of 100, 100 at once, looked at every 10 ms, no leases, no events; a backlog of 7,000, \
+               since its script fails at 8,000",
+    },
+    Peer {
+        name: "BullMQ",
+        keeps: "the last second is lost with the machine",
+        program: &["node", "bullmq.js"],
+        lies_in: &[("LLEN", "bull:noop:wait"), ("LLEN", "bull:noop:active")],
+        jobs: 50_000,
+        note: "100 at once, finished jobs removed, pushed by addBulk",
+    },
+    Peer {
+        name: "Sidekiq",
+        keeps: "the last second is lost with the machine, what is taken with its taker",
+        program: &["ruby", "sidekiq.rb"],
+        lies_in: &[("LLEN", "queue:default")],
+        jobs: 50_000,
+        note: "10 threads, no log, no retries, pushed by push_bulk",
+    },
+];
+
+/// Is everything there? To be asked before minutes are spent on measuring ours.
+pub async fn check(dir: &Path) -> Result<()> {
+    for probe in [["node", "-e", "import('bullmq')"], ["ruby", "-e", "require 'sidekiq'"]] {
+        said(Command::new(probe[0]).args(&probe[1..]).current_dir(dir))
+            .await
+            .context("a peer is not installed; `./dev bench --peers` does that")?;
+    }
+    Ok(())
+}
+
+pub async fn measure(system: &System, settings: &Settings, ours: &Speed, report: &mut Report) -> Result<()> {
+    for peer in &PEERS {
+        let bench = Bench { system, settings, peer };
+        let mut per_second = Vec::new();
+        for &(processes, _) in &ours.per_second {
+            say(format!("peers: {}, {} jobs, worker processes: {processes}", peer.name, bench.jobs()));
+            per_second.push(bench.rate(processes).await.context(peer.name)?);
+        }
+        say(format!("peers: {}, idle", peer.name));
+        let (p50_ms, p99_ms) = bench.idle().await.context(peer.name)?;
+        for (&(processes, our), their) in ours.per_second.iter().zip(per_second) {
+            let what =
+                format!("no-op jobs, worker processes: {processes}; each on disk before its enqueue is answered");
+            let beside = format!("{}; {}", peer.name, peer.keeps);
+            report.rows.push(Row::new(PART, what, our, "a second").beside(beside, their).note(peer.note));
+        }
         report.rows.extend([
-            Row::new(PART, "no-op jobs, one worker process", ours.per_second, "a second")
-                .beside(name, theirs.per_second),
-            Row::new(PART, "idle: to the start of the handler, p50", ours.p50_ms, "ms").beside(name, theirs.p50_ms),
-            Row::new(PART, "idle: to the start of the handler, p99", ours.p99_ms, "ms").beside(name, theirs.p99_ms),
+            Row::new(PART, "idle: from the push to the start of the handler, p50", ours.p50_ms, "ms")
+                .beside(peer.name, p50_ms),
+            Row::new(PART, "idle: from the push to the start of the handler, p99", ours.p99_ms, "ms")
+                .beside(peer.name, p99_ms),
         ]);
     }
     Ok(())
 }
 
-/// What Redis itself does: ids out of a sorted set, and one id to a client that waits.
-async fn bare(url: &str) -> Result<Speed> {
-    let client = redis::Client::open(url)?;
-    let (mut push, mut pop) =
-        (client.get_multiplexed_async_connection().await?, client.get_multiplexed_async_connection().await?);
-    for from in (0..JOBS).step_by(1000) {
-        let mut add = redis::cmd("ZADD");
-        add.arg("bare");
-        for id in from..from + 1000 {
-            add.arg(id).arg(uuid::Uuid::now_v7().to_string());
-        }
-        add.exec_async(&mut push).await?;
-    }
-    let mut take = redis::cmd("BZMPOP");
-    take.arg(1).arg(1).arg("bare").arg("MIN").arg("COUNT").arg(100);
-    let start = Instant::now();
-    for _ in 0..JOBS / 100 {
-        let taken: Option<(String, Vec<(String, f64)>)> = take.query_async(&mut pop).await?;
-        ensure!(taken.is_some_and(|(_, ids)| ids.len() == 100), "the set was shorter than written");
-    }
-    let per_second = f64::from(JOBS) / start.elapsed().as_secs_f64();
-    let mut waits = Vec::new();
-    for _ in 0..IDLE_JOBS {
-        let take = take.clone();
-        let waiting = tokio::spawn(async move { (take.exec_async(&mut pop).await.map(|()| Instant::now()), pop) });
-        tokio::time::sleep(Duration::from_millis(5)).await; // The pop is to wait already.
-        redis::cmd("ZADD").arg("bare").arg(1).arg("id").exec_async(&mut push).await?;
-        let pushed = Instant::now();
-        let (popped, again) = waiting.await?;
-        pop = again;
-        waits.push(popped?.saturating_duration_since(pushed).as_secs_f64() * 1000.0);
-    }
-    Ok(Speed::of(per_second, waits))
+struct Bench<'a> {
+    system: &'a System,
+    settings: &'a Settings,
+    peer: &'a Peer,
 }
 
-impl Speed {
-    fn of(per_second: f64, mut waits: Vec<f64>) -> Self {
+impl Bench<'_> {
+    fn jobs(&self) -> u32 {
+        if self.settings.quick { self.peer.jobs.min(2000) } else { self.peer.jobs }
+    }
+
+    /// Of the middle eight tenths of a backlog, as ours is: a process takes up to a second to start.
+    async fn rate(&self, processes: u32) -> Result<f64> {
+        let jobs = self.jobs();
+        self.system.redis.flush().await?;
+        said(&mut self.command("push", &jobs.to_string())?).await?;
+        let mut redis = self.system.redis.connect().await?;
+        let pushed = self.left(&mut redis).await?;
+        ensure!(pushed == jobs, "{pushed} jobs lie in Redis, not {jobs}");
+        let mut workers =
+            (1..=processes).map(|number| Ok(self.work(number)?.spawn()?)).collect::<Result<Vec<Child>>>()?;
+        let from = self.when_left(&mut redis, jobs - jobs / 10).await?;
+        let until = self.when_left(&mut redis, jobs / 10).await?;
+        for worker in &mut workers {
+            ensure!(worker.try_wait()?.is_none(), "a worker ended by itself");
+            worker.kill().await?;
+        }
+        Ok(f64::from(from.1 - until.1) / (until.0 - from.0).as_secs_f64())
+    }
+
+    /// p50 and p99 of one job at a time.
+    async fn idle(&self) -> Result<(f64, f64)> {
+        self.system.redis.flush().await?;
+        let mut worker = self.work(1)?.stdout(Stdio::piped()).spawn()?;
+        let mut lines = BufReader::new(worker.stdout.take().context("it is piped")?).lines();
+        let mut starts = async |jobs: usize| {
+            let mut starts = HashMap::new();
+            while starts.len() < jobs {
+                let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.context("its worker hangs")??;
+                starts.extend(moment(&line.context("its worker ended")?));
+            }
+            anyhow::Ok(starts)
+        };
+        // The first finds a worker that is still starting.
+        said(&mut self.command("one-by-one", "1")?).await?;
+        starts(1).await?;
+        let pushed = said(&mut self.command("one-by-one", &IDLE_JOBS.to_string())?).await?;
+        let pushed: HashMap<u32, f64> = pushed.lines().filter_map(moment).collect();
+        let started = starts(pushed.len()).await?;
+        worker.kill().await?;
+        let mut waits: Vec<f64> = pushed.iter().map(|(number, at)| started[number] - at).collect();
         waits.sort_by(f64::total_cmp);
-        let at = |percent: usize| waits[(waits.len() - 1) * percent / 100];
-        Self { per_second, p50_ms: at(50), p99_ms: at(99) }
+        let at = |percent: usize| waits.get(waits.len() * percent / 100).copied().context("nothing was pushed");
+        Ok((at(50)?, at(99)?))
     }
-}
 
-async fn bullmq(redis: &str, dir: &Path) -> Result<Speed> {
-    std::fs::create_dir_all(dir)?;
-    for (name, text) in
-        [("package.json", include_str!("../peers/package.json")), ("bullmq.js", include_str!("../peers/bullmq.js"))]
-    {
-        std::fs::write(dir.join(name), text)?;
+    fn command(&self, verb: &str, argument: &str) -> Result<Command> {
+        let [program, args @ ..] = self.peer.program else { unreachable!("each has a program") };
+        let own = std::env::current_exe()?;
+        let mut command = Command::new(if program.is_empty() { own.as_os_str() } else { program.as_ref() });
+        command.args(args).args([verb, argument]).current_dir(self.settings.peers_dir());
+        command.env("REDIS_URL", self.system.redis.url()).env("RUBYOPT", "-W0");
+        let log = File::options().create(true).append(true).open(self.system.home.log(self.peer.name))?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
+        Ok(command)
     }
-    if !dir.join("node_modules/bullmq").exists() {
-        output(Command::new("npm").args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(dir)).await?;
-    }
-    let port = redis.rsplit(':').next().context("the address has a port")?;
-    let said = output(Command::new("node").args(["bullmq.js", port, &JOBS.to_string()]).current_dir(dir)).await?;
-    Ok(serde_json::from_str(&said)?)
-}
 
-async fn sidekiq(redis: &str) -> Result<Speed> {
-    if output(Command::new("ruby").args(["-e", "require 'sidekiq'"])).await.is_err() {
-        output(Command::new("apt-get").args(["install", "-y", "-q", "--no-install-recommends", "ruby-sidekiq"]))
-            .await?;
+    fn work(&self, number: u32) -> Result<Command> {
+        self.command("work", &format!("worker-{number}"))
     }
-    let script = Script::write()?;
-    let ruby = |args: [&str; 2]| {
-        let mut command = Command::new("ruby");
-        command.arg(&script.0).args(args).env("REDIS_URL", redis);
-        command
-    };
-    output(&mut ruby(["push", &JOBS.to_string()])).await?;
-    let client = redis::Client::open(redis)?;
-    let mut connection = client.get_multiplexed_async_connection().await?;
-    let mut server = Command::new("sidekiq")
-        .args(["-c", SIDEKIQ_THREADS, "-r"])
-        .arg(&script.0)
-        .env("REDIS_URL", redis)
-        .env("RUBYOPT", "-W0")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    // From when it has begun, since a Ruby process takes a second to start.
-    let mut begun = None;
-    let deadline = Instant::now() + PATIENCE;
-    let per_second = loop {
-        ensure!(Instant::now() < deadline, "Sidekiq did not carry out its jobs");
-        let left: u32 = redis::cmd("LLEN").arg("queue:default").query_async(&mut connection).await?;
-        match begun {
-            None if left < JOBS => begun = Some((Instant::now(), left)),
-            Some((at, from)) if left == 0 => break f64::from(from) / at.elapsed().as_secs_f64(),
-            _ => {}
+
+    async fn left(&self, redis: &mut MultiplexedConnection) -> Result<u32> {
+        let mut ask = redis::pipe();
+        for (command, key) in self.peer.lies_in {
+            ask.cmd(command).arg(key);
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
-    let idle: Speed = serde_json::from_str(&output(&mut ruby(["idle", &IDLE_JOBS.to_string()])).await?)?;
-    server.kill().await?;
-    Ok(Speed { per_second, ..idle })
-}
-
-/// A Ruby file for as long as it is needed.
-struct Script(PathBuf);
-
-impl Script {
-    fn write() -> Result<Self> {
-        let file = std::env::temp_dir().join(format!("millrace-sidekiq-{}.rb", std::process::id()));
-        std::fs::write(&file, include_str!("../peers/sidekiq.rb"))?;
-        Ok(Self(file))
+        let lengths: Vec<u32> = ask.query_async(redis).await?;
+        Ok(lengths.into_iter().sum())
     }
-}
 
-impl Drop for Script {
-    fn drop(&mut self) {
-        drop(std::fs::remove_file(&self.0));
+    /// When no more than so many were left, and how many were.
+    async fn when_left(&self, redis: &mut MultiplexedConnection, most: u32) -> Result<(Instant, u32)> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = self.left(redis).await?;
+            if left <= most {
+                return Ok((Instant::now(), left));
+            }
+            ensure!(Instant::now() < deadline, "{left} jobs are not carried out");
+            tokio::time::sleep(LOOK).await;
+        }
     }
 }
 
 /// What a command says, if it succeeds in time.
-async fn output(command: &mut Command) -> Result<String> {
-    let ran = tokio::time::timeout(PATIENCE, command.stdin(Stdio::null()).kill_on_drop(true).output());
+async fn said(command: &mut Command) -> Result<String> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    let ran = tokio::time::timeout(PATIENCE, command.output());
     let output = ran.await.with_context(|| format!("{command:?} hangs"))?.with_context(|| format!("{command:?}"))?;
     ensure!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A line of a peer: the number of a job, and when it was pushed or started.
+fn moment(line: &str) -> Option<(u32, f64)> {
+    let (number, at) = line.split_once(' ')?;
+    Some((number.parse().ok()?, at.parse().ok()?))
+}
+
+/// The peers that are written in Rust are commands of this program.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Own {
+    Bare,
+    Apalis,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum Verb {
+    Push { jobs: u32 },
+    Work { name: String },
+    OneByOne { jobs: u32 },
+}
+
+pub async fn run(peer: Own, verb: &Verb, redis_url: &str) -> Result<()> {
+    match peer {
+        Own::Bare => bare::run(verb, redis_url).await,
+        Own::Apalis => apalis::run(verb, redis_url).await,
+    }
+}
+
+/// Says when this numbered job began to be pushed, or has begun, by the machine's clock.
+#[expect(clippy::cast_precision_loss, reason = "microseconds fit into a float until the year 2255")]
+fn tell(number: u32, at: DateTime<Utc>) {
+    println!("{number} {:.3}", at.timestamp_micros() as f64 / 1000.0);
 }

@@ -3,25 +3,27 @@
 //!
 //! Every part begins with no jobs, no workers and an empty Redis, so none measures what another left behind.
 
+mod counts;
 mod flush;
 mod health;
 mod idle;
-mod processes;
 mod rates;
+mod scrape;
 mod soon;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use bench::servers::{Home, Process, Redis};
 use clap::ValueEnum;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
 
-use processes::{Redis, Worker};
-
+/// Keeps the names of what we make in Redis apart from what the workers make.
+const PREFIX: &str = "millrace-bench";
 /// Longer than any step needs, also beside a compiler; a step that takes longer has failed.
 const PATIENCE: Duration = Duration::from_mins(3);
 /// How often what is left is counted: that reads an index, and must not slow down what it watches.
@@ -41,46 +43,70 @@ pub enum Part {
     Flush,
     /// The jobs table after very many jobs
     Health,
+    /// What it costs to look at a worker's metrics while it works as hard as it can
+    Scrape,
 }
 
 pub struct Options {
     pub database_url: SecretString,
-    pub worker: PathBuf,
+    /// Where `millrace-worker` is.
+    pub bins: PathBuf,
     pub parts: Vec<Part>,
     /// How many jobs go through the table to see whether it stays healthy.
     pub jobs: u32,
-    pub json: Option<PathBuf>,
 }
 
 /// A line of the table, and the same for machines.
 #[derive(Debug, Serialize)]
-struct Line {
-    what: String,
-    figure: String,
-    beside: String,
-    values: Value,
+pub struct Line {
+    pub what: String,
+    pub figure: String,
+    pub beside: String,
+    pub values: Value,
 }
 
-struct Bench {
-    database_url: SecretString,
+struct Bench<'a> {
+    home: &'a Home,
+    redis: &'a Redis,
+    options: &'a Options,
     db: PgPool,
-    redis: Redis,
-    worker: PathBuf,
     lines: Vec<Line>,
 }
 
-/// Runs the parts on a database of no other use and prints one table.
-pub async fn run(options: Options) -> Result<()> {
+/// Runs the parts on a database of no other use and a Redis of its own, and prints one table.
+pub async fn run(
+    database_url: SecretString,
+    bins: &Path,
+    parts: Vec<Part>,
+    jobs: u32,
+    json: Option<&Path>,
+) -> Result<()> {
+    // The workers start in another folder.
+    let options =
+        &Options { database_url, bins: bins.canonicalize().with_context(|| bins.display().to_string())?, parts, jobs };
+    let lines = Home::during(async |home| {
+        let redis = Redis::start(home).await?;
+        measure(home, &redis, options).await
+    })
+    .await?;
+    println!("| what | figure | beside it |\n| --- | --- | --- |");
+    for Line { what, figure, beside, .. } in &lines {
+        println!("| {what} | {figure} | {beside} |");
+    }
+    let Some(file) = json else { return Ok(()) };
+    std::fs::write(file, serde_json::to_string_pretty(&lines)?).with_context(|| file.display().to_string())
+}
+
+/// Empties the Redis.
+pub async fn measure(home: &Home, redis: &Redis, options: &Options) -> Result<Vec<Line>> {
     let db = PgPool::connect(options.database_url.expose_secret()).await.context("DATABASE_URL")?;
     shared::db::migrate(&db).await?;
     let used = "select exists (select from products) or exists (select from orders)";
     if sqlx::query_scalar(used).fetch_one(&db).await? {
         bail!("the database has a shop in it, and this empties its jobs; make a new one");
     }
-    let Options { database_url, worker, parts, jobs, json } = options;
-    let mut bench = Bench { database_url, db, redis: Redis::start().await?, worker, lines: Vec::new() };
-    println!("| what | figure | beside it |\n| --- | --- | --- |");
-    for part in parts {
+    let mut bench = Bench { home, redis, options, db, lines: Vec::new() };
+    for part in &options.parts {
         bench.clear().await?;
         match part {
             Part::Rate => bench.rate().await,
@@ -88,14 +114,16 @@ pub async fn run(options: Options) -> Result<()> {
             Part::Soon => bench.soon().await,
             Part::Scaling => bench.scaling().await,
             Part::Flush => bench.flush().await,
-            Part::Health => bench.health(jobs).await,
+            Part::Health => bench.health().await,
+            Part::Scrape => bench.scrape().await,
         }
         .with_context(|| format!("part {part:?}"))?;
     }
-    json.as_deref().map_or(Ok(()), |file| bench.write(file))
+    bench.db.close().await;
+    Ok(bench.lines)
 }
 
-impl Bench {
+impl Bench<'_> {
     async fn clear(&self) -> Result<()> {
         sqlx::query("truncate jobs, job_attempts, workers").execute(&self.db).await?;
         self.redis.flush().await
@@ -103,26 +131,25 @@ impl Bench {
 
     fn say(&mut self, what: impl Into<String>, figure: String, beside: String, values: Value) {
         let line = Line { what: what.into(), figure, beside, values };
-        println!("| {} | {} | {} |", line.what, line.figure, line.beside);
+        crate::report::say(format!("{}: {}; {}", line.what, line.figure, line.beside));
         self.lines.push(line);
     }
 
-    fn write(&self, file: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(&self.lines)?;
-        std::fs::write(file, text).with_context(|| file.display().to_string())
+    fn worker(&self, number: u32, log: &str) -> Process {
+        let settings = [
+            ("DATABASE_URL", self.options.database_url.expose_secret()),
+            ("REDIS_URL", &self.redis.url()),
+            ("REDIS_PREFIX", PREFIX),
+            ("RUST_LOG", log),
+        ];
+        Process::worker(self.home, &self.options.bins, &format!("worker-{number}"), &settings)
     }
 
-    fn start_worker(&self) -> Result<Worker> {
-        Worker::start(&self.worker, &self.database_url, &self.redis)
-    }
-
-    async fn start_workers(&self, count: u32) -> Result<Vec<Worker>> {
-        let workers = (0..count).map(|_| self.start_worker()).collect::<Result<Vec<_>>>()?;
-        self.wait("workers live", async || {
-            let live: i64 = sqlx::query_scalar("select count(*) from workers").fetch_one(&self.db).await?;
-            Ok(live == i64::from(count))
-        })
-        .await?;
+    /// At their default settings but for their log.
+    async fn start_workers(&self, count: u32) -> Result<Vec<Process>> {
+        let mut workers: Vec<Process> =
+            (1..=count).map(|number| self.worker(number, "warn,millrace_worker=info")).collect();
+        futures::future::try_join_all(workers.iter_mut().map(Process::start)).await?;
         Ok(workers)
     }
 
@@ -166,6 +193,13 @@ impl Bench {
         let sql = "select xact_commit::float8 from pg_stat_database where datname = current_database()";
         Ok(sqlx::query_scalar(sql).fetch_one(&self.db).await?)
     }
+}
+
+async fn stop_all(workers: Vec<Process>) -> Result<()> {
+    for mut worker in workers {
+        worker.stop().await?;
+    }
+    Ok(())
 }
 
 /// The value below which this share of them lies.

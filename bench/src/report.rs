@@ -6,7 +6,14 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use chrono::Utc;
 use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Says what is being done, so that nobody has to guess for minutes; not on standard output, where the table goes.
+pub fn say(what: impl std::fmt::Display) {
+    eprintln!("{}  {what}", Utc::now().format("%H:%M:%S"));
+}
 
 /// All of a run.
 #[derive(Debug, Default, Serialize)]
@@ -28,6 +35,8 @@ pub struct Row {
     pub aim: Option<Aim>,
     /// What explains the figure, in words.
     pub note: String,
+    /// And in figures, for machines.
+    pub details: Value,
 }
 
 #[derive(Debug, Serialize)]
@@ -46,6 +55,7 @@ pub enum Aim {
 
 #[derive(Debug, Serialize)]
 pub struct Plot {
+    pub part: &'static str,
     pub title: String,
     pub x: &'static str,
     pub y: &'static str,
@@ -60,7 +70,16 @@ pub struct Curve {
 
 impl Row {
     pub fn new(part: &'static str, what: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { part, what: what.into(), value, unit, beside: None, aim: None, note: String::new() }
+        Self {
+            part,
+            what: what.into(),
+            value,
+            unit,
+            beside: None,
+            aim: None,
+            note: String::new(),
+            details: Value::Null,
+        }
     }
 
     pub fn beside(self, what: impl Into<String>, value: f64) -> Self {
@@ -73,6 +92,10 @@ impl Row {
 
     pub fn note(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
+    }
+
+    pub fn details(self, details: Value) -> Self {
+        Self { details, ..self }
     }
 
     pub fn ratio(&self) -> Option<f64> {
@@ -116,24 +139,54 @@ impl Row {
 }
 
 const HEAD: [&str; 7] = ["part", "what", "figure", "beside it", "ratio", "aim", "note"];
+const RULE: [&str; 7] = ["---", "---", "--:", "---", "--:", "---", "---"];
+/// The column of the notes, which is the last.
+const NOTE: usize = HEAD.len() - 1;
 
 impl Report {
+    /// In Markdown, so that it can be pasted into `docs/performance.md`. Without the notes: they are on the page.
     pub fn table(&self) -> String {
-        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-        let mut table = line(&HEAD.map(str::to_owned));
-        table += "| --- | --- | --: | --- | --: | --- | --- |\n";
-        for row in &self.rows {
-            table += &line(&row.cells());
+        let mut rows: Vec<Vec<String>> = vec![HEAD.map(str::to_owned).to_vec(), RULE.map(str::to_owned).to_vec()];
+        rows.extend(self.rows.iter().map(|row| row.cells().to_vec()));
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+        let widths: [usize; NOTE] = std::array::from_fn(width);
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(widths).zip(RULE).map(|((cell, width), rule)| {
+                if rule.ends_with(':') { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+            });
+            format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
+        };
+        rows.iter().map(line).collect()
+    }
+
+    /// How many aims there are, and those that are missed.
+    pub fn verdict(&self) -> String {
+        let aims = self.rows.iter().filter_map(|row| Some((row, row.is_met()?)));
+        let (met, missed): (Vec<_>, Vec<_>) = aims.partition(|(_, met)| *met);
+        if met.is_empty() && missed.is_empty() {
+            return "no aims were measured".to_owned();
         }
-        table
+        let list: Vec<String> =
+            missed.iter().map(|(row, _)| format!("\n  missed: {}, {}", row.part, row.what)).collect();
+        format!("{} of {} aims are met{}", met.len(), met.len() + missed.len(), list.concat())
     }
 
     /// Writes `bench.json` and `bench.html`.
     pub fn write(&self, dir: &Path) -> Result<()> {
         fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-        fs::write(dir.join("bench.json"), serde_json::to_string_pretty(self)?)?;
+        fs::write(dir.join("bench.json"), serde_json::to_string_pretty(&self.json()?)?)?;
         fs::write(dir.join("bench.html"), page::html(self))?;
         Ok(())
+    }
+
+    /// Each row with its ratio and whether its aim is met, so that nobody has to work that out again.
+    fn json(&self) -> Result<Value> {
+        let mut report = serde_json::to_value(self)?;
+        for (row, value) in self.rows.iter().zip(report["rows"].as_array_mut().into_iter().flatten()) {
+            value["ratio"] = json!(row.ratio());
+            value["met"] = json!(row.is_met());
+        }
+        Ok(report)
     }
 }
 

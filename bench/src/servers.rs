@@ -7,12 +7,15 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use redis::aio::MultiplexedConnection;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::process::{Child, Command};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// A debug build on a busy machine, or Postgres after a crash, takes some seconds to be there.
@@ -53,6 +56,35 @@ impl Home {
 
     pub fn remove(&self) -> Result<()> {
         Ok(fs::remove_dir_all(&self.dir)?)
+    }
+
+    /// Work in a new folder. When it ends, also by a Ctrl-C, all that it started ends with it and the folder goes, but
+    /// for the logs of what has failed.
+    pub async fn during<T>(work: impl AsyncFnOnce(&Self) -> Result<T>) -> Result<T> {
+        let home = Self::new(&std::env::temp_dir()).await?;
+        let asked = Arc::new(Notify::new());
+        let stop = asked.clone();
+        shared::shutdown::when_asked(move || stop.notify_one());
+        let (done, keep) = tokio::select! {
+            done = work(&home) => { let keep = done.is_err(); (done, keep) }
+            () = asked.notified() => (Err(anyhow!("interrupted")), false),
+        };
+        home.clear(keep).await?;
+        if keep { done.with_context(|| format!("the logs are in {}", home.dir.join("log").display())) } else { done }
+    }
+
+    /// A server that was just told to end may still write for a moment.
+    async fn clear(&self, keep_logs: bool) -> Result<()> {
+        let wait = Wait::for_("the folder is removed", &self.dir);
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            while !(keep_logs && path.ends_with("log")) && path.exists() {
+                if fs::remove_dir_all(&path).is_err() && fs::remove_file(&path).is_err() {
+                    wait.a_moment().await?;
+                }
+            }
+        }
+        if keep_logs { Ok(()) } else { self.remove() }
     }
 
     /// A folder that a server may write to.
@@ -281,11 +313,10 @@ impl Redis {
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--appendonly", "yes", "--save", ""]);
         command.arg("--dir").arg(&self.data);
         self.child = Some(command.spawn().context("redis-server; `./dev test` installs it")?);
-        let client = redis::Client::open(self.url())?;
         let log = self.home.log("redis");
         let wait = Wait::for_("Redis answers", &log);
         loop {
-            if let Ok(mut connection) = client.get_multiplexed_async_connection().await
+            if let Ok(mut connection) = self.connect().await
                 && redis::cmd("PING").exec_async(&mut connection).await.is_ok()
             {
                 return Ok(());
@@ -301,9 +332,12 @@ impl Redis {
         Ok(())
     }
 
+    pub async fn connect(&self) -> Result<MultiplexedConnection> {
+        Ok(redis::Client::open(self.url())?.get_multiplexed_async_connection().await?)
+    }
+
     pub async fn flush(&self) -> Result<()> {
-        let client = redis::Client::open(self.url())?;
-        Ok(redis::cmd("FLUSHALL").exec_async(&mut client.get_multiplexed_async_connection().await?).await?)
+        Ok(redis::cmd("FLUSHALL").exec_async(&mut self.connect().await?).await?)
     }
 
     pub fn pid(&self) -> Option<u32> {
@@ -323,11 +357,12 @@ impl Redis {
     }
 }
 
-/// `millrace-api` or `millrace-worker` as a process.
+/// `millrace-api`, `millrace-worker`, or this program once more, as a process.
 pub struct Process {
     pub name: String,
     home: Home,
     program: PathBuf,
+    args: Vec<String>,
     settings: Vec<(String, String)>,
     child: Option<Child>,
 }
@@ -343,18 +378,29 @@ impl Process {
         Self::new(home, bins.join("millrace-worker"), name, &[("WORKER_ADDR", "127.0.0.1:0")], settings)
     }
 
+    /// One of the bench's own commands, which serves something.
+    pub fn bench(home: &Home, command: &str, settings: &[(&str, &str)]) -> Result<Self> {
+        let program = std::env::current_exe()?;
+        Ok(Self { args: vec![command.to_owned()], ..Self::new(home, program, command, &[], settings) })
+    }
+
     fn new(home: &Home, program: PathBuf, name: &str, own: &[(&str, &str)], settings: &[(&str, &str)]) -> Self {
         let settings = own.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self { name: name.to_owned(), home: home.clone(), program, settings: settings.collect(), child: None }
+        let (name, home, settings) = (name.to_owned(), home.clone(), settings.collect());
+        Self { name, home, program, args: Vec::new(), settings, child: None }
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.home.log(&self.name)
     }
 
     /// Starts it, and waits until it says in its log where it listens: `RUST_LOG` must let that through, as
     /// `info` or `warn,api::serve=info,millrace_worker=info` does. Each start takes a port of its own.
     pub async fn start(&mut self) -> Result<SocketAddr> {
-        let log = self.home.log(&self.name);
+        let log = self.log();
         let before = fs::metadata(&log).map_or(0, |file| file.len());
         let mut command = command(&self.program, &log)?;
-        command.env_clear().envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.args(&self.args).env_clear().envs(self.settings.iter().map(|(name, value)| (name, value)));
         self.child = Some(command.spawn().with_context(|| {
             format!("{} cannot be started; build it first: cargo build --bins", self.program.display())
         })?);
@@ -377,7 +423,7 @@ impl Process {
 
     /// Runs the binary with other arguments until it ends, such as `migrate`.
     pub async fn run(&self, args: &[&str]) -> Result<()> {
-        let log = self.home.log(&self.name);
+        let log = self.log();
         let mut command = command(&self.program, &log)?;
         command.env_clear().envs(self.settings.iter().map(|(name, value)| (name, value))).args(args);
         let status = command.status().await.with_context(|| self.program.display().to_string())?;
@@ -407,6 +453,14 @@ impl Process {
             .await
             .with_context(|| format!("{} was asked to stop and did not", self.name))?
             .map_err(Into::into)
+    }
+
+    /// Asks it to finish what it does: one that is killed keeps its leases.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.signal("TERM").await?;
+        let status = self.ended().await?;
+        ensure!(status.success(), "{} ended with {status}; its log is {}", self.name, self.log().display());
+        Ok(())
     }
 
     /// How it ended, if nobody asked it to.
@@ -452,7 +506,7 @@ impl<'a> Wait<'a> {
 }
 
 /// Below the range from which the kernel gives ports to clients, since a server wants its port again.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let port = 20_000 + u16::try_from(Uuid::new_v4().as_u128() % 10_000).expect("it is small");
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {

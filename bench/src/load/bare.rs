@@ -18,7 +18,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
-/// Serves until it is killed, and says where on its first line.
+/// Serves until it is killed, and says where as our own binaries do.
 pub async fn serve(url: &SecretString) -> Result<()> {
     // Without a question before each use whether the connection still stands: that would be a round trip more.
     let options = PgPoolOptions::new().max_connections(20).min_connections(20).test_before_acquire(false);
@@ -29,7 +29,7 @@ pub async fn serve(url: &SecretString) -> Result<()> {
         .route("/products", get(products))
         .with_state(db);
     let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-    println!("{}", listener.local_addr()?);
+    println!("{}", json!({ "addr": listener.local_addr()? }));
     axum::serve(listener, routes).await?;
     Ok(())
 }

@@ -1,95 +1,264 @@
 //! Whether it stays as fast with a million orders in the tables, and what an order takes of disk and memory.
 
-use anyhow::{Context, Result, bail};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use serde_json::json;
+use sqlx::PgPool;
 use tokio::process::Command;
+use uuid::Uuid;
 
 use super::Settings;
 use super::generator::{Ask, Load, Measured};
-use super::shop::{self, Buying};
+use super::shop::{self, Buying, Shop};
 use super::system::{Database, System};
-use super::usage;
-use crate::report::{Curve, Plot, Report, Row};
+use crate::report::{Curve, Plot, Report, Row, number, say};
 
 const CONNECTIONS: usize = 64;
 const LONG_ROWS: u32 = 10_000_000;
 
-/// What a row of the fill takes with all its indexes, and the log of writing it, generously.
+/// What an order of the fill takes while it is filled in, with its share of products and people, and the log of
+/// writing it, generously.
 const DISK_PER_ORDER: u64 = 9_000;
+/// Postgres without orders, and its log: `max_wal_size` and what is above it for a moment.
+const DISK_AT_LEAST: u64 = 10 << 30;
+
+/// The tables that have a row, or some, for each order; the others are the shop's.
+const OF_ORDERS: [&str; 13] = [
+    "orders",
+    "order_items",
+    "order_events",
+    "charges",
+    "simulated.charges",
+    "shipments",
+    "simulated.bookings",
+    "reservations",
+    "reservation_lines",
+    "stock_movements",
+    "jobs",
+    "job_attempts",
+    "idempotency_keys",
+];
 
 const PART: &str = "growth";
 
-/// The rates at one size: orders placed, products read, a customer's own orders read.
+const WHAT: [&str; 4] = ["placing", "a product", "a customer's orders, first page", "any order, by staff"];
+
+/// So many of all products and orders are asked for, in any order: more than a run can read, so that few are read twice.
+const SAMPLE: i64 = 100_000;
+
+/// How it is at one size.
 struct Size {
     orders: u32,
-    rates: [Measured; 3],
+    /// With those that were placed meanwhile.
+    there: f64,
+    /// As `WHAT` says.
+    loads: [Loaded; 4],
     api_mib: f64,
-    disk_bytes: f64,
+    postgres_mib: f64,
+    tables: Vec<Table>,
+    all_bytes: f64,
 }
 
-const WHAT: [&str; 3] = ["placing", "a product", "a customer's orders, first page"];
+#[derive(Clone, Copy, Default, Serialize)]
+struct Loaded {
+    measured: Measured,
+    /// Of the pages that Postgres looked at, the share that it had in memory.
+    in_memory: f64,
+}
+
+#[derive(Serialize, sqlx::FromRow)]
+struct Table {
+    name: String,
+    /// Without indexes.
+    bytes: f64,
+    index_bytes: f64,
+    indexes: String,
+    /// Of both, in Postgres's own memory.
+    cached_bytes: f64,
+}
+
+/// Refuses at once what the disk cannot hold.
+pub async fn check(settings: &Settings) -> Result<()> {
+    let largest = sizes(settings).into_iter().max().unwrap_or_default();
+    let (needed, free) = (u64::from(largest) * DISK_PER_ORDER + DISK_AT_LEAST, free_bytes().await?);
+    ensure!(
+        free >= needed,
+        "growth to {} orders needs {} GiB of disk in {}, where {} are free: name fewer with --rows{}, or another \
+         folder with TMPDIR",
+        number(largest.into()),
+        needed >> 30,
+        std::env::temp_dir().display(),
+        free >> 30,
+        if settings.long { " and without --long" } else { "" },
+    );
+    Ok(())
+}
+
+fn sizes(settings: &Settings) -> Vec<u32> {
+    let rows = if settings.quick { settings.rows.min(5000) } else { settings.rows };
+    [0, rows].into_iter().chain(settings.long.then_some(LONG_ROWS)).collect()
+}
+
+/// Of the disk that the servers' folder is on.
+async fn free_bytes() -> Result<u64> {
+    let output = Command::new("df").args(["-Pk"]).arg(std::env::temp_dir()).output().await?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let free = text.lines().nth(1).and_then(|line| line.split_whitespace().nth(3)?.parse::<u64>().ok());
+    Ok(free.context("df tells how much is free")? << 10)
+}
 
 pub async fn measure(system: &System, settings: &Settings, report: &mut Report) -> Result<()> {
-    let rows = if settings.quick { settings.rows.min(5000) } else { settings.rows };
-    let mut sizes = Vec::new();
-    for orders in [0, rows].into_iter().chain(settings.long.then_some(LONG_ROWS)) {
-        sizes.push(measure_size(system, settings, orders).await?);
+    let mut sizes_measured = Vec::new();
+    for orders in sizes(settings) {
+        sizes_measured.push(measure_size(system, settings, orders).await?);
     }
-    let empty = &sizes[0];
-    for size in &sizes[1..] {
-        let name = crate::report::number(size.orders.into());
-        for (number, what) in WHAT.into_iter().enumerate() {
-            let (here, there) = (size.rates[number], empty.rates[number]);
-            report.rows.push(
-                Row::new(PART, format!("{what}, {name} orders"), here.rate(), "a second")
-                    .beside("none", there.rate())
-                    .note(format!("p99 {:.1} ms against {:.1} ms; {} errors", here.p99_ms, there.p99_ms, here.errors)),
-            );
-        }
-        report.rows.extend([
-            Row::new(PART, format!("disk an order, {name} orders"), size.disk_bytes / f64::from(size.orders), "bytes")
-                .note("with its lines, events, reservation, movements, charge, job, and what else the shop of the fill has"),
-            Row::new(PART, format!("memory of the API, {name} orders"), size.api_mib, "MiB").beside("none", empty.api_mib),
-        ]);
+    let [empty, filled @ ..] = &sizes_measured[..] else { return Ok(()) };
+    for size in filled {
+        report.rows.extend(rates(size, empty));
+        report.rows.extend(disk(size));
     }
     let curve = |number: usize, name: &str| Curve {
         name: name.to_owned(),
-        points: sizes.iter().map(|size| (f64::from(size.orders), size.rates[number].rate())).collect(),
+        points: sizes_measured
+            .iter()
+            .map(|size| (f64::from(size.orders), size.loads[number].measured.rate()))
+            .collect(),
     };
     let curves = WHAT.into_iter().enumerate().map(|(number, name)| curve(number, name)).collect();
-    report.plots.push(Plot { title: "Growth".into(), x: "orders in the tables", y: "a second", curves });
+    report.plots.push(Plot { part: PART, title: "Growth".into(), x: "orders in the tables", y: "a second", curves });
     Ok(())
 }
 
 async fn measure_size(system: &System, settings: &Settings, orders: u32) -> Result<Size> {
-    let needed = u64::from(orders) * DISK_PER_ORDER / 1024;
-    let free = free_kib().await?;
-    if free < needed {
-        bail!("{orders} orders need {} GiB of disk, and {} are free", needed >> 20, free >> 20);
-    }
     let name = format!("growth_{orders}");
+    say(format!("growth: a database of {} orders", number(orders.into())));
     let database = system.database(&name, orders).await?;
-    let size: f64 =
-        sqlx::query_scalar("select pg_database_size(current_database())::float8").fetch_one(&database.db).await?;
-    let (mut api, addr) = system.api(&database, &[]).await?;
+    // What is read comes from the tables: a cache does not notice how large they are.
+    let (mut api, addr) = system.api(&database, &[("CACHE", "off")]).await?;
     let tokens = shop::buyers(addr).await?;
-    let Database { shop, .. } = &database;
-    let asks: [(Ask, u16); 3] =
-        [(shop.orders(Buying::Spread, &tokens), 201), (shop.product("/v1"), 200), (shop::own_orders(&tokens), 200)];
-    let mut rates = [Measured::default(); 3];
-    for (rate, (ask, expected)) in rates.iter_mut().zip(asks) {
+    let staff = shop::staff(addr, &database.url).await?;
+    let Database { shop, db, .. } = &database;
+    let products = Shop { products: sample(db, "select id from products order by md5(id::text) limit $1").await? };
+    let mut loads = [Loaded::default(); 4];
+    for (index, (loaded, what)) in loads.iter_mut().zip(WHAT).enumerate() {
+        let (ask, expected): (Ask, u16) = match index {
+            0 => (shop.orders(Buying::Spread, &tokens), 201),
+            1 => (products.product("/v1"), 200),
+            2 => (shop::own_orders(&tokens), 200),
+            // Without any in the tables, those that were just placed.
+            _ => (
+                shop::any_order(sample(db, "select id from orders order by md5(id::text) limit $1").await?, &staff),
+                200,
+            ),
+        };
+        say(format!("growth: {} orders, {what}", number(orders.into())));
         let load = Load { addr, connections: CONNECTIONS, expected, ask, pace: None };
-        (*rate, ..) = load.run(settings.warm_up(), settings.time(), || Ok(())).await?;
+        let before = pages(db).await?;
+        let (measured, ..) = load.run(settings.warm_up(), settings.time(), || Ok(())).await?;
+        let after = pages(db).await?;
+        let in_memory = (after.0 - before.0) / (after.0 - before.0 + after.1 - before.1).max(1.0);
+        *loaded = Loaded { measured, in_memory };
     }
-    let api_mib = usage::of(api.pid().context("the API has ended")?)?.memory_mib;
+    let taken = system.taken(api.pid().context("the API has ended")?)?;
+    let (all_bytes, there) =
+        sqlx::query_as("select pg_database_size(current_database())::float8, count(*)::float8 from orders")
+            .fetch_one(db)
+            .await?;
+    let tables = tables(db).await?;
     api.kill().await?;
     system.drop_database(database, &name).await?;
-    Ok(Size { orders, rates, api_mib, disk_bytes: size })
+    let (api_mib, postgres_mib) = (taken.server.memory_mib, taken.postgres.memory_mib);
+    Ok(Size { orders, there, loads, api_mib, postgres_mib, tables, all_bytes })
 }
 
-/// Of the disk that the servers' folder is on.
-async fn free_kib() -> Result<u64> {
-    let output = Command::new("df").args(["-Pk"]).arg(std::env::temp_dir()).output().await?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let free = text.lines().nth(1).and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
-    free.context("df tells how much is free")
+async fn sample(db: &PgPool, sql: &'static str) -> Result<Arc<[Uuid]>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(sql).bind(SAMPLE).fetch_all(db).await?;
+    Ok(ids.into())
+}
+
+/// Pages that Postgres found in its memory so far, and those that it did not. A busy connection tells them once a second.
+async fn pages(db: &PgPool) -> Result<(f64, f64)> {
+    let sql = "select blks_hit::float8, blks_read::float8 from pg_stat_database where datname = current_database()";
+    Ok(sqlx::query_as(sql).fetch_one(db).await?)
+}
+
+async fn tables(db: &PgPool) -> Result<Vec<Table>> {
+    sqlx::raw_sql("create extension if not exists pg_buffercache").execute(db).await?;
+    let tables = sqlx::query_as(
+        "with cached as materialized (
+             select relfilenode, count(*) * 8192 as bytes from pg_buffercache
+              where reldatabase = (select oid from pg_database where datname = current_database()) group by 1)
+         select t.oid::regclass::text as name, pg_table_size(t.oid)::float8 as bytes,
+                pg_indexes_size(t.oid)::float8 as index_bytes,
+                coalesce((select string_agg(format('%s %s MB', i.indexrelid::regclass, pg_relation_size(i.indexrelid) / 1000000), ', '
+                                            order by pg_relation_size(i.indexrelid) desc)
+                            from pg_index i where i.indrelid = t.oid), '') as indexes,
+                coalesce((select sum(c.bytes) from cached c
+                           where c.relfilenode in (select pg_relation_filenode(t.oid)
+                                                   union all
+                                                   select pg_relation_filenode(i.indexrelid) from pg_index i where i.indrelid = t.oid)),
+                         0)::float8 as cached_bytes
+           from pg_class t
+          where t.relkind = 'r' and t.relnamespace in ('public'::regnamespace, 'simulated'::regnamespace)
+          order by pg_total_relation_size(t.oid) desc",
+    );
+    Ok(tables.fetch_all(db).await?)
+}
+
+/// What is done a second, and what it takes of memory, beside a shop without orders.
+fn rates(size: &Size, empty: &Size) -> Vec<Row> {
+    let name = number(size.orders.into());
+    let mut rows = Vec::new();
+    for (what, (here, there)) in WHAT.into_iter().zip(size.loads.iter().zip(&empty.loads)) {
+        let note = format!(
+            "p99 {:.1} ms against {:.1} ms; {} errors; {:.2} % of the pages were in memory against {:.2} %",
+            here.measured.p99_ms,
+            there.measured.p99_ms,
+            here.measured.errors,
+            100.0 * here.in_memory,
+            100.0 * there.in_memory,
+        );
+        rows.push(
+            Row::new(PART, format!("{what}, {name} orders"), here.measured.rate(), "a second")
+                .beside("no orders", there.measured.rate())
+                .note(note)
+                .details(json!({ "here": here, "empty": there })),
+        );
+    }
+    rows.extend([
+        Row::new(PART, format!("memory of the API, {name} orders"), size.api_mib, "MiB")
+            .beside("no orders", empty.api_mib),
+        Row::new(PART, format!("memory of Postgres, {name} orders"), size.postgres_mib, "MiB")
+            .beside("no orders", empty.postgres_mib),
+    ]);
+    rows
+}
+
+/// What an order takes of the disk, table by table, and how much of that is in memory while orders are placed and read.
+fn disk(size: &Size) -> Vec<Row> {
+    let (name, orders) = (number(size.orders.into()), size.there);
+    let of_orders: Vec<&Table> = size.tables.iter().filter(|table| OF_ORDERS.contains(&table.name.as_str())).collect();
+    let sum: f64 = of_orders.iter().map(|table| table.bytes + table.index_bytes).sum();
+    let all = Row::new(PART, format!("disk an order, {name} orders"), sum / orders, "bytes")
+        .beside("all of the shop, products and people too", size.all_bytes / orders);
+    let mut rows = vec![all];
+    for table in of_orders {
+        let both = table.bytes + table.index_bytes;
+        let note = format!(
+            "rows {:.0}, indexes {:.0}: {}; {:.1} % in Postgres's memory",
+            table.bytes / orders,
+            table.index_bytes / orders,
+            table.indexes,
+            100.0 * table.cached_bytes / both.max(1.0),
+        );
+        rows.push(
+            Row::new(PART, format!("disk an order, {name} orders: {}", table.name), both / orders, "bytes")
+                .beside("all of an order", sum / orders)
+                .note(note)
+                .details(json!(table)),
+        );
+    }
+    rows
 }

@@ -12,8 +12,8 @@ use super::Settings;
 use super::generator::Load;
 use super::http::Connection;
 use super::shop::{self, Buying};
-use super::system::System;
-use crate::report::{Curve, Plot, Report, Row};
+use super::system::{System, statements};
+use crate::report::{Curve, Plot, Report, Row, say};
 
 /// Orders between their placement and their shipment: enough to keep four workers busy, and no backlog that grows.
 const ON_THEIR_WAY: i64 = 250;
@@ -35,12 +35,13 @@ struct Cost {
 
 pub async fn measure(system: &System, settings: &Settings, report: &mut Report) -> Result<()> {
     let db = &system.main.db;
-    // For the connections that are made from now on.
-    sqlx::raw_sql("alter database postgres set pg_stat_statements.track = 'top'").execute(db).await?;
+    system.main.count_statements(true).await?;
+    say("lives: what a minimal order costs");
     let minimal = minimal_cost(system, settings).await?;
     let (mut api, addr) = system.api(&system.main, &[]).await?;
     let tokens = shop::buyers(addr).await?;
     carry_out_what_is_left(system).await?;
+    say("lives: one order at a time");
     let idle = measure_idle(system, addr, &tokens, settings).await?;
     let mut alone = None;
     let mut points = Vec::new();
@@ -53,12 +54,13 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
             ask: system.main.shop.orders(Buying::Spread, &tokens),
             pace: Some(pace.clone()),
         };
+        let name = if workers == 1 { "1 worker".to_owned() } else { format!("{workers} workers") };
+        say(format!("lives: {name}, {:?}", settings.long_time()));
         let running = system.workers(workers).await?;
         let (rate, cost, waits) = stream(system, settings, &load, &pace).await?;
         finish(running, db).await?;
         let alone = *alone.get_or_insert(rate);
         points.push((f64::from(u32::try_from(workers)?), rate));
-        let name = if workers == 1 { "1 worker".to_owned() } else { format!("{workers} workers") };
         report.rows.extend([
             Row::new(PART, format!("placed to shipped, {name}"), rate, "a second").beside("1 worker", alone),
             Row::new(PART, format!("placed to paid while loaded, {name}, p50"), waits.0, "ms")
@@ -76,10 +78,9 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
         Row::new(PART, "placed to paid while idle, p99", idle.1, "ms").beside("the simulated provider alone", 50.0),
     ]);
     let curves = vec![Curve { name: "placed to shipped".into(), points }];
-    report.plots.push(Plot { title: "Whole lives".into(), x: "workers", y: "a second", curves });
+    report.plots.push(Plot { part: PART, title: "Whole lives".into(), x: "workers", y: "a second", curves });
     api.kill().await?;
-    sqlx::raw_sql("alter database postgres reset pg_stat_statements.track").execute(db).await?;
-    Ok(())
+    system.main.count_statements(false).await
 }
 
 /// Keeps so many orders on their way, and tells shipments a second, what they cost, and p50 and p99 from placed to paid.
@@ -95,7 +96,7 @@ async fn stream(
     let lives = async {
         tokio::time::sleep(settings.warm_up() * 2).await;
         let before = Ledger::read(db).await?;
-        tokio::time::sleep(if settings.quick { settings.time() * 4 } else { settings.time() * 5 }).await;
+        tokio::time::sleep(settings.long_time()).await;
         let after = Ledger::read(db).await?;
         anyhow::Ok((before, after))
     };
@@ -135,15 +136,13 @@ struct Ledger {
 
 impl Ledger {
     async fn read(db: &PgPool) -> Result<Self> {
-        let (shipped, statements, wal_bytes) = sqlx::query_as(
+        let (shipped, wal_bytes) = sqlx::query_as(
             "select (select count(*) from orders where status in ('shipped', 'delivered'))::float8,
-                    (select coalesce(sum(calls), 0) from pg_stat_statements
-                      where dbid = (select oid from pg_database where datname = current_database()))::float8,
                     pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8",
         )
         .fetch_one(db)
         .await?;
-        Ok(Self { at: Instant::now(), shipped, statements, wal_bytes })
+        Ok(Self { at: Instant::now(), shipped, statements: statements(db).await?, wal_bytes })
     }
 }
 
@@ -213,8 +212,7 @@ async fn carry_out_what_is_left(system: &System) -> Result<()> {
 async fn finish(workers: Vec<Process>, db: &PgPool) -> Result<()> {
     until_none_is_open(db).await?;
     for mut worker in workers {
-        worker.signal("TERM").await?;
-        worker.ended().await?;
+        worker.stop().await?;
     }
     Ok(())
 }
@@ -222,9 +220,9 @@ async fn finish(workers: Vec<Process>, db: &PgPool) -> Result<()> {
 /// What one minimal order costs when a bare handler places it.
 async fn minimal_cost(system: &System, settings: &Settings) -> Result<Cost> {
     let db = &system.main.db;
-    let bare = system.bare(&system.main).await?;
+    let (_bare, addr) = system.bare(&system.main).await?;
     let ask = system.main.shop.minimal_orders(Buying::Spread);
-    let load = Load { addr: bare.addr, connections: 16, expected: 201, ask, pace: None };
+    let load = Load { addr, connections: 16, expected: 201, ask, pace: None };
     let count = "select (select count(*) from minimal.orders)::float8";
     let placed = async || anyhow::Ok(sqlx::query_scalar::<_, f64>(count).fetch_one(db).await?);
     let (before, orders) = (Ledger::read(db).await?, placed().await?);

@@ -2,13 +2,15 @@
 //! stored function. No workers: this is placing alone.
 
 use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use serde_json::json;
 use tokio::process::Command;
 
 use super::Settings;
 use super::generator::{Load, Measured};
 use super::shop::{self, Buying};
 use super::system::{System, Taken};
-use crate::report::{Aim, Curve, Plot, Report, Row};
+use crate::report::{Aim, Curve, Plot, Report, Row, say};
 
 const CONNECTIONS: [usize; 5] = [1, 16, 64, 256, 1000];
 const CONNECTIONS_QUICK: [usize; 2] = [16, 256];
@@ -19,6 +21,7 @@ const ROUNDS: u32 = 2;
 const PART: &str = "placing";
 
 /// One load on one server.
+#[derive(Serialize)]
 struct Point {
     connections: usize,
     measured: Measured,
@@ -117,16 +120,18 @@ async fn measure_buying(
     report: &mut Report,
 ) -> Result<(Curves, f64)> {
     let (api, addr) = system.api(&system.main, &[]).await?;
-    let bare = system.bare(&system.main).await?;
+    let (bare, bare_addr) = system.bare(&system.main).await?;
     let tokens = shop::buyers(addr).await?;
     let shop = &system.main.shop;
-    let (api_pid, bare_pid) = (api.pid().context("the API has ended")?, bare.pid()?);
+    let (api_pid, bare_pid) =
+        (api.pid().context("the API has ended")?, bare.pid().context("the bare handler has ended")?);
     let mut curves = Curves { ours: Vec::new(), theirs: Vec::new() };
     let connections: &[usize] = if settings.quick { &CONNECTIONS_QUICK } else { &CONNECTIONS };
     let mut function = 0.0_f64;
     for &connections in connections {
         let ours = Load { addr, connections, expected: 201, ask: shop.orders(buying, &tokens), pace: None };
-        let theirs = Load { addr: bare.addr, connections, expected: 201, ask: shop.minimal_orders(buying), pace: None };
+        let theirs = Load { addr: bare_addr, connections, expected: 201, ask: shop.minimal_orders(buying), pace: None };
+        say(format!("placing: {}, {connections} connections, beside the bare handler", buying.name()));
         let (our, their) = take_turns(system, settings, (&ours, api_pid), (&theirs, bare_pid)).await?;
         if connections == 16 {
             function = stored_function(system, settings, buying).await?;
@@ -142,7 +147,8 @@ async fn measure_buying(
                     our.memory(),
                     their.describe(),
                     their.cpu()
-                )),
+                ))
+                .details(json!({ "ours": our, "bare": their })),
         );
         curves.ours.push(our);
         curves.theirs.push(their);
@@ -155,6 +161,7 @@ async fn measure_buying(
         ("99 of 100 answers came within", "ms", |measured| measured.p99_ms),
     ] {
         report.plots.push(Plot {
+            part: PART,
             title: format!("{title}, {}", buying.name()),
             x: "connections",
             y: unit,
@@ -215,15 +222,16 @@ async fn stored_function(system: &System, settings: &Settings, buying: Buying) -
     let script = format!(
         "\\set one {one}\n\\set other 1 + mod(:one + random(0, 9998), 10000)\nselect minimal.place(:one, :other);\n"
     );
-    let file = std::env::temp_dir().join(format!("millrace-pgbench-{}.sql", std::process::id()));
+    let file = system.home.dir.join("pgbench.sql");
     std::fs::write(&file, script)?;
+    let seconds = settings.time().as_secs().max(1).to_string();
     let ran = Command::new("pgbench")
-        .args(["-n", "-M", "prepared", "-c", "16", "-j", "2", "-T", &settings.time().as_secs().to_string(), "-f"])
+        .args(["-n", "-M", "prepared", "-c", "16", "-j", "2", "-T", &seconds, "-f"])
         .arg(&file)
         .arg(&system.main.url)
+        .kill_on_drop(true)
         .output()
         .await;
-    std::fs::remove_file(&file)?;
     let output = ran.context("pgbench; Debian has it in postgresql")?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));

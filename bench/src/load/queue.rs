@@ -1,58 +1,46 @@
 //! The queue's own measurements (`millrace-bench queue`), as rows of this report.
 
-use std::fs;
-
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
-use tokio::process::Command;
+use anyhow::{Context, Result};
 
 use super::Settings;
 use super::system::System;
 use crate::peers::Speed;
-use crate::report::{Report, Row};
+use crate::queue::{self, Options, Part};
+use crate::report::{Report, Row, say};
 
 const PART: &str = "queue";
 
 /// Runs it on a database of its own, and tells how fast we are: what peers are held against.
 pub async fn measure(system: &System, settings: &Settings, report: &mut Report) -> Result<Speed> {
-    fs::create_dir_all(&settings.out)?;
-    let file = settings.out.join("queue.json");
-    let status = Command::new(std::env::current_exe()?)
-        .args(["queue", "--only", "rate,soon,scaling", "--worker"])
-        .arg(system.worker_binary())
-        .arg("--json")
-        .arg(&file)
-        .env("DATABASE_URL", system.create("queue").await?)
-        .status()
-        .await?;
-    ensure!(status.success(), "the queue could not be measured");
-    let lines: Vec<Value> = serde_json::from_str(&fs::read_to_string(&file)?)?;
-    let mut alone = None;
-    for line in &lines {
-        let what = line["what"].as_str().unwrap_or_default();
-        let number = |name: &str| line["values"][name].as_f64();
-        if let Some(workers) = number("workers") {
-            let rate = number("per_second").context("a rate")?;
-            let alone = *alone.get_or_insert(rate);
-            let note = line["beside"].as_str().unwrap_or_default();
-            report.rows.push(
-                Row::new(PART, format!("{what} ({workers:.0})"), rate, "a second").beside("1 worker", alone).note(note),
-            );
-        } else if let (Some(p50), Some(p99)) = (number("p50_ms"), number("p99_ms")) {
-            let bare = |name: &str| number(name).unwrap_or_default();
-            report.rows.extend([
-                Row::new(PART, format!("{what}, p50"), p50, "ms").beside("bare BZMPOP", bare("bare_p50_ms")),
-                Row::new(PART, format!("{what}, p99"), p99, "ms").beside("bare BZMPOP", bare("bare_p99_ms")),
-            ]);
-        } else if let Some(rate) = number("per_second") {
-            let note = line["beside"].as_str().unwrap_or_default();
-            report.rows.push(Row::new(PART, what, rate, "a second").note(note));
-        }
+    say("queue: no-op jobs by real workers, idle latency, jobs that wait");
+    let mut parts = vec![Part::Rate, Part::Soon];
+    if !settings.quick {
+        parts.push(Part::Scaling);
     }
-    let of = |name: &str| lines.iter().find_map(|line| line["values"][name].as_f64());
-    Ok(Speed {
-        per_second: of("per_second").context("no rate was measured")?,
-        p50_ms: of("p50_ms").context("no wait was measured")?,
-        p99_ms: of("p99_ms").context("no wait was measured")?,
-    })
+    let database_url = system.create("queue").await?.into();
+    let options = Options { database_url, bins: system.bins.clone(), parts, jobs: 0 };
+    let lines = queue::measure(&system.home, &system.redis, &options).await?;
+    let mut ours = Speed { per_second: Vec::new(), p50_ms: 0.0, p99_ms: 0.0 };
+    for line in lines {
+        let number = |name: &str| line.values[name].as_f64().with_context(|| format!("{}: no {name}", line.what));
+        if line.values["p50_ms"].is_number() {
+            // The last of them, from before the transaction, is what peers are held against.
+            (ours.p50_ms, ours.p99_ms) = (number("p50_ms")?, number("p99_ms")?);
+            report.rows.extend([
+                Row::new(PART, format!("{}, p50", line.what), ours.p50_ms, "ms")
+                    .beside("bare BZMPOP", number("bare_p50_ms")?),
+                Row::new(PART, format!("{}, p99", line.what), ours.p99_ms, "ms")
+                    .beside("bare BZMPOP", number("bare_p99_ms")?),
+            ]);
+            continue;
+        }
+        let rate = number("per_second")?;
+        if let Some(processes) = line.values["processes"].as_u64() {
+            ours.per_second.push((u32::try_from(processes)?, rate));
+        }
+        let alone = rate / number("times_one")?;
+        let row = Row::new(PART, line.what, rate, "a second").beside("1 worker", alone);
+        report.rows.push(row.note(line.beside).details(line.values));
+    }
+    Ok(ours)
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::generator::{Ask, Random};
 use super::http::{self, Connection};
+use crate::fill;
 
 /// Enough that no customer is hot, few enough that hashing their passwords takes seconds.
 const BUYERS: usize = 16;
@@ -73,6 +74,12 @@ impl Shop {
         })
     }
 
+    /// The one that everybody wants.
+    pub fn hot_product(&self, root: &'static str) -> Ask {
+        let path = format!("{root}/products/{}", self.products[self.products.len() - 1]);
+        Arc::new(move |_, to| http::write(to, &path, None, None))
+    }
+
     pub fn list(root: &'static str) -> Ask {
         Arc::new(move |_, to| http::write(to, &format!("{root}/products?limit=20"), None, None))
     }
@@ -83,6 +90,14 @@ pub fn own_orders(tokens: &Arc<[String]>) -> Ask {
     let tokens = tokens.clone();
     Arc::new(move |random, to| {
         http::write(to, "/v1/orders?limit=20", Some(&tokens[random.below(tokens.len())]), None);
+    })
+}
+
+/// One of these orders.
+pub fn any_order(orders: Arc<[Uuid]>, token: &str) -> Ask {
+    let token = token.to_owned();
+    Arc::new(move |random, to| {
+        http::write(to, &format!("/v1/orders/{}", orders[random.below(orders.len())]), Some(&token), None);
     })
 }
 
@@ -101,19 +116,28 @@ fn order(products: &[Uuid], buying: Buying, random: &mut Random, rest: &str) -> 
 
 /// Accounts of buyers, by the front door: their access tokens.
 pub async fn buyers(api: SocketAddr) -> Result<Arc<[String]>> {
-    const PASSWORD: &str = "bench bench bench";
     let mut connection = Connection::open(api).await?;
     let mut tokens = Vec::new();
     for number in 0..BUYERS {
         let email = format!("buyer-{number}@bench.test");
-        let account = json!({ "email": email, "password": PASSWORD, "name": "Bench" });
+        let account = json!({ "email": email, "password": fill::PASSWORD, "name": "Bench" });
         // 409: of an earlier measurement on this database.
         post(&mut connection, "/v1/auth/register", &account, &[201, 409]).await?;
-        let login = json!({ "email": email, "password": PASSWORD });
-        let answer = post(&mut connection, "/v1/auth/login", &login, &[200]).await?;
-        tokens.push(answer["access_token"].as_str().unwrap_or_default().to_owned());
+        tokens.push(log_in(&mut connection, &email).await?);
     }
     Ok(tokens.into())
+}
+
+/// The access token of a member of staff, who is made if need be.
+pub async fn staff(api: SocketAddr, database_url: &str) -> Result<String> {
+    fill::make_people(&database_url.into()).await?;
+    log_in(&mut Connection::open(api).await?, fill::STAFF).await
+}
+
+async fn log_in(connection: &mut Connection, email: &str) -> Result<String> {
+    let login = json!({ "email": email, "password": fill::PASSWORD });
+    let answer = post(connection, "/v1/auth/login", &login, &[200]).await?;
+    Ok(answer["access_token"].as_str().unwrap_or_default().to_owned())
 }
 
 pub async fn post(connection: &mut Connection, path: &str, body: &Value, expected: &[u16]) -> Result<Value> {

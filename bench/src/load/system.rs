@@ -3,14 +3,12 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use bench::servers::{Home, Postgres, Process, Redis, Stop};
 use secrecy::SecretString;
+use serde::Serialize;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 
 use super::Settings;
 use super::shop::Shop;
@@ -37,10 +35,10 @@ const API: [(&str, &str); 5] = [
 ];
 
 pub struct System {
-    home: Home,
-    bins: PathBuf,
+    pub home: Home,
+    pub bins: PathBuf,
     postgres: Postgres,
-    redis: Redis,
+    pub redis: Redis,
     pub main: Database,
 }
 
@@ -59,10 +57,26 @@ impl Database {
         let shop = Shop::open(&db).await?;
         Ok(Self { url, db, shop })
     }
+
+    /// Of the connections that are made from now on.
+    pub async fn count_statements(&self, on: bool) -> Result<()> {
+        let track = if on { "top" } else { "none" };
+        let name: String = sqlx::query_scalar("select quote_ident(current_database())").fetch_one(&self.db).await?;
+        let set = AssertSqlSafe(format!("alter database {name} set pg_stat_statements.track = '{track}'"));
+        sqlx::raw_sql(set).execute(&self.db).await?;
+        Ok(())
+    }
+}
+
+/// How many ended on this database, of those that are counted.
+pub async fn statements(db: &PgPool) -> Result<f64> {
+    let sum = "select coalesce(sum(calls), 0)::float8 from pg_stat_statements
+                where dbid = (select oid from pg_database where datname = current_database())";
+    Ok(sqlx::query_scalar(sum).fetch_one(db).await?)
 }
 
 /// What the processes of a measurement have taken so far.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub struct Taken {
     pub server: Usage,
     pub postgres: Usage,
@@ -70,25 +84,12 @@ pub struct Taken {
     pub generator: Usage,
 }
 
-/// The handler that everything is measured against, as a process of its own.
-pub struct Bare {
-    pub addr: SocketAddr,
-    child: Child,
-}
-
-impl Bare {
-    pub fn pid(&self) -> Result<u32> {
-        self.child.id().context("the bare handler has ended")
-    }
-}
-
 impl System {
-    pub async fn start(bins: &Path) -> Result<Self> {
-        let home = Home::new(&std::env::temp_dir()).await?;
-        let postgres = Postgres::start(&home, &POSTGRES).await?;
-        let redis = Redis::start(&home).await?;
+    pub async fn start(home: &Home, bins: &Path) -> Result<Self> {
+        let postgres = Postgres::start(home, &POSTGRES).await?;
+        let redis = Redis::start(home).await?;
         let main = Database::open(postgres.url()).await?;
-        Ok(Self { home, bins: bins.to_owned(), postgres, redis, main })
+        Ok(Self { home: home.clone(), bins: bins.to_owned(), postgres, redis, main })
     }
 
     /// A migrated database of its own, with so many orders of two years in it.
@@ -140,20 +141,11 @@ impl System {
         Ok(workers)
     }
 
-    pub async fn bare(&self, database: &Database) -> Result<Bare> {
-        let log = fs::File::create(self.home.log("bare"))?;
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("bare")
-            .env("DATABASE_URL", &database.url)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()?;
-        let mut first = String::new();
-        BufReader::new(child.stdout.take().context("it is piped")?).read_line(&mut first).await?;
-        let addr = first.trim().parse().with_context(|| format!("the bare handler said {first:?}"))?;
-        Ok(Bare { addr, child })
+    /// The handler that everything is measured against, as a process of its own.
+    pub async fn bare(&self, database: &Database) -> Result<(Process, SocketAddr)> {
+        let mut bare = Process::bench(&self.home, "bare", &[("DATABASE_URL", &database.url)])?;
+        let addr = bare.start().await?;
+        Ok((bare, addr))
     }
 
     /// What the processes have taken so far, the one that answers among them.
@@ -166,19 +158,10 @@ impl System {
         })
     }
 
-    pub fn worker_binary(&self) -> PathBuf {
-        self.bins.join("millrace-worker")
-    }
-
-    pub fn redis_url(&self) -> String {
-        self.redis.url()
-    }
-
     pub async fn stop(mut self) -> Result<()> {
         self.main.db.close().await;
         self.postgres.stop(Stop::Fast).await?;
-        self.redis.kill().await?;
-        self.home.remove()
+        self.redis.kill().await
     }
 
     /// The machine and the moment: figures mean nothing without.
@@ -191,7 +174,7 @@ impl System {
             format!("{} cores,{}", std::thread::available_parallelism()?, cpu.trim_start_matches(['\t', ':'])),
             version.split(" on ").next().unwrap_or_default().to_owned() + ", fsync on, " + &POSTGRES[..3].join(", "),
             format!("everything on one machine; its load at the beginning: {}", load.trim()),
-            format!("{} s a figure, after {:?} of warm-up", settings.time().as_secs(), settings.warm_up()),
+            format!("{:?} a figure, after {:?} of warm-up", settings.time(), settings.warm_up()),
         ])
     }
 }

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use bench::servers::Redis;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 
-use super::processes::{PREFIX, Redis, stop_all};
-use super::{Bench, quantile};
+use super::{Bench, PREFIX, counts, quantile, stop_all};
 
 const JOBS: u32 = 100_000;
 const WORKERS: u32 = 2;
@@ -23,15 +23,16 @@ const QUIET: Duration = Duration::from_secs(2);
 /// Between two writes, as a shop that is not busy has it.
 const BETWEEN_WRITES: Duration = Duration::from_millis(5);
 
-impl Bench {
+impl Bench<'_> {
     pub(super) async fn flush(&mut self) -> Result<()> {
+        let redis = self.redis;
         self.write_jobs(JOBS, 0).await?;
         let quiet_from = Utc::now();
-        let (writer, watch) = (Writer::start(&self.db).await?, Watch::start(&self.redis).await?);
+        let (writer, watch) = (Writer::start(&self.db).await?, Watch::start(self.redis).await?);
         tokio::time::sleep(QUIET).await;
 
         let (commands, rings, bytes) =
-            (self.redis.commands().await?, self.redis.calls("zadd").await?, self.redis.bytes_in().await?);
+            (counts::commands(redis).await?, counts::calls(redis, "zadd").await?, counts::bytes_in(redis).await?);
         let started = Utc::now();
         let workers = self.start_workers(WORKERS).await?;
         self.wait_for_rest(i64::from(JOBS * 7 / 10)).await?;
@@ -44,8 +45,9 @@ impl Bench {
         self.wait_for_rest(0).await?;
         let ended = Utc::now();
         let jobs = f64::from(JOBS);
-        let commands = (self.redis.commands().await? - commands) / jobs;
-        let (rings, bytes) = (self.redis.calls("zadd").await? - rings, (self.redis.bytes_in().await? - bytes) / jobs);
+        let commands = (counts::commands(redis).await? - commands) / jobs;
+        let (rings, bytes) =
+            (counts::calls(redis, "zadd").await? - rings, (counts::bytes_in(redis).await? - bytes) / jobs);
         let (writes, longest) = (writer.stop().await?, watch.stop().await?);
         stop_all(workers).await?;
 

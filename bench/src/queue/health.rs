@@ -14,8 +14,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::processes::stop_all;
-use super::{Bench, PATIENCE, quantile};
+use super::{Bench, PATIENCE, quantile, stop_all};
 use crate::explain::AUTO_EXPLAIN;
 use crate::explain::plans::{Plans, Statement};
 
@@ -49,12 +48,12 @@ struct Cost {
     buffers: f64,
 }
 
-impl Bench {
-    pub(super) async fn health(&mut self, jobs: u32) -> Result<()> {
+impl Bench<'_> {
+    pub(super) async fn health(&mut self) -> Result<()> {
         let mut probe = Probe::start(self).await?;
         let workers = self.start_workers(WORKERS).await?;
         let mut samples = vec![probe.sample(0).await?];
-        let waves = jobs.div_ceil(WAVE);
+        let waves = self.options.jobs.div_ceil(WAVE);
         for wave in 1..=waves {
             self.wave().await?;
             if wave % waves.div_ceil(10) == 0 || wave == waves {
@@ -64,7 +63,7 @@ impl Bench {
         self.say_health(&samples);
 
         // Somebody forgets a transaction: nothing that ends after it began can be cleaned away.
-        let mut forgotten = PgConnection::connect(self.database_url.expose_secret()).await?;
+        let mut forgotten = PgConnection::connect(self.options.database_url.expose_secret()).await?;
         let mut tx = forgotten.begin_with("begin isolation level repeatable read").await?;
         sqlx::query("select count(*) from workers").execute(&mut *tx).await?;
         self.wave().await?;
@@ -137,8 +136,8 @@ struct Probe {
 }
 
 impl Probe {
-    async fn start(bench: &Bench) -> Result<Self> {
-        let options: PgConnectOptions = bench.database_url.expose_secret().parse()?;
+    async fn start(bench: &Bench<'_>) -> Result<Self> {
+        let options: PgConnectOptions = bench.options.database_url.expose_secret().parse()?;
         let conn = PgConnection::connect_with(&options.options(AUTO_EXPLAIN.iter().copied()))
             .await
             .context("only a superuser may switch auto_explain on")?;

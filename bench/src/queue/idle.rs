@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use bench::servers::Process;
 use serde_json::json;
 
-use super::Bench;
-use super::processes::{Worker, stop_all};
+use super::{Bench, counts, stop_all};
+use crate::load::usage;
 
 const WORKERS: u32 = 2;
 /// Until connections are made and one of them sweeps.
 const SETTLE: Duration = Duration::from_secs(5);
 const WATCHED: Duration = Duration::from_secs(20);
 
-impl Bench {
+impl Bench<'_> {
     pub(super) async fn idle(&mut self) -> Result<()> {
         let workers = self.start_workers(WORKERS).await?;
         tokio::time::sleep(SETTLE).await;
@@ -32,8 +33,9 @@ impl Bench {
     }
 
     /// Processor seconds, statements of Postgres, commands of Redis.
-    async fn spent(&self, workers: &[Worker]) -> Result<[f64; 3]> {
-        let cpu = workers.iter().map(Worker::cpu).sum::<Result<f64>>()?;
-        Ok([cpu, self.statements().await?, self.redis.commands().await?])
+    async fn spent(&self, workers: &[Process]) -> Result<[f64; 3]> {
+        let cpu = |worker: &Process| usage::of_threads(worker.pid().context("a worker ended by itself")?);
+        let cpu = workers.iter().map(cpu).sum::<Result<f64>>()?;
+        Ok([cpu, self.statements().await?, counts::commands(self.redis).await?])
     }
 }

@@ -3,8 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 
-use super::Bench;
-use super::processes::stop_all;
+use super::{Bench, stop_all};
 
 const NOOPS: u32 = 50_000;
 /// For each worker, so that every fleet works equally long.
@@ -13,18 +12,25 @@ const WAIT_MS: u32 = 50;
 /// A worker's default.
 const CONCURRENCY: u32 = 32;
 
-impl Bench {
+impl Bench<'_> {
+    /// By one process, and by as many as there are cores.
     pub(super) async fn rate(&mut self) -> Result<()> {
-        self.write_jobs(NOOPS, 0).await?;
-        let before = self.statements().await?;
-        let rate = self.rate_of(1).await?;
-        let statements = (self.statements().await? - before) / f64::from(NOOPS);
-        self.say(
-            format!("{NOOPS} no-op jobs, one worker"),
-            format!("{rate:.0} a second"),
-            format!("{statements:.3} statements a job"),
-            json!({ "per_second": rate, "statements_per_job": statements }),
-        );
+        let cores = u32::try_from(std::thread::available_parallelism()?.get())?;
+        let mut alone = None;
+        for processes in [1, cores] {
+            self.clear().await?;
+            self.write_jobs(NOOPS, 0).await?;
+            let before = self.statements().await?;
+            let rate = self.rate_of(processes).await?;
+            let statements = (self.statements().await? - before) / f64::from(NOOPS);
+            let times = rate / *alone.get_or_insert(rate);
+            self.say(
+                format!("{NOOPS} no-op jobs, worker processes: {processes}"),
+                format!("{rate:.0} a second"),
+                format!("{times:.2} × one; {statements:.3} statements a job"),
+                json!({ "processes": processes, "per_second": rate, "times_one": times, "statements_per_job": statements }),
+            );
+        }
         Ok(())
     }
 

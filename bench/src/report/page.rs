@@ -1,43 +1,51 @@
 //! The report as one HTML page that needs nothing else: the table, and the curves as SVG.
 
-use super::{Curve, HEAD, Plot, Report, number};
+use super::{Curve, HEAD, Plot, Report, Row, number};
 
 const STYLE: &str = "
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #1c2430 }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 2rem auto; padding: 0 1rem; color: #1c2430 }
+h2 { margin: 2.5rem 0 .5rem; text-transform: capitalize }
 table { border-collapse: collapse; width: 100%; font-size: 13px }
 th, td { text-align: left; padding: .3rem .5rem; border-bottom: 1px solid #dde3ea; vertical-align: top }
-td:nth-child(3), td:nth-child(5) { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
-.missed { background: #fdecea } .met { background: #eaf6ec }
+th:nth-child(2), td:nth-child(2), th:nth-child(4), td:nth-child(4)
+{ text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
+td:first-child { width: 26% } td:nth-child(5) { white-space: nowrap } td:last-child { width: 34%; color: #5a6472; font-size: 12px }
+.missed { background: #fdecea } .met { background: #eaf6ec } pre { font: inherit; white-space: pre-wrap }
 figure { display: inline-block; margin: 1rem 1rem 0 0 } svg text { font: 12px system-ui, sans-serif; fill: #46505e }
 ";
 
 const COLOURS: [&str; 6] = ["#1464b4", "#c8501e", "#2d8a4e", "#8a3fa0", "#8c6d1f", "#5a6472"];
 
 pub fn html(report: &Report) -> String {
-    let head = HEAD.map(|name| format!("<th>{name}</th>")).concat();
-    let rows: Vec<String> = report
-        .rows
-        .iter()
-        .map(|row| {
-            let class = match row.is_met() {
-                Some(true) => " class=\"met\"",
-                Some(false) => " class=\"missed\"",
-                None => "",
-            };
-            let cells = row.cells().map(|cell| format!("<td>{}</td>", escape(&cell.replace("**", "")))).concat();
-            format!("<tr{class}>{cells}</tr>\n")
-        })
-        .collect();
     let setting: Vec<String> = report.setting.iter().map(|line| format!("<li>{}</li>", escape(line))).collect();
-    let plots: Vec<String> = report.plots.iter().map(plot).collect();
+    let mut parts: Vec<&str> = report.rows.iter().map(|row| row.part).collect();
+    parts.dedup();
+    let parts: Vec<String> = parts.into_iter().map(|part| section(report, part)).collect();
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Millrace: measurements</title>\
-         <style>{STYLE}</style><h1>Millrace: measurements</h1><ul>{}</ul>\
-         <table><tr>{head}</tr>\n{}</table>{}</html>\n",
+         <style>{STYLE}</style><h1>Millrace: measurements</h1><ul>{}</ul><pre>{}</pre>{}</html>\n",
         setting.concat(),
-        rows.concat(),
-        plots.concat(),
+        escape(&report.verdict()),
+        parts.concat(),
     )
+}
+
+fn section(report: &Report, part: &str) -> String {
+    // The part is the heading here.
+    let head: Vec<String> = HEAD.iter().skip(1).map(|name| format!("<th>{name}</th>")).collect();
+    let rows: Vec<String> = report.rows.iter().filter(|row| row.part == part).map(row).collect();
+    let plots: Vec<String> = report.plots.iter().filter(|plot| plot.part == part).map(plot).collect();
+    format!("<h2>{part}</h2><table><tr>{}</tr>\n{}</table>{}", head.concat(), rows.concat(), plots.concat())
+}
+
+fn row(row: &Row) -> String {
+    let class = match row.is_met() {
+        Some(true) => " class=\"met\"",
+        Some(false) => " class=\"missed\"",
+        None => "",
+    };
+    let cells = row.cells().into_iter().skip(1).map(|cell| format!("<td>{}</td>", escape(&cell.replace("**", ""))));
+    format!("<tr{class}>{}</tr>\n", cells.collect::<String>())
 }
 
 const WIDTH: f64 = 560.0;
@@ -124,7 +132,7 @@ mod tests {
     #[test]
     fn a_curve_is_drawn_from_corner_to_corner() {
         let curves = vec![Curve { name: "a < b".into(), points: vec![(0.0, 0.0), (1000.0, 20.0)] }];
-        let svg = super::plot(&Plot { title: "t".into(), x: "x", y: "y", curves });
+        let svg = super::plot(&Plot { part: "p", title: "t".into(), x: "x", y: "y", curves });
         assert!(svg.contains("points=\"64.0,276.0 548.0,12.0\""), "{svg}");
         assert!(svg.contains("a &lt; b"), "{svg}");
     }

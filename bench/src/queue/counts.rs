@@ -1,0 +1,28 @@
+//! What Redis itself counts: commands and bytes.
+
+use anyhow::{Context, Result};
+use bench::servers::Redis;
+
+/// All commands so far.
+pub async fn commands(redis: &Redis) -> Result<f64> {
+    Ok(info(redis, "stats", "total_commands_processed").await?.context("Redis counts its commands")?.parse()?)
+}
+
+/// How often one command was used so far.
+pub async fn calls(redis: &Redis, command: &str) -> Result<f64> {
+    let Some(line) = info(redis, "commandstats", &format!("cmdstat_{command}")).await? else { return Ok(0.0) };
+    let calls = line.split(',').find_map(|part| part.strip_prefix("calls="));
+    Ok(calls.context("Redis counts calls")?.parse()?)
+}
+
+/// Bytes that Redis was sent so far.
+pub async fn bytes_in(redis: &Redis) -> Result<f64> {
+    Ok(info(redis, "stats", "total_net_input_bytes").await?.context("Redis counts its bytes")?.parse()?)
+}
+
+/// What a line `name:value` of `INFO` says; nothing where there is none, as for a command never used.
+async fn info(redis: &Redis, section: &str, name: &str) -> Result<Option<String>> {
+    let info: String = redis::cmd("INFO").arg(section).query_async(&mut redis.connect().await?).await?;
+    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    Ok(line.map(str::to_owned))
+}

@@ -141,6 +141,7 @@ kDQgG+y/QLF7XyIydj1aAdfKXgoQuGST+nVXMSqrEADhRZ/GL7RxjWOZ
         ("DATABASE_URL", Some("")),
         ("DATABASE_URL", Some(SECRET)),
         ("DATABASE_URL", Some("mysql://root:hunter2-is-secret@127.0.0.1/shop")),
+        ("DATABASE_URL", Some("postgres://root:hunter2-is-secret@one,/shop")),
         ("DATABASE_URL", Some(&*database)),
         ("DATABASE_MAX_CONNECTIONS", Some("0")),
         ("DATABASE_MAX_CONNECTIONS", Some("many")),

@@ -44,10 +44,10 @@ pub enum Database {
 
 impl Database {
     /// Where there are several servers, they are asked from now on which of them is the primary.
-    pub fn at(Servers(mut servers): Servers) -> Self {
-        match servers.pop() {
-            Some(one) if servers.is_empty() => Self::One(Box::new(one)),
-            last => Self::Primary(primary::follow(Servers(servers.into_iter().chain(last).collect()))),
+    pub fn at(Servers(servers): Servers) -> Self {
+        match <[PgConnectOptions; 1]>::try_from(servers) {
+            Ok([one]) => Self::One(Box::new(one)),
+            Err(several) => Self::Primary(primary::follow(several)),
         }
     }
 

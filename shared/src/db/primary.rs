@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use uuid::Uuid;
 
-use super::{ACQUIRE_TIMEOUT, Servers};
+use super::ACQUIRE_TIMEOUT;
 
 /// How often every server is asked who it is: a question that reads no table, on a connection that is kept.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -31,7 +31,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks the servers for as long as somebody wants to know, and tells how to connect to the primary.
-pub(super) fn follow(Servers(servers): Servers) -> watch::Receiver<PgConnectOptions> {
+pub(super) fn follow(servers: Vec<PgConnectOptions>) -> watch::Receiver<PgConnectOptions> {
     // Until a primary is found the way leads to a door that nobody has opened. Connections there are refused, and
     // the pool tries again until its own limit, as it does with one server that is not up yet.
     let (way, follower) = watch::channel(servers[0].clone().socket(nowhere()));

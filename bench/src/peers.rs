@@ -75,7 +75,7 @@ const PEERS: [Peer; 4] = [
         ],
         // With 8,000 due jobs its script fails for ever.
         jobs: 7000,
-        note: "stock: batches of 100, 100 at once, looked at every 10 ms, no leases, no events; a backlog of 7,000, \
+        note: "stock: batches of 500, 100 at once, looked at every 10 ms, no leases, no events; a backlog of 7,000, \
                since its script fails at 8,000",
     },
     Peer {

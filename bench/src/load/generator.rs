@@ -46,24 +46,30 @@ pub struct Load {
 }
 
 impl Load {
-    /// After the warm-up for this time; `look` is asked at its beginning and at its end, with the load on.
+    /// After the warm-up for this time; `look` is asked at its beginning and at its end, with the load on. Where that was
+    /// too short for a single answer, as it may be on a busy machine, once more for longer.
     pub async fn run<T>(
         &self,
         warm_up: Duration,
-        time: Duration,
+        mut time: Duration,
         mut look: impl FnMut() -> Result<T>,
     ) -> Result<(Measured, T, T)> {
-        let from = Instant::now() + warm_up;
-        let watching = async {
-            tokio::time::sleep_until(from.into()).await;
-            let before = look()?;
-            tokio::time::sleep_until((from + time).into()).await;
-            anyhow::Ok((before, look()?))
-        };
-        let (looks, measured) = self.during(from, watching).await?;
-        let (before, after) = looks?;
-        ensure!(measured.answered > 0, "nothing was answered: {} errors", measured.errors);
-        Ok((measured, before, after))
+        loop {
+            let from = Instant::now() + warm_up;
+            let watching = async {
+                tokio::time::sleep_until(from.into()).await;
+                let before = look()?;
+                tokio::time::sleep_until((from + time).into()).await;
+                anyhow::Ok((before, look()?))
+            };
+            let (looks, measured) = self.during(from, watching).await?;
+            let (before, after) = looks?;
+            if measured.answered > 0 {
+                return Ok((measured, before, after));
+            }
+            ensure!(measured.errors == 0 && time < PATIENCE, "nothing was answered: {} errors", measured.errors);
+            time *= 2;
+        }
     }
 
     /// Keeps the load on until the work is done, on one thread of its own: the generator takes at most one core.

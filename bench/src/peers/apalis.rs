@@ -17,6 +17,8 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::{Verb, tell};
 
 const AT_ONCE: usize = 100;
+/// Taken at each look: with 100 it would wait for the next look instead of working.
+const BATCH: usize = 500;
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Only numbered jobs say that they begin.
@@ -24,7 +26,7 @@ type Job = Option<u32>;
 
 pub async fn run(verb: &Verb, redis_url: &str) -> Result<()> {
     let connection = ConnectionManager::new(redis::Client::open(redis_url)?).await?;
-    let config = Config::default().queue("noop").batch_size(AT_ONCE).lock_tasks(false).emit_events(false);
+    let config = Config::default().queue("noop").batch_size(BATCH).lock_tasks(false).emit_events(false);
     let mut storage: RedisStorage<Job> = RedisStorage::new(connection).with_config(config);
     match verb {
         Verb::Push { jobs } => storage.push_bulk(vec![None; usize::try_from(*jobs)?]).await.map_err(failed),

@@ -27,8 +27,11 @@ use crate::once::PATIENCE;
 /// cores would only make the batches smaller, and a batch by itself costs Postgres as much as four orders.
 const LANES: RangeInclusive<usize> = 2..=4;
 
-/// More orders in one transaction would make the first of them wait for the last.
-const MAX_BATCH: usize = 128;
+/// More orders in one transaction are not placed faster, and make the first of them wait for the last.
+const MAX_BATCH: usize = 256;
+
+/// Nor are there more lines in it once there are so many: a transaction of large orders is to take no longer.
+const ENOUGH_LINES: usize = 4096;
 
 /// After this a client is told that the outcome is not known. Shorter than any request may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
@@ -152,9 +155,12 @@ impl Lane {
             if waiting.is_empty() {
                 waiting.push(self.arrivals.recv().await?);
             }
+            let mut lines: usize = waiting.iter().map(|one| one.order.lines.len()).sum();
             while waiting.len() < MAX_BATCH
+                && lines < ENOUGH_LINES
                 && let Ok(arrival) = self.arrivals.try_recv()
             {
+                lines += arrival.order.lines.len();
                 waiting.push(arrival);
             }
             // Whoever has gone before the batch is formed has not ordered.

@@ -56,24 +56,23 @@ impl Watcher {
     async fn run(mut self) {
         let mut every = interval(ASK_EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut known = None;
         while !self.way.is_closed() {
             every.tick().await;
             let answers = join_all(self.servers.iter_mut().map(Server::ask)).await;
             let reign = self.reign.after(&answers);
-            if reign.server != self.reign.server || (reign.server.is_some() && self.door.is_none()) {
-                self.lead_to(reign);
+            if known != Some(reign.server) || (reign.server.is_some() && self.door.is_none()) {
+                self.lead_to(reign, &answers);
             }
+            known = Some(reign.server);
             self.reign = reign;
         }
     }
 
     /// Shuts the door to the primary that was, and opens one to the primary that is.
-    fn lead_to(&mut self, reign: Reign) {
+    fn lead_to(&mut self, reign: Reign, answers: &[Option<Role>]) {
         self.door = None;
-        let Some(server) = reign.server else {
-            tracing::warn!("the primary has become a standby, and no other server is one yet");
-            return;
-        };
+        let Some(server) = reign.server else { return self.complain(answers) };
         let options = &self.servers[server].options;
         let (host, port) = (options.get_host(), options.get_port());
         let name = nowhere();
@@ -85,6 +84,20 @@ impl Watcher {
             }
             Err(error) => tracing::error!(%error, "no way to the primary could be opened: {error}"),
         }
+    }
+
+    /// Says why there is nobody to go to. Said once, since it is asked again all the time.
+    fn complain(&self, answers: &[Option<Role>]) {
+        let said = |(server, answer): (&Server, &Option<Role>)| {
+            let what = match answer {
+                None => "does not answer",
+                Some(Role::Standby) => "is a standby",
+                Some(Role::Primary { .. }) => "was replaced and does not know yet",
+            };
+            format!("{}:{} {what}", server.options.get_host(), server.options.get_port())
+        };
+        let servers: Vec<String> = self.servers.iter().zip(answers).map(said).collect();
+        tracing::warn!("no server of DATABASE_URL is the primary, for now: {}", servers.join(", "));
     }
 }
 
@@ -169,7 +182,7 @@ fn nowhere() -> PathBuf {
 fn open(name: &Path, host: &str, port: u16) -> io::Result<JoinSet<()>> {
     // So does libpq name the socket of a port.
     let listener = UnixListener::bind(name.join(format!(".s.PGSQL.{port}")))?;
-    let host = host.trim_matches(['[', ']']).to_owned();
+    let host = host.to_owned();
     let mut door = JoinSet::new();
     door.spawn(async move {
         let mut passing = JoinSet::new();

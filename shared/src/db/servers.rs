@@ -28,7 +28,7 @@ impl FromStr for Servers {
         let (user, hosts) = authority.rfind('@').map_or(("", authority), |at| authority.split_at(at + 1));
         let hosts: Vec<&str> = hosts.split(',').collect();
         if hosts.len() == 1 {
-            return Ok(Self(vec![url.parse().map_err(|_| WRONG)?]));
+            return Ok(Self(vec![server(url).ok_or(WRONG)?]));
         }
         if !cfg!(target_os = "linux") {
             return Err("names several servers, which only works on Linux");
@@ -40,8 +40,8 @@ impl FromStr for Servers {
         if query.split('&').any(|one| NOT_FOR_SEVERAL.iter().any(|name| one.starts_with(name))) {
             return Err("names several servers, so it may not have host, hostaddr, port or target_session_attrs");
         }
-        let servers = hosts.iter().map(|host| format!("{scheme}://{user}{host}{path}").parse());
-        let servers: Vec<PgConnectOptions> = servers.collect::<Result<_, _>>().map_err(|_| WRONG)?;
+        let servers = hosts.iter().map(|host| server(&format!("{scheme}://{user}{host}{path}")));
+        let servers: Vec<PgConnectOptions> = servers.collect::<Option<_>>().ok_or(WRONG)?;
         let address = |server: &PgConnectOptions| (server.get_host().to_owned(), server.get_port());
         if (1..servers.len()).any(|at| servers[..at].iter().any(|other| address(other) == address(&servers[at]))) {
             return Err("names the same server twice");
@@ -50,19 +50,27 @@ impl FromStr for Servers {
     }
 }
 
+/// sqlx leaves the brackets of an IPv6 address on, and then looks for a host of that name.
+fn server(url: &str) -> Option<PgConnectOptions> {
+    let options: PgConnectOptions = url.parse().ok()?;
+    let host = options.get_host().trim_matches(['[', ']']).to_owned();
+    Some(options.host(&host))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn one_server_or_several_are_understood() {
-        let cases: [(&str, &[(&str, u16)]); 7] = [
+        let cases: [(&str, &[(&str, u16)]); 8] = [
             ("postgres://u:p@one/shop", &[("one", 5432)]),
             ("postgresql://u:p@one:6000/shop?sslmode=require", &[("one", 6000)]),
+            ("postgres://u:p@[::1]/shop", &[("::1", 5432)]),
             ("postgres://u:p@one,two/shop", &[("one", 5432), ("two", 5432)]),
             ("postgres://u:p@one:1,two,three:3/shop?sslmode=require", &[("one", 1), ("two", 5432), ("three", 3)]),
             ("postgres://u:p,q@r@one:1,two:2/shop", &[("one", 1), ("two", 2)]),
-            ("postgres://u@[::1],[fe80::2]:7/shop", &[("[::1]", 5432), ("[fe80::2]", 7)]),
+            ("postgres://u@[::1],[fe80::2]:7/shop", &[("::1", 5432), ("fe80::2", 7)]),
             ("postgres://one:1,one:2", &[("one", 1), ("one", 2)]),
         ];
         for (url, expected) in cases {

@@ -3,5 +3,4 @@
 pub mod network;
 pub mod prove;
 pub mod proxy;
-pub mod redis_servers;
 pub mod servers;

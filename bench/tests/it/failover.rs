@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bench::prove::client::Person;
 use bench::prove::house::House;
-use bench::redis_servers::Several;
 use bench::servers::Home;
+use bench::servers::several::Several;
 use reqwest::Response;
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
 //! More than one Redis: a master with a replica and three Sentinels, or a cluster of three masters with a replica each.
-//! Who is gone is missed within a second, so that a failover takes a few. As in `servers`, none outlives its value.
+//! Who is gone is missed within a second, so that a failover takes a few. None outlives its value.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tokio::process::{Child, Command};
 
-use crate::servers::{Home, Wait, free_port, signal};
+use super::{Home, Wait, free_port, signal};
 
 /// All that Millrace is allowed to do, as `docs/deploying.md` tells operators to write it.
 const USER: &str = "user millrace on >secret resetchannels -@all ~{millrace}:* ~millrace:* \

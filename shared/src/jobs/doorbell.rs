@@ -8,8 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::{IntCounterVec, Opts};
 use redis::{RedisResult, cmd, pipe};
@@ -34,8 +33,8 @@ const FAR_AWAY: Duration = Duration::from_mins(5);
 const TIMERS: usize = 10_000;
 /// Redis holds a window, not a mirror: a longer set is not added to, the sweep tops it up later.
 const WINDOW: i64 = 10_000;
-/// While a set is full, one ring in so many looks whether it still is.
-const LOOK_AGAIN: i64 = 64;
+/// While a set is full, it is looked at so often.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Where rings are sent. Cloning it clones a handle.
 #[derive(Clone)]
@@ -197,7 +196,7 @@ impl Listener {
 
 /// Sends what has gathered, all of it at once, then what has gathered meanwhile.
 async fn send_rings(connection: Kept, keys: Keys, mut waiting: mpsc::Receiver<Ring>) {
-    let mut sender = Sender { connection, keys, lengths: Queue::ALL.map(|_| AtomicI64::new(0)) };
+    let mut sender = Sender { connection, keys, seen_full: [None; Queue::ALL.len()] };
     let mut rings = Vec::new();
     while waiting.recv_many(&mut rings, 1000).await > 0 {
         if let Err(error) = sender.send(&rings).await {
@@ -210,21 +209,21 @@ async fn send_rings(connection: Kept, keys: Keys, mut waiting: mpsc::Receiver<Ri
 struct Sender {
     connection: Kept,
     keys: Keys,
-    /// As the last answers told; negative counts the rings since a full set was last looked at.
-    lengths: [AtomicI64; 3],
+    /// When each set was last looked at, if it was full.
+    seen_full: [Option<Instant>; Queue::ALL.len()],
 }
 
 impl Sender {
     async fn send(&mut self, rings: &[Ring]) -> RedisResult<()> {
-        for (queue, length) in Queue::ALL.into_iter().zip(&self.lengths) {
+        for (queue, seen_full) in Queue::ALL.into_iter().zip(&mut self.seen_full) {
             let here: Vec<&Ring> = rings.iter().filter(|ring| ring.queue == queue).collect();
-            if here.is_empty() || (length.load(Ordering::Relaxed) < 0 && length.fetch_add(1, Ordering::Relaxed) < -1) {
+            if here.is_empty() || seen_full.is_some_and(|seen| seen.elapsed() < LOOK_AGAIN) {
                 continue;
             }
             let mut ask = pipe();
             ask.add_command(self.keys.add(queue, here)).ignore().cmd("ZCARD").arg(self.keys.of(queue));
             let (held,): (i64,) = self.connection.ask(&ask).await?;
-            length.store(if held > WINDOW { -LOOK_AGAIN } else { held }, Ordering::Relaxed);
+            *seen_full = (held > WINDOW).then(Instant::now);
         }
         Ok(())
     }

@@ -44,16 +44,18 @@ impl Redis {
     }
 
     pub async fn command(&self, name: &str) {
+        self.ask(&::redis::cmd(name)).await
+    }
+
+    async fn ask<T: ::redis::FromRedisValue>(&self, command: &::redis::Cmd) -> T {
         let client = ::redis::Client::open(self.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        ::redis::cmd(name).exec_async(&mut connection).await.unwrap();
+        command.query_async(&mut connection).await.unwrap()
     }
 
     /// How often a command was used.
     pub async fn calls(&self, name: &str) -> u64 {
-        let client = ::redis::Client::open(self.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let info: String = ::redis::cmd("INFO").arg("commandstats").query_async(&mut connection).await.unwrap();
+        let info: String = self.ask(::redis::cmd("INFO").arg("commandstats")).await;
         let line = info.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:calls=")));
         line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
     }
@@ -112,6 +114,28 @@ async fn a_backlog_runs_on_while_redis_is_flushed_and_is_rung_by_the_page() {
     let rings = redis.calls("zadd").await;
     assert!(rings < 500, "5,000 jobs were rung for by {rings} commands");
     shop.app.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_full_set_that_was_emptied_is_rung_again_soon_and_not_only_by_the_sweep() {
+    let redis = Redis::start().await;
+    let shop = Shop::with_redis(Some(redis.url())).await;
+    let alice = shop.app.customer().await;
+    let fill = format!("for i = 1, 20000 do redis.call('ZADD', '{{{}}}:high', i, i) end", shop.prefix);
+    redis.ask::<()>(::redis::cmd("EVAL").arg(fill).arg(0)).await;
+    shop.order(&alice, "tok_ok").await;
+    until("the set is seen to be full", async || redis.calls("zcard").await > 0).await;
+    redis.command("FLUSHALL").await;
+
+    // No worker runs, so nobody sweeps.
+    let mut orders = 0;
+    until("the API rings", async || {
+        orders += 1;
+        shop.order(&alice, "tok_ok").await;
+        redis.ask::<i64>(&::redis::cmd("DBSIZE")).await > 0
+    })
+    .await;
+    assert!(orders < 60, "it rang for order number {orders}");
 }
 
 #[tokio::test]

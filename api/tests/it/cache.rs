@@ -233,8 +233,9 @@ async fn an_old_value_that_comes_back_in_redis_is_not_believed() {
 const PRODUCTS: usize = 8;
 const WRITERS: usize = 120;
 const READERS: usize = 240;
-/// So many of them are served at a time. More would only wait for the processor, and a read that waits is fresh.
-const AT_ONCE: usize = 12;
+/// So many of them are served at a time. More would only wait for the processor, and a read that waits is fresh; with
+/// twice as many, two cores were so busy that a new connection to Postgres sometimes took longer than the pool waits.
+const AT_ONCE: usize = 6;
 
 /// Something that added one unit: who did it, when it was asked for and when it was answered.
 #[derive(Clone, Copy)]

@@ -44,7 +44,7 @@ impl Redis {
     }
 
     pub async fn command(&self, name: &str) {
-        self.ask(&::redis::cmd(name)).await
+        self.ask::<()>(&::redis::cmd(name)).await;
     }
 
     async fn ask<T: ::redis::FromRedisValue>(&self, command: &::redis::Cmd) -> T {

@@ -6,21 +6,21 @@ use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use shared::cache::Cache;
-use shared::catalog::categories::{self, Category, ChangeCategory, NewCategory};
-use shared::catalog::products::{self, ChangeProduct, NewProduct, Product, ProductFilter};
+use shared::catalog::categories::{self, CategoryView, ChangeCategory, NewCategory};
+use shared::catalog::products::{self, ChangeProduct, NewProduct, ProductFilter, ProductView};
 use shared::page::{List, Paging};
+use shared::product_cache::Cache;
 use shared::values::{CategoryId, ProductId};
 use sqlx::PgPool;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::AppState;
-use crate::auth::{Caller, Staff};
 use crate::error::{ApiResult, Problem};
-use crate::etag::{IfMatch, Tagged};
-use crate::json::{Json, Listed, NoFilter, Path};
-use crate::once::Once;
+use crate::extract::etag::{IfMatch, Tagged};
+use crate::extract::idempotent::Once;
+use crate::extract::json::{Json, Listed, NoFilter, Path};
+use crate::extract::principal::{Caller, Staff};
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -32,7 +32,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 
 /// The products on sale
 #[utoipa::path(get, path = "/v1/products", tag = "catalog", params(ProductFilter, Paging), responses(
-    (status = 200, description = "A page of products, oldest first", body = List<Product>),
+    (status = 200, description = "A page of products, oldest first", body = List<ProductView>),
     (status = 403, description = "`forbidden`: only staff may ask for `active=false`", body = Problem),
     (status = 422, description = "`invalid_search`, `invalid_limit`, `invalid_cursor`, or a filter that is not known", body = Problem),
 ))]
@@ -40,7 +40,7 @@ async fn products(
     State(db): State<PgPool>,
     caller: Option<Caller>,
     list: Listed<ProductFilter>,
-) -> ApiResult<Answer<List<Product>>> {
+) -> ApiResult<Answer<List<ProductView>>> {
     let mut conn = db.acquire().await?;
     let products = products::list(&mut conn, caller.as_deref(), &list.filter, &list.page).await?;
     Ok(Answer(products))
@@ -50,17 +50,17 @@ async fn products(
 ///
 /// What others have just changed may show a moment late. `If-Match` is compared with what is there.
 #[utoipa::path(get, path = "/v1/products/{id}", tag = "catalog", params(("id" = ProductId, Path)), responses(
-    (status = 200, description = "The product, its version in `ETag`", body = Product),
+    (status = 200, description = "The product, its version in `ETag`", body = ProductView),
     (status = 404, description = "`product_not_found`", body = Problem),
 ))]
-async fn product(State(cache): State<Arc<Cache>>, Path(id): Path<ProductId>) -> ApiResult<Tagged<Product>> {
+async fn product(State(cache): State<Arc<Cache>>, Path(id): Path<ProductId>) -> ApiResult<Tagged<ProductView>> {
     let product = cache.product(id).await?.product.clone();
     Ok(Tagged(product.version, product))
 }
 
 /// Adds a product
 #[utoipa::path(post, path = "/v1/products", tag = "catalog", security(("token" = [])), request_body = NewProduct, responses(
-    (status = 201, description = "The product; `Location` says where it is", body = Product),
+    (status = 201, description = "The product; `Location` says where it is", body = ProductView),
     (status = 409, description = "`sku_taken`", body = Problem),
     (status = 422, description = "`category_not_found`, or a field is not right: see `code` and `errors`", body = Problem),
 ))]
@@ -76,7 +76,7 @@ async fn create_product(_staff: Staff, mut once: Once<NewProduct>) -> ApiResult<
     put, path = "/v1/products/{id}", tag = "catalog", security(("token" = [])),
     params(("id" = ProductId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = NewProduct, responses(
-    (status = 200, description = "The product as it is now", body = Product),
+    (status = 200, description = "The product as it is now", body = ProductView),
     (status = 404, description = "`product_not_found`", body = Problem),
     (status = 409, description = "`sku_taken`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),
@@ -88,7 +88,7 @@ async fn replace_product(
     Path(id): Path<ProductId>,
     IfMatch(seen): IfMatch,
     Json(body): Json<NewProduct>,
-) -> ApiResult<Tagged<Product>> {
+) -> ApiResult<Tagged<ProductView>> {
     let mut tx = db.begin().await?;
     let product = products::change(&mut tx, id, seen, &body.into()).await?;
     tx.commit().await?;
@@ -102,7 +102,7 @@ async fn replace_product(
     patch, path = "/v1/products/{id}", tag = "catalog", security(("token" = [])),
     params(("id" = ProductId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = ChangeProduct, responses(
-    (status = 200, description = "The product as it is now", body = Product),
+    (status = 200, description = "The product as it is now", body = ProductView),
     (status = 404, description = "`product_not_found`", body = Problem),
     (status = 409, description = "`sku_taken`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),
@@ -114,7 +114,7 @@ async fn change_product(
     Path(id): Path<ProductId>,
     IfMatch(seen): IfMatch,
     Json(body): Json<ChangeProduct>,
-) -> ApiResult<Tagged<Product>> {
+) -> ApiResult<Tagged<ProductView>> {
     let mut tx = db.begin().await?;
     let product = products::change(&mut tx, id, seen, &body).await?;
     tx.commit().await?;
@@ -146,20 +146,20 @@ async fn delete_product(
 
 /// All categories
 #[utoipa::path(get, path = "/v1/categories", tag = "catalog", params(Paging), responses(
-    (status = 200, description = "A page of categories, oldest first", body = List<Category>),
+    (status = 200, description = "A page of categories, oldest first", body = List<CategoryView>),
     (status = 422, description = "`invalid_limit` or `invalid_cursor`", body = Problem),
 ))]
-async fn categories(State(db): State<PgPool>, list: Listed<NoFilter>) -> ApiResult<Answer<List<Category>>> {
+async fn categories(State(db): State<PgPool>, list: Listed<NoFilter>) -> ApiResult<Answer<List<CategoryView>>> {
     let mut conn = db.acquire().await?;
     Ok(Answer(categories::list(&mut conn, &list.page).await?))
 }
 
 /// A category
 #[utoipa::path(get, path = "/v1/categories/{id}", tag = "catalog", params(("id" = CategoryId, Path)), responses(
-    (status = 200, description = "The category, its version in `ETag`", body = Category),
+    (status = 200, description = "The category, its version in `ETag`", body = CategoryView),
     (status = 404, description = "`category_not_found`", body = Problem),
 ))]
-async fn category(State(db): State<PgPool>, Path(id): Path<CategoryId>) -> ApiResult<Tagged<Category>> {
+async fn category(State(db): State<PgPool>, Path(id): Path<CategoryId>) -> ApiResult<Tagged<CategoryView>> {
     let mut conn = db.acquire().await?;
     let category = categories::get(&mut conn, id).await?;
     Ok(Tagged(category.version, category))
@@ -167,7 +167,7 @@ async fn category(State(db): State<PgPool>, Path(id): Path<CategoryId>) -> ApiRe
 
 /// Adds a category
 #[utoipa::path(post, path = "/v1/categories", tag = "catalog", security(("token" = [])), request_body = NewCategory, responses(
-    (status = 201, description = "The category; `Location` says where it is", body = Category),
+    (status = 201, description = "The category; `Location` says where it is", body = CategoryView),
     (status = 409, description = "`category_name_taken`", body = Problem),
     (status = 422, description = "`category_not_found` for the parent, or a field is not right: see `code` and `errors`", body = Problem),
 ))]
@@ -181,7 +181,7 @@ async fn create_category(_staff: Staff, mut once: Once<NewCategory>) -> ApiResul
     patch, path = "/v1/categories/{id}", tag = "catalog", security(("token" = [])),
     params(("id" = CategoryId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = ChangeCategory, responses(
-    (status = 200, description = "The category as it is now", body = Category),
+    (status = 200, description = "The category as it is now", body = CategoryView),
     (status = 404, description = "`category_not_found`", body = Problem),
     (status = 409, description = "`category_name_taken`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),
@@ -193,7 +193,7 @@ async fn change_category(
     Path(id): Path<CategoryId>,
     IfMatch(seen): IfMatch,
     Json(body): Json<ChangeCategory>,
-) -> ApiResult<Tagged<Category>> {
+) -> ApiResult<Tagged<CategoryView>> {
     let mut tx = db.begin().await?;
     let category = categories::change(&mut tx, id, seen, &body).await?;
     tx.commit().await?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 use shared::identity::{self, Role};
-use shared::settings::Common;
+use shared::platform::settings::Common;
 use shared::values::{Email, Name, NewPassword};
 use sqlx::PgPool;
 
@@ -16,10 +16,10 @@ fn pool(common: &Common) -> anyhow::Result<PgPool> {
 pub async fn migrate(common: &Common, down: Option<u32>) -> anyhow::Result<()> {
     let db = pool(common)?;
     match down {
-        None => shared::db::migrate(&db).await?,
-        Some(steps) => shared::db::migrate_down(&db, steps as usize).await?,
+        None => shared::platform::db::migrate(&db).await?,
+        Some(steps) => shared::platform::db::migrate_down(&db, steps as usize).await?,
     }
-    println!("the database is at version {}", shared::db::version(&db).await?);
+    println!("the database is at version {}", shared::platform::db::version(&db).await?);
     Ok(())
 }
 

@@ -7,14 +7,14 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use shared::identity::Role;
-use shared::limits::{Class, Limit};
-use shared::orders::place::Terms;
-use shared::settings::{Common, duration, positive_duration};
+use shared::orders::placing::PlacingTerms;
+use shared::platform::limits::{Class, Limit};
+use shared::platform::settings::{Common, duration, positive_duration};
 use shared::values::{Email, Name};
 
-use crate::cors::Origins;
-use crate::limits::TrustedProxies;
-use crate::tls::Tls;
+use crate::surface::cors::Origins;
+use crate::surface::limits::TrustedProxies;
+use crate::surface::tls::Tls;
 
 /// Millrace's HTTP API: takes orders, holds their stock, and writes the jobs that workers carry out.
 ///
@@ -212,8 +212,8 @@ pub struct Caching {
 }
 
 impl Caching {
-    pub fn settings(&self) -> shared::cache::Settings {
-        shared::cache::Settings {
+    pub fn settings(&self) -> shared::product_cache::CacheSettings {
+        shared::product_cache::CacheSettings {
             on: self.on,
             local_ttl: self.cache_local_ttl,
             ttl: self.cache_ttl,
@@ -239,8 +239,8 @@ fn on_or_off(text: &str) -> Result<bool, String> {
 }
 
 impl Serve {
-    pub fn identity(&self) -> anyhow::Result<shared::identity::Settings> {
-        Ok(shared::identity::Settings {
+    pub fn identity(&self) -> anyhow::Result<shared::identity::IdentitySettings> {
+        Ok(shared::identity::IdentitySettings {
             private_key: self.private_key()?,
             previous_public_keys: self.jwt_previous_public_keys.clone(),
             access_token_ttl: self.access_token_ttl,
@@ -261,8 +261,8 @@ impl Serve {
     }
 
     /// What holds for every order that is placed.
-    pub fn terms(&self) -> Terms {
-        Terms {
+    pub fn terms(&self) -> PlacingTerms {
+        PlacingTerms {
             reservation_ttl: self.reservation_ttl,
             max_open_orders: self.max_open_orders,
             max_attempts: self.job_max_attempts,

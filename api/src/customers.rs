@@ -3,7 +3,7 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::Response;
-use shared::customers::{self, ChangeCustomer, Customer, CustomerFilter, NewCustomer};
+use shared::customers::{self, ChangeCustomer, CustomerFilter, CustomerView, NewCustomer};
 use shared::page::{List, Paging};
 use shared::values::CustomerId;
 use sqlx::PgPool;
@@ -11,11 +11,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::AppState;
-use crate::auth::Staff;
 use crate::error::{ApiResult, Problem};
-use crate::etag::{IfMatch, Tagged};
-use crate::json::{Json, Listed, Path};
-use crate::once::Once;
+use crate::extract::etag::{IfMatch, Tagged};
+use crate::extract::idempotent::Once;
+use crate::extract::json::{Json, Listed, Path};
+use crate::extract::principal::Staff;
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(customers, create_customer)).routes(routes!(customer, change_customer))
@@ -23,24 +23,28 @@ pub fn routes() -> OpenApiRouter<AppState> {
 
 /// All customers
 #[utoipa::path(get, path = "/v1/customers", tag = "customers", security(("token" = [])), params(CustomerFilter, Paging), responses(
-    (status = 200, description = "A page of customers, oldest first", body = List<Customer>),
+    (status = 200, description = "A page of customers, oldest first", body = List<CustomerView>),
     (status = 422, description = "`invalid_email`, `invalid_limit`, `invalid_cursor`, or a filter that is not known", body = Problem),
 ))]
 async fn customers(
     State(db): State<PgPool>,
     _staff: Staff,
     list: Listed<CustomerFilter>,
-) -> ApiResult<Answer<List<Customer>>> {
+) -> ApiResult<Answer<List<CustomerView>>> {
     let mut conn = db.acquire().await?;
     Ok(Answer(customers::list(&mut conn, &list.filter, &list.page).await?))
 }
 
 /// A customer
 #[utoipa::path(get, path = "/v1/customers/{id}", tag = "customers", security(("token" = [])), params(("id" = CustomerId, Path)), responses(
-    (status = 200, description = "The customer, its version in `ETag`", body = Customer),
+    (status = 200, description = "The customer, its version in `ETag`", body = CustomerView),
     (status = 404, description = "`customer_not_found`", body = Problem),
 ))]
-async fn customer(State(db): State<PgPool>, _staff: Staff, Path(id): Path<CustomerId>) -> ApiResult<Tagged<Customer>> {
+async fn customer(
+    State(db): State<PgPool>,
+    _staff: Staff,
+    Path(id): Path<CustomerId>,
+) -> ApiResult<Tagged<CustomerView>> {
     let mut conn = db.acquire().await?;
     let customer = customers::get(&mut conn, id).await?;
     Ok(Tagged(customer.version, customer))
@@ -51,7 +55,7 @@ async fn customer(State(db): State<PgPool>, _staff: Staff, Path(id): Path<Custom
 /// Whoever registers with this address later does not inherit it: an address proves nothing. Staff link the two
 /// by changing `user_id`.
 #[utoipa::path(post, path = "/v1/customers", tag = "customers", security(("token" = [])), request_body = NewCustomer, responses(
-    (status = 201, description = "The customer; `Location` says where it is", body = Customer),
+    (status = 201, description = "The customer; `Location` says where it is", body = CustomerView),
 ))]
 async fn create_customer(_staff: Staff, mut once: Once<NewCustomer>) -> ApiResult<Response> {
     let customer = customers::create(&mut once.tx, &once.body).await?;
@@ -63,7 +67,7 @@ async fn create_customer(_staff: Staff, mut once: Once<NewCustomer>) -> ApiResul
     patch, path = "/v1/customers/{id}", tag = "customers", security(("token" = [])),
     params(("id" = CustomerId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = ChangeCustomer, responses(
-    (status = 200, description = "The customer as it is now", body = Customer),
+    (status = 200, description = "The customer as it is now", body = CustomerView),
     (status = 404, description = "`customer_not_found`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),
     (status = 422, description = "`user_not_found`, or a field is not right: see `code` and `errors`", body = Problem),
@@ -74,7 +78,7 @@ async fn change_customer(
     Path(id): Path<CustomerId>,
     IfMatch(seen): IfMatch,
     Json(body): Json<ChangeCustomer>,
-) -> ApiResult<Tagged<Customer>> {
+) -> ApiResult<Tagged<CustomerView>> {
     let mut tx = db.begin().await?;
     let customer = customers::change(&mut tx, id, seen, &body).await?;
     tx.commit().await?;

@@ -7,20 +7,20 @@ use axum::response::IntoResponse;
 use sha2::{Digest, Sha256};
 use shared::error::Error;
 use shared::identity::sessions::{self, ChangePassword, Client, LogIn, Refresh, Refreshed, Tokens};
-use shared::identity::{self, ChangeUser, Register, Role, User, Users};
-use shared::limits::Class;
+use shared::identity::{self, ChangeUser, Register, Role, UserView, Users};
 use shared::page::{List, Paging};
+use shared::platform::limits::Class;
 use shared::values::UserId;
 use sqlx::PgPool;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::AppState;
-use crate::auth::{Admin, Caller, ClientAddr};
 use crate::error::{ApiResult, Problem};
-use crate::etag::{IfMatch, Tagged};
-use crate::json::{Json, Listed, Path};
-use crate::limits;
+use crate::extract::etag::{IfMatch, Tagged};
+use crate::extract::json::{Json, Listed, Path};
+use crate::extract::principal::{Admin, Caller, ClientAddr};
+use crate::surface::limits;
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -44,7 +44,7 @@ const NO_STORE: [(HeaderName, HeaderValue); 1] = [(header::CACHE_CONTROL, Header
 #[utoipa::path(post, path = "/v1/auth/register", tag = "identity",
     request_body(content = Register, example = json!({"email": "alice@example.com", "password": "correct horse battery", "name": "Alice"})),
     responses(
-        (status = 201, description = "The user", body = User),
+        (status = 201, description = "The user", body = UserView),
         (status = 409, description = "`email_taken`: there is an account with this address, in whatever case", body = Problem),
         (status = 422, description = "`invalid_email`, `weak_password` (under 8 characters), `invalid_name`", body = Problem),
         (status = 429, description = "`rate_limited`: see `Retry-After`", body = Problem),
@@ -126,9 +126,9 @@ async fn log_out(State(state): State<AppState>, caller: Caller) -> ApiResult<Sta
 
 /// Who am I?
 #[utoipa::path(get, path = "/v1/me", tag = "identity", security(("token" = [])), responses(
-    (status = 200, description = "The caller", body = User, headers(("ETag" = String, description = "Its version"))),
+    (status = 200, description = "The caller", body = UserView, headers(("ETag" = String, description = "Its version"))),
 ))]
-async fn me(State(db): State<PgPool>, caller: Caller) -> ApiResult<Tagged<User>> {
+async fn me(State(db): State<PgPool>, caller: Caller) -> ApiResult<Tagged<UserView>> {
     let user = identity::get_user(&mut *db.acquire().await?, caller.user_id).await?;
     Ok(Tagged(user.version, user))
 }
@@ -161,11 +161,11 @@ async fn change_password(
 #[utoipa::path(get, path = "/v1/users", tag = "identity", security(("token" = [])),
     params(Users, Paging),
     responses(
-        (status = 200, description = "A page of users", body = List<User>),
+        (status = 200, description = "A page of users", body = List<UserView>),
         (status = 422, description = "`invalid_limit`, `invalid_cursor`, `unknown_field`", body = Problem),
     ),
 )]
-async fn list(State(db): State<PgPool>, _: Admin, asked: Listed<Users>) -> ApiResult<Answer<List<User>>> {
+async fn list(State(db): State<PgPool>, _: Admin, asked: Listed<Users>) -> ApiResult<Answer<List<UserView>>> {
     let users = identity::list_users(&mut *db.acquire().await?, &asked.filter, &asked.page).await?;
     Ok(Answer(users))
 }
@@ -174,11 +174,11 @@ async fn list(State(db): State<PgPool>, _: Admin, asked: Listed<Users>) -> ApiRe
 #[utoipa::path(get, path = "/v1/users/{id}", tag = "identity", security(("token" = [])),
     params(("id" = UserId, Path, description = "The user's id")),
     responses(
-        (status = 200, description = "The user", body = User, headers(("ETag" = String, description = "Its version"))),
+        (status = 200, description = "The user", body = UserView, headers(("ETag" = String, description = "Its version"))),
         (status = 404, description = "`user_not_found`", body = Problem),
     ),
 )]
-async fn get(State(db): State<PgPool>, _: Admin, Path(id): Path<UserId>) -> ApiResult<Tagged<User>> {
+async fn get(State(db): State<PgPool>, _: Admin, Path(id): Path<UserId>) -> ApiResult<Tagged<UserView>> {
     let user = identity::get_user(&mut *db.acquire().await?, id).await?;
     Ok(Tagged(user.version, user))
 }
@@ -193,7 +193,7 @@ async fn get(State(db): State<PgPool>, _: Admin, Path(id): Path<UserId>) -> ApiR
     ),
     request_body(content = ChangeUser, example = json!({"role": "staff"})),
     responses(
-        (status = 200, description = "The user", body = User, headers(("ETag" = String, description = "Its new version"))),
+        (status = 200, description = "The user", body = UserView, headers(("ETag" = String, description = "Its new version"))),
         (status = 404, description = "`user_not_found`", body = Problem),
         (status = 409, description = "`last_admin`: nobody could administer users any more", body = Problem),
         (status = 412, description = "`version_mismatch`", body = Problem),
@@ -205,7 +205,7 @@ async fn change(
     Path(id): Path<UserId>,
     IfMatch(version): IfMatch,
     Json(asked): Json<ChangeUser>,
-) -> ApiResult<Tagged<User>> {
+) -> ApiResult<Tagged<UserView>> {
     let mut tx = state.db.begin().await?;
     let user = identity::change_user(&mut tx, id, asked, version).await?;
     tx.commit().await?;

@@ -10,18 +10,18 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json as Answer};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use shared::cache::Cache;
 use shared::error::{Error, Invalid};
 use shared::idempotency::BodyHash;
 use shared::inventory::adjust::{self, Adjust, Adjustment};
 use shared::inventory::bulk::{self, CountRow, Counted, Counts, MAX_ROWS};
-use shared::inventory::ledger::{self, Movement, MovementFilter};
-use shared::inventory::reap::{self, Reaped};
-use shared::inventory::reserve::{self, Reservation, Reserve, Which};
-use shared::inventory::{self, NewStock, OnHand, ReorderSettings, Stock, StockFilter};
-use shared::jobs::Origin;
+use shared::inventory::ledger::{self, MovementFilter, MovementView};
+use shared::inventory::reserve::{self, ReservationRef, ReservationView, Reserve};
+use shared::inventory::{self, NewStock, OnHand, ReorderSettings, StockFilter, StockView};
 use shared::orders::cancel;
+use shared::orders::reap::{self, Reaped};
 use shared::page::{List, Paging};
+use shared::product_cache::Cache;
+use shared::queue::Origin;
 use shared::values::{InventoryId, ProductId, ReservationId};
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -29,11 +29,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::AppState;
-use crate::auth::{Caller, Staff};
 use crate::error::{ApiResult, Problem};
-use crate::etag::{IfMatch, Tagged};
-use crate::json::{self, Json, Listed, NoFilter, Path, Query};
-use crate::once::{self, Once};
+use crate::extract::etag::{IfMatch, Tagged};
+use crate::extract::idempotent::{self, Once};
+use crate::extract::json::{self, Json, Listed, NoFilter, Path, Query};
+use crate::extract::principal::{Caller, Staff};
 use crate::orders;
 
 /// Room for 10,000 rows with the longest SKUs in the wordiest JSON.
@@ -59,10 +59,14 @@ pub fn routes() -> OpenApiRouter<AppState> {
 /// Stock
 #[utoipa::path(
     get, path = "/v1/inventory", tag = "inventory", security(("token" = [])), params(StockFilter, Paging), responses(
-    (status = 200, description = "A page of stock, oldest rows first", body = List<Stock>),
+    (status = 200, description = "A page of stock, oldest rows first", body = List<StockView>),
     (status = 422, description = "`invalid_limit`, `invalid_cursor`, or a filter is not right", body = Problem),
 ))]
-async fn list(State(db): State<PgPool>, _staff: Staff, list: Listed<StockFilter>) -> ApiResult<Answer<List<Stock>>> {
+async fn list(
+    State(db): State<PgPool>,
+    _staff: Staff,
+    list: Listed<StockFilter>,
+) -> ApiResult<Answer<List<StockView>>> {
     let mut conn = db.acquire().await?;
     Ok(Answer(inventory::list(&mut conn, &list.filter, &list.page).await?))
 }
@@ -70,10 +74,14 @@ async fn list(State(db): State<PgPool>, _staff: Staff, list: Listed<StockFilter>
 /// Stock at or below its reorder level, worst first
 #[utoipa::path(
     get, path = "/v1/inventory/low-stock", tag = "inventory", security(("token" = [])), params(Paging), responses(
-    (status = 200, description = "A page of what is low; first what is farthest below its reorder level", body = List<Stock>),
+    (status = 200, description = "A page of what is low; first what is farthest below its reorder level", body = List<StockView>),
     (status = 422, description = "`invalid_limit` or `invalid_cursor`", body = Problem),
 ))]
-async fn low_stock(State(db): State<PgPool>, _staff: Staff, list: Listed<NoFilter>) -> ApiResult<Answer<List<Stock>>> {
+async fn low_stock(
+    State(db): State<PgPool>,
+    _staff: Staff,
+    list: Listed<NoFilter>,
+) -> ApiResult<Answer<List<StockView>>> {
     let mut conn = db.acquire().await?;
     Ok(Answer(inventory::list_low(&mut conn, &list.page).await?))
 }
@@ -106,10 +114,10 @@ async fn on_hand(
 /// A row of stock
 #[utoipa::path(
     get, path = "/v1/inventory/{id}", tag = "inventory", security(("token" = [])), params(("id" = InventoryId, Path)), responses(
-    (status = 200, description = "The row; `ETag` is the version of its reorder settings", body = Stock),
+    (status = 200, description = "The row; `ETag` is the version of its reorder settings", body = StockView),
     (status = 404, description = "`inventory_not_found`", body = Problem),
 ))]
-async fn one(State(db): State<PgPool>, _staff: Staff, Path(id): Path<InventoryId>) -> ApiResult<Tagged<Stock>> {
+async fn one(State(db): State<PgPool>, _staff: Staff, Path(id): Path<InventoryId>) -> ApiResult<Tagged<StockView>> {
     let mut conn = db.acquire().await?;
     let stock = inventory::find(&mut conn, id).await?;
     Ok(Tagged(stock.version, stock))
@@ -118,7 +126,7 @@ async fn one(State(db): State<PgPool>, _staff: Staff, Path(id): Path<InventoryId
 /// Begins to stock a product in a warehouse
 #[utoipa::path(
     post, path = "/v1/inventory", tag = "inventory", security(("token" = [])), request_body = NewStock, responses(
-    (status = 201, description = "The row; `Location` says where it is", body = Stock),
+    (status = 201, description = "The row; `Location` says where it is", body = StockView),
     (status = 404, description = "`product_not_found` or `warehouse_not_found`", body = Problem),
     (status = 409, description = "`inventory_exists`: adjust the row that is there", body = Problem),
 ))]
@@ -132,7 +140,7 @@ async fn create(staff: Staff, mut once: Once<NewStock>) -> ApiResult<Response> {
     patch, path = "/v1/inventory/{id}", tag = "inventory", security(("token" = [])),
     params(("id" = InventoryId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = ReorderSettings, responses(
-    (status = 200, description = "The row as it is now", body = Stock),
+    (status = 200, description = "The row as it is now", body = StockView),
     (status = 404, description = "`inventory_not_found`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),
 ))]
@@ -142,7 +150,7 @@ async fn update(
     Path(id): Path<InventoryId>,
     IfMatch(seen): IfMatch,
     Json(body): Json<ReorderSettings>,
-) -> ApiResult<Tagged<Stock>> {
+) -> ApiResult<Tagged<StockView>> {
     let mut tx = db.begin().await?;
     let stock = inventory::update_settings(&mut tx, id, seen, &body).await?;
     tx.commit().await?;
@@ -167,14 +175,14 @@ async fn adjust(staff: Staff, Path(id): Path<InventoryId>, mut once: Once<Adjust
 #[utoipa::path(
     get, path = "/v1/inventory/movements", tag = "inventory", security(("token" = [])),
     params(MovementFilter, Paging), responses(
-    (status = 200, description = "A page of movements, newest first", body = List<Movement>),
+    (status = 200, description = "A page of movements, newest first", body = List<MovementView>),
     (status = 422, description = "`invalid_limit`, `invalid_cursor`, or a filter is not right", body = Problem),
 ))]
 async fn movements(
     State(db): State<PgPool>,
     _staff: Staff,
     list: Listed<MovementFilter>,
-) -> ApiResult<Answer<List<Movement>>> {
+) -> ApiResult<Answer<List<MovementView>>> {
     let mut conn = db.acquire().await?;
     Ok(Answer(ledger::list(&mut conn, &list.filter, &list.page).await?))
 }
@@ -204,7 +212,7 @@ async fn count(staff: Staff, OnceCounted(mut once): OnceCounted) -> ApiResult<Re
 /// from the first that has it, else from several.
 #[utoipa::path(
     post, path = "/v1/inventory/reserve", tag = "inventory", security(("token" = [])), request_body = Reserve, responses(
-    (status = 201, description = "The reservation, `held`; `Location` says where it is", body = Reservation),
+    (status = 201, description = "The reservation, `held`; `Location` says where it is", body = ReservationView),
     (status = 409, description = "`insufficient_stock`: for each short line `requested` and `available`", body = Problem),
     (status = 422, description = "`product_not_found`, `warehouse_not_found`, `invalid_quantity`, `invalid_ttl`, \
         `invalid_items`: not 1 to 100 lines", body = Problem),
@@ -219,7 +227,7 @@ async fn reserve(State(state): State<AppState>, staff: Staff, mut once: Once<Res
         once = once.again(&state.db, reap::overdue_of_products(&state.db, &products)).await?;
         reserved = reserve::reserve(&mut once.tx, staff.user_id, &once.body, ttl).await;
     }
-    let reservation = reserved.map_err(once::failed)?;
+    let reservation = reserved.map_err(idempotent::failed)?;
     let location = format!("/v1/inventory/reservations/{}", reservation.id);
     once.begun(location, &reservation).await.map_err(IntoResponse::into_response)
 }
@@ -228,14 +236,14 @@ async fn reserve(State(state): State<AppState>, staff: Staff, mut once: Once<Res
 #[utoipa::path(
     get, path = "/v1/inventory/reservations/{id}", tag = "inventory", security(("token" = [])),
     params(("id" = ReservationId, Path)), responses(
-    (status = 200, description = "The reservation", body = Reservation),
+    (status = 200, description = "The reservation", body = ReservationView),
     (status = 404, description = "`reservation_not_found`", body = Problem),
 ))]
 async fn reservation(
     State(state): State<AppState>,
     _staff: Staff,
     Path(id): Path<ReservationId>,
-) -> ApiResult<Answer<Reservation>> {
+) -> ApiResult<Answer<ReservationView>> {
     let mut conn = state.db.acquire().await?;
     let reservation = reserve::find(&mut conn, id).await?;
     state.cache.shown(reservation.updated_at, reservation.items.iter().map(|item| item.product_id));
@@ -244,24 +252,24 @@ async fn reservation(
 
 /// Gives back what was held by hand
 #[utoipa::path(
-    post, path = "/v1/inventory/release", tag = "inventory", security(("token" = [])), request_body = Which, responses(
-    (status = 200, description = "The reservation, `released`", body = Reservation),
+    post, path = "/v1/inventory/release", tag = "inventory", security(("token" = [])), request_body = ReservationRef, responses(
+    (status = 200, description = "The reservation, `released`", body = ReservationView),
     (status = 404, description = "`reservation_not_found`", body = Problem),
     (status = 409, description = "`reservation_not_held`, or `reservation_belongs_to_order`: act on the order", body = Problem),
 ))]
-async fn release(staff: Staff, mut once: Once<Which>) -> ApiResult<Response> {
+async fn release(staff: Staff, mut once: Once<ReservationRef>) -> ApiResult<Response> {
     let reservation = reserve::release(&mut once.tx, staff.user_id, once.body.reservation_id).await?;
     once.answer(StatusCode::OK, &reservation).await
 }
 
 /// What was held by hand leaves the house
 #[utoipa::path(
-    post, path = "/v1/inventory/ship", tag = "inventory", security(("token" = [])), request_body = Which, responses(
-    (status = 200, description = "The reservation, `shipped`; on hand and reserved fell together", body = Reservation),
+    post, path = "/v1/inventory/ship", tag = "inventory", security(("token" = [])), request_body = ReservationRef, responses(
+    (status = 200, description = "The reservation, `shipped`; on hand and reserved fell together", body = ReservationView),
     (status = 404, description = "`reservation_not_found`", body = Problem),
     (status = 409, description = "`reservation_not_held`, or `reservation_belongs_to_order`: act on the order", body = Problem),
 ))]
-async fn ship(staff: Staff, mut once: Once<Which>) -> ApiResult<Response> {
+async fn ship(staff: Staff, mut once: Once<ReservationRef>) -> ApiResult<Response> {
     let reservation = reserve::ship(&mut once.tx, staff.user_id, once.body.reservation_id).await?;
     once.answer(StatusCode::OK, &reservation).await
 }
@@ -308,7 +316,7 @@ impl FromRequest<AppState> for OnceCounted {
         let (mut parts, body) = request.into_parts();
         let caller = <Caller as FromRequestParts<AppState>>::from_request_parts(&mut parts, state).await;
         let caller = caller.map_err(refused)?.user_id;
-        let key = once::key(&parts.headers).map_err(refused)?;
+        let key = idempotent::key(&parts.headers).map_err(refused)?;
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
         let is_csv = is_csv(&parts.headers);
         if !is_csv {

@@ -1,26 +1,18 @@
 //! HTTP in, JSON out: each module's `routes()` merged into one router, with one surface around it.
 
-pub mod auth;
 pub mod commands;
 pub mod config;
-pub mod connections;
 pub mod error;
-pub mod etag;
-pub mod json;
-pub mod once;
+pub mod extract;
 pub mod serve;
 pub mod surface;
-pub mod tls;
 
-mod cached;
 mod catalog;
-mod cors;
 mod customers;
 mod docs;
 mod health;
 mod identity;
 mod inventory;
-mod limits;
 mod metrics;
 mod ops;
 mod orders;
@@ -30,18 +22,18 @@ mod warehouses;
 use std::sync::Arc;
 
 use axum::Router;
-use shared::cache::Cache;
-use shared::health::Probe;
 use shared::identity::Identity;
-use shared::jobs::doorbell::Doorbell;
-use shared::limits::Limiter;
+use shared::platform::health::Probe;
+use shared::platform::limits::Limiter;
+use shared::product_cache::Cache;
+use shared::queue::doorbell::Doorbell;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::config::Serve;
-use crate::metrics::Metrics;
-use crate::tls::Tls;
+use crate::metrics::ApiMetrics;
+use crate::surface::tls::Tls;
 
 /// What handlers share. Cloning it clones handles.
 #[derive(Clone)]
@@ -53,7 +45,7 @@ pub struct AppState {
     pub probe: Arc<Probe>,
     pub cache: Arc<Cache>,
     pub placing: Arc<placing::Placing>,
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<ApiMetrics>,
     /// Rung after a commit that wrote jobs.
     pub doorbell: Doorbell,
     /// Where the API itself speaks TLS.

@@ -20,15 +20,18 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> anyhow::Result<()> {
-    shared::settings::read_dotenv().map_err(anyhow::Error::msg)?;
+    shared::platform::settings::read_dotenv().map_err(anyhow::Error::msg)?;
     let cli = Cli::parse();
-    let telemetry = shared::telemetry::start(&cli.common, "millrace-api").map_err(anyhow::Error::from_boxed)?;
+    let telemetry =
+        shared::platform::telemetry::start(&cli.common, "millrace-api").map_err(anyhow::Error::from_boxed)?;
     cli.common.check().map_err(anyhow::Error::msg)?;
     let done = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => api::serve::serve(cli.common, cli.serve).await,
         Command::Migrate { down } => api::commands::migrate(&cli.common, down).await,
         Command::Seed { dir } => api::commands::seed(&cli.common, &dir).await,
-        Command::Health => shared::health::ask_process(cli.serve.metrics_addr).await.map_err(anyhow::Error::msg),
+        Command::Health => {
+            shared::platform::health::ask_process(cli.serve.metrics_addr).await.map_err(anyhow::Error::msg)
+        }
         Command::CreateUser { email, password, role, name } => {
             api::commands::create_user(&cli.common, email, password, role, name).await
         }

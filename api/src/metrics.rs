@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use prometheus::{Gauge, HistogramVec, IntCounterVec, histogram_opts, opts};
-use shared::jobs::doorbell::Doorbell;
+use shared::queue::doorbell::Doorbell;
 use sqlx::PgPool;
 
-pub struct Metrics {
+pub struct ApiMetrics {
     pub shared: shared::metrics::Metrics,
     requests: IntCounterVec,
     durations: HistogramVec,
 }
 
-impl Metrics {
+impl ApiMetrics {
     pub fn new(db: PgPool, doorbell: &Doorbell, reservation_ttl: Duration) -> prometheus::Result<Self> {
         let shared = shared::metrics::Metrics::new(db, doorbell)?;
         let labels = ["method", "route", "status"];

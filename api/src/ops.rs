@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use shared::audit::{self, Report};
 use shared::error::Error;
-use shared::jobs::ops::{self, JobDetail, JobFilter, JobView, QueueView, Retried, RetryJobs, WorkerView};
+use shared::ops::jobs::{self, JobDetail, JobFilter, JobView, QueueView, Retried, RetryJobs, WorkerView};
 use shared::page::{List, Paging};
 use shared::values::JobId;
 use sqlx::PgPool;
@@ -16,10 +16,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::AppState;
-use crate::auth::Staff;
 use crate::error::{ApiResult, Problem};
-use crate::json::{Listed, Path, Query};
-use crate::once::Once;
+use crate::extract::idempotent::Once;
+use crate::extract::json::{Listed, Path, Query};
+use crate::extract::principal::Staff;
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -52,7 +52,7 @@ struct NoBody {}
 ))]
 async fn queues(State(db): State<PgPool>, _staff: Staff) -> ApiResult<Answer<List<QueueView>>> {
     let mut conn = db.acquire().await?;
-    Ok(Answer(List { data: ops::queues(&mut conn).await?, next_cursor: None }))
+    Ok(Answer(List { data: jobs::queues(&mut conn).await?, next_cursor: None }))
 }
 
 /// Pause a queue
@@ -66,7 +66,7 @@ async fn queues(State(db): State<PgPool>, _staff: Staff) -> ApiResult<Answer<Lis
         (status = 404, description = "`queue_not_found`", body = Problem),
     ))]
 async fn pause(_staff: Staff, Path(name): Path<String>, mut once: Once<NoBody>) -> ApiResult<Response> {
-    let queue = ops::set_paused(&mut once.tx, &name, true).await?;
+    let queue = jobs::set_paused(&mut once.tx, &name, true).await?;
     once.answer(StatusCode::OK, &queue).await
 }
 
@@ -80,7 +80,7 @@ async fn pause(_staff: Staff, Path(name): Path<String>, mut once: Once<NoBody>) 
         (status = 404, description = "`queue_not_found`", body = Problem),
     ))]
 async fn resume(_staff: Staff, Path(name): Path<String>, mut once: Once<NoBody>) -> ApiResult<Response> {
-    let queue = ops::set_paused(&mut once.tx, &name, false).await?;
+    let queue = jobs::set_paused(&mut once.tx, &name, false).await?;
     once.answer(StatusCode::OK, &queue).await
 }
 
@@ -93,7 +93,7 @@ async fn resume(_staff: Staff, Path(name): Path<String>, mut once: Once<NoBody>)
 ))]
 async fn jobs(State(db): State<PgPool>, _staff: Staff, asked: Listed<JobFilter>) -> ApiResult<Answer<List<JobView>>> {
     let mut conn = db.acquire().await?;
-    Ok(Answer(ops::list(&mut conn, asked.filter, asked.page).await?))
+    Ok(Answer(jobs::list(&mut conn, asked.filter, asked.page).await?))
 }
 
 /// Read a job
@@ -106,7 +106,7 @@ async fn jobs(State(db): State<PgPool>, _staff: Staff, asked: Listed<JobFilter>)
     ))]
 async fn job(State(db): State<PgPool>, _staff: Staff, Path(id): Path<JobId>) -> ApiResult<Answer<JobDetail>> {
     let mut conn = db.acquire().await?;
-    Ok(Answer(ops::get(&mut conn, id).await?))
+    Ok(Answer(jobs::get(&mut conn, id).await?))
 }
 
 /// Retry a dead job
@@ -125,7 +125,7 @@ async fn retry(
     Path(id): Path<JobId>,
     mut once: Once<NoBody>,
 ) -> ApiResult<Response> {
-    let (job, ring) = ops::retry(&mut once.tx, id, state.settings.job_max_attempts).await?;
+    let (job, ring) = jobs::retry(&mut once.tx, id, state.settings.job_max_attempts).await?;
     let answer = once.answer(StatusCode::OK, &job).await?;
     state.doorbell.ring([ring]);
     Ok(answer)
@@ -142,7 +142,7 @@ async fn retry(
         (status = 409, description = "`job_not_dead`", body = Problem),
     ))]
 async fn discard(_staff: Staff, Path(id): Path<JobId>, mut once: Once<NoBody>) -> ApiResult<Response> {
-    let job = ops::discard(&mut once.tx, id).await?;
+    let job = jobs::discard(&mut once.tx, id).await?;
     once.answer(StatusCode::OK, &job).await
 }
 
@@ -156,7 +156,7 @@ async fn discard(_staff: Staff, Path(id): Path<JobId>, mut once: Once<NoBody>) -
         (status = 422, description = "`invalid_limit`: it is from 1 to 10,000", body = Problem),
     ))]
 async fn retry_many(State(state): State<AppState>, _staff: Staff, mut once: Once<RetryJobs>) -> ApiResult<Response> {
-    let rings = ops::retry_many(&mut once.tx, &once.body, state.settings.job_max_attempts).await?;
+    let rings = jobs::retry_many(&mut once.tx, &once.body, state.settings.job_max_attempts).await?;
     let answer = once.answer(StatusCode::OK, &Retried { retried: rings.len() }).await?;
     state.doorbell.ring(rings);
     Ok(answer)
@@ -170,7 +170,7 @@ async fn retry_many(State(state): State<AppState>, _staff: Staff, mut once: Once
 ))]
 async fn workers(State(db): State<PgPool>, _staff: Staff) -> ApiResult<Answer<List<WorkerView>>> {
     let mut conn = db.acquire().await?;
-    Ok(Answer(List { data: ops::workers(&mut conn).await?, next_cursor: None }))
+    Ok(Answer(List { data: jobs::workers(&mut conn).await?, next_cursor: None }))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]

@@ -9,13 +9,13 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use shared::error::Error;
 use shared::idempotency::BodyHash;
-use shared::jobs::{Origin, Plan};
-use shared::orders::by_hand::{self, Following, Move};
 use shared::orders::cancel::{self, Cancel};
-use shared::orders::place::{Line, MAX_LINES, PlaceOrder, ProductRef};
+use shared::orders::manual::{self, Following, SetStatus};
+use shared::orders::placing::{MAX_LINES, OrderLine, PlaceOrder, ProductRef};
 use shared::orders::read::{OrderEvent, OrderFilter};
 use shared::orders::{OrderView, read};
 use shared::page::{List, Paging};
+use shared::queue::{Origin, Plan};
 use shared::values::{Address, CustomerId, OrderId, PaymentToken, ProductId, Quantity, Sku};
 use sqlx::PgPool;
 use tracing::{Instrument, Span, field, info_span};
@@ -24,11 +24,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::AppState;
-use crate::auth::{Caller, Staff};
 use crate::error::{ApiError, ApiResult, Problem};
-use crate::etag::{self, IfMatch, Tagged};
-use crate::json::{self, Listed, Path};
-use crate::once::{self, IDEMPOTENT_REPLAYED, Once};
+use crate::extract::etag::{self, IfMatch, Tagged};
+use crate::extract::idempotent::{self, IDEMPOTENT_REPLAYED, Once};
+use crate::extract::json::{self, Listed, Path};
+use crate::extract::principal::{Caller, Staff};
 use crate::placing::Placed;
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -100,7 +100,7 @@ async fn place(State(state): State<AppState>, caller: Caller, request: Request) 
 
 /// Makes an order of what came in. A batch takes its key, so this does not go through `Once`.
 async fn read_order(state: &AppState, caller: &Caller, request: Request) -> ApiResult<PlaceOrder> {
-    let key = once::key(request.headers())?;
+    let key = idempotent::key(request.headers())?;
     let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
     json::require_json(request.headers(), request.body())?;
     let bytes = json::read(request, state).await?;
@@ -136,14 +136,14 @@ async fn for_whom(state: &AppState, caller: &Caller, asked: Option<CustomerId>) 
     }
 }
 
-fn lines(items: Vec<LineBody>) -> ApiResult<Vec<Line>> {
+fn lines(items: Vec<LineBody>) -> ApiResult<Vec<OrderLine>> {
     if !(1..=MAX_LINES).contains(&items.len()) {
         let message = format!("an order has 1 to {MAX_LINES} lines, not {}", items.len());
         return Err(Error::field("items", "invalid_items", message).into());
     }
     let line = |(position, item): (usize, LineBody)| match (item.product_id, item.sku) {
-        (Some(id), None) => Ok(Line { product: ProductRef::Id(id), quantity: item.quantity }),
-        (None, Some(sku)) => Ok(Line { product: ProductRef::Sku(sku), quantity: item.quantity }),
+        (Some(id), None) => Ok(OrderLine { product: ProductRef::Id(id), quantity: item.quantity }),
+        (None, Some(sku)) => Ok(OrderLine { product: ProductRef::Sku(sku), quantity: item.quantity }),
         _ => {
             let message = "a line names its product by `product_id` or by `sku`, one of the two";
             Err(ApiError::from(Error::field(format!("items[{position}]"), "product_or_sku", message)))
@@ -238,7 +238,7 @@ async fn cancel(
 /// writes a manual charge, posts the stock and has the order shipped; `shipped` lets the stock leave. Before that
 /// `cancelling` (or `cancelled`) has it cancelled by a worker.
 #[utoipa::path(patch, path = "/v1/orders/{id}/status", tag = "orders", security(("token" = [])),
-    params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header)), request_body = Move,
+    params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header)), request_body = SetStatus,
     responses(
         (status = 200, description = "The order", body = OrderView, headers(("ETag" = String))),
         (status = 404, description = "`order_not_found`", body = Problem),
@@ -252,11 +252,11 @@ async fn set_status(
     Path(id): Path<OrderId>,
     IfMatch(seen): IfMatch,
     Extension(origin): Extension<Origin>,
-    json::Json(asked): json::Json<Move>,
+    json::Json(asked): json::Json<SetStatus>,
 ) -> ApiResult<Tagged<OrderView>> {
     let following = Following { plan: plan(&state, origin), delivery_delay: state.settings.delivery_delay };
     let mut tx = state.db.begin().await?;
-    let (order, rings) = by_hand::set_status(&mut tx, &staff, id, seen, asked.status, &following).await?;
+    let (order, rings) = manual::set_status(&mut tx, &staff, id, seen, asked.status, &following).await?;
     tx.commit().await?;
     state.doorbell.ring(rings);
     Ok(Tagged(order.version, order))

@@ -10,18 +10,18 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::cache::Cache;
 use shared::error::{Error, Result};
 use shared::idempotency::{BodyHash, Key};
-use shared::jobs::doorbell::Doorbell;
-use shared::jobs::{ProcessPayment, Ring};
 use shared::orders::OrderView;
-use shared::orders::place::{self, PlaceOrder, Placement, Terms};
+use shared::orders::placing::{self, PlaceOrder, Placement, PlacingTerms};
+use shared::product_cache::Cache;
+use shared::queue::doorbell::Doorbell;
+use shared::queue::{ProcessPayment, Ring};
 use shared::values::UserId;
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::once::PATIENCE;
+use crate::extract::idempotent::PATIENCE;
 
 /// A few, so that one slow batch does not hold everyone; each holds a connection while it places. More than there are
 /// cores would only make the batches smaller, and a batch by itself costs Postgres as much as four orders.
@@ -63,7 +63,13 @@ struct Waiting {
 
 impl Placing {
     /// Starts the lanes. They end when this is dropped.
-    pub fn start(db: &PgPool, doorbell: &Doorbell, cache: &Arc<Cache>, terms: Terms, max_in_flight: u32) -> Self {
+    pub fn start(
+        db: &PgPool,
+        doorbell: &Doorbell,
+        cache: &Arc<Cache>,
+        terms: PlacingTerms,
+        max_in_flight: u32,
+    ) -> Self {
         let max_in_flight = max_in_flight as usize;
         let terms = Arc::new(terms);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -119,7 +125,7 @@ struct Lane {
     db: PgPool,
     doorbell: Doorbell,
     cache: Arc<Cache>,
-    terms: Arc<Terms>,
+    terms: Arc<PlacingTerms>,
     arrivals: mpsc::Receiver<Waiting>,
     /// Those that the last batch could not take.
     held: Vec<Waiting>,
@@ -135,7 +141,7 @@ impl Lane {
     async fn run(mut self) {
         while let Some(entries) = self.next_batch().await {
             let batch: Vec<PlaceOrder> = entries.iter().map(|entry| entry.first.order.clone()).collect();
-            let placements = place::place(&self.db, &batch, &self.terms).await;
+            let placements = placing::place(&self.db, &batch, &self.terms).await;
             self.doorbell.ring(placements.iter().filter_map(payment));
             self.forget(&placements);
             let size = batch.len();

@@ -7,20 +7,21 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
-use shared::cache::Cache;
-use shared::health::Probe;
 use shared::identity::Identity;
-use shared::jobs::doorbell::Doorbell;
-use shared::limits::Limiter;
-use shared::redis::Redis;
-use shared::settings::Common;
+use shared::platform::health::Probe;
+use shared::platform::limits::Limiter;
+use shared::platform::redis::Redis;
+use shared::platform::settings::Common;
+use shared::product_cache::Cache;
+use shared::queue::doorbell::Doorbell;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Serve;
-use crate::metrics::Metrics;
+use crate::metrics::ApiMetrics;
 use crate::placing::Placing;
-use crate::{AppState, app, connections, health};
+use crate::surface::connections;
+use crate::{AppState, app, health};
 
 /// What runs when we are asked to stop may take this long to finish. No request may take longer.
 pub const GRACE: Duration = Duration::from_secs(15);
@@ -31,10 +32,10 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     let metrics = listen(settings.metrics_addr, "METRICS_ADDR").await?;
     let state = state(&common, settings)?;
     if state.settings.auto_migrate {
-        shared::db::migrate(&state.db).await.context("the database of DATABASE_URL could not be migrated")?;
+        shared::platform::db::migrate(&state.db).await.context("the database of DATABASE_URL could not be migrated")?;
     }
     let stopping = state.stopping.clone();
-    shared::shutdown::when_asked(move || stopping.cancel());
+    shared::platform::shutdown::when_asked(move || stopping.cancel());
     if let Some(tls) = state.tls.clone() {
         tls.reread_when_asked();
     }
@@ -47,7 +48,7 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
 pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let db = common.pool("millrace-api").map_err(anyhow::Error::msg)?;
     let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
-    let metrics = Arc::new(Metrics::new(db.clone(), &doorbell, settings.reservation_ttl)?);
+    let metrics = Arc::new(ApiMetrics::new(db.clone(), &doorbell, settings.reservation_ttl)?);
     let redis = common.cache_redis().map(|url| Redis::open(url, &common.redis_prefix)).transpose()?;
     let cache = Cache::start(db.clone(), redis.clone(), settings.caching.settings(), metrics.shared.registry())?;
     let (terms, in_flight) = (settings.terms(), settings.max_placements_in_flight);

@@ -5,17 +5,17 @@ use axum::extract::State;
 use axum::response::Response;
 use shared::page::{List, Paging};
 use shared::values::WarehouseId;
-use shared::warehouses::{self, ChangeWarehouse, NewWarehouse, Warehouse};
+use shared::warehouses::{self, ChangeWarehouse, NewWarehouse, WarehouseView};
 use sqlx::PgPool;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::AppState;
-use crate::auth::Staff;
 use crate::error::{ApiResult, Problem};
-use crate::etag::{IfMatch, Tagged};
-use crate::json::{Json, Listed, NoFilter, Path};
-use crate::once::Once;
+use crate::extract::etag::{IfMatch, Tagged};
+use crate::extract::idempotent::Once;
+use crate::extract::json::{Json, Listed, NoFilter, Path};
+use crate::extract::principal::Staff;
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(warehouses, create_warehouse)).routes(routes!(warehouse, change_warehouse))
@@ -23,28 +23,28 @@ pub fn routes() -> OpenApiRouter<AppState> {
 
 /// All warehouses
 #[utoipa::path(get, path = "/v1/warehouses", tag = "inventory", security(("token" = [])), params(Paging), responses(
-    (status = 200, description = "A page of warehouses, oldest first", body = List<Warehouse>),
+    (status = 200, description = "A page of warehouses, oldest first", body = List<WarehouseView>),
     (status = 422, description = "`invalid_limit` or `invalid_cursor`", body = Problem),
 ))]
 async fn warehouses(
     State(db): State<PgPool>,
     _staff: Staff,
     list: Listed<NoFilter>,
-) -> ApiResult<Answer<List<Warehouse>>> {
+) -> ApiResult<Answer<List<WarehouseView>>> {
     let mut conn = db.acquire().await?;
     Ok(Answer(warehouses::list(&mut conn, &list.page).await?))
 }
 
 /// A warehouse
 #[utoipa::path(get, path = "/v1/warehouses/{id}", tag = "inventory", security(("token" = [])), params(("id" = WarehouseId, Path)), responses(
-    (status = 200, description = "The warehouse, its version in `ETag`", body = Warehouse),
+    (status = 200, description = "The warehouse, its version in `ETag`", body = WarehouseView),
     (status = 404, description = "`warehouse_not_found`", body = Problem),
 ))]
 async fn warehouse(
     State(db): State<PgPool>,
     _staff: Staff,
     Path(id): Path<WarehouseId>,
-) -> ApiResult<Tagged<Warehouse>> {
+) -> ApiResult<Tagged<WarehouseView>> {
     let mut conn = db.acquire().await?;
     let warehouse = warehouses::get(&mut conn, id).await?;
     Ok(Tagged(warehouse.version, warehouse))
@@ -52,7 +52,7 @@ async fn warehouse(
 
 /// Adds a warehouse
 #[utoipa::path(post, path = "/v1/warehouses", tag = "inventory", security(("token" = [])), request_body = NewWarehouse, responses(
-    (status = 201, description = "The warehouse; `Location` says where it is", body = Warehouse),
+    (status = 201, description = "The warehouse; `Location` says where it is", body = WarehouseView),
     (status = 409, description = "`warehouse_code_taken`", body = Problem),
 ))]
 async fn create_warehouse(_staff: Staff, mut once: Once<NewWarehouse>) -> ApiResult<Response> {
@@ -65,7 +65,7 @@ async fn create_warehouse(_staff: Staff, mut once: Once<NewWarehouse>) -> ApiRes
     patch, path = "/v1/warehouses/{id}", tag = "inventory", security(("token" = [])),
     params(("id" = WarehouseId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = ChangeWarehouse, responses(
-    (status = 200, description = "The warehouse as it is now", body = Warehouse),
+    (status = 200, description = "The warehouse as it is now", body = WarehouseView),
     (status = 404, description = "`warehouse_not_found`", body = Problem),
     (status = 409, description = "`warehouse_code_taken`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),
@@ -76,7 +76,7 @@ async fn change_warehouse(
     Path(id): Path<WarehouseId>,
     IfMatch(seen): IfMatch,
     Json(body): Json<ChangeWarehouse>,
-) -> ApiResult<Tagged<Warehouse>> {
+) -> ApiResult<Tagged<WarehouseView>> {
     let mut tx = db.begin().await?;
     let warehouse = warehouses::change(&mut tx, id, seen, &body).await?;
     tx.commit().await?;

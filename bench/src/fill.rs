@@ -54,7 +54,7 @@ pub async fn run(url: &SecretString, rows: u32) -> anyhow::Result<()> {
 
 /// The first people, whose password hash all others get: a million would take a day to compute.
 pub async fn make_people(url: &SecretString) -> anyhow::Result<()> {
-    let db = shared::db::pool(url.expose_secret(), 1, "millrace-bench")?;
+    let db = shared::platform::db::pool(url.expose_secret(), 1, "millrace-bench")?;
     for (email, role) in [(STAFF, Role::Staff), (ADMIN, Role::Admin)] {
         let password = PASSWORD.to_owned().try_into()?;
         match identity::create_user(&db, email.parse()?, password, "Bench".parse()?, role).await {

@@ -114,7 +114,7 @@ async fn main() -> ExitCode {
         Command::Prove { settings } => {
             let asked = Arc::new(Notify::new());
             let stop = asked.clone();
-            shared::shutdown::when_asked(move || stop.notify_one());
+            shared::platform::shutdown::when_asked(move || stop.notify_one());
             tokio::select! {
                 done = prove::run(&settings) => done,
                 // What was started ends with what stands for it.

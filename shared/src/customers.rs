@@ -6,9 +6,9 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::db::{self, PlannedAnew};
-use crate::error::{Error, Invalid, Result, Thing};
+use crate::error::{Error, Invalid, Resource, Result};
 use crate::page::{List, Page};
+use crate::platform::db::{self, CustomPlan};
 use crate::values::{Address, CustomerId, Email, Name, Phone, UserId, given};
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -17,7 +17,7 @@ use crate::values::{Address, CustomerId, Email, Name, Phone, UserId, given};
     "phone": "+44 1225 000000", "addresses": [{"line1": "1 Mill Lane", "city": "Bath", "country": "GB"}],
     "version": 1, "created_at": "2026-11-21T07:00:00Z", "updated_at": "2026-11-21T07:00:00Z"
 }))]
-pub struct Customer {
+pub struct CustomerView {
     pub id: CustomerId,
     /// The account that sees this customer's orders
     pub user_id: Option<UserId>,
@@ -90,9 +90,9 @@ pub struct CustomerFilter {
     email: Option<Email>,
 }
 
-pub async fn list(conn: &mut PgConnection, filter: &CustomerFilter, page: &Page) -> Result<List<Customer>> {
+pub async fn list(conn: &mut PgConnection, filter: &CustomerFilter, page: &Page) -> Result<List<CustomerView>> {
     let customers = sqlx::query_as!(
-        Customer,
+        CustomerView,
         "select id, user_id as \"user_id: UserId\", email as \"email: Email\", name as \"name: Name\",
                 phone as \"phone: Phone\", addresses as \"addresses: Json<Addresses>\", version, created_at, updated_at
            from customers
@@ -102,14 +102,14 @@ pub async fn list(conn: &mut PgConnection, filter: &CustomerFilter, page: &Page)
         filter.email.as_ref().map(Email::as_str),
         page.fetch(),
     )
-    .fetch_all(PlannedAnew(conn))
+    .fetch_all(CustomPlan(conn))
     .await?;
     Ok(page.list(customers, |customer| customer.id.0.into()))
 }
 
-pub async fn get(conn: &mut PgConnection, id: CustomerId) -> Result<Customer> {
+pub async fn get(conn: &mut PgConnection, id: CustomerId) -> Result<CustomerView> {
     sqlx::query_as!(
-        Customer,
+        CustomerView,
         "select id, user_id as \"user_id: UserId\", email as \"email: Email\", name as \"name: Name\",
                 phone as \"phone: Phone\", addresses as \"addresses: Json<Addresses>\", version, created_at, updated_at
            from customers where id = $1",
@@ -117,11 +117,11 @@ pub async fn get(conn: &mut PgConnection, id: CustomerId) -> Result<Customer> {
     )
     .fetch_optional(conn)
     .await?
-    .ok_or(Error::NotFound(Thing::Customer))
+    .ok_or(Error::NotFound(Resource::Customer))
 }
 
 /// A customer without an account. Whoever registers with this address later does not inherit it.
-pub async fn create(conn: &mut PgConnection, new: &NewCustomer) -> Result<Customer> {
+pub async fn create(conn: &mut PgConnection, new: &NewCustomer) -> Result<CustomerView> {
     let id = CustomerId::new();
     sqlx::query!(
         "insert into customers (id, email, name, phone, addresses) values ($1, $2, $3, $4, coalesce($5::jsonb, '[]'))",
@@ -162,7 +162,7 @@ pub async fn change(
     id: CustomerId,
     seen: Option<i32>,
     change: &ChangeCustomer,
-) -> Result<Customer> {
+) -> Result<CustomerView> {
     if let Some(user_id) = change.user_id {
         refuse_to_leave_a_user_without(conn, id, user_id).await?;
     }

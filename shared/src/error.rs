@@ -11,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     // Not there, or not for this caller to see.
     #[error("there is no {0} with this id")]
-    NotFound(Thing),
+    NotFound(Resource),
 
     // Something about the request itself.
     #[error("{}", .0.message)]
@@ -102,7 +102,7 @@ pub enum Kind {
 
 /// What was not found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Thing {
+pub enum Resource {
     User,
     Customer,
     Category,
@@ -304,7 +304,7 @@ impl std::fmt::Display for Shortage {
     }
 }
 
-impl Thing {
+impl Resource {
     fn not_found(self) -> &'static str {
         match self {
             Self::User => "user_not_found",
@@ -321,7 +321,7 @@ impl Thing {
     }
 }
 
-impl std::fmt::Display for Thing {
+impl std::fmt::Display for Resource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.not_found().trim_end_matches("_not_found"))
     }
@@ -329,7 +329,7 @@ impl std::fmt::Display for Thing {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if crate::db::is_passing(&error) {
+        if crate::platform::db::is_transient(&error) {
             return Self::Unavailable(error);
         }
         match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {

@@ -15,16 +15,16 @@ use sqlx::PgPool;
 
 use crate::audit;
 use crate::error::Result;
-use crate::jobs::Held;
-use crate::jobs::doorbell::Doorbell;
-use crate::jobs::ops::{self, QueueView};
+use crate::ops::jobs::{self, QueueView};
+use crate::queue::LeasedJob;
+use crate::queue::doorbell::Doorbell;
 
 /// Everything that a process exports.
 pub struct Metrics {
     pub jobs: JobMetrics,
     registry: Registry,
     pool: PoolMetrics,
-    standing: Arc<Standing>,
+    standing: Arc<ShopGauges>,
 }
 
 impl Metrics {
@@ -35,7 +35,7 @@ impl Metrics {
         Ok(Self {
             jobs: JobMetrics::new(&registry)?,
             pool: PoolMetrics::new(&registry, db.clone())?,
-            standing: Arc::new(Standing::new(db)),
+            standing: Arc::new(ShopGauges::new(db)),
             registry,
         })
     }
@@ -111,13 +111,13 @@ impl JobMetrics {
     }
 
     /// A job is ours now. Its wait is measured over two clocks, so it may seem to be none.
-    pub fn claimed(&self, job: &Held) {
+    pub fn claimed(&self, job: &LeasedJob) {
         let wait = (Utc::now() - job.run_at).to_std().unwrap_or_default();
         self.waits.with_label_values(&[job.queue.name()]).observe(wait.as_secs_f64());
     }
 
     /// An attempt ended, in one of the ways of `outcome`.
-    pub fn ended(&self, job: &Held, outcome: &'static str, elapsed: Duration) {
+    pub fn ended(&self, job: &LeasedJob, outcome: &'static str, elapsed: Duration) {
         self.processed.with_label_values(&[job.kind.as_str(), job.queue.name(), outcome]).inc();
         self.durations.with_label_values(&[job.kind.as_str()]).observe(elapsed.as_secs_f64());
         match outcome {
@@ -161,11 +161,11 @@ impl PoolMetrics {
 }
 
 /// How the shop stands, by the database: the same in every process, and asked for seldom.
-struct Standing {
+struct ShopGauges {
     db: PgPool,
     live: Cached<Live>,
     closed: Cached<Vec<Orders>>,
-    stock: Cached<Stock>,
+    stock: Cached<StockGauges>,
 }
 
 /// What changes quickly and is found by small indexes.
@@ -190,7 +190,7 @@ struct Orders {
 }
 
 /// What lies in the warehouses, and how much of it runs short.
-struct Stock {
+struct StockGauges {
     on_hand: i64,
     reserved: i64,
     enough: i64,
@@ -211,7 +211,7 @@ const LONG_OUT_OF_DATE: Duration = Duration::from_mins(1);
 /// What takes the longest: reading every order that is over.
 const CLOSED_TIMEOUT: &str = "60s";
 
-impl Standing {
+impl ShopGauges {
     /// Asking takes at most a twentieth of a connection's time, and a hundredth where it grows with history.
     fn new(db: PgPool) -> Self {
         Self { db, live: Cached::new(20), closed: Cached::new(100), stock: Cached::new(100) }
@@ -305,11 +305,11 @@ async fn live(db: &PgPool) -> Result<Live> {
     .await?;
     let ticks = sqlx::query!("select name, last_success_at from clockwork").fetch_all(&mut *conn).await?;
     Ok(Live {
-        queues: ops::queues(&mut conn).await?,
+        queues: jobs::queues(&mut conn).await?,
         open,
         held: reservations.held,
         overdue: reservations.overdue,
-        workers: ops::count_workers(&mut conn).await?,
+        workers: jobs::count_workers(&mut conn).await?,
         ticks: ticks.into_iter().map(|tick| (tick.name, tick.last_success_at)).collect(),
         audit: audit::last(&mut conn).await?,
     })
@@ -332,9 +332,9 @@ async fn closed(db: &PgPool) -> Result<Vec<Orders>> {
 }
 
 /// Reads every row once: there are as many as products and warehouses make, and history adds none.
-async fn stock(db: &PgPool) -> Result<Stock> {
+async fn stock(db: &PgPool) -> Result<StockGauges> {
     Ok(sqlx::query_as!(
-        Stock,
+        StockGauges,
         r#"select coalesce(sum(on_hand), 0)::bigint as "on_hand!", coalesce(sum(reserved), 0)::bigint as "reserved!",
                   count(*) filter (where shortfall is null) as "enough!",
                   count(*) filter (where shortfall is not null and on_hand > reserved) as "low!",
@@ -408,7 +408,7 @@ fn show_orders<'a>(
     Ok(())
 }
 
-fn show_stock(registry: &Registry, stock: &Stock) -> prometheus::Result<()> {
+fn show_stock(registry: &Registry, stock: &StockGauges) -> prometheus::Result<()> {
     let units = gauges(registry, "millrace_stock_units", "Units in all warehouses", &["state"])?;
     units.with_label_values(&["on_hand"]).set(stock.on_hand);
     units.with_label_values(&["reserved"]).set(stock.reserved);

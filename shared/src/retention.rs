@@ -10,7 +10,7 @@ use sqlx::{PgConnection, PgPool};
 use crate::error::Result;
 use crate::idempotency;
 use crate::identity::sessions;
-use crate::jobs::retain;
+use crate::queue::prune;
 
 /// Rows in one statement: some tens of milliseconds.
 const STEP: i64 = 5_000;
@@ -22,9 +22,9 @@ type Remove = for<'c> fn(&'c mut PgConnection, i64) -> BoxFuture<'c, Result<u64>
 
 /// By what they remove. Each knows how long its rows are kept.
 const REMOVALS: [(&str, Remove); 5] = [
-    ("jobs done", |conn, limit| retain::remove_done(conn, retain::DONE_KEPT, limit).boxed()),
-    ("jobs discarded", |conn, limit| retain::remove_discarded(conn, limit).boxed()),
-    ("workers gone", |conn, limit| retain::remove_silent_workers(conn, limit).boxed()),
+    ("jobs done", |conn, limit| prune::remove_done(conn, prune::DONE_KEPT, limit).boxed()),
+    ("jobs discarded", |conn, limit| prune::remove_discarded(conn, limit).boxed()),
+    ("workers gone", |conn, limit| prune::remove_silent_workers(conn, limit).boxed()),
     ("idempotency keys", |conn, limit| idempotency::remove_expired(conn, limit).boxed()),
     ("sessions", |conn, limit| sessions::remove_expired(conn, limit).boxed()),
 ];

@@ -25,7 +25,7 @@ struct Shop {
     categories: Vec<Category>,
     products: Vec<Product>,
     warehouses: Vec<NewWarehouse>,
-    stock: Vec<Stock>,
+    stock: Vec<SeedStock>,
     users: Vec<User>,
 }
 
@@ -60,7 +60,7 @@ impl Product {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stock {
+struct SeedStock {
     sku: Sku,
     warehouse: WarehouseCode,
     on_hand: Units,
@@ -113,7 +113,7 @@ impl Shop {
         let categories: File<Category> = File::read(dir, "categories.csv").await?;
         let products: File<Product> = File::read(dir, "products.csv").await?;
         let warehouses: File<NewWarehouse> = File::read(dir, "warehouses.csv").await?;
-        let stock: File<Stock> = File::read(dir, "stock.csv").await?;
+        let stock: File<SeedStock> = File::read(dir, "stock.csv").await?;
         let users: File<User> = File::read(dir, "users.csv").await?;
 
         let names = categories.unique(|category| category.name.clone())?;
@@ -271,7 +271,7 @@ async fn load_warehouses(conn: &mut PgConnection, rows: &[NewWarehouse]) -> Resu
     Ok(Loaded { what: "warehouses", new: added.len(), all: rows.len() })
 }
 
-async fn load_stock(conn: &mut PgConnection, rows: &[Stock]) -> Result<Loaded> {
+async fn load_stock(conn: &mut PgConnection, rows: &[SeedStock]) -> Result<Loaded> {
     let ids = sqlx::query!(
         "select p.id as \"product_id: ProductId\", w.id as \"warehouse_id: WarehouseId\"
            from unnest($1::text[], $2::text[]) with ordinality t (sku, warehouse, line)

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use crate::db::{self, PlannedAnew};
-use crate::error::{Error, Result, Thing};
+use crate::error::{Error, Resource, Result};
 use crate::page::{List, Page};
+use crate::platform::db::{self, CustomPlan};
 use crate::values::{Name, WarehouseCode, WarehouseId};
 
 /// In the middle, so that a later warehouse can be asked before or after.
@@ -18,7 +18,7 @@ const DEFAULT_PRIORITY: i32 = 100;
     "id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "code": "EAST", "name": "Harrisburg, Pennsylvania", "priority": 1,
     "active": true, "version": 1, "created_at": "2026-11-21T07:00:00Z", "updated_at": "2026-11-21T07:00:00Z"
 }))]
-pub struct Warehouse {
+pub struct WarehouseView {
     pub id: WarehouseId,
     pub code: WarehouseCode,
     pub name: Name,
@@ -53,23 +53,23 @@ pub struct ChangeWarehouse {
     pub active: Option<bool>,
 }
 
-pub async fn list(conn: &mut PgConnection, page: &Page) -> Result<List<Warehouse>> {
+pub async fn list(conn: &mut PgConnection, page: &Page) -> Result<List<WarehouseView>> {
     let warehouses = sqlx::query_as!(
-        Warehouse,
+        WarehouseView,
         "select id, code as \"code: WarehouseCode\", name as \"name: Name\", priority, active, version, created_at,
                 updated_at
            from warehouses where ($1::uuid is null or id > $1) order by id limit $2",
         page.after_id(),
         page.fetch(),
     )
-    .fetch_all(PlannedAnew(conn))
+    .fetch_all(CustomPlan(conn))
     .await?;
     Ok(page.list(warehouses, |warehouse| warehouse.id.0.into()))
 }
 
-pub async fn get(conn: &mut PgConnection, id: WarehouseId) -> Result<Warehouse> {
+pub async fn get(conn: &mut PgConnection, id: WarehouseId) -> Result<WarehouseView> {
     sqlx::query_as!(
-        Warehouse,
+        WarehouseView,
         "select id, code as \"code: WarehouseCode\", name as \"name: Name\", priority, active, version, created_at,
                 updated_at
            from warehouses where id = $1",
@@ -77,10 +77,10 @@ pub async fn get(conn: &mut PgConnection, id: WarehouseId) -> Result<Warehouse> 
     )
     .fetch_optional(conn)
     .await?
-    .ok_or(Error::NotFound(Thing::Warehouse))
+    .ok_or(Error::NotFound(Resource::Warehouse))
 }
 
-pub async fn create(conn: &mut PgConnection, new: &NewWarehouse) -> Result<Warehouse> {
+pub async fn create(conn: &mut PgConnection, new: &NewWarehouse) -> Result<WarehouseView> {
     match add(conn, std::slice::from_ref(new)).await?[..] {
         [id] => get(conn, id).await,
         _ => Err(Error::WarehouseCodeTaken),
@@ -111,7 +111,7 @@ pub async fn change(
     id: WarehouseId,
     seen: Option<i32>,
     change: &ChangeWarehouse,
-) -> Result<Warehouse> {
+) -> Result<WarehouseView> {
     let changed = sqlx::query!(
         "update warehouses
             set code = coalesce($3, code),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The one file that fills the tables of other modules, and which: it says why at its head.
 const WRITES_FOR_OTHERS: (&str, &[&str]) = (
-    "orders/batch.rs",
+    "orders/placing/statements.rs",
     &["idempotency_keys", "inventory", "jobs", "reservation_lines", "reservations", "stock_movements"],
 );
 
@@ -21,7 +21,7 @@ const READ_FROM_OURSELVES: &[&str] = &[
     "OrderCustomer",
     "OrderPayment",
     "OrderShipment",
-    "Product",
+    "PricedProduct",
     "RunningJob",
     "Tick",
 ];

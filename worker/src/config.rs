@@ -6,9 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use shared::jobs::Queue;
-use shared::redis::server::Server;
-use shared::settings::{Common, duration, positive_duration};
+use shared::platform::redis::server::Server;
+use shared::platform::settings::{Common, duration, positive_duration};
+use shared::queue::Queue;
 
 /// Millrace's worker: carries out the jobs that the API and other jobs have written.
 ///
@@ -74,7 +74,7 @@ pub struct Work {
 
     /// Who takes the money: simulated, which understands the test tokens and takes none
     #[arg(long, env = "PAYMENT_PROVIDER", default_value = "simulated")]
-    pub payment_provider: Provider,
+    pub payment_provider: ProviderName,
 
     /// How long the simulated provider takes to answer
     #[arg(long, env = "PAYMENT_LATENCY", default_value = "50ms", value_parser = duration)]
@@ -151,11 +151,11 @@ impl FromStr for Transport {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Provider {
+pub enum ProviderName {
     Simulated,
 }
 
-impl FromStr for Provider {
+impl FromStr for ProviderName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::jobs::doorbell::Doorbell;
-use shared::jobs::retry::Schedule;
-use shared::jobs::{Held, Plan};
-use shared::payments::{self, Provider};
-use shared::settings::Common;
+use shared::payments::{self, PaymentProvider};
+use shared::platform::settings::Common;
+use shared::queue::doorbell::Doorbell;
+use shared::queue::retry::Schedule;
+use shared::queue::{LeasedJob, Plan};
 use shared::shipping::{self, Carrier};
 use sqlx::PgPool;
 
-use crate::apalis_redis::Stock;
 use crate::config::{self, Transport, Work};
-use crate::recorder::Recorder;
+use crate::fleet::batch::Recorder;
+use crate::fleet::transport::apalis_redis::RedisStorageTransport;
 
 /// How long the simulated carrier takes to answer.
 const CARRIER_LATENCY: Duration = Duration::from_millis(20);
@@ -24,16 +24,16 @@ pub struct Context {
     pub db: PgPool,
     pub doorbell: Doorbell,
     /// Where the worker hears of jobs instead of the doorbell.
-    pub stock: Option<Stock>,
-    pub provider: Arc<dyn Provider>,
+    pub stock: Option<RedisStorageTransport>,
+    pub provider: Arc<dyn PaymentProvider>,
     pub carrier: Arc<dyn Carrier>,
     pub recorder: Recorder,
-    pub terms: Terms,
+    pub terms: JobTerms,
 }
 
 /// The settings that handlers ask for.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms {
+pub struct JobTerms {
     pub max_attempts: i32,
     pub retry: Schedule,
     pub delivery_delay: Duration,
@@ -45,20 +45,21 @@ impl Context {
         let database = common.database().map_err(anyhow::Error::msg)?;
         let pool = |name| database.pool(common.database_max_connections, name);
         // The simulated ones keep their books on connections of their own, as somebody else's would be.
-        let provider: Arc<dyn Provider> = match work.payment_provider {
-            config::Provider::Simulated => {
-                Arc::new(payments::simulated::Simulated::new(pool("millrace-simulated-provider"), work.payment_latency))
-            }
+        let provider: Arc<dyn PaymentProvider> = match work.payment_provider {
+            config::ProviderName::Simulated => Arc::new(payments::simulated::SimulatedProvider::new(
+                pool("millrace-simulated-provider"),
+                work.payment_latency,
+            )),
         };
-        let carrier = shipping::simulated::Simulated::new(pool("millrace-simulated-carrier"), CARRIER_LATENCY);
-        let terms = Terms {
+        let carrier = shipping::simulated::SimulatedCarrier::new(pool("millrace-simulated-carrier"), CARRIER_LATENCY);
+        let terms = JobTerms {
             max_attempts: work.job_max_attempts,
             retry: Schedule { initial: work.retry_initial, max: work.retry_max, budget: work.job_max_attempts },
             delivery_delay: work.delivery_delay,
         };
         let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
         let stock = match (work.queue_transport, common.queue_redis()) {
-            (Transport::ApalisRedis, Some(url)) => Some(Stock::new(url, &common.redis_prefix)?),
+            (Transport::ApalisRedis, Some(url)) => Some(RedisStorageTransport::new(url, &common.redis_prefix)?),
             _ => None,
         };
         Ok(Self { stock, ..Self::new(pool("millrace-worker"), doorbell, provider, Arc::new(carrier), terms) })
@@ -68,16 +69,16 @@ impl Context {
     pub fn new(
         db: PgPool,
         doorbell: Doorbell,
-        provider: Arc<dyn Provider>,
+        provider: Arc<dyn PaymentProvider>,
         carrier: Arc<dyn Carrier>,
-        terms: Terms,
+        terms: JobTerms,
     ) -> Self {
         let recorder = Recorder::start(db.clone(), doorbell.clone());
         Self { db, doorbell, stock: None, provider, carrier, recorder, terms }
     }
 
     /// For a job that follows at once from this one.
-    pub fn next(&self, job: &Held) -> Plan {
+    pub fn next(&self, job: &LeasedJob) -> Plan {
         job.plan(Duration::ZERO, self.terms.max_attempts)
     }
 }

@@ -1,7 +1,7 @@
 //! Again, or never? The only place that decides.
 
 use shared::error::{Error, Kind};
-use shared::jobs::settle::Failure;
+use shared::queue::settle::AttemptFailure;
 
 /// How an attempt can end that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +35,13 @@ impl JobError {
     }
 
     /// What is kept of the failure; nothing where the job is not ours any more.
-    pub fn failure(&self) -> Option<Failure> {
+    pub fn failure(&self) -> Option<AttemptFailure> {
         let permanent = match self {
             Self::Transient(_) => false,
             Self::Permanent(_) => true,
             Self::LeaseLost => return None,
         };
-        Some(Failure { permanent, error: self.to_string() })
+        Some(AttemptFailure { permanent, error: self.to_string() })
     }
 }
 

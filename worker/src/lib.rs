@@ -1,26 +1,16 @@
 //! Jobs in, effects out: what a worker knows, and the one list of everything that it runs.
 
-pub mod apalis_redis;
-pub mod backend;
-pub mod clockwork;
 pub mod config;
 pub mod context;
 pub mod error;
 pub mod fleet;
 pub mod jobs;
-pub mod layers;
-pub mod orders;
-pub mod payments;
-pub mod recorder;
-pub mod schedule;
 pub mod serve;
-pub mod shipping;
-pub mod taker;
 
 use std::sync::Arc;
 
-use shared::health::Probe;
 use shared::metrics::Metrics;
+use shared::platform::health::Probe;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;

@@ -19,13 +19,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> anyhow::Result<()> {
-    shared::settings::read_dotenv().map_err(anyhow::Error::msg)?;
+    shared::platform::settings::read_dotenv().map_err(anyhow::Error::msg)?;
     let Cli { common, work, command } = Cli::parse();
-    let telemetry = shared::telemetry::start(&common, "millrace-worker").map_err(anyhow::Error::from_boxed)?;
+    let telemetry =
+        shared::platform::telemetry::start(&common, "millrace-worker").map_err(anyhow::Error::from_boxed)?;
     common.check().map_err(anyhow::Error::msg)?;
     work.check(&common).map_err(anyhow::Error::msg)?;
     if let Some(Command::Health) = command {
-        return shared::health::ask_process(work.worker_addr).await.map_err(anyhow::Error::msg);
+        return shared::platform::health::ask_process(work.worker_addr).await.map_err(anyhow::Error::msg);
     }
 
     let addr = work.worker_addr;
@@ -35,7 +36,7 @@ async fn run() -> anyhow::Result<()> {
     let context = Context::connect(&common, &work)?;
     let vitals = Vitals::new(&context)?;
     let stopping = vitals.stopping.clone();
-    shared::shutdown::when_asked(move || stopping.cancel());
+    shared::platform::shutdown::when_asked(move || stopping.cancel());
     tracing::info!(%addr, "health and metrics are at http://{addr}");
     tokio::select! {
         done = fleet::run(context, &work, &vitals) => done?,

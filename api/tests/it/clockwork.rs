@@ -6,7 +6,7 @@ use chrono::DateTime;
 use clap::Parser;
 use futures::future::join_all;
 use serde_json::json;
-use shared::jobs::{self, Origin, Plan, Tick};
+use shared::queue::{self, Origin, Plan, Tick};
 use shared::retention;
 use tokio_util::sync::CancellationToken;
 use worker::Vitals;
@@ -77,11 +77,11 @@ async fn a_tick_that_has_run_is_not_written_again() {
     let tick = Tick { name: "retain".to_owned(), at: DateTime::from_timestamp(1_800_000_000, 0).unwrap() };
     let plan = Plan { delay: Duration::ZERO, max_attempts: 8, origin: Origin::default() };
     let mut conn = app.db.acquire().await.unwrap();
-    assert!(jobs::enqueue(&mut conn, &tick, &plan).await.unwrap().is_some());
-    assert!(jobs::enqueue(&mut conn, &tick, &plan).await.unwrap().is_none());
+    assert!(queue::enqueue(&mut conn, &tick, &plan).await.unwrap().is_some());
+    assert!(queue::enqueue(&mut conn, &tick, &plan).await.unwrap().is_none());
     sqlx::query("update jobs set state = 'done', finished_at = now()").execute(&app.db).await.unwrap();
     retention::run(&app.db).await.unwrap();
-    assert!(jobs::enqueue(&mut conn, &tick, &plan).await.unwrap().is_none());
+    assert!(queue::enqueue(&mut conn, &tick, &plan).await.unwrap().is_none());
 }
 
 #[tokio::test]

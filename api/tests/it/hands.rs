@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use shared::jobs::claim::{self, Claimer};
-use shared::jobs::doorbell::Doorbell;
-use shared::jobs::retry::Schedule;
-use shared::jobs::{Held, Lease, Queue, WorkerId, settle};
-use shared::payments::{self, Outcome, Provider, ProviderError};
+use shared::payments::{self, Outcome, PaymentProvider, ProviderError};
+use shared::queue::claim::{self, Claimer};
+use shared::queue::doorbell::Doorbell;
+use shared::queue::retry::Schedule;
+use shared::queue::{Lease, LeasedJob, Queue, WorkerId, settle};
 use shared::shipping;
 use shared::values::{JobId, Money};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
-use worker::context::{Context, Terms};
+use worker::context::{Context, JobTerms};
 use worker::error::{Done, JobError, JobResult};
 
 use crate::support::{Person, Reply, TestApp, until};
@@ -25,27 +25,27 @@ use crate::support::{Person, Reply, TestApp, until};
 const LEASE: Duration = Duration::from_secs(10);
 const RETRY: Schedule = Schedule { initial: Duration::from_millis(1), max: Duration::from_millis(4), budget: 8 };
 
-pub struct Hands<'a> {
+pub struct ManualWorker<'a> {
     app: &'a TestApp,
     pub ctx: Context,
 }
 
-impl<'a> Hands<'a> {
+impl<'a> ManualWorker<'a> {
     /// With the simulated provider.
     pub fn of(app: &'a TestApp) -> Self {
         let provider = simulated(app);
         Self::asking(app, Arc::new(provider))
     }
 
-    pub fn asking(app: &'a TestApp, provider: Arc<dyn Provider>) -> Self {
-        let carrier = shipping::simulated::Simulated::new(app.db.clone(), Duration::ZERO);
-        let terms = Terms { max_attempts: 8, retry: RETRY, delivery_delay: Duration::ZERO };
+    pub fn asking(app: &'a TestApp, provider: Arc<dyn PaymentProvider>) -> Self {
+        let carrier = shipping::simulated::SimulatedCarrier::new(app.db.clone(), Duration::ZERO);
+        let terms = JobTerms { max_attempts: 8, retry: RETRY, delivery_delay: Duration::ZERO };
         let nobody = Doorbell::new(None, "").unwrap();
         Self { app, ctx: Context::new(app.db.clone(), nobody, provider, Arc::new(carrier), terms) }
     }
 
     /// Takes the job of this kind that is ready.
-    pub async fn take(&self, kind: &str) -> Held {
+    pub async fn take(&self, kind: &str) -> LeasedJob {
         let ids: Vec<Uuid> = sqlx::query_scalar("select id from jobs where kind = $1 and state = 'ready'")
             .bind(kind)
             .fetch_all(&self.app.db)
@@ -63,12 +63,12 @@ impl<'a> Hands<'a> {
     }
 
     /// The same attempt, by a process that could not renew its lease for as long as it has it.
-    pub fn with_a_stale_lease(job: &Held) -> Held {
-        Held { lease: Arc::new(Lease::new(Instant::now().checked_sub(LEASE).unwrap(), LEASE)), ..job.clone() }
+    pub fn with_a_stale_lease(job: &LeasedJob) -> LeasedJob {
+        LeasedJob { lease: Arc::new(Lease::new(Instant::now().checked_sub(LEASE).unwrap(), LEASE)), ..job.clone() }
     }
 
     /// Its worker is lost: another may take it.
-    pub async fn lose(&self, job: &Held) {
+    pub async fn lose(&self, job: &LeasedJob) {
         sqlx::query("update jobs set state = 'ready', lease_until = null where id = $1")
             .bind(job.id.0)
             .execute(&self.app.db)
@@ -77,7 +77,7 @@ impl<'a> Hands<'a> {
     }
 
     /// Carries an attempt out and settles it as the fleet does.
-    pub async fn carry_out(&self, job: &Held) -> JobResult {
+    pub async fn carry_out(&self, job: &LeasedJob) -> JobResult {
         let result = worker::jobs::carry_out(job, &self.ctx).await;
         let mut conn = self.app.db.acquire().await.unwrap();
         match &result {
@@ -117,13 +117,13 @@ fn claimer() -> Claimer {
     Claimer { worker: WorkerId(Uuid::now_v7()), lease: LEASE, kinds: worker::jobs::known() }
 }
 
-pub fn simulated(app: &TestApp) -> payments::simulated::Simulated {
-    payments::simulated::Simulated::new(app.db.clone(), Duration::ZERO)
+pub fn simulated(app: &TestApp) -> payments::simulated::SimulatedProvider {
+    payments::simulated::SimulatedProvider::new(app.db.clone(), Duration::ZERO)
 }
 
 /// A provider that stops where a charge is on its way, or where its answer is, until it is told to go on.
 pub struct Gated {
-    inner: payments::simulated::Simulated,
+    inner: payments::simulated::SimulatedProvider,
     stops: Stops,
     pub asked: Semaphore,
     pub go_on: Semaphore,
@@ -160,7 +160,7 @@ impl Gated {
     }
 }
 
-impl Provider for Gated {
+impl PaymentProvider for Gated {
     fn charge<'a>(&'a self, key: Uuid, amount: Money, token: &'a str) -> BoxFuture<'a, Result<Outcome, ProviderError>> {
         async move {
             self.stop(Stops::BeforeCharging).await;

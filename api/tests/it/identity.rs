@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::identity::tokens::Keys;
-use shared::identity::{Identity, Settings};
+use shared::identity::{Identity, IdentitySettings};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
@@ -681,7 +681,7 @@ fn claims_of(token: &str) -> Value {
 }
 
 /// Another process on the same database, whose identity is set up differently.
-async fn beside(app: &TestApp, change: impl FnOnce(&mut Settings)) -> TestApp {
+async fn beside(app: &TestApp, change: impl FnOnce(&mut IdentitySettings)) -> TestApp {
     let cli = settings(&app.database_url, &[]);
     let mut state = api::serve::state(&cli.common, cli.serve).unwrap();
     let mut settings = state.settings.identity().unwrap();

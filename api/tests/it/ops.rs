@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use serde_json::{Value, json};
-use shared::jobs::claim::{self, Claimer};
-use shared::jobs::{Held, Lease, Origin, Queue, WorkerId};
 use shared::metrics::{JobMetrics, outcome};
+use shared::queue::claim::{self, Claimer};
+use shared::queue::{Lease, LeasedJob, Origin, Queue, WorkerId};
 use shared::values::JobId;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -667,8 +667,8 @@ async fn promtool_is_content_with_the_metrics() {
 }
 
 /// A job that was due two seconds ago.
-fn held() -> Held {
-    Held {
+fn held() -> LeasedJob {
+    LeasedJob {
         id: JobId::new(),
         attempt: 1,
         max_attempt: 8,

@@ -5,7 +5,7 @@ use serde_json::json;
 use shared::orders::ship;
 use shared::values::OrderId;
 
-use crate::hands::{Gated, Hands, Stops, books, jobs, stock};
+use crate::hands::{Gated, ManualWorker, Stops, books, jobs, stock};
 use crate::orders::{available, product};
 use crate::support::{Person, TestApp};
 
@@ -35,7 +35,7 @@ async fn a_pending_order_is_cancelled_and_its_stock_is_back() {
             .unwrap();
     assert_eq!((request_id.as_str(), max_attempt), (asked.header("x-request-id"), 8));
 
-    Hands::of(&app).run().await;
+    ManualWorker::of(&app).run().await;
 
     let cancelled = alice.see(&order).await;
     assert_eq!(cancelled["status"], "cancelled");
@@ -63,7 +63,7 @@ async fn cancelling_again_has_no_second_effect() {
     assert_eq!((&again.body["version"], &again.body["cancel_reason"]), (&first.body["version"], &json!(null)));
     assert_eq!(jobs(&app, "cancel_order").await, 1);
 
-    Hands::of(&app).run().await;
+    ManualWorker::of(&app).run().await;
     let done = alice.cancel(&order).await.done(202);
     assert_eq!(done.body["status"], "cancelled");
     assert_eq!(jobs(&app, "cancel_order").await, 1);
@@ -93,7 +93,7 @@ async fn an_order_that_is_being_shipped_cannot_be_cancelled() {
     let app = TestApp::new().await;
     product(&app, "mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
-    let hands = Hands::of(&app);
+    let hands = ManualWorker::of(&app);
     let order = alice.order("mug", "tok_ok").await;
     hands.run_one("process_payment").await.unwrap();
 
@@ -122,7 +122,7 @@ async fn when_shipping_and_cancelling_race_exactly_one_wins() {
     let app = TestApp::new().await;
     product(&app, "mug", 1250, 100).await;
     let alice = app.customer().await;
-    let hands = Hands::of(&app);
+    let hands = ManualWorker::of(&app);
     let mut won = [0, 0];
     for _ in 0..12 {
         let order = alice.order("mug", "tok_ok").await;
@@ -167,7 +167,7 @@ async fn staff_moves_an_order_along_the_lines_and_stock_follows() {
     assert_eq!(alice.story(&order).await, ["placed", "processing", "paid", "shipped", "delivered"]);
 
     // The jobs of all that find nothing left to do.
-    Hands::of(&app).run().await;
+    ManualWorker::of(&app).run().await;
     assert_eq!(alice.see(&order).await["version"], delivered.body["version"]);
     assert_eq!(books(&app).await, [""; 0]);
     app.assert_clean().await;
@@ -185,7 +185,7 @@ async fn staff_has_an_order_cancelled_from_every_state_that_allows_it() {
             staff.move_to(&order, status).await.done(200);
         }
         assert_eq!(staff.move_to(&order, to).await.done(200).body["status"], "cancelling");
-        Hands::of(&app).run().await;
+        ManualWorker::of(&app).run().await;
         let cancelled = alice.see(&order).await;
         assert_eq!(cancelled["status"], "cancelled", "{lead:?} then {to}");
         let payment = if lead.contains(&"paid") { json!("refunded") } else { json!(null) };
@@ -213,7 +213,7 @@ async fn other_moves_are_refused_and_say_what_is_allowed() {
         let order = alice.order("mug", "tok_ok").await;
         for status in lead {
             if *status == "worker" {
-                Hands::of(&app).run().await;
+                ManualWorker::of(&app).run().await;
             } else {
                 staff.move_to(&order, status).await.done(200);
             }
@@ -262,7 +262,7 @@ async fn an_order_is_not_paid_by_hand_while_a_charge_is_out() {
     product(&app, "mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let provider = Gated::new(&app, Stops::BeforeAnswering);
-    let hands = Hands::asking(&app, provider.clone());
+    let hands = ManualWorker::asking(&app, provider.clone());
     let order = alice.order("mug", "tok_ok").await;
 
     let by_hand = async {
@@ -286,7 +286,7 @@ async fn what_a_silent_provider_took_goes_back_when_the_order_is_paid_by_hand() 
     let app = TestApp::new().await;
     product(&app, "mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
-    let hands = Hands::of(&app);
+    let hands = ManualWorker::of(&app);
     let order = alice.order("mug", "tok_timeout_charged").await;
     sqlx::query("update jobs set max_attempt = 1").execute(&app.db).await.unwrap();
     hands.run_one("process_payment").await.unwrap_err();

@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering;
 
 use futures::future::join;
 use serde_json::json;
-use shared::payments::{Outcome, Provider};
+use shared::payments::{Outcome, PaymentProvider};
 use shared::values::Money;
 use uuid::Uuid;
 use worker::error::{Done, JobError};
 
-use crate::hands::{Gated, Hands, Stops, assert_transient, books, jobs, simulated, stock};
+use crate::hands::{Gated, ManualWorker, Stops, assert_transient, books, jobs, simulated, stock};
 use crate::orders::product;
 use crate::support::TestApp;
 
@@ -18,7 +18,7 @@ async fn an_order_is_charged_shipped_and_delivered() {
     let app = TestApp::new().await;
     product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
-    let hands = Hands::of(&app);
+    let hands = ManualWorker::of(&app);
     let order = alice.order("mug", "tok_ok").await;
     assert_eq!(alice.see(&order).await["payment"], json!(null));
 
@@ -53,7 +53,7 @@ async fn a_declined_payment_cancels_the_order_and_gives_the_stock_back() {
     for (token, reason) in [("tok_declined", "card_declined"), ("tok_visa", "unknown_token")] {
         let order = alice.order("mug", token).await;
 
-        assert_eq!(Hands::of(&app).run_one("process_payment").await.unwrap(), Done::Recorded);
+        assert_eq!(ManualWorker::of(&app).run_one("process_payment").await.unwrap(), Done::Recorded);
 
         let cancelled = alice.see(&order).await;
         assert_eq!(cancelled["status"], "cancelled");
@@ -75,7 +75,7 @@ async fn a_flaky_payment_is_tried_again_and_charged_once() {
     product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
     let order = alice.order("mug", "tok_flaky_2").await;
-    let hands = Hands::of(&app);
+    let hands = ManualWorker::of(&app);
 
     for attempt in 1..=2 {
         assert_transient(&hands.run_one("process_payment").await, "not available");
@@ -98,7 +98,7 @@ async fn a_charge_whose_answer_timed_out_is_found_and_not_repeated() {
     product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
     let provider = Gated::new(&app, Stops::Never);
-    let hands = Hands::asking(&app, provider.clone());
+    let hands = ManualWorker::asking(&app, provider.clone());
     let order = alice.order("mug", "tok_timeout_charged").await;
 
     assert_transient(&hands.run_one("process_payment").await, "not known");
@@ -116,7 +116,7 @@ async fn a_charge_that_was_lost_on_its_way_is_asked_for_and_repeated() {
     product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
     let provider = Gated::new(&app, Stops::Never);
-    let hands = Hands::asking(&app, provider.clone());
+    let hands = ManualWorker::asking(&app, provider.clone());
     let order = alice.order("mug", "tok_timeout_lost").await;
 
     assert_transient(&hands.run_one("process_payment").await, "not known");
@@ -133,7 +133,7 @@ async fn a_payment_that_never_works_goes_to_a_person_and_on_when_it_is_retried()
     let app = TestApp::new().await;
     product(&app, "mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
-    let hands = Hands::of(&app);
+    let hands = ManualWorker::of(&app);
     let hopeless = alice.order("mug", "tok_unavailable").await;
     let patient = alice.order("mug", "tok_flaky_9").await;
 
@@ -169,7 +169,7 @@ async fn a_payment_that_runs_twice_charges_once() {
     let app = TestApp::new().await;
     product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
-    let hands = Hands::of(&app);
+    let hands = ManualWorker::of(&app);
     let order = alice.order("mug", "tok_ok").await;
     let job = hands.take("process_payment").await;
     hands.carry_out(&job).await.unwrap();
@@ -190,7 +190,7 @@ async fn a_worker_frozen_past_its_lease_does_not_commit() {
     product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
     let provider = Gated::new(&app, Stops::BeforeAnswering);
-    let (frozen, other) = (Hands::asking(&app, provider.clone()), Hands::of(&app));
+    let (frozen, other) = (ManualWorker::asking(&app, provider.clone()), ManualWorker::of(&app));
     let order = alice.order("mug", "tok_ok").await;
     let first = frozen.take("process_payment").await;
 
@@ -217,9 +217,9 @@ async fn nobody_is_called_when_the_lease_could_not_be_renewed() {
     product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
     let provider = Gated::new(&app, Stops::Never);
-    let hands = Hands::asking(&app, provider.clone());
+    let hands = ManualWorker::asking(&app, provider.clone());
     let order = alice.order("mug", "tok_ok").await;
-    let job = Hands::with_a_stale_lease(&hands.take("process_payment").await);
+    let job = ManualWorker::with_a_stale_lease(&hands.take("process_payment").await);
 
     assert_transient(&hands.carry_out(&job).await, "could not be renewed");
 
@@ -235,7 +235,7 @@ async fn a_paid_order_is_cancelled_and_refunded() {
     let app = TestApp::new().await;
     product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
-    let hands = Hands::of(&app);
+    let hands = ManualWorker::of(&app);
     let order = alice.order("mug", "tok_ok").await;
     hands.run_one("process_payment").await.unwrap();
 
@@ -255,7 +255,7 @@ async fn an_order_cancelled_while_its_charge_is_out_has_the_charge_recorded_and_
     product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
     let provider = Gated::new(&app, Stops::BeforeAnswering);
-    let hands = Hands::asking(&app, provider.clone());
+    let hands = ManualWorker::asking(&app, provider.clone());
     let order = alice.order("mug", "tok_ok").await;
 
     let cancelling = async {
@@ -283,7 +283,7 @@ async fn a_charge_whose_answer_comes_after_the_refund_stays_refunded() {
     product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
     let provider = Gated::new(&app, Stops::BeforeAnswering);
-    let hands = Hands::asking(&app, provider.clone());
+    let hands = ManualWorker::asking(&app, provider.clone());
     let order = alice.order("mug", "tok_ok").await;
 
     let cancelling = async {
@@ -307,7 +307,7 @@ async fn a_worker_frozen_before_its_charge_finds_it_refused_after_the_order_was_
     product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
     let provider = Gated::new(&app, Stops::BeforeCharging);
-    let (frozen, other) = (Hands::asking(&app, provider.clone()), Hands::of(&app));
+    let (frozen, other) = (ManualWorker::asking(&app, provider.clone()), ManualWorker::of(&app));
     let order = alice.order("mug", "tok_ok").await;
     let first = frozen.take("process_payment").await;
 
@@ -335,7 +335,7 @@ async fn an_order_that_is_being_charged_is_not_expired_under_the_charge() {
     product(&app, "mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let provider = Gated::new(&app, Stops::BeforeAnswering);
-    let hands = Hands::asking(&app, provider.clone());
+    let hands = ManualWorker::asking(&app, provider.clone());
     let order = alice.order("mug", "tok_ok").await;
 
     let reaping = async {
@@ -359,7 +359,7 @@ async fn an_overdue_order_whose_payment_is_dead_is_given_up_and_refunded() {
     let app = TestApp::new().await;
     product(&app, "mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
-    let hands = Hands::of(&app);
+    let hands = ManualWorker::of(&app);
     let order = alice.order("mug", "tok_timeout_charged").await;
     sqlx::query("update jobs set max_attempt = 1").execute(&app.db).await.unwrap();
     hands.run_one("process_payment").await.unwrap_err();
@@ -387,7 +387,7 @@ async fn an_overdue_order_whose_payment_was_discarded_stays_with_staff() {
     product(&app, "mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let order = alice.order("mug", "tok_unavailable").await;
-    Hands::of(&app).run().await;
+    ManualWorker::of(&app).run().await;
     let dead = staff.get("/v1/ops/jobs?state=dead").await.done(200);
     let job = dead.body["data"][0]["id"].as_str().unwrap();
     staff.post(&format!("/v1/ops/jobs/{job}/discard"), json!({})).await.done(200);
@@ -399,7 +399,7 @@ async fn an_overdue_order_whose_payment_was_discarded_stays_with_staff() {
     assert_eq!((&left["status"], &left["next_action"]["by"]), (&json!("processing"), &json!("staff")));
     assert_eq!(jobs(&app, "cancel_order").await, 0);
     staff.move_to(&order, "paid").await.done(200);
-    Hands::of(&app).run().await;
+    ManualWorker::of(&app).run().await;
     assert_eq!(alice.see(&order).await["status"], "delivered");
     assert_eq!(books(&app).await, ["closed"], "a late charge would be refused");
     app.assert_clean().await;
@@ -414,7 +414,7 @@ async fn an_order_that_expired_before_its_payment_is_not_charged() {
     overdue(&app).await;
     staff.post("/v1/inventory/reaper", json!({})).await.done(200);
 
-    assert_eq!(Hands::of(&app).run_one("process_payment").await.unwrap(), Done::NothingToDo);
+    assert_eq!(ManualWorker::of(&app).run_one("process_payment").await.unwrap(), Done::NothingToDo);
 
     assert_eq!(alice.see(&order).await["cancel_reason"], "reservation_expired");
     assert_eq!(books(&app).await, [""; 0]);
@@ -430,7 +430,7 @@ async fn a_payment_that_cannot_be_decoded_is_dead_at_once_and_its_neighbour_runs
     sqlx::query("update jobs set args = '{\"order\": 1}'").execute(&app.db).await.unwrap();
     let fine = alice.order("mug", "tok_ok").await;
 
-    Hands::of(&app).run().await;
+    ManualWorker::of(&app).run().await;
 
     assert_eq!(alice.see(&fine).await["status"], "delivered");
     assert_eq!(alice.see(&broken).await["next_action"]["by"], "staff");

@@ -8,22 +8,22 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
 use shared::inventory::reserve;
-use shared::jobs::claim::{self, Claimer};
-use shared::jobs::doorbell::Doorbell;
-use shared::jobs::retry::Schedule;
-use shared::jobs::{self, Held, Lease, Origin, Plan, Queue, ShipOrder, WorkerId};
 use shared::orders::deliver;
 use shared::orders::ship::{self, Booked};
-use shared::payments::{Outcome, Provider, ProviderError};
-use shared::shipping::simulated::Simulated;
+use shared::payments::{Outcome, PaymentProvider, ProviderError};
+use shared::queue::claim::{self, Claimer};
+use shared::queue::doorbell::Doorbell;
+use shared::queue::retry::Schedule;
+use shared::queue::{self, Lease, LeasedJob, Origin, Plan, Queue, ShipOrder, WorkerId};
+use shared::shipping::simulated::SimulatedCarrier;
 use shared::shipping::{Carrier, CarrierError, is_open};
 use shared::values::{Money, OrderId, UserId};
 use sqlx::PgPool;
 use uuid::Uuid;
-use worker::context::{Context, Terms};
+use worker::context::{Context, JobTerms};
 use worker::error::{Done, JobError, JobResult};
-use worker::recorder::Recording;
-use worker::shipping::{deliver_order, ship_order};
+use worker::fleet::batch::Recording;
+use worker::jobs::ship_order::{deliver_order, ship_order};
 
 use crate::orders::{bare_product, count, product, stock, through_a_proxy, warehouse};
 use crate::support::{Person, Reply, TestApp, until};
@@ -34,7 +34,7 @@ const PLAN: Plan =
 /// Nobody is charged here.
 struct NoProvider;
 
-impl Provider for NoProvider {
+impl PaymentProvider for NoProvider {
     fn charge<'a>(&'a self, _: Uuid, _: Money, _: &'a str) -> BoxFuture<'a, Result<Outcome, ProviderError>> {
         unreachable!("shipping charges nobody")
     }
@@ -50,7 +50,7 @@ impl Provider for NoProvider {
 
 /// A carrier that books, and whose answer is lost as long as it is told so.
 struct Mumbling {
-    carrier: Simulated,
+    carrier: SimulatedCarrier,
     mumbles: AtomicBool,
 }
 
@@ -65,18 +65,18 @@ impl Carrier for Mumbling {
 }
 
 /// A worker's insides, whose jobs the test takes in hand one by one.
-struct Hands {
+struct ManualWorker {
     ctx: Context,
     claimer: Claimer,
 }
 
-impl Hands {
+impl ManualWorker {
     fn new(app: &TestApp) -> Self {
-        Self::with(app.db.clone(), Arc::new(Simulated::new(app.db.clone(), Duration::ZERO)))
+        Self::with(app.db.clone(), Arc::new(SimulatedCarrier::new(app.db.clone(), Duration::ZERO)))
     }
 
     fn with(db: PgPool, carrier: Arc<dyn Carrier>) -> Self {
-        let terms = Terms {
+        let terms = JobTerms {
             max_attempts: 8,
             retry: Schedule { initial: Duration::from_secs(1), max: Duration::from_mins(5), budget: 8 },
             delivery_delay: Duration::ZERO,
@@ -87,18 +87,18 @@ impl Hands {
         Self { ctx: Context::new(db, doorbell, Arc::new(NoProvider), carrier, terms), claimer }
     }
 
-    async fn claim(&self) -> Vec<Held> {
+    async fn claim(&self) -> Vec<LeasedJob> {
         let mut conn = self.ctx.db.acquire().await.unwrap();
         claim::next(&mut conn, &self.claimer, &Queue::ALL.map(|queue| (queue, 1000)), 1000).await.unwrap()
     }
 
-    async fn claim_one(&self) -> Held {
+    async fn claim_one(&self) -> LeasedJob {
         let mut jobs = self.claim().await;
         assert_eq!(jobs.len(), 1, "{jobs:#?}");
         jobs.remove(0)
     }
 
-    async fn run(&self, job: &Held) -> JobResult {
+    async fn run(&self, job: &LeasedJob) -> JobResult {
         match job.kind.as_str() {
             "ship_order" => ship_order(job, &self.ctx).await,
             "deliver_order" => deliver_order(job, &self.ctx).await,
@@ -129,7 +129,7 @@ async fn pay(app: &TestApp, order: &Reply) -> OrderId {
         sqlx::query(sql).bind(id.0).execute(&mut *tx).await.unwrap();
     }
     reserve::post_of_orders(&mut tx, &[id]).await.unwrap();
-    _ = jobs::enqueue(&mut tx, &ShipOrder { order_id: id }, &PLAN).await.unwrap();
+    _ = queue::enqueue(&mut tx, &ShipOrder { order_id: id }, &PLAN).await.unwrap();
     tx.commit().await.unwrap();
     id
 }
@@ -164,7 +164,7 @@ async fn a_paid_order_is_shipped_from_each_warehouse_and_delivered() {
     let (_, path) = paid_order(&app, &alice, lines).await;
     let waits = alice.get(&path).await.done(200);
     assert_eq!((&waits.body["next_action"]["what"], &waits.body["shipments"]), (&json!("shipping"), &json!([])));
-    let hands = Hands::new(&app);
+    let hands = ManualWorker::new(&app);
 
     assert_eq!(hands.run(&hands.claim_one().await).await.unwrap(), Done::Recorded);
 
@@ -220,7 +220,7 @@ async fn delivery_waits_for_its_delay() {
     product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
     let (order, _) = paid_order(&app, &alice, json!([{ "sku": "mug", "quantity": 2 }])).await;
-    let mut hands = Hands::new(&app);
+    let mut hands = ManualWorker::new(&app);
     hands.ctx.terms.delivery_delay = Duration::from_mins(1);
     hands.run(&hands.claim_one().await).await.unwrap();
     assert_eq!(status(&app, order).await, "shipped");
@@ -236,7 +236,7 @@ async fn an_attempt_that_lost_its_lease_commits_nothing() {
     let mug = product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
     let (order, _) = paid_order(&app, &alice, json!([{ "sku": "mug", "quantity": 2 }])).await;
-    let hands = Hands::new(&app);
+    let hands = ManualWorker::new(&app);
     let frozen = hands.claim_one().await;
     lose_leases(&app).await;
     let second = hands.claim_one().await;
@@ -274,7 +274,7 @@ async fn two_attempts_at_once_ship_once() {
     let app = TestApp::new().await;
     let mug = product(&app, "mug", 1250, 50).await;
     let alice = app.customer().await;
-    let (one, other) = (Hands::new(&app), Hands::new(&app));
+    let (one, other) = (ManualWorker::new(&app), ManualWorker::new(&app));
     for round in 1..=10 {
         let (order, _) = paid_order(&app, &alice, json!([{ "sku": "mug", "quantity": 1 }])).await;
         let first = one.claim_one().await;
@@ -297,8 +297,8 @@ async fn without_a_sure_lease_the_carrier_is_not_called() {
     product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
     paid_order(&app, &alice, json!([{ "sku": "mug", "quantity": 2 }])).await;
-    let hands = Hands::new(&app);
-    let job = Held { lease: Arc::new(Lease::new(Instant::now(), Duration::ZERO)), ..hands.claim_one().await };
+    let hands = ManualWorker::new(&app);
+    let job = LeasedJob { lease: Arc::new(Lease::new(Instant::now(), Duration::ZERO)), ..hands.claim_one().await };
     assert!(matches!(hands.run(&job).await, Err(JobError::Transient(_))));
     assert_eq!(count(&app, "select count(*) from simulated.bookings").await, 0);
 }
@@ -309,9 +309,11 @@ async fn a_carrier_whose_answer_is_lost_is_booked_once() {
     let mug = product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
     let (_, path) = paid_order(&app, &alice, json!([{ "sku": "mug", "quantity": 2 }])).await;
-    let carrier =
-        Arc::new(Mumbling { carrier: Simulated::new(app.db.clone(), Duration::ZERO), mumbles: AtomicBool::new(true) });
-    let hands = Hands::with(app.db.clone(), carrier.clone());
+    let carrier = Arc::new(Mumbling {
+        carrier: SimulatedCarrier::new(app.db.clone(), Duration::ZERO),
+        mumbles: AtomicBool::new(true),
+    });
+    let hands = ManualWorker::with(app.db.clone(), carrier.clone());
     let job = hands.claim_one().await;
     let failed = hands.run(&job).await;
     assert!(matches!(failed, Err(JobError::Transient(_))), "{failed:?}");
@@ -336,7 +338,7 @@ async fn an_order_that_is_being_cancelled_is_not_shipped() {
     let mug = product(&app, "mug", 1250, 5).await;
     let alice = app.customer().await;
     let (order, _) = paid_order(&app, &alice, json!([{ "sku": "mug", "quantity": 2 }])).await;
-    let hands = Hands::new(&app);
+    let hands = ManualWorker::new(&app);
     let job = hands.claim_one().await;
 
     // Somebody cancels, and has not committed yet: shipping waits, and then sees it.
@@ -382,7 +384,7 @@ async fn an_order_whose_shipments_are_open_cannot_be_cancelled() {
     let (refused, ()) = tokio::join!(alice.post(&cancel, json!({})), commit);
     refused.refused(409, "order_not_cancellable");
 
-    let hands = Hands::new(&app);
+    let hands = ManualWorker::new(&app);
     assert_eq!(hands.run(&hands.claim_one().await).await.unwrap(), Done::Recorded);
     alice.post(&cancel, json!({})).await.refused(409, "order_not_cancellable");
     assert_eq!((status(&app, order).await.as_str(), shelf(&app, mug).await), ("shipped", (3, 0)));
@@ -394,7 +396,7 @@ async fn of_shipping_and_cancelling_exactly_one_wins() {
     let app = TestApp::new().await;
     let mug = product(&app, "mug", 1250, 100).await;
     let alice = app.customer().await;
-    let hands = Hands::new(&app);
+    let hands = ManualWorker::new(&app);
     let (mut shipped, mut cancelled) = (0, 0);
     for round in 0..48 {
         let (order, path) = paid_order(&app, &alice, json!([{ "sku": "mug", "quantity": 1 }])).await;
@@ -425,7 +427,7 @@ async fn of_shipping_and_cancelling_exactly_one_wins() {
 }
 
 /// Orders whose carrier has been booked: only the recording is missing.
-async fn booked_orders(app: &TestApp, hands: &Hands, who: &Person<'_>, number: usize) -> Vec<Booked> {
+async fn booked_orders(app: &TestApp, hands: &ManualWorker, who: &Person<'_>, number: usize) -> Vec<Booked> {
     let placed = join_all((0..number).map(|_| who.place(json!([{ "sku": "mug", "quantity": 1 }])))).await;
     for order in placed {
         pay(app, &order.done(201)).await;
@@ -448,7 +450,7 @@ async fn many_shipments_of_a_hot_product_take_few_statements_together() {
     let alice = app.customer().await;
     let (proxy, url) = through_a_proxy(&app).await;
     let db = PgPool::connect(&url).await.unwrap();
-    let hands = Hands::new(&app);
+    let hands = ManualWorker::new(&app);
     let mut taken = Vec::new();
     for number in [1, 1, 64] {
         let booked = booked_orders(&app, &hands, &alice, number).await;
@@ -467,7 +469,7 @@ async fn many_shipments_of_a_hot_product_take_few_statements_together() {
     assert_eq!(count(&app, "select count(*) from orders where status = 'delivered'").await, 66);
 
     // Handlers that end while a recording commits are recorded together by the next one.
-    let through = Hands::with(db, Arc::new(Simulated::new(app.db.clone(), Duration::ZERO)));
+    let through = ManualWorker::with(db, Arc::new(SimulatedCarrier::new(app.db.clone(), Duration::ZERO)));
     for last in [false, true] {
         let booked = booked_orders(&app, &through, &alice, 64).await;
         proxy.take_statements();
@@ -488,7 +490,7 @@ async fn an_order_that_cannot_be_recorded_does_not_fail_its_neighbours() {
     let app = TestApp::with(&["--max-open-orders", "0"]).await;
     let mug = product(&app, "mug", 1, 100).await;
     let alice = app.customer().await;
-    let hands = Hands::new(&app);
+    let hands = ManualWorker::new(&app);
     let booked = booked_orders(&app, &hands, &alice, 5).await;
     // No way of ours leads there; the batch must survive it all the same.
     let poison = booked[2].order_id;
@@ -511,7 +513,7 @@ async fn an_order_is_shipped_and_delivered_by_hand() {
     let mug = product(&app, "mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let placed = alice.place(json!([{ "sku": "mug", "quantity": 2 }])).await.done(201);
-    let hands = Hands::new(&app);
+    let hands = ManualWorker::new(&app);
     let by_hand = async |order| {
         let mut tx = app.db.begin().await.unwrap();
         let ring = ship::by_hand(&mut tx, UserId(staff.id), order, &PLAN).await.unwrap();
@@ -555,7 +557,7 @@ async fn what_the_carrier_has_booked_is_kept_when_somebody_ships_meanwhile() {
     let app = TestApp::new().await;
     let mug = product(&app, "mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
-    let hands = Hands::new(&app);
+    let hands = ManualWorker::new(&app);
     let mut booked = booked_orders(&app, &hands, &alice, 1).await.remove(0);
     assert!(is_open(&mut app.db.acquire().await.unwrap(), booked.order_id).await.unwrap());
     let mut tx = app.db.begin().await.unwrap();

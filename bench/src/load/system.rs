@@ -51,8 +51,8 @@ pub struct Database {
 
 impl Database {
     async fn open(url: String) -> Result<Self> {
-        let db = shared::db::pool(&url, 4, "millrace-bench")?;
-        shared::db::migrate(&db).await?;
+        let db = shared::platform::db::pool(&url, 4, "millrace-bench")?;
+        shared::platform::db::migrate(&db).await?;
         sqlx::raw_sql("create extension if not exists pg_stat_statements").execute(&db).await?;
         let shop = Shop::open(&db).await?;
         Ok(Self { url, db, shop })

@@ -113,7 +113,9 @@ impl House {
         // The run's own questions find out by themselves when Postgres was restarted, or replaced.
         let db = match standby_addr {
             None => PgPoolOptions::new().max_connections(4).test_before_acquire(true).connect(&postgres.url()).await?,
-            Some(standby) => shared::db::pool(&Postgres::url_of(&[postgres.addr(), standby]), 4, "millrace-house")?,
+            Some(standby) => {
+                shared::platform::db::pool(&Postgres::url_of(&[postgres.addr(), standby]), 4, "millrace-house")?
+            }
         };
         let password = PASSWORD.to_owned().try_into()?;
         identity::create_user(&db, STAFF.parse()?, password, "Staff".parse()?, Role::Staff).await?;

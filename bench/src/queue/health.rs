@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::json;
-use shared::jobs::claim::{self, Claimer};
-use shared::jobs::{Job, Noop, Queue, WorkerId, retain};
+use shared::queue::claim::{self, Claimer};
+use shared::queue::{Job, Noop, Queue, WorkerId, prune};
 use shared::values::JobId;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
@@ -87,7 +87,7 @@ impl Bench<'_> {
         self.write_jobs(WAVE, 0).await?;
         self.wait_for_rest(0).await?;
         let mut conn = self.db.acquire().await?;
-        while retain::remove_done(&mut conn, KEPT, STEP).await? == STEP.unsigned_abs() {}
+        while prune::remove_done(&mut conn, KEPT, STEP).await? == STEP.unsigned_abs() {}
         Ok(())
     }
 

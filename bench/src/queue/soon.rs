@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
-use shared::jobs::doorbell::Doorbell;
-use shared::jobs::{self, Noop, Origin, Plan};
+use shared::queue::doorbell::Doorbell;
+use shared::queue::{self, Noop, Origin, Plan};
 use shared::values::JobId;
 
 use super::{Bench, PATIENCE, PREFIX, quantile};
@@ -70,7 +70,7 @@ impl Bench<'_> {
         let plan = Plan { delay: Duration::ZERO, max_attempts: 8, origin: Origin::default() };
         let asked = Utc::now();
         let mut tx = self.db.begin().await?;
-        let ring = jobs::enqueue(&mut tx, &Noop { wait_ms: 0 }, &plan).await?.context("it has no unique key")?;
+        let ring = queue::enqueue(&mut tx, &Noop { wait_ms: 0 }, &plan).await?.context("it has no unique key")?;
         tx.commit().await?;
         let committed = Utc::now();
         doorbell.ring([ring]);

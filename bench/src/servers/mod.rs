@@ -63,7 +63,7 @@ impl Home {
         let home = Self::new(&std::env::temp_dir()).await?;
         let asked = Arc::new(Notify::new());
         let stop = asked.clone();
-        shared::shutdown::when_asked(move || stop.notify_one());
+        shared::platform::shutdown::when_asked(move || stop.notify_one());
         let (done, keep) = tokio::select! {
             done = work(&home) => { let keep = done.is_err(); (done, keep) }
             () = asked.notified() => (Err(anyhow!("interrupted")), false),

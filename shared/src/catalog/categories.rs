@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use crate::db::{self, PlannedAnew};
-use crate::error::{Error, Result, Thing};
+use crate::error::{Error, Resource, Result};
 use crate::page::{List, Page};
+use crate::platform::db::{self, CustomPlan};
 use crate::values::{CategoryId, Name, given};
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -15,7 +15,7 @@ use crate::values::{CategoryId, Name, given};
     "id": "019a4f6e-6f00-7a51-9b1e-0c7d2f4a8e11", "name": "Mugs & Cups", "parent_id": null, "version": 1,
     "created_at": "2026-11-21T07:00:00Z", "updated_at": "2026-11-21T07:00:00Z"
 }))]
-pub struct Category {
+pub struct CategoryView {
     pub id: CategoryId,
     pub name: Name,
     /// The category that this one is a part of
@@ -43,32 +43,32 @@ pub struct ChangeCategory {
     pub parent_id: Option<Option<CategoryId>>,
 }
 
-pub async fn list(conn: &mut PgConnection, page: &Page) -> Result<List<Category>> {
+pub async fn list(conn: &mut PgConnection, page: &Page) -> Result<List<CategoryView>> {
     let categories = sqlx::query_as!(
-        Category,
+        CategoryView,
         "select id, name as \"name: Name\", parent_id as \"parent_id: CategoryId\", version, created_at, updated_at
            from categories where ($1::uuid is null or id > $1) order by id limit $2",
         page.after_id(),
         page.fetch(),
     )
-    .fetch_all(PlannedAnew(conn))
+    .fetch_all(CustomPlan(conn))
     .await?;
     Ok(page.list(categories, |category| category.id.0.into()))
 }
 
-pub async fn get(conn: &mut PgConnection, id: CategoryId) -> Result<Category> {
+pub async fn get(conn: &mut PgConnection, id: CategoryId) -> Result<CategoryView> {
     sqlx::query_as!(
-        Category,
+        CategoryView,
         "select id, name as \"name: Name\", parent_id as \"parent_id: CategoryId\", version, created_at, updated_at
            from categories where id = $1",
         id.0,
     )
     .fetch_optional(conn)
     .await?
-    .ok_or(Error::NotFound(Thing::Category))
+    .ok_or(Error::NotFound(Resource::Category))
 }
 
-pub async fn create(conn: &mut PgConnection, new: &NewCategory) -> Result<Category> {
+pub async fn create(conn: &mut PgConnection, new: &NewCategory) -> Result<CategoryView> {
     let id = CategoryId::new();
     match add(conn, &[(id, new)]).await? {
         0 => Err(Error::CategoryNameTaken),
@@ -98,7 +98,7 @@ pub async fn change(
     id: CategoryId,
     seen: Option<i32>,
     change: &ChangeCategory,
-) -> Result<Category> {
+) -> Result<CategoryView> {
     if let Some(Some(parent)) = change.parent_id {
         take_turns_at_the_tree(conn).await?;
         if is_above(conn, id, parent).await? {

@@ -6,10 +6,10 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::db::{self, PlannedAnew};
-use crate::error::{Error, Invalid, Result, Thing};
+use crate::error::{Error, Invalid, Resource, Result};
 use crate::identity::Caller;
 use crate::page::{List, Page, Position};
+use crate::platform::db::{self, CustomPlan};
 use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, given};
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -19,7 +19,7 @@ use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, given}
     "weight_grams": 350, "dimensions_mm": {"length": 120, "width": 90, "height": 100}, "active": true, "available": 41,
     "version": 1, "created_at": "2026-11-21T07:00:00Z", "updated_at": "2026-11-21T07:00:00Z"
 }))]
-pub struct Product {
+pub struct ProductView {
     pub id: ProductId,
     pub sku: Sku,
     pub name: Name,
@@ -191,7 +191,7 @@ pub async fn list(
     caller: Option<&Caller>,
     filter: &ProductFilter,
     page: &Page,
-) -> Result<List<Product>> {
+) -> Result<List<ProductView>> {
     let active = filter.active.unwrap_or(true);
     if !active && !caller.is_some_and(Caller::is_staff) {
         return Err(Error::Forbidden { needed: "staff" });
@@ -226,7 +226,7 @@ async fn oldest_first(
         filter.category_id.map(|id| id.0),
         page.fetch(),
     );
-    Ok(ids.fetch_all(PlannedAnew(conn)).await?)
+    Ok(ids.fetch_all(CustomPlan(conn)).await?)
 }
 
 /// Whoever asks for a price gets the products in its order: so a page is one walk along the index of prices,
@@ -251,7 +251,7 @@ async fn cheapest_first(
         filter.category_id.map(|id| id.0),
         page.fetch(),
     );
-    Ok(ids.fetch_all(PlannedAnew(conn)).await?)
+    Ok(ids.fetch_all(CustomPlan(conn)).await?)
 }
 
 /// How many products are looked at one by one before the search index is asked.
@@ -279,7 +279,7 @@ async fn found(
             filter.category_id.map(|id| id.0),
             page.fetch(),
         );
-        let near = near.fetch_all(PlannedAnew(&mut *conn)).await?;
+        let near = near.fetch_all(CustomPlan(&mut *conn)).await?;
         if i64::try_from(near.len()).is_ok_and(|found| found == page.fetch()) {
             return Ok(near);
         }
@@ -300,16 +300,16 @@ async fn found(
         page.after_id(),
         page.fetch(),
     );
-    Ok(all.fetch_all(PlannedAnew(conn)).await?)
+    Ok(all.fetch_all(CustomPlan(conn)).await?)
 }
 
 /// A product, also one that is not sold any more: old orders show it.
-pub async fn get(conn: &mut PgConnection, id: ProductId) -> Result<Product> {
-    read(conn, &[id.0]).await?.pop().ok_or(Error::NotFound(Thing::Product))
+pub async fn get(conn: &mut PgConnection, id: ProductId) -> Result<ProductView> {
+    read(conn, &[id.0]).await?.pop().ok_or(Error::NotFound(Resource::Product))
 }
 
 /// Products by their ids, in the order of those.
-async fn read(conn: &mut PgConnection, ids: &[uuid::Uuid]) -> Result<Vec<Product>> {
+async fn read(conn: &mut PgConnection, ids: &[uuid::Uuid]) -> Result<Vec<ProductView>> {
     let rows = sqlx::query!(
         "select p.id as \"id: ProductId\", p.sku as \"sku: Sku\", p.name as \"name: Name\",
                 p.description as \"description: Description\", p.price_minor, p.currency,
@@ -324,7 +324,7 @@ async fn read(conn: &mut PgConnection, ids: &[uuid::Uuid]) -> Result<Vec<Product
     )
     .fetch_all(conn)
     .await?;
-    let products = rows.into_iter().map(|row| Product {
+    let products = rows.into_iter().map(|row| ProductView {
         id: row.id,
         sku: row.sku,
         name: row.name,
@@ -342,7 +342,7 @@ async fn read(conn: &mut PgConnection, ids: &[uuid::Uuid]) -> Result<Vec<Product
     Ok(products.collect())
 }
 
-pub async fn create(conn: &mut PgConnection, new: &NewProduct) -> Result<Product> {
+pub async fn create(conn: &mut PgConnection, new: &NewProduct) -> Result<ProductView> {
     match add(conn, std::slice::from_ref(new)).await?[..] {
         [id] => get(conn, id).await,
         _ => Err(Error::SkuTaken { sku: new.sku.as_str().to_owned() }),
@@ -380,7 +380,7 @@ pub async fn change(
     id: ProductId,
     seen: Option<i32>,
     change: &ChangeProduct,
-) -> Result<Product> {
+) -> Result<ProductView> {
     let changed = sqlx::query!(
         "update products
             set sku = coalesce($3, sku),

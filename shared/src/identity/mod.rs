@@ -16,10 +16,10 @@ use sqlx::{PgConnection, PgPool};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::customers;
-use crate::db::{PlannedAnew, broken_constraint};
-use crate::error::{Error, Kind, Result, Thing};
+use crate::error::{Error, Kind, Resource, Result};
 use crate::identity::tokens::{Keys, Session};
 use crate::page::{List, Page};
+use crate::platform::db::{CustomPlan, broken_constraint};
 use crate::values::{CustomerId, Email, Name, NewPassword, SessionId, UserId};
 
 /// How long what a process knows of a caller is believed. A change of role, a deactivation or a logout in
@@ -72,7 +72,7 @@ impl Caller {
     "id": "019a4f6e-2c10-7d21-9a40-5e1f7b3c8d01", "email": "alice@example.com", "name": "Alice", "role": "customer",
     "active": true, "created_at": "2026-11-21T09:30:00Z"
 }))]
-pub struct User {
+pub struct UserView {
     pub id: UserId,
     pub email: Email,
     pub name: Name,
@@ -111,7 +111,7 @@ pub struct Users {
 }
 
 /// What `Identity` is made from.
-pub struct Settings {
+pub struct IdentitySettings {
     pub private_key: SecretString,
     /// PEMs, one after the other.
     pub previous_public_keys: Option<String>,
@@ -136,7 +136,7 @@ pub struct Identity {
 
 impl Identity {
     /// Fails with a sentence that names the setting at fault.
-    pub fn new(settings: Settings) -> Result<Self, String> {
+    pub fn new(settings: IdentitySettings) -> Result<Self, String> {
         let previous = settings.previous_public_keys.unwrap_or_default();
         Ok(Self {
             keys: Keys::new(&settings.private_key, &previous)?,
@@ -223,7 +223,7 @@ fn of_shared(error: Arc<Error>) -> Error {
 /// Makes an account, and the customer that it orders as.
 ///
 /// Takes the pool, because no connection may be held while a password is hashed.
-pub async fn create_user(db: &PgPool, email: Email, password: NewPassword, name: Name, role: Role) -> Result<User> {
+pub async fn create_user(db: &PgPool, email: Email, password: NewPassword, name: Name, role: Role) -> Result<UserView> {
     let hash = passwords::hash(password).await?;
     let mut tx = db.begin().await?;
     let user = insert(&mut tx, &email, &hash, &name, role).await?;
@@ -233,9 +233,9 @@ pub async fn create_user(db: &PgPool, email: Email, password: NewPassword, name:
     Ok(user)
 }
 
-async fn insert(conn: &mut PgConnection, email: &Email, hash: &str, name: &Name, role: Role) -> Result<User> {
+async fn insert(conn: &mut PgConnection, email: &Email, hash: &str, name: &Name, role: Role) -> Result<UserView> {
     let inserted = sqlx::query_as!(
-        User,
+        UserView,
         "insert into users (email, password_hash, name, role) values ($1, $2, $3, $4)
          returning id as \"id: UserId\", email as \"email: Email\", name as \"name: Name\", role as \"role: Role\",
                    active, created_at, version",
@@ -252,9 +252,9 @@ async fn insert(conn: &mut PgConnection, email: &Email, hash: &str, name: &Name,
     })
 }
 
-pub async fn get_user(conn: &mut PgConnection, id: UserId) -> Result<User> {
+pub async fn get_user(conn: &mut PgConnection, id: UserId) -> Result<UserView> {
     sqlx::query_as!(
-        User,
+        UserView,
         "select id as \"id: UserId\", email as \"email: Email\", name as \"name: Name\", role as \"role: Role\",
                 active, created_at, version
            from users where id = $1",
@@ -262,13 +262,13 @@ pub async fn get_user(conn: &mut PgConnection, id: UserId) -> Result<User> {
     )
     .fetch_optional(conn)
     .await?
-    .ok_or(Error::NotFound(Thing::User))
+    .ok_or(Error::NotFound(Resource::User))
 }
 
 /// The oldest first.
-pub async fn list_users(conn: &mut PgConnection, filter: &Users, page: &Page) -> Result<List<User>> {
+pub async fn list_users(conn: &mut PgConnection, filter: &Users, page: &Page) -> Result<List<UserView>> {
     let users = sqlx::query_as!(
-        User,
+        UserView,
         "select id as \"id: UserId\", email as \"email: Email\", name as \"name: Name\", role as \"role: Role\",
                 active, created_at, version
            from users
@@ -278,7 +278,7 @@ pub async fn list_users(conn: &mut PgConnection, filter: &Users, page: &Page) ->
         page.after_id(),
         page.fetch(),
     )
-    .fetch_all(PlannedAnew(conn))
+    .fetch_all(CustomPlan(conn))
     .await?;
     Ok(page.list(users, |user| user.id.0.into()))
 }
@@ -291,7 +291,7 @@ pub async fn change_user(
     id: UserId,
     change: ChangeUser,
     version: Option<i32>,
-) -> Result<User> {
+) -> Result<UserView> {
     // Two administrators who demote each other take turns here.
     sqlx::query!("select id from users where role = 'admin' and active order by id for no key update")
         .fetch_all(&mut *conn)
@@ -310,9 +310,9 @@ pub async fn change_user(
     Ok(user)
 }
 
-async fn update(conn: &mut PgConnection, id: UserId, change: ChangeUser, version: Option<i32>) -> Result<User> {
+async fn update(conn: &mut PgConnection, id: UserId, change: ChangeUser, version: Option<i32>) -> Result<UserView> {
     let updated = sqlx::query_as!(
-        User,
+        UserView,
         "update users
             set role = coalesce($3, role), active = coalesce($4, active),
                 version = version + 1, updated_at = clock_timestamp()

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::ledger::{self, Change, Movement, Reason};
-use crate::error::{Error, Invalid, Result, Thing};
+use super::ledger::{self, Change, MovementView, Reason};
+use crate::error::{Error, Invalid, Resource, Result};
 use crate::values::{InventoryId, Note, ProductId, Units, UserId, WarehouseId};
 
 /// By how much, and why.
@@ -68,7 +68,7 @@ impl From<AdjustReason> for Reason {
 }))]
 pub struct Adjustment {
     #[serde(flatten)]
-    pub movement: Movement,
+    pub movement: MovementView,
     /// As it was asked for; the same as `on_hand_delta`
     pub delta: i32,
 }
@@ -77,7 +77,7 @@ pub struct Adjustment {
 pub async fn adjust(conn: &mut PgConnection, actor: UserId, id: InventoryId, asked: &Adjust) -> Result<Adjustment> {
     let pair = pair_of(conn, id).await?;
     let levels = super::lock(conn, &[pair].into()).await?;
-    let level = levels.get(&pair).ok_or(Error::NotFound(Thing::Inventory))?;
+    let level = levels.get(&pair).ok_or(Error::NotFound(Resource::Inventory))?;
 
     let Delta(delta) = asked.delta;
     let would_be = i64::from(level.on_hand) + i64::from(delta);
@@ -108,5 +108,5 @@ async fn pair_of(conn: &mut PgConnection, id: InventoryId) -> Result<(ProductId,
     )
     .fetch_optional(conn)
     .await?;
-    row.map(|row| (row.product_id, row.warehouse_id)).ok_or(Error::NotFound(Thing::Inventory))
+    row.map(|row| (row.product_id, row.warehouse_id)).ok_or(Error::NotFound(Resource::Inventory))
 }

@@ -9,9 +9,9 @@ use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::db::PlannedAnew;
 use crate::error::{Error, Result};
 use crate::page::{IdRange, List, Page};
+use crate::platform::db::CustomPlan;
 use crate::values::{OrderId, ProductId, ReservationId, UserId, WarehouseId};
 
 /// Why stock changed.
@@ -38,7 +38,7 @@ pub enum Reason {
     "note": "dropped", "actor_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d40", "order_id": null, "reservation_id": null,
     "created_at": "2026-11-21T07:05:00Z"
 }))]
-pub struct Movement {
+pub struct MovementView {
     pub id: Uuid,
     pub product_id: ProductId,
     pub warehouse_id: WarehouseId,
@@ -99,13 +99,13 @@ pub(crate) async fn write(
     actor: Option<UserId>,
     reason: Reason,
     changes: &[Change],
-) -> Result<Vec<Movement>> {
+) -> Result<Vec<MovementView>> {
     if changes.is_empty() {
         return Ok(Vec::new());
     }
     let notes: Vec<Option<&str>> = changes.iter().map(|change| change.note.as_deref()).collect();
     let movements = sqlx::query_as!(
-        Movement,
+        MovementView,
         r#"with asked as (
                select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::text[], $6::uuid[], $7::uuid[])
                         as a (product_id, warehouse_id, on_hand_delta, reserved_delta, note, order_id, reservation_id)),
@@ -178,13 +178,13 @@ pub(crate) async fn checkpoint(conn: &mut PgConnection) -> Result<()> {
 }
 
 /// The ledger, newest first.
-pub async fn list(conn: &mut PgConnection, filter: &MovementFilter, page: &Page) -> Result<List<Movement>> {
+pub async fn list(conn: &mut PgConnection, filter: &MovementFilter, page: &Page) -> Result<List<MovementView>> {
     if let MovementFilter { warehouse_id: Some(warehouse), product_id: None, order_id: None, .. } = filter {
         return list_of(conn, *warehouse, filter, page).await;
     }
     let ids = IdRange::between(filter.from, filter.to);
     let rows = sqlx::query_as!(
-        Movement,
+        MovementView,
         r#"select id, product_id, warehouse_id, on_hand_delta, reserved_delta, reason as "reason: Reason", note,
                   actor_id as "actor_id: UserId", order_id as "order_id: OrderId",
                   reservation_id as "reservation_id: ReservationId", created_at
@@ -208,7 +208,7 @@ pub async fn list(conn: &mut PgConnection, filter: &MovementFilter, page: &Page)
         page.after_id(),
         page.fetch(),
     )
-    .fetch_all(PlannedAnew(conn))
+    .fetch_all(CustomPlan(conn))
     .await?;
     Ok(page.list(rows, |row| row.id.into()))
 }
@@ -221,10 +221,10 @@ async fn list_of(
     warehouse: WarehouseId,
     filter: &MovementFilter,
     page: &Page,
-) -> Result<List<Movement>> {
+) -> Result<List<MovementView>> {
     let ids = IdRange::between(filter.from, filter.to);
     let rows = sqlx::query_as!(
-        Movement,
+        MovementView,
         r#"select id, product_id, warehouse_id, on_hand_delta, reserved_delta, reason as "reason: Reason", note,
                   actor_id as "actor_id: UserId", order_id as "order_id: OrderId",
                   reservation_id as "reservation_id: ReservationId", created_at
@@ -244,7 +244,7 @@ async fn list_of(
         page.after_id(),
         page.fetch(),
     )
-    .fetch_all(PlannedAnew(conn))
+    .fetch_all(CustomPlan(conn))
     .await?;
     Ok(page.list(rows, |row| row.id.into()))
 }

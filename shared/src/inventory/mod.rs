@@ -8,7 +8,6 @@
 pub mod adjust;
 pub mod bulk;
 pub mod ledger;
-pub mod reap;
 pub mod reserve;
 pub mod source;
 
@@ -19,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::db::{self, PlannedAnew};
-use crate::error::{Error, Result, Thing};
+use crate::error::{Error, Resource, Result};
 use crate::page::{List, Page, Position};
+use crate::platform::db::{self, CustomPlan};
 use crate::values::{InventoryId, ProductId, Units, UserId, WarehouseId};
 
 /// What a warehouse has of a product.
@@ -31,7 +30,7 @@ use crate::values::{InventoryId, ProductId, Units, UserId, WarehouseId};
     "warehouse_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "on_hand": 40, "reserved": 3, "available": 37,
     "reorder_level": 10, "reorder_quantity": 50, "restocked_at": "2026-11-21T07:00:00Z", "updated_at": "2026-11-21T07:05:00Z"
 }))]
-pub struct Stock {
+pub struct StockView {
     pub id: InventoryId,
     pub product_id: ProductId,
     pub sku: String,
@@ -179,23 +178,23 @@ pub async fn open(conn: &mut PgConnection, actor: Option<UserId>, rows: &[NewSto
     .fetch_all(conn)
     .await
     .map_err(|error| match db::broken_constraint(&error) {
-        Some("inventory_product_id_fkey") => Error::NotFound(Thing::Product),
-        Some("inventory_warehouse_id_fkey") => Error::NotFound(Thing::Warehouse),
+        Some("inventory_product_id_fkey") => Error::NotFound(Resource::Product),
+        Some("inventory_warehouse_id_fkey") => Error::NotFound(Resource::Warehouse),
         _ => error.into(),
     })
 }
 
 /// Begins to stock one product in one warehouse.
-pub async fn create(conn: &mut PgConnection, actor: UserId, row: &NewStock) -> Result<Stock> {
+pub async fn create(conn: &mut PgConnection, actor: UserId, row: &NewStock) -> Result<StockView> {
     match open(conn, Some(actor), std::slice::from_ref(row)).await?[..] {
         [id] => find(conn, id).await,
         _ => Err(Error::InventoryExists),
     }
 }
 
-pub async fn find(conn: &mut PgConnection, id: InventoryId) -> Result<Stock> {
+pub async fn find(conn: &mut PgConnection, id: InventoryId) -> Result<StockView> {
     sqlx::query_as!(
-        Stock,
+        StockView,
         r#"select i.id, i.product_id, p.sku, i.warehouse_id, i.on_hand, i.reserved,
                   i.on_hand - i.reserved as "available!", i.reorder_level, i.reorder_quantity, i.restocked_at,
                   i.updated_at, i.version
@@ -205,12 +204,12 @@ pub async fn find(conn: &mut PgConnection, id: InventoryId) -> Result<Stock> {
     )
     .fetch_optional(conn)
     .await?
-    .ok_or(Error::NotFound(Thing::Inventory))
+    .ok_or(Error::NotFound(Resource::Inventory))
 }
 
-pub async fn list(conn: &mut PgConnection, filter: &StockFilter, page: &Page) -> Result<List<Stock>> {
+pub async fn list(conn: &mut PgConnection, filter: &StockFilter, page: &Page) -> Result<List<StockView>> {
     let rows = sqlx::query_as!(
-        Stock,
+        StockView,
         r#"select i.id, i.product_id, p.sku, i.warehouse_id, i.on_hand, i.reserved,
                   i.on_hand - i.reserved as "available!", i.reorder_level, i.reorder_quantity, i.restocked_at,
                   i.updated_at, i.version
@@ -226,7 +225,7 @@ pub async fn list(conn: &mut PgConnection, filter: &StockFilter, page: &Page) ->
         page.after_id(),
         page.fetch(),
     )
-    .fetch_all(PlannedAnew(conn))
+    .fetch_all(CustomPlan(conn))
     .await?;
     Ok(page.list(rows, |row| row.id.0.into()))
 }
@@ -234,9 +233,9 @@ pub async fn list(conn: &mut PgConnection, filter: &StockFilter, page: &Page) ->
 /// What is low, worst first: sorted by how far below the reorder level it is.
 ///
 /// A row that is sold from while somebody pages moves up, so it may be missed or seen twice; its place is its news.
-pub async fn list_low(conn: &mut PgConnection, page: &Page) -> Result<List<Stock>> {
+pub async fn list_low(conn: &mut PgConnection, page: &Page) -> Result<List<StockView>> {
     let rows = sqlx::query_as!(
-        Stock,
+        StockView,
         r#"select i.id, i.product_id, p.sku, i.warehouse_id, i.on_hand, i.reserved,
                   i.on_hand - i.reserved as "available!", i.reorder_level, i.reorder_quantity, i.restocked_at,
                   i.updated_at, i.version
@@ -248,7 +247,7 @@ pub async fn list_low(conn: &mut PgConnection, page: &Page) -> Result<List<Stock
         page.after_id(),
         page.fetch(),
     )
-    .fetch_all(PlannedAnew(conn))
+    .fetch_all(CustomPlan(conn))
     .await?;
     Ok(page.list(rows, |row| Position { rank: i64::from(row.available - row.reorder_level), id: row.id.0 }))
 }
@@ -259,7 +258,7 @@ pub async fn update_settings(
     id: InventoryId,
     version: Option<i32>,
     settings: &ReorderSettings,
-) -> Result<Stock> {
+) -> Result<StockView> {
     let updated = sqlx::query_scalar!(
         "update inventory
             set reorder_level = coalesce($3, reorder_level), reorder_quantity = coalesce($4, reorder_quantity),

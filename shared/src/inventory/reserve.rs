@@ -13,9 +13,9 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::ledger::{self, Change, Reason};
-use super::source::{Line, Shelf, Shelves};
+use super::source::{Shelf, Shelves, SourceLine};
 use super::{Level, Pair};
-use crate::error::{Error, FieldError, Invalid, Result, Shortage, Thing};
+use crate::error::{Error, FieldError, Invalid, Resource, Result, Shortage};
 use crate::values::{OrderId, ProductId, Quantity, ReservationId, UserId, WarehouseId};
 
 /// As many as an order may have.
@@ -65,14 +65,14 @@ impl TryFrom<i64> for TtlSeconds {
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reservation_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d30"}))]
-pub struct Which {
+pub struct ReservationRef {
     pub reservation_id: ReservationId,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
-pub enum State {
+pub enum ReservationState {
     Held,
     Posted,
     Shipped,
@@ -80,7 +80,7 @@ pub enum State {
     Expired,
 }
 
-impl State {
+impl ReservationState {
     fn as_str(self) -> &'static str {
         match self {
             Self::Held => "held",
@@ -101,9 +101,9 @@ impl State {
     "expires_at": "2026-11-21T07:20:00Z", "order_id": null, "created_by": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d40",
     "created_at": "2026-11-21T07:05:00Z", "updated_at": "2026-11-21T07:05:00Z"
 }))]
-pub struct Reservation {
+pub struct ReservationView {
     pub id: ReservationId,
-    pub state: State,
+    pub state: ReservationState,
     pub items: Vec<ReservedLine>,
     /// Until then the stock is held for whoever asked; afterwards the reaper gives it back
     pub expires_at: DateTime<Utc>,
@@ -127,14 +127,14 @@ pub async fn reserve(
     actor: UserId,
     asked: &Reserve,
     default_ttl: Duration,
-) -> Result<Reservation> {
+) -> Result<ReservationView> {
     if !(1..=MAX_LINES).contains(&asked.items.len()) {
         return Err(Error::field("items", "invalid_items", format!("there are from 1 to {MAX_LINES} of them")));
     }
     let skus = skus_of(conn, &asked.items).await?;
     let warehouses = warehouses_for(conn, &asked.items).await?;
     let mut shelves = locked_shelves(conn, &asked.items, &warehouses).await?;
-    let lines: Vec<Line> = asked.items.iter().map(ReserveLine::line).collect();
+    let lines: Vec<SourceLine> = asked.items.iter().map(ReserveLine::line).collect();
     let sourced = shelves.take(&lines).map_err(|short| Error::InsufficientStock(named(short, &skus)))?;
 
     let mut taken = BTreeMap::<Pair, i32>::new();
@@ -155,16 +155,16 @@ pub async fn reserve(
     find(conn, id).await
 }
 
-pub async fn find(conn: &mut PgConnection, id: ReservationId) -> Result<Reservation> {
+pub async fn find(conn: &mut PgConnection, id: ReservationId) -> Result<ReservationView> {
     let row = sqlx::query!(
-        r#"select state as "state: State", expires_at, order_id as "order_id: OrderId", created_by as "created_by: UserId",
+        r#"select state as "state: ReservationState", expires_at, order_id as "order_id: OrderId", created_by as "created_by: UserId",
                   created_at, updated_at
              from reservations where id = $1"#,
         id as ReservationId,
     )
     .fetch_optional(&mut *conn)
     .await?
-    .ok_or(Error::NotFound(Thing::Reservation))?;
+    .ok_or(Error::NotFound(Resource::Reservation))?;
     let items = sqlx::query_as!(
         ReservedLine,
         r#"select product_id, warehouse_id, quantity from reservation_lines
@@ -173,7 +173,7 @@ pub async fn find(conn: &mut PgConnection, id: ReservationId) -> Result<Reservat
     )
     .fetch_all(conn)
     .await?;
-    Ok(Reservation {
+    Ok(ReservationView {
         id,
         state: row.state,
         items,
@@ -186,22 +186,22 @@ pub async fn find(conn: &mut PgConnection, id: ReservationId) -> Result<Reservat
 }
 
 /// Gives back what was held by hand.
-pub async fn release(conn: &mut PgConnection, actor: UserId, id: ReservationId) -> Result<Reservation> {
-    let ended = advance(conn, Whose::ByHand(id), &[State::Held], State::Released).await?;
+pub async fn release(conn: &mut PgConnection, actor: UserId, id: ReservationId) -> Result<ReservationView> {
+    let ended = advance(conn, Whose::ByHand(id), &[ReservationState::Held], ReservationState::Released).await?;
     settle(conn, Some(actor), &ended, Reason::Released).await?;
     if ended.is_empty() { Err(refusal(conn, id).await?) } else { find(conn, id).await }
 }
 
 /// What was held by hand leaves the house: on hand and reserved fall together.
-pub async fn ship(conn: &mut PgConnection, actor: UserId, id: ReservationId) -> Result<Reservation> {
-    let ended = advance(conn, Whose::ByHand(id), &[State::Held], State::Shipped).await?;
+pub async fn ship(conn: &mut PgConnection, actor: UserId, id: ReservationId) -> Result<ReservationView> {
+    let ended = advance(conn, Whose::ByHand(id), &[ReservationState::Held], ReservationState::Shipped).await?;
     settle(conn, Some(actor), &ended, Reason::Shipped).await?;
     if ended.is_empty() { Err(refusal(conn, id).await?) } else { find(conn, id).await }
 }
 
 /// The orders are paid for: their stock does not expire any more. Tells whose was held until now.
 pub async fn post_of_orders(conn: &mut PgConnection, orders: &[OrderId]) -> Result<Vec<OrderId>> {
-    let posted = advance(conn, Whose::Orders(orders), &[State::Held], State::Posted).await?;
+    let posted = advance(conn, Whose::Orders(orders), &[ReservationState::Held], ReservationState::Posted).await?;
     Ok(orders_of(&posted))
 }
 
@@ -211,7 +211,7 @@ pub async fn ship_of_orders(
     actor: Option<UserId>,
     orders: &[OrderId],
 ) -> Result<Vec<OrderId>> {
-    let ended = advance(conn, Whose::Orders(orders), &[State::Posted], State::Shipped).await?;
+    let ended = advance(conn, Whose::Orders(orders), &[ReservationState::Posted], ReservationState::Shipped).await?;
     settle(conn, actor, &ended, Reason::Shipped).await?;
     Ok(orders_of(&ended))
 }
@@ -222,14 +222,20 @@ pub async fn release_of_orders(
     actor: Option<UserId>,
     orders: &[OrderId],
 ) -> Result<Vec<OrderId>> {
-    let ended = advance(conn, Whose::Orders(orders), &[State::Held, State::Posted], State::Released).await?;
+    let ended = advance(
+        conn,
+        Whose::Orders(orders),
+        &[ReservationState::Held, ReservationState::Posted],
+        ReservationState::Released,
+    )
+    .await?;
     settle(conn, actor, &ended, Reason::Released).await?;
     Ok(orders_of(&ended))
 }
 
 /// One line of a reservation that has just moved.
 #[derive(Debug)]
-pub(super) struct MovedLine {
+pub(crate) struct MovedLine {
     pub id: ReservationId,
     pub order_id: Option<OrderId>,
     pub product_id: ProductId,
@@ -243,7 +249,12 @@ enum Whose<'a> {
 }
 
 /// Moves reservations along one edge, locking them by id; those in another state stay where they are.
-async fn advance(conn: &mut PgConnection, whose: Whose<'_>, from: &[State], to: State) -> Result<Vec<MovedLine>> {
+async fn advance(
+    conn: &mut PgConnection,
+    whose: Whose<'_>,
+    from: &[ReservationState],
+    to: ReservationState,
+) -> Result<Vec<MovedLine>> {
     let (by_hand, orders) = match whose {
         Whose::ByHand(id) => (Some(id), &[][..]),
         Whose::Orders(orders) => (None, orders),
@@ -272,7 +283,7 @@ async fn advance(conn: &mut PgConnection, whose: Whose<'_>, from: &[State], to: 
 }
 
 /// Takes the lines of reservations that have ended out of the stock: locked in the one order, then written.
-pub(super) async fn settle(
+pub(crate) async fn settle(
     conn: &mut PgConnection,
     actor: Option<UserId>,
     ended: &[MovedLine],
@@ -311,8 +322,8 @@ async fn refusal(conn: &mut PgConnection, id: ReservationId) -> Result<Error> {
 }
 
 impl ReserveLine {
-    fn line(&self) -> Line {
-        Line { product_id: self.product_id, quantity: self.quantity.get(), warehouse_id: self.warehouse_id }
+    fn line(&self) -> SourceLine {
+        SourceLine { product_id: self.product_id, quantity: self.quantity.get(), warehouse_id: self.warehouse_id }
     }
 }
 

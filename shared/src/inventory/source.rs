@@ -11,7 +11,7 @@ use crate::values::{ProductId, WarehouseId};
 
 /// So many of a product, from wherever they are, or from one warehouse only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Line {
+pub struct SourceLine {
     pub product_id: ProductId,
     pub quantity: i32,
     pub warehouse_id: Option<WarehouseId>,
@@ -84,7 +84,7 @@ impl Shelves {
     }
 
     /// Takes every line, or nothing and says which lines are short.
-    pub fn take(&mut self, lines: &[Line]) -> Result<Sourced, Vec<Shortage>> {
+    pub fn take(&mut self, lines: &[SourceLine]) -> Result<Sourced, Vec<Shortage>> {
         let mut left = self.only(lines);
         let sourced = left.source(lines)?;
         self.0.extend(left.0);
@@ -92,11 +92,11 @@ impl Shelves {
     }
 
     /// The shelves that these lines could come from.
-    fn only(&self, lines: &[Line]) -> Self {
+    fn only(&self, lines: &[SourceLine]) -> Self {
         Self(lines.iter().map(|line| (line.product_id, self.of(line.product_id).to_vec())).collect())
     }
 
-    fn source(&mut self, lines: &[Line]) -> Result<Sourced, Vec<Shortage>> {
+    fn source(&mut self, lines: &[SourceLine]) -> Result<Sourced, Vec<Shortage>> {
         let mut allocations = Vec::with_capacity(lines.len());
         let mut short = Vec::new();
         let (named, free): (Vec<_>, Vec<_>) =
@@ -134,7 +134,7 @@ impl Shelves {
     }
 
     /// Asks warehouse by warehouse, until one has every line. Whoever has them all has the first.
-    fn consider(&self, lines: &[(usize, &Line)]) -> Vec<Considered> {
+    fn consider(&self, lines: &[(usize, &SourceLine)]) -> Vec<Considered> {
         let Some((_, first)) = lines.first() else { return Vec::new() };
         let mut considered = Vec::new();
         for Shelf { warehouse_id, .. } in self.of(first.product_id) {
@@ -148,9 +148,9 @@ impl Shelves {
         considered
     }
 
-    fn lacking(&self, warehouse_id: WarehouseId, lines: &[(usize, &Line)]) -> Vec<usize> {
+    fn lacking(&self, warehouse_id: WarehouseId, lines: &[(usize, &SourceLine)]) -> Vec<usize> {
         let mut wanted = BTreeMap::<ProductId, i64>::new();
-        let lacks = |(index, line): &(usize, &Line)| {
+        let lacks = |(index, line): &(usize, &SourceLine)| {
             let wanted = wanted.entry(line.product_id).or_default();
             *wanted += i64::from(line.quantity);
             (*wanted > self.at(line.product_id, warehouse_id)).then_some(*index)
@@ -159,13 +159,13 @@ impl Shelves {
     }
 
     /// The line from the first warehouse that has it whole.
-    fn whole(&self, index: usize, line: &Line) -> Option<Allocation> {
+    fn whole(&self, index: usize, line: &SourceLine) -> Option<Allocation> {
         let may = |shelf: &&Shelf| line.may_come_from(shelf.warehouse_id) && shelf.available >= line.quantity;
         self.of(line.product_id).iter().find(may).map(|shelf| line.from(index, shelf.warehouse_id, line.quantity))
     }
 
     /// The line from several, each giving what it has.
-    fn parts(&self, index: usize, line: &Line) -> Option<Vec<Allocation>> {
+    fn parts(&self, index: usize, line: &SourceLine) -> Option<Vec<Allocation>> {
         let mut missing = line.quantity;
         let mut parts = Vec::new();
         for shelf in self.of(line.product_id) {
@@ -186,7 +186,7 @@ impl Shelves {
     }
 
     /// What there is for a line is what the other lines of the request have left.
-    fn shortage(&self, index: usize, line: &Line) -> Shortage {
+    fn shortage(&self, index: usize, line: &SourceLine) -> Shortage {
         let available = match line.warehouse_id {
             Some(warehouse_id) => self.at(line.product_id, warehouse_id),
             None => self.available(line.product_id),
@@ -205,7 +205,7 @@ impl Shelves {
     }
 }
 
-impl Line {
+impl SourceLine {
     fn may_come_from(&self, warehouse_id: WarehouseId) -> bool {
         self.warehouse_id.is_none_or(|only| only == warehouse_id)
     }
@@ -237,8 +237,8 @@ mod tests {
     }
 
     /// Of (product, quantity, warehouse or 0 for any).
-    fn lines(rows: &[(u128, i32, u128)]) -> Vec<Line> {
-        let line = |&(p, quantity, w): &(u128, i32, u128)| Line {
+    fn lines(rows: &[(u128, i32, u128)]) -> Vec<SourceLine> {
+        let line = |&(p, quantity, w): &(u128, i32, u128)| SourceLine {
             product_id: product(p),
             quantity,
             warehouse_id: (w != 0).then(|| warehouse(w)),
@@ -353,7 +353,7 @@ mod tests {
             let (mut stock, asked) = (shelves(&rows), lines(&asked));
             let before = stock.clone();
             let everyone_fits = (1..=3).map(product).all(|p| {
-                let of = |line: &&Line| line.product_id == p;
+                let of = |line: &&SourceLine| line.product_id == p;
                 let all: i64 = asked.iter().filter(of).map(|line| i64::from(line.quantity)).sum();
                 let named_fit = (1..=4).map(warehouse).all(|w| {
                     let named = asked.iter().filter(of).filter(|line| line.warehouse_id == Some(w));

@@ -7,11 +7,11 @@ use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use super::{OrderView, Status, read};
-use crate::error::{Error, Result, Thing};
+use crate::error::{Error, Resource, Result};
 use crate::identity::Caller;
 use crate::inventory::reserve;
-use crate::jobs::{self, CancelOrder, Plan, Ring};
 use crate::payments::{self, Charge, Outcome};
+use crate::queue::{self, CancelOrder, Plan, Ring};
 use crate::shipping;
 use crate::values::{Note, OrderId};
 
@@ -57,7 +57,7 @@ pub(super) async fn lock(conn: &mut PgConnection, id: OrderId) -> Result<Locked>
     )
     .fetch_optional(conn)
     .await?
-    .ok_or(Error::NotFound(Thing::Order))
+    .ok_or(Error::NotFound(Resource::Order))
 }
 
 /// → cancelling, unless it is that already. The order was locked by a statement of its own: after the wait for
@@ -77,7 +77,7 @@ pub(super) async fn begin(
     }
     let by = if caller.is_staff() { "staff" } else { "customer" };
     mark_cancelling(conn, &[order.id], json!({ "reason": reason, "by": by })).await?;
-    jobs::enqueue(conn, &CancelOrder { order_id: order.id }, plan).await
+    queue::enqueue(conn, &CancelOrder { order_id: order.id }, plan).await
 }
 
 async fn mark_cancelling(conn: &mut PgConnection, orders: &[OrderId], story: Value) -> Result<()> {
@@ -111,7 +111,7 @@ pub async fn abandoned(db: &PgPool, plan: &Plan) -> Result<Vec<Ring>> {
         }
         mark_cancelling(&mut tx, &orders, json!({ "reason": "payment_failed", "by": "worker" })).await?;
         let cancellations: Vec<_> = orders.iter().map(|id| (CancelOrder { order_id: *id }, plan)).collect();
-        let asked = jobs::enqueue_many(&mut tx, &cancellations).await?;
+        let asked = queue::enqueue_many(&mut tx, &cancellations).await?;
         tx.commit().await?;
         rings.extend(asked);
     }

@@ -6,14 +6,14 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use crate::error::Result;
-use crate::jobs::{Held, settle};
+use crate::queue::{LeasedJob, settle};
 use crate::shipping;
 use crate::values::{JobId, OrderId};
 
 /// An order that has arrived, and the attempt that found it out.
 #[derive(Debug, Clone)]
 pub struct Arrived {
-    pub job: Held,
+    pub job: LeasedJob,
     pub order_id: OrderId,
 }
 

@@ -1,15 +1,14 @@
 //! Orders, one file per verb. They alone write `orders`, `order_items` and `order_events`.
 
-pub mod batch;
-pub mod by_hand;
 pub mod cancel;
-pub mod decide;
 pub mod deliver;
 pub mod expire;
+pub mod manual;
 pub mod note;
 pub mod pay;
-pub mod place;
+pub mod placing;
 pub mod read;
+pub mod reap;
 pub mod ship;
 
 use chrono::{DateTime, Utc};

@@ -6,8 +6,8 @@ use sqlx::PgConnection;
 
 use crate::error::{Error, Result};
 use crate::inventory::reserve;
-use crate::jobs::{self, Plan, Ring, ShipOrder};
 use crate::payments::{self, Charge, Opened, Outcome};
+use crate::queue::{self, Plan, Ring, ShipOrder};
 use crate::values::{Money, OrderId};
 
 /// What is to be done about the payment of an order.
@@ -125,7 +125,7 @@ pub(super) async fn follow_paid(conn: &mut PgConnection, order_id: OrderId, ship
     if reserve::post_of_orders(conn, &[order_id]).await?.is_empty() {
         return Err(Error::internal("an order was paid, and it held no stock"));
     }
-    jobs::enqueue(conn, &ShipOrder { order_id }, shipping).await
+    queue::enqueue(conn, &ShipOrder { order_id }, shipping).await
 }
 
 /// Processing → cancelled, because nothing was or will be paid. False: it does not wait for that (any more).

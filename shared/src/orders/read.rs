@@ -10,10 +10,10 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{NextAction, OrderCustomer, OrderItem, OrderPayment, OrderShipment, OrderView, Status, Who};
-use crate::db::PlannedAnew;
-use crate::error::{Error, Result, Thing};
+use crate::error::{Error, Resource, Result};
 use crate::identity::Caller;
 use crate::page::{IdRange, List, Page, Position};
+use crate::platform::db::CustomPlan;
 use crate::values::{Address, CustomerId, Money, OrderId, OrderNumber, ProductId, Sku};
 
 /// Which orders of those that the caller may see.
@@ -45,7 +45,7 @@ pub struct OrderEvent {
 /// One order. Another's is not there for a customer.
 pub async fn get(conn: &mut PgConnection, caller: &Caller, id: OrderId) -> Result<OrderView> {
     require_visible(conn, caller, id).await?;
-    let order = by_ids(conn, &[id]).await?.pop().ok_or(Error::NotFound(Thing::Order))?;
+    let order = by_ids(conn, &[id]).await?.pop().ok_or(Error::NotFound(Resource::Order))?;
     Ok(for_caller(order, caller))
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn require_visible(conn: &mut PgConnection, caller: &Caller, id
     )
     .fetch_optional(conn)
     .await?;
-    if visible == Some(true) { Ok(()) } else { Err(Error::NotFound(Thing::Order)) }
+    if visible == Some(true) { Ok(()) } else { Err(Error::NotFound(Resource::Order)) }
 }
 
 fn for_caller(mut order: OrderView, caller: &Caller) -> OrderView {
@@ -135,7 +135,7 @@ async fn ids_of_all(conn: &mut PgConnection, filter: &OrderFilter, page: Page) -
         filter.to,
         page.fetch(),
     )
-    .fetch_all(PlannedAnew(conn))
+    .fetch_all(CustomPlan(conn))
     .await?)
 }
 
@@ -168,7 +168,7 @@ async fn ids_of_customers(
         page.fetch(),
         customers,
     )
-    .fetch_all(PlannedAnew(conn))
+    .fetch_all(CustomPlan(conn))
     .await?)
 }
 

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use crate::error::{Error, Result};
 use crate::inventory::reserve;
-use crate::jobs::{self, DeliverOrder, Held, Plan, Ring, settle};
+use crate::queue::{self, DeliverOrder, LeasedJob, Plan, Ring, settle};
 use crate::shipping::{self, Shipment};
 use crate::values::{JobId, OrderId, UserId};
 
@@ -21,7 +21,7 @@ pub async fn start(conn: &mut PgConnection, order_id: OrderId) -> Result<Vec<Shi
 /// An order that the carrier will carry, and the attempt that has booked it.
 #[derive(Debug, Clone)]
 pub struct Booked {
-    pub job: Held,
+    pub job: LeasedJob,
     pub order_id: OrderId,
     pub shipments: Vec<Shipment>,
     /// When to ask whether it has arrived.
@@ -54,7 +54,7 @@ pub async fn record(conn: &mut PgConnection, batch: &[Booked]) -> Result<Recorde
         .filter(|booked| left.contains(&booked.order_id))
         .map(|booked| (DeliverOrder { order_id: booked.order_id }, &booked.delivery))
         .collect();
-    let rings = jobs::enqueue_many(conn, &deliveries).await?;
+    let rings = queue::enqueue_many(conn, &deliveries).await?;
     Ok(Recorded { finished, rings })
 }
 
@@ -71,7 +71,7 @@ pub async fn by_hand(
         return Ok(None);
     }
     leave(conn, Some(actor), &[Leaving { order_id, shipments: &shipments, by_hand: true }]).await?;
-    jobs::enqueue(conn, &DeliverOrder { order_id }, delivery).await
+    queue::enqueue(conn, &DeliverOrder { order_id }, delivery).await
 }
 
 struct Leaving<'a> {

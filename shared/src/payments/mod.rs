@@ -36,7 +36,7 @@ pub enum ProviderError {
 }
 
 /// A payment provider. A second one will come; that is why this is a trait.
-pub trait Provider: Send + Sync {
+pub trait PaymentProvider: Send + Sync {
     /// Takes the money, once for each key however often it is asked.
     fn charge<'a>(&'a self, key: Uuid, amount: Money, token: &'a str) -> BoxFuture<'a, Result<Outcome, ProviderError>>;
 

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{Outcome, Provider, ProviderError};
+use super::{Outcome, PaymentProvider, ProviderError};
 use crate::values::Money;
 
 /// A client gives up on a request after this time, well within a job's lease. Those that are scripted to get no
@@ -24,7 +24,7 @@ const SLOWEST: Duration = Duration::from_secs(30);
 /// More failures than any budget of attempts.
 const MOST_FAILURES: u32 = 1000;
 
-pub struct Simulated {
+pub struct SimulatedProvider {
     books: PgPool,
     latency: Duration,
 }
@@ -70,7 +70,7 @@ impl Script {
     }
 }
 
-impl Simulated {
+impl SimulatedProvider {
     pub fn new(books: PgPool, latency: Duration) -> Self {
         Self { books, latency }
     }
@@ -153,7 +153,7 @@ impl Simulated {
     }
 }
 
-impl Provider for Simulated {
+impl PaymentProvider for SimulatedProvider {
     fn charge<'a>(&'a self, key: Uuid, amount: Money, token: &'a str) -> BoxFuture<'a, Result<Outcome, ProviderError>> {
         async move {
             tokio::time::sleep(self.latency).await;

@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use super::{Carrier, CarrierError};
 
-pub struct Simulated {
+pub struct SimulatedCarrier {
     books: PgPool,
     latency: Duration,
 }
 
-impl Simulated {
+impl SimulatedCarrier {
     pub fn new(books: PgPool, latency: Duration) -> Self {
         Self { books, latency }
     }
@@ -35,7 +35,7 @@ impl Simulated {
     }
 }
 
-impl Carrier for Simulated {
+impl Carrier for SimulatedCarrier {
     fn book(&self, key: Uuid) -> BoxFuture<'_, Result<String, CarrierError>> {
         async move {
             tokio::time::sleep(self.latency).await;

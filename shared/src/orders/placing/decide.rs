@@ -1,0 +1,231 @@
+//! Which orders of a batch are accepted. Knows no database: what is there comes in, what shall be comes out.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::json;
+
+use super::{MAX_LINES, OrderLine, PlaceOrder, ProductRef};
+use crate::error::{Error, FieldError, Invalid, Shortage};
+use crate::inventory::source::{self, Shelf, Shelves, Sourced};
+use crate::values::{CustomerId, Money, ProductId, Quantity, Sku, WarehouseId};
+
+/// What is true now, read under the locks of the batch.
+#[derive(Debug, Default)]
+pub struct Present {
+    pub products: Vec<PricedProduct>,
+    /// Those that are active, with their priority.
+    pub warehouses: HashMap<WarehouseId, i32>,
+    /// The unpaid orders that each customer has.
+    pub open_orders: HashMap<CustomerId, i64>,
+}
+
+#[derive(Debug, Clone, serde::Deserialize)]
+pub struct PricedProduct {
+    pub id: ProductId,
+    pub sku: Sku,
+    pub name: String,
+    pub price_minor: i64,
+    pub currency: String,
+    pub active: bool,
+}
+
+/// What one warehouse has of one product, under lock.
+#[derive(Debug, Clone, Copy)]
+pub struct StockRow {
+    pub product_id: ProductId,
+    pub warehouse_id: WarehouseId,
+    pub available: i32,
+}
+
+/// Where the orders of a batch come up one after the other, and each finds what the ones before it left.
+pub struct Decider {
+    by_id: HashMap<ProductId, PricedProduct>,
+    by_sku: HashMap<Sku, ProductId>,
+    shelves: Shelves,
+    open_orders: HashMap<CustomerId, i64>,
+    max_open_orders: u32,
+}
+
+#[derive(Debug)]
+pub struct Accepted {
+    pub items: Vec<Item>,
+    pub total: Money,
+    pub sourced: Sourced,
+}
+
+#[derive(Debug)]
+pub struct Item {
+    pub product_id: ProductId,
+    pub sku: Sku,
+    pub name: String,
+    pub quantity: i32,
+    pub unit_price_minor: i64,
+    pub total_minor: i64,
+}
+
+#[derive(Debug)]
+pub enum Refusal {
+    Final(Error),
+    /// Not enough stock as it stands; what is overdue may be freed and the order tried again.
+    Short(Vec<Shortage>),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl Decider {
+    pub fn new(present: Present, stock: &[StockRow], max_open_orders: u32) -> Self {
+        let shelves = shelves(stock, &present.warehouses);
+        let by_sku = present.products.iter().map(|product| (product.sku.clone(), product.id)).collect();
+        let by_id = present.products.into_iter().map(|product| (product.id, product)).collect();
+        Self { by_id, by_sku, shelves, open_orders: present.open_orders, max_open_orders }
+    }
+
+    /// Accepts an order, and takes what it gets off the shelves; or says why not, and takes nothing.
+    pub fn decide(&mut self, order: &PlaceOrder) -> Result<Accepted, Refusal> {
+        self.refuse_hoarder(order.customer_id)?;
+        let wanted = recognise(&self.by_id, &self.by_sku, &order.lines)?;
+        let (items, total) = price(&wanted)?;
+        let sourced = take(&mut self.shelves, &wanted)?;
+        *self.open_orders.entry(order.customer_id).or_default() += 1;
+        Ok(Accepted { items, total, sourced })
+    }
+
+    /// Unpaid orders hold stock that others would buy.
+    fn refuse_hoarder(&self, customer_id: CustomerId) -> Result<(), Error> {
+        let open = self.open_orders.get(&customer_id).copied().unwrap_or_default();
+        if self.max_open_orders > 0 && open >= i64::from(self.max_open_orders) {
+            return Err(Error::TooManyOpenOrders { open, limit: self.max_open_orders });
+        }
+        Ok(())
+    }
+}
+
+/// The products that the lines name. Two lines of one product are one line with the sum.
+fn recognise<'a>(
+    by_id: &'a HashMap<ProductId, PricedProduct>,
+    by_sku: &HashMap<Sku, ProductId>,
+    lines: &[OrderLine],
+) -> Result<Vec<Wanted<'a>>, Error> {
+    let mut bad = Vec::new();
+    let mut wanted: BTreeMap<ProductId, Wanted> = BTreeMap::new();
+    for (position, line) in lines.iter().enumerate() {
+        match find(by_id, by_sku, position, line) {
+            Ok(product) => {
+                let one = wanted.entry(product.id).or_insert(Wanted { product, position, quantity: 0 });
+                one.quantity += i64::from(line.quantity.get());
+            }
+            Err(error) => bad.push(error),
+        }
+    }
+    for one in wanted.values().filter(|one| one.quantity > Quantity::MAX) {
+        let message = format!("the lines of this product add up to {}; {} may be ordered", one.quantity, Quantity::MAX);
+        bad.push(Invalid::new("invalid_quantity", message).at(format!("items[{}].quantity", one.position)));
+    }
+    if !bad.is_empty() {
+        return Err(Error::InvalidFields(bad));
+    }
+    let mut wanted: Vec<Wanted> = wanted.into_values().collect();
+    wanted.sort_by_key(|one| one.position);
+    Ok(wanted)
+}
+
+fn find<'a>(
+    by_id: &'a HashMap<ProductId, PricedProduct>,
+    by_sku: &HashMap<Sku, ProductId>,
+    position: usize,
+    line: &OrderLine,
+) -> Result<&'a PricedProduct, FieldError> {
+    let (field, id) = match &line.product {
+        ProductRef::Id(id) => ("product_id", Some(id)),
+        ProductRef::Sku(sku) => ("sku", by_sku.get(sku)),
+    };
+    let at = format!("items[{position}].{field}");
+    match id.and_then(|id| by_id.get(id)) {
+        None => Err(Invalid::new("product_not_found", "there is no such product").at(at)),
+        Some(product) if !product.active => {
+            Err(Invalid::new("product_inactive", format!("`{}` is not sold any more", product.sku.as_str())).at(at))
+        }
+        Some(product) => Ok(product),
+    }
+}
+
+fn take(shelves: &mut Shelves, wanted: &[Wanted<'_>]) -> Result<Sourced, Refusal> {
+    let lines: Vec<source::SourceLine> = wanted
+        .iter()
+        .map(|one| source::SourceLine {
+            product_id: one.product.id,
+            quantity: i32::try_from(one.quantity).expect("a line's sum was checked"),
+            warehouse_id: None,
+        })
+        .collect();
+    // The shelves know products by their ids and lines by their place among the sums; the buyer does not.
+    shelves.take(&lines).map_err(|mut shortages| {
+        for shortage in &mut shortages {
+            let one = &wanted[shortage.line];
+            shortage.line = one.position;
+            shortage.sku = Some(one.product.sku.as_str().to_owned());
+        }
+        Refusal::Short(shortages)
+    })
+}
+
+/// The stock of the active warehouses.
+fn shelves(stock: &[StockRow], warehouses: &HashMap<WarehouseId, i32>) -> Shelves {
+    Shelves::new(stock.iter().filter_map(|row| {
+        let priority = *warehouses.get(&row.warehouse_id)?;
+        Some((row.product_id, Shelf { warehouse_id: row.warehouse_id, priority, available: row.available }))
+    }))
+}
+
+/// A product and how many of it, with the first line that asked for it.
+struct Wanted<'a> {
+    product: &'a PricedProduct,
+    position: usize,
+    quantity: i64,
+}
+
+fn price(wanted: &[Wanted<'_>]) -> Result<(Vec<Item>, Money), Error> {
+    debug_assert!((1..=MAX_LINES).contains(&wanted.len()), "the edge checks the number of lines");
+    let currency = &wanted[0].product.currency;
+    let mut total = Money::stored(0, currency);
+    let mut items = Vec::with_capacity(wanted.len());
+    for one in wanted {
+        if one.product.currency != *currency {
+            let message = format!("it is priced in {}, and the lines before it in {currency}", one.product.currency);
+            return Err(Error::field(format!("items[{}]", one.position), "mixed_currencies", message));
+        }
+        let line_total = one.product.price_minor.checked_mul(one.quantity);
+        let sum = line_total.and_then(|line_total| total.amount.checked_add(line_total));
+        let (Some(line_total), Some(sum)) = (line_total, sum) else {
+            return Err(Error::field(
+                "items",
+                "total_too_large",
+                "the total is larger than any amount of money we can hold",
+            ));
+        };
+        total.amount = sum;
+        items.push(Item {
+            product_id: one.product.id,
+            sku: one.product.sku.clone(),
+            name: one.product.name.clone(),
+            quantity: i32::try_from(one.quantity).expect("a line's sum was checked"),
+            unit_price_minor: one.product.price_minor,
+            total_minor: line_total,
+        });
+    }
+    Ok((items, total))
+}
+
+/// What the order's timeline says about where its lines come from.
+pub fn story(accepted: &Accepted) -> serde_json::Value {
+    let Sourced { how, considered, allocations } = &accepted.sourced;
+    let from: Vec<_> = allocations
+        .iter()
+        .map(|one| json!({ "line": one.line, "product_id": one.product_id, "warehouse_id": one.warehouse_id, "quantity": one.quantity }))
+        .collect();
+    json!({ "total": accepted.total, "sourcing": { "how": how, "considered": considered, "from": from } })
+}

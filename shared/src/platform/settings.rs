@@ -1,0 +1,126 @@
+//! The settings that both binaries have, and how those are read that are more than a number. Writes no table.
+
+use std::time::Duration;
+
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgPool;
+
+use crate::platform::db::{Database, Servers};
+use crate::platform::redis::server::Server;
+use crate::platform::telemetry::{LogFormat, endpoint, ratio};
+
+/// Adds what a file `.env`, here or above, holds to the environment; what is in the environment already stays.
+pub fn read_dotenv() -> Result<(), String> {
+    match dotenvy::dotenv() {
+        Ok(_) => Ok(()),
+        Err(error) if error.not_found() => Ok(()),
+        // The line is not repeated: it could hold a secret.
+        Err(dotenvy::Error::LineParse(..)) => Err("a line of .env is not NAME=value".to_owned()),
+        Err(error) => Err(format!(".env cannot be read: {error}")),
+    }
+}
+
+/// Reads `500ms`, `15m`, `1h30m`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; a duration reads like 500ms, 15m or 1h30m"))
+}
+
+/// Reads a duration that must not be zero.
+pub fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it must be longer than zero".to_owned()),
+        longer => Ok(longer),
+    }
+}
+
+/// Where the servers are and how to log: the same words for every Millrace process.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Where Postgres is: `postgres://user:password@host:port/database`, or `host1:port1,host2:port2` of several servers,
+    /// one of which is the primary
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: SecretString,
+
+    /// Connections to Postgres that this process may hold
+    #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub database_max_connections: u32,
+
+    /// Where Redis is: redis://host:port, redis+sentinel://host:port,host:port/name or redis+cluster://host:port,host:port.
+    /// Without it Millrace runs on Postgres alone, a little slower
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<SecretString>,
+
+    /// The Redis of the job queue, where it is not the one of `REDIS_URL`
+    #[arg(long, env = "QUEUE_REDIS_URL", hide_env_values = true)]
+    pub queue_redis_url: Option<SecretString>,
+
+    /// The Redis of caches and rate limits, where it is not the one of `REDIS_URL`
+    #[arg(long, env = "CACHE_REDIS_URL", hide_env_values = true)]
+    pub cache_redis_url: Option<SecretString>,
+
+    /// What every key in Redis begins with: it keeps several Millraces on one Redis apart
+    #[arg(long, env = "REDIS_PREFIX", default_value = "millrace")]
+    pub redis_prefix: String,
+
+    /// How log lines look: json, or pretty for a terminal
+    #[arg(long, env = "LOG_FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
+
+    /// What is logged, such as `info` or `millrace_api=debug,info`
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    pub rust_log: String,
+
+    /// Where spans are sent: the address of a collector of OpenTelemetry, OTLP over HTTP. None: nowhere
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = endpoint)]
+    pub otel_exporter_otlp_endpoint: Option<String>,
+
+    /// The share of traces that is sent, of those that begin here
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "1", value_parser = ratio)]
+    pub otel_traces_sampler_arg: f64,
+}
+
+impl Common {
+    /// Says by name what is wrong with a setting, before anything is started.
+    pub fn check(&self) -> Result<(), String> {
+        self.servers()?;
+        for (name, url) in [
+            ("REDIS_URL", &self.redis_url),
+            ("QUEUE_REDIS_URL", &self.queue_redis_url),
+            ("CACHE_REDIS_URL", &self.cache_redis_url),
+        ] {
+            if let Some(url) = url {
+                // The error is not repeated: it could quote the password.
+                Server::parse(url).map_err(|_| {
+                    format!(
+                        "{name} is not an address such as redis://host:6379, \
+                         redis+sentinel://host:26379,host:26379/name or redis+cluster://host:6379,host:6379"
+                    )
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn servers(&self) -> Result<Servers, String> {
+        self.database_url.expose_secret().parse().map_err(|why| format!("DATABASE_URL {why}"))
+    }
+
+    /// The way of this process to Postgres.
+    pub fn database(&self) -> Result<Database, String> {
+        self.servers().map(Database::at)
+    }
+
+    /// The one pool of a process that needs no other.
+    pub fn pool(&self, application: &str) -> Result<PgPool, String> {
+        Ok(self.database()?.pool(self.database_max_connections, application))
+    }
+
+    pub fn queue_redis(&self) -> Option<&SecretString> {
+        self.queue_redis_url.as_ref().or(self.redis_url.as_ref())
+    }
+
+    pub fn cache_redis(&self) -> Option<&SecretString> {
+        self.cache_redis_url.as_ref().or(self.redis_url.as_ref())
+    }
+}

@@ -1,0 +1,66 @@
+//! What can be seen of a product, by whomever: read in one statement, so that its parts agree.
+
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::catalog::products::ProductView;
+use crate::error::{Error, Resource, Result};
+use crate::inventory::{OnHand, OnShelf};
+use crate::values::ProductId;
+
+/// What the public sees and what only staff see: who asks is shown a part of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    pub product: ProductView,
+    /// In the order in which they are asked.
+    pub shelves: Vec<OnShelf>,
+    /// Somewhere there is little of it.
+    pub low: bool,
+    /// All transactions before this one had ended when this was read: what they changed is in here.
+    #[serde(skip)]
+    pub horizon: i64,
+}
+
+impl Facts {
+    pub fn on_hand(&self, is_staff: bool) -> OnHand {
+        let sum = |of: fn(&OnShelf) -> i32| self.shelves.iter().map(|shelf| i64::from(of(shelf))).sum();
+        OnHand {
+            product_id: self.product.id,
+            available: self.product.available,
+            on_hand: is_staff.then(|| sum(|shelf| shelf.on_hand)),
+            reserved: is_staff.then(|| sum(|shelf| shelf.reserved)),
+            warehouses: is_staff.then(|| self.shelves.clone()),
+        }
+    }
+}
+
+pub async fn load(conn: &mut PgConnection, id: ProductId) -> Result<Facts> {
+    let row = sqlx::query!(
+        r#"select jsonb_build_object(
+                      'id', p.id, 'sku', p.sku, 'name', p.name, 'description', p.description,
+                      'price', jsonb_build_object('amount', p.price_minor, 'currency', p.currency),
+                      'category_id', p.category_id, 'weight_grams', p.weight_grams, 'dimensions_mm', p.dimensions_mm,
+                      'active', p.active, 'available', s.available, 'version', p.version,
+                      'created_at', p.created_at, 'updated_at', p.updated_at) as "product!: Json<ProductView>",
+                  s.shelves as "shelves!: Json<Vec<OnShelf>>", s.low as "low!",
+                  pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "horizon!"
+             from products p
+            cross join lateral (
+                select coalesce(jsonb_agg(jsonb_build_object(
+                           'warehouse_id', w.id, 'code', w.code, 'active', w.active, 'on_hand', i.on_hand,
+                           'reserved', i.reserved, 'available', i.on_hand - i.reserved) order by w.priority, w.id), '[]')
+                           as shelves,
+                       coalesce(sum(i.on_hand - i.reserved) filter (where w.active), 0) as available,
+                       coalesce(bool_or(i.shortfall is not null), false) as low
+                  from inventory i join warehouses w on w.id = i.warehouse_id
+                 where i.product_id = p.id) s
+            where p.id = $1"#,
+        id as ProductId,
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or(Error::NotFound(Resource::Product))?;
+    Ok(Facts { product: row.product.0, shelves: row.shelves.0, low: row.low, horizon: row.horizon })
+}

@@ -1,0 +1,172 @@
+//! Taking jobs, and keeping them: one guarded update makes a job ours for the length of a lease.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Lease, LeasedJob, Origin, Queue, WorkerId};
+use crate::error::Result;
+use crate::values::{JobId, OrderId};
+
+/// Who claims, for how long, and what.
+#[derive(Debug, Clone)]
+pub struct Claimer {
+    pub worker: WorkerId,
+    pub lease: Duration,
+    /// Each as `kind/version`: a job of another kind is left for who knows it.
+    pub kinds: Vec<String>,
+}
+
+/// Claims those of these jobs that are due and free. An id that does not come back was taken, done or moved
+/// by somebody else, which is how duplicates die.
+pub async fn by_ids(conn: &mut PgConnection, claimer: &Claimer, ids: &[JobId]) -> Result<Vec<LeasedJob>> {
+    let asked = Instant::now();
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"update jobs j
+              set state = 'running', attempt = j.attempt + 1, worker = $1, started_at = clock_timestamp(),
+                  lease_until = clock_timestamp() + make_interval(secs => $2)
+             from (select id from jobs
+                    where id = any($3) and state = 'ready' and run_at <= now()
+                      and kind || '/' || version = any($4)
+                      and queue not in (select name from queues where paused)
+                      for no key update skip locked) mine
+            where j.id = mine.id
+        returning j.id, j.attempt, j.max_attempt, j.queue as "queue: Queue", j.kind, j.version, j.args, j.order_id,
+                  j.request_id, j.trace_parent, j.run_at"#,
+        claimer.worker.0,
+        claimer.lease.as_secs_f64(),
+        &ids,
+        &claimer.kinds,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(held(rows, asked, claimer.lease))
+}
+
+/// Without the doorbell: claims the first that are due in these queues, in their order, of each at most so many.
+pub async fn next(
+    conn: &mut PgConnection,
+    claimer: &Claimer,
+    queues: &[(Queue, i64)],
+    limit: i64,
+) -> Result<Vec<LeasedJob>> {
+    let asked = Instant::now();
+    let (names, limits): (Vec<Queue>, Vec<i64>) = queues.iter().copied().unzip();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"update jobs j
+              set state = 'running', attempt = j.attempt + 1, worker = $1, started_at = clock_timestamp(),
+                  lease_until = clock_timestamp() + make_interval(secs => $2)
+             from (select due.id
+                     from unnest($3::queue[], $6::bigint[]) with ordinality wanted (queue, most, place)
+                    cross join lateral (
+                          select id, run_at from jobs
+                           where queue = wanted.queue and state = 'ready' and run_at <= now()
+                             and kind || '/' || version = any($4)
+                           order by queue, run_at, id limit wanted.most
+                             for no key update skip locked) due
+                    where wanted.queue not in (select name from queues where paused)
+                    order by wanted.place, due.run_at, due.id limit $5) mine
+            where j.id = mine.id
+        returning j.id, j.attempt, j.max_attempt, j.queue as "queue: Queue", j.kind, j.version, j.args, j.order_id,
+                  j.request_id, j.trace_parent, j.run_at"#,
+        claimer.worker.0,
+        claimer.lease.as_secs_f64(),
+        &names as &[Queue],
+        &claimer.kinds,
+        limit,
+        &limits,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(held(rows, asked, claimer.lease))
+}
+
+/// The first that are due in a queue, for who tells workers of them; it locks nothing.
+pub async fn due(conn: &mut PgConnection, queue: Queue, kinds: &[String], limit: i64) -> Result<Vec<JobId>> {
+    let ids = sqlx::query_scalar!(
+        r#"select id from jobs
+            where queue = $1 and state = 'ready' and run_at <= now() and kind || '/' || version = any($2)
+              and queue not in (select name from queues where paused)
+            order by queue, run_at, id limit $3"#,
+        queue as Queue,
+        kinds,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(JobId).collect())
+}
+
+struct Row {
+    id: Uuid,
+    attempt: i32,
+    max_attempt: i32,
+    queue: Queue,
+    kind: String,
+    version: i16,
+    args: serde_json::Value,
+    order_id: Option<Uuid>,
+    request_id: Option<String>,
+    trace_parent: Option<String>,
+    run_at: chrono::DateTime<chrono::Utc>,
+}
+
+fn held(rows: Vec<Row>, asked: Instant, length: Duration) -> Vec<LeasedJob> {
+    rows.into_iter()
+        .map(|row| LeasedJob {
+            id: JobId(row.id),
+            attempt: row.attempt,
+            max_attempt: row.max_attempt,
+            queue: row.queue,
+            kind: row.kind,
+            version: row.version,
+            args: row.args,
+            order_id: row.order_id.map(OrderId),
+            origin: Origin { request_id: row.request_id, trace_parent: row.trace_parent },
+            run_at: row.run_at,
+            lease: Arc::new(Lease::new(asked, length)),
+        })
+        .collect()
+}
+
+/// What a process carries out right now: each job's attempt and lease.
+pub type Running = HashMap<JobId, (i32, Arc<Lease>)>;
+
+/// Prolongs the leases of the jobs that this process is really running. One that is locked is being settled
+/// and needs no renewal.
+pub async fn renew(conn: &mut PgConnection, claimer: &Claimer, running: &Running) -> Result<()> {
+    let asked = Instant::now();
+    let (ids, attempts): (Vec<Uuid>, Vec<i32>) = running.iter().map(|(id, (attempt, _))| (id.0, *attempt)).unzip();
+    let renewed = sqlx::query_scalar!(
+        r#"update jobs j set lease_until = clock_timestamp() + make_interval(secs => $3)
+             from (select jobs.id
+                     from jobs join unnest($1::uuid[], $2::int[]) mine (id, attempt) on jobs.id = mine.id
+                    where jobs.state = 'running' and jobs.attempt = mine.attempt and jobs.worker = $4
+                      for no key update of jobs skip locked) held
+            where j.id = held.id
+        returning j.id"#,
+        &ids,
+        &attempts,
+        claimer.lease.as_secs_f64(),
+        claimer.worker.0,
+    )
+    .fetch_all(conn)
+    .await?;
+    for id in renewed {
+        if let Some((_, lease)) = running.get(&JobId(id)) {
+            lease.confirm(asked);
+        }
+    }
+    Ok(())
+}
+
+/// Which queues nobody may take from now.
+pub async fn paused(conn: &mut PgConnection) -> Result<Vec<Queue>> {
+    Ok(sqlx::query_scalar!(r#"select name as "name: Queue" from queues where paused"#).fetch_all(conn).await?)
+}

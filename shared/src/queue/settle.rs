@@ -1,0 +1,146 @@
+//! How an attempt ends: done, failed, or handed back. Each is one guarded statement on the job's row: whoever
+//! has lost the lease changes nothing.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::retry::Schedule;
+use super::{LeasedJob, Queue, Ring};
+use crate::error::{Error, Result};
+use crate::values::JobId;
+
+/// Marks the job as done, in the transaction of its effect and before it: the row is the first lock. When
+/// another attempt has taken over, nothing of this one may be committed.
+pub async fn finish(conn: &mut PgConnection, job: &LeasedJob) -> Result<()> {
+    match finish_many(conn, &[(job.id, job.attempt)]).await?.as_slice() {
+        [_] => Ok(()),
+        _ => Err(Error::LeaseLost),
+    }
+}
+
+/// The same for several; answers which were still ours.
+pub async fn finish_many(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Result<Vec<JobId>> {
+    let (ids, attempts): (Vec<Uuid>, Vec<i32>) = jobs.iter().map(|(id, attempt)| (id.0, *attempt)).unzip();
+    let finished = sqlx::query_scalar!(
+        r#"update jobs j set state = 'done', lease_until = null, finished_at = clock_timestamp()
+             from (select jobs.id
+                     from jobs join unnest($1::uuid[], $2::int[]) mine (id, attempt) on jobs.id = mine.id
+                    where jobs.state = 'running' and jobs.attempt = mine.attempt
+                    order by jobs.id for no key update of jobs) held
+            where j.id = held.id
+        returning j.id"#,
+        &ids,
+        &attempts,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(finished.into_iter().map(JobId).collect())
+}
+
+/// Why an attempt failed, and whether another one makes sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptFailure {
+    pub permanent: bool,
+    pub error: String,
+}
+
+/// What became of a job whose attempt failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Again {
+        run_at: DateTime<Utc>,
+    },
+    Dead,
+    /// Another attempt had taken over.
+    NotOurs,
+}
+
+/// Longer errors are cut: they are read by people, in lists.
+const MAX_ERROR: usize = 2000;
+
+/// Keeps the failed attempt with its error, and plans the next one or gives up.
+pub async fn fail(
+    conn: &mut PgConnection,
+    job: &LeasedJob,
+    failure: &AttemptFailure,
+    schedule: Schedule,
+) -> Result<Fate> {
+    let dead = failure.permanent || job.attempt >= job.max_attempt;
+    let error: String = failure.error.chars().filter(|c| *c != '\0').take(MAX_ERROR).collect();
+    let row = sqlx::query!(
+        r#"with failed as (
+               update jobs set state = case when $3 then 'dead' else 'ready' end, lease_until = null,
+                      run_at = case when $3 then run_at else clock_timestamp() + make_interval(secs => $4) end,
+                      error = $5, error_fingerprint = $6, finished_at = case when $3 then clock_timestamp() end
+                where id = $1 and attempt = $2 and state = 'running'
+               returning id, attempt, worker, started_at, run_at
+           ), kept as (
+               insert into job_attempts (job_id, attempt, worker, host, started_at, outcome, error, fingerprint)
+               select id, attempt, worker, (select host from workers w where w.id = worker), started_at, $7, $5, $6
+                 from failed
+           )
+           select run_at from failed"#,
+        job.id.0,
+        job.attempt,
+        dead,
+        schedule.after(schedule.spent(job.attempt, job.max_attempt)).as_secs_f64(),
+        error,
+        fingerprint(&job.kind, &error),
+        if failure.permanent { "permanent" } else { "transient" },
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(match row {
+        None => Fate::NotOurs,
+        Some(_) if dead => Fate::Dead,
+        Some(row) => Fate::Again { run_at: row.run_at },
+    })
+}
+
+/// Gives jobs back that were taken and not carried out: another worker takes them at once, and the attempt
+/// does not count against them.
+pub async fn hand_back(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Result<Vec<Ring>> {
+    let (ids, attempts): (Vec<Uuid>, Vec<i32>) = jobs.iter().map(|(id, attempt)| (id.0, *attempt)).unzip();
+    let rows = sqlx::query!(
+        r#"update jobs j set state = 'ready', lease_until = null, max_attempt = max_attempt + 1
+             from unnest($1::uuid[], $2::int[]) mine (id, attempt)
+            where j.id = mine.id and j.attempt = mine.attempt and j.state = 'running'
+        returning j.id, j.queue as "queue: Queue", j.run_at"#,
+        &ids,
+        &attempts,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| Ring::again(row.queue, JobId(row.id), row.run_at)).collect())
+}
+
+/// The same mistake has the same fingerprint, whatever ids and numbers it speaks of.
+pub fn fingerprint(kind: &str, error: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let mut shape = String::with_capacity(error.len());
+    for word in error.split_whitespace() {
+        let varies = word.chars().any(|c| c.is_ascii_digit());
+        shape.push_str(if varies { "#" } else { word });
+        shape.push(' ');
+    }
+    let digest = Sha256::digest(format!("{kind}\0{shape}"));
+    digest[..6].iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fingerprint;
+
+    #[test]
+    fn fingerprints_ignore_what_varies() {
+        for (one, other, same) in [
+            ("timeout after 30 ms", "timeout after 45 ms", true),
+            ("order 0197-a1 is gone", "order 0197-b2 is gone", true),
+            ("timeout", "declined", false),
+        ] {
+            assert_eq!(fingerprint("k", one) == fingerprint("k", other), same, "{one} / {other}");
+        }
+        assert_ne!(fingerprint("a", "timeout"), fingerprint("b", "timeout"));
+    }
+}

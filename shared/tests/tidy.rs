@@ -22,6 +22,7 @@ const READ_FROM_OURSELVES: &[&str] = &[
     "OrderPayment",
     "OrderShipment",
     "PricedProduct",
+    "ProductView",
     "RunningJob",
     "Tick",
 ];

@@ -118,9 +118,9 @@ async fn refresh(
 ))]
 async fn log_out(State(state): State<AppState>, caller: Caller) -> ApiResult<StatusCode> {
     let mut tx = state.db.begin().await?;
-    sessions::end(&mut tx, caller.session_id).await?;
+    sessions::end(&mut tx, caller.person().session_id).await?;
     tx.commit().await?;
-    state.identity.forget_session(caller.session_id).await;
+    state.identity.forget_session(caller.person().session_id).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -129,7 +129,7 @@ async fn log_out(State(state): State<AppState>, caller: Caller) -> ApiResult<Sta
     (status = 200, description = "The caller", body = UserView, headers(("ETag" = String, description = "Its version"))),
 ))]
 async fn me(State(db): State<PgPool>, caller: Caller) -> ApiResult<Tagged<UserView>> {
-    let user = identity::get_user(&mut *db.acquire().await?, caller.user_id).await?;
+    let user = identity::get_user(&mut *db.acquire().await?, caller.person().user_id).await?;
     Ok(Tagged(user.version, user))
 }
 
@@ -150,8 +150,8 @@ async fn change_password(
     address: ClientAddr,
     Json(asked): Json<ChangePassword>,
 ) -> ApiResult<StatusCode> {
-    let changed = state.identity.change_password(&state.db, &caller, asked);
-    attempt(&state, caller.user_id.0.as_bytes(), address, changed).await?;
+    let changed = state.identity.change_password(&state.db, caller.person(), asked);
+    attempt(&state, caller.person().user_id.0.as_bytes(), address, changed).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

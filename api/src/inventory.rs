@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use shared::error::{Error, Invalid};
 use shared::idempotency::BodyHash;
+use shared::identity::principal::Permission;
 use shared::inventory::adjust::{self, Adjust, Adjustment};
 use shared::inventory::bulk::{self, CountRow, Counted, Counts, MAX_ROWS};
 use shared::inventory::ledger::{self, MovementFilter, MovementView};
@@ -107,7 +108,7 @@ async fn on_hand(
     caller: Option<Caller>,
     Query(of): Query<OfProduct>,
 ) -> ApiResult<Answer<OnHand>> {
-    let is_staff = caller.is_some_and(|caller| caller.is_staff());
+    let is_staff = caller.is_some_and(|caller| caller.may(Permission::InventoryRead));
     Ok(Answer(cache.product(of.product_id).await?.on_hand(is_staff)))
 }
 
@@ -131,7 +132,7 @@ async fn one(State(db): State<PgPool>, _staff: Staff, Path(id): Path<InventoryId
     (status = 409, description = "`inventory_exists`: adjust the row that is there", body = Problem),
 ))]
 async fn create(staff: Staff, mut once: Once<NewStock>) -> ApiResult<Response> {
-    let stock = inventory::create(&mut once.tx, staff.user_id, &once.body).await?;
+    let stock = inventory::create(&mut once.tx, &staff, &once.body).await?;
     once.created(format!("/v1/inventory/{}", stock.id), stock.version, &stock).await
 }
 
@@ -167,7 +168,7 @@ async fn update(
     (status = 422, description = "`invalid_delta`: it is 0 or too large", body = Problem),
 ))]
 async fn adjust(staff: Staff, Path(id): Path<InventoryId>, mut once: Once<Adjust>) -> ApiResult<Response> {
-    let adjustment = adjust::adjust(&mut once.tx, staff.user_id, id, &once.body).await?;
+    let adjustment = adjust::adjust(&mut once.tx, &staff, id, &once.body).await?;
     once.answer(StatusCode::CREATED, &adjustment).await
 }
 
@@ -202,7 +203,7 @@ async fn movements(
         `invalid_time`, `invalid_quantity`, … for each row, or `invalid_items`: not 1 to 10,000 rows", body = Problem),
 ))]
 async fn count(staff: Staff, OnceCounted(mut once): OnceCounted) -> ApiResult<Response> {
-    let counted = bulk::count(&mut once.tx, staff.user_id, std::mem::take(&mut once.body)).await?;
+    let counted = bulk::count(&mut once.tx, &staff, std::mem::take(&mut once.body)).await?;
     once.answer(StatusCode::OK, &counted).await
 }
 
@@ -219,13 +220,13 @@ async fn count(staff: Staff, OnceCounted(mut once): OnceCounted) -> ApiResult<Re
 ))]
 async fn reserve(State(state): State<AppState>, staff: Staff, mut once: Once<Reserve>) -> Result<Response, Response> {
     let ttl = state.settings.reservation_ttl;
-    let mut reserved = reserve::reserve(&mut once.tx, staff.user_id, &once.body, ttl).await;
+    let mut reserved = reserve::reserve(&mut once.tx, &staff, &once.body, ttl).await;
     if let Err(Error::InsufficientStock(_)) = reserved {
         // What is overdue blocks nobody, also if the reaper has not come yet.
         let products: BTreeSet<_> = once.body.items.iter().map(|item| item.product_id).collect();
         let products: Vec<_> = products.into_iter().collect();
         once = once.again(&state.db, reap::overdue_of_products(&state.db, &products)).await?;
-        reserved = reserve::reserve(&mut once.tx, staff.user_id, &once.body, ttl).await;
+        reserved = reserve::reserve(&mut once.tx, &staff, &once.body, ttl).await;
     }
     let reservation = reserved.map_err(idempotent::failed)?;
     let location = format!("/v1/inventory/reservations/{}", reservation.id);
@@ -258,7 +259,7 @@ async fn reservation(
     (status = 409, description = "`reservation_not_held`, or `reservation_belongs_to_order`: act on the order", body = Problem),
 ))]
 async fn release(staff: Staff, mut once: Once<ReservationRef>) -> ApiResult<Response> {
-    let reservation = reserve::release(&mut once.tx, staff.user_id, once.body.reservation_id).await?;
+    let reservation = reserve::release(&mut once.tx, &staff, once.body.reservation_id).await?;
     once.answer(StatusCode::OK, &reservation).await
 }
 
@@ -270,7 +271,7 @@ async fn release(staff: Staff, mut once: Once<ReservationRef>) -> ApiResult<Resp
     (status = 409, description = "`reservation_not_held`, or `reservation_belongs_to_order`: act on the order", body = Problem),
 ))]
 async fn ship(staff: Staff, mut once: Once<ReservationRef>) -> ApiResult<Response> {
-    let reservation = reserve::ship(&mut once.tx, staff.user_id, once.body.reservation_id).await?;
+    let reservation = reserve::ship(&mut once.tx, &staff, once.body.reservation_id).await?;
     once.answer(StatusCode::OK, &reservation).await
 }
 
@@ -315,7 +316,7 @@ impl FromRequest<AppState> for OnceCounted {
         let refused = IntoResponse::into_response;
         let (mut parts, body) = request.into_parts();
         let caller = <Caller as FromRequestParts<AppState>>::from_request_parts(&mut parts, state).await;
-        let caller = caller.map_err(refused)?.user_id;
+        let caller = caller.map_err(refused)?.person().user_id;
         let key = idempotent::key(&parts.headers).map_err(refused)?;
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
         let is_csv = is_csv(&parts.headers);

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
+use shared::actions::{self, ActionFilter, ActionView};
 use shared::audit::{self, Report};
 use shared::error::Error;
 use shared::ops::jobs::{self, JobDetail, JobFilter, JobView, QueueView, Retried, RetryJobs, WorkerView};
@@ -33,6 +34,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(discard))
         .routes(routes!(workers))
         .routes(routes!(audit))
+        .routes(routes!(actions))
 }
 
 /// A request that says everything by its address.
@@ -201,4 +203,19 @@ async fn audit(State(db): State<PgPool>, _staff: Staff, Query(which): Query<Whic
     // A run that outlasts its request ends all the same, and is the last one for whoever asks next.
     let run = tokio::spawn(async move { audit::run_to_certainty(&db).await });
     Ok(Answer(run.await.map_err(Error::internal)??))
+}
+
+/// Who did what
+///
+/// Everything that was done by hand, and every sign-in: who, what, on what, why, when, from where. Newest first.
+#[utoipa::path(get, path = "/v1/ops/actions", tag = "operations", security(("token" = [])),
+    params(ActionFilter, Paging),
+    responses((status = 200, description = "A page of actions", body = List<ActionView>)))]
+async fn actions(
+    State(db): State<PgPool>,
+    _staff: Staff,
+    asked: Listed<ActionFilter>,
+) -> ApiResult<Answer<List<ActionView>>> {
+    let mut conn = db.acquire().await?;
+    Ok(Answer(actions::list(&mut conn, &asked.filter, &asked.page).await?))
 }

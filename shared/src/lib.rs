@@ -1,6 +1,7 @@
 //! The domain of Millrace: what orders, stock, identities and jobs are, and the only code that writes them.
 //! It knows nothing of HTTP and nothing of how workers are run; both binaries are built on it.
 
+pub mod actions;
 pub mod audit;
 pub mod catalog;
 pub mod customers;

@@ -107,7 +107,7 @@ impl<T: DeserializeOwned + Send> FromRequest<AppState> for Once<T> {
 async fn caller(parts: &mut axum::http::request::Parts, state: &AppState) -> Result<UserId, ApiError> {
     use axum::extract::FromRequestParts;
     let caller = <Caller as FromRequestParts<AppState>>::from_request_parts(parts, state).await?;
-    Ok(caller.user_id)
+    Ok(caller.person().user_id)
 }
 
 impl<T> Once<T> {

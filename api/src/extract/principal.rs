@@ -9,29 +9,38 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use shared::error::Error;
-use shared::identity::Role;
+use shared::identity::principal::{Permission, Person, Principal, Source};
 
 use crate::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::surface::limits;
+use crate::surface::{RequestId, limits};
 
 /// Anybody with a valid access token.
 #[derive(Debug, Clone)]
-pub struct Caller(pub shared::identity::Caller);
+pub struct Caller {
+    principal: Principal,
+    person: Person,
+}
 
 /// Staff, or an administrator.
 #[derive(Debug, Clone)]
-pub struct Staff(pub shared::identity::Caller);
+pub struct Staff(Caller);
 
 #[derive(Debug, Clone)]
-pub struct Admin(pub shared::identity::Caller);
+pub struct Admin(Caller);
 
 /// Where the request came from, believing only proxies that we trust.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddr(pub IpAddr);
 
 /// What `identify` found out, kept with the request.
-type Identified = Result<shared::identity::Caller, ()>;
+type Identified = Result<Caller, ()>;
+
+impl Caller {
+    pub fn person(&self) -> &Person {
+        &self.person
+    }
+}
 
 /// Looks at the token once, and takes the request out of its caller's rate limit.
 pub async fn identify(State(state): State<AppState>, mut request: Request, next: Next) -> ApiResult<Response> {
@@ -39,14 +48,17 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
         request.extensions().get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip());
     let address = ClientAddr(state.settings.trusted_proxies.client(peer, request.headers()));
     request.extensions_mut().insert(address);
+    let request_id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
+    let source = Source { request_id, address: Some(address.0) };
+    request.extensions_mut().insert(source.clone());
 
     let mut subject = address.0.to_string();
     if let Some(token) = bearer(request.headers()) {
         let identified: Identified = match state.identity.authenticate(&state.db, token).await {
-            Ok(caller) => {
-                tracing::Span::current().record("user_id", tracing::field::display(caller.user_id));
-                subject = caller.user_id.to_string();
-                Ok(caller)
+            Ok(person) => {
+                tracing::Span::current().record("user_id", tracing::field::display(person.user_id));
+                subject = person.user_id.to_string();
+                Ok(Caller { principal: Principal::person(person.clone(), source), person })
             }
             Err(Error::Unauthenticated) => Err(()),
             Err(other) => return Err(other.into()),
@@ -62,7 +74,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn caller(parts: &Parts) -> ApiResult<shared::identity::Caller> {
+fn caller(parts: &Parts) -> ApiResult<Caller> {
     match parts.extensions.get::<Identified>() {
         Some(Ok(caller)) => Ok(caller.clone()),
         _ => Err(Error::Unauthenticated.into()),
@@ -73,7 +85,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        caller(parts).map(Self)
+        caller(parts)
     }
 }
 
@@ -82,7 +94,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, ApiError> {
-        Ok(caller(parts).ok().map(Self))
+        Ok(caller(parts).ok())
     }
 }
 
@@ -91,7 +103,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Staff {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let caller = caller(parts)?;
-        caller.require(Role::Staff)?;
+        caller.require(Permission::OrdersRead)?;
         Ok(Self(caller))
     }
 }
@@ -101,7 +113,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let caller = caller(parts)?;
-        caller.require(Role::Admin)?;
+        caller.require(Permission::UsersWrite)?;
         Ok(Self(caller))
     }
 }
@@ -115,25 +127,25 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientAddr {
 }
 
 impl Deref for Caller {
-    type Target = shared::identity::Caller;
+    type Target = Principal;
 
-    fn deref(&self) -> &Self::Target {
-        &self.0
+    fn deref(&self) -> &Principal {
+        &self.principal
     }
 }
 
 impl Deref for Staff {
-    type Target = shared::identity::Caller;
+    type Target = Principal;
 
-    fn deref(&self) -> &Self::Target {
+    fn deref(&self) -> &Principal {
         &self.0
     }
 }
 
 impl Deref for Admin {
-    type Target = shared::identity::Caller;
+    type Target = Principal;
 
-    fn deref(&self) -> &Self::Target {
+    fn deref(&self) -> &Principal {
         &self.0
     }
 }

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::identity::Role;
+use shared::identity::principal::{self, Principal, Source};
 use shared::inventory::adjust::{self, Adjust};
-use shared::values::{InventoryId, UserId};
+use shared::values::{CustomerId, InventoryId, SessionId, UserId};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -66,7 +68,7 @@ impl Shelf {
         let asked: Adjust = serde_json::from_value(json!({ "delta": delta, "reason": "counted" })).unwrap();
         let stock = InventoryId(self.stock.parse().unwrap());
         let mut tx = app.db.begin().await.unwrap();
-        adjust::adjust(&mut tx, UserId(actor), stock, &asked).await.unwrap();
+        adjust::adjust(&mut tx, &staff(actor), stock, &asked).await.unwrap();
         tx.commit().await.unwrap();
     }
 }
@@ -353,4 +355,16 @@ async fn hundreds_write_and_read_and_nobody_is_shown_what_is_too_old_also_while_
     let hits = join_all(apps.iter().map(|app| counted(app, "millrace_cache_hits_total{tier=\"process\"}"))).await;
     assert!(hits.iter().all(|hits| *hits > 0), "nothing was shown from a cache: {hits:?}");
     apps[0].assert_clean().await;
+}
+
+/// This user, as somebody who may change stock.
+fn staff(user_id: Uuid) -> Principal {
+    let person = principal::Person {
+        user_id: UserId(user_id),
+        name: "Some One".parse().unwrap(),
+        session_id: SessionId::new(),
+        role: Role::Staff,
+        customer_id: CustomerId(Uuid::nil()),
+    };
+    Principal::person(person, Source::default())
 }

@@ -516,7 +516,7 @@ async fn an_order_is_shipped_and_delivered_by_hand() {
     let hands = ManualWorker::new(&app);
     let by_hand = async |order| {
         let mut tx = app.db.begin().await.unwrap();
-        let ring = ship::by_hand(&mut tx, UserId(staff.id), order, &PLAN).await.unwrap();
+        let ring = ship::by_hand(&mut tx, Some(UserId(staff.id)), order, &PLAN).await.unwrap();
         tx.commit().await.unwrap();
         ring
     };
@@ -561,7 +561,7 @@ async fn what_the_carrier_has_booked_is_kept_when_somebody_ships_meanwhile() {
     let mut booked = booked_orders(&app, &hands, &alice, 1).await.remove(0);
     assert!(is_open(&mut app.db.acquire().await.unwrap(), booked.order_id).await.unwrap());
     let mut tx = app.db.begin().await.unwrap();
-    assert!(ship::by_hand(&mut tx, UserId(staff.id), booked.order_id, &PLAN).await.unwrap().is_some());
+    assert!(ship::by_hand(&mut tx, Some(UserId(staff.id)), booked.order_id, &PLAN).await.unwrap().is_some());
     tx.commit().await.unwrap();
 
     let order = booked.order_id;

@@ -7,7 +7,7 @@ use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::error::{Error, Invalid, Resource, Result};
-use crate::identity::Caller;
+use crate::identity::principal::{Permission, Principal};
 use crate::page::{List, Page, Position};
 use crate::platform::db::{self, CustomPlan};
 use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, given};
@@ -188,12 +188,12 @@ impl TryFrom<String> for Search {
 /// The products that match. Only staff may look at those that are not sold any more.
 pub async fn list(
     conn: &mut PgConnection,
-    caller: Option<&Caller>,
+    caller: Option<&Principal>,
     filter: &ProductFilter,
     page: &Page,
 ) -> Result<List<ProductView>> {
     let active = filter.active.unwrap_or(true);
-    if !active && !caller.is_some_and(Caller::is_staff) {
+    if !active && !caller.is_some_and(|principal| principal.may(Permission::CatalogWrite)) {
         return Err(Error::Forbidden { needed: "staff" });
     }
     let ids = match (&filter.q, filter.by_price()) {

@@ -17,8 +17,9 @@ use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
+use crate::identity::principal::Person;
 use crate::identity::tokens::Session;
-use crate::identity::{Caller, Identity, passwords};
+use crate::identity::{Identity, passwords};
 use crate::values::{Email, NewPassword, SessionId, UserId};
 
 /// How long the answer to a refresh may have been lost before asking again looks like a theft.
@@ -196,8 +197,8 @@ impl Identity {
     /// Changes the caller's own password and ends their other sessions.
     ///
     /// Takes the pool, because no connection may be held while a password is hashed.
-    pub async fn change_password(&self, db: &PgPool, caller: &Caller, change: ChangePassword) -> Result<()> {
-        let stored = sqlx::query_scalar!("select password_hash from users where id = $1 and active", caller.user_id.0)
+    pub async fn change_password(&self, db: &PgPool, person: &Person, change: ChangePassword) -> Result<()> {
+        let stored = sqlx::query_scalar!("select password_hash from users where id = $1 and active", person.user_id.0)
             .fetch_optional(db)
             .await?
             .ok_or(Error::Unauthenticated)?;
@@ -209,7 +210,7 @@ impl Identity {
         let changed = sqlx::query!(
             "update users set password_hash = $3, updated_at = clock_timestamp()
               where id = $1 and password_hash = $2 and active",
-            caller.user_id.0,
+            person.user_id.0,
             stored,
             hash,
         )
@@ -218,9 +219,9 @@ impl Identity {
         if changed.rows_affected() == 0 {
             return Err(Error::InvalidCredentials); // Somebody else changed it meanwhile.
         }
-        end_all(&mut tx, caller.user_id, Some(caller.session_id)).await?;
+        end_all(&mut tx, person.user_id, Some(person.session_id)).await?;
         tx.commit().await?;
-        self.forget_user(caller.user_id);
+        self.forget_user(person.user_id);
         Ok(())
     }
 

@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 
 use super::ledger::{self, Change, MovementView, Reason};
 use crate::error::{Error, Invalid, Resource, Result};
-use crate::values::{InventoryId, Note, ProductId, Units, UserId, WarehouseId};
+use crate::identity::principal::Principal;
+use crate::values::{InventoryId, Note, ProductId, Units, WarehouseId};
 
 /// By how much, and why.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -74,7 +75,12 @@ pub struct Adjustment {
 }
 
 /// Changes what is on hand, but never to less than what is promised.
-pub async fn adjust(conn: &mut PgConnection, actor: UserId, id: InventoryId, asked: &Adjust) -> Result<Adjustment> {
+pub async fn adjust(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    id: InventoryId,
+    asked: &Adjust,
+) -> Result<Adjustment> {
     let pair = pair_of(conn, id).await?;
     let levels = super::lock(conn, &[pair].into()).await?;
     let level = levels.get(&pair).ok_or(Error::NotFound(Resource::Inventory))?;
@@ -90,7 +96,7 @@ pub async fn adjust(conn: &mut PgConnection, actor: UserId, id: InventoryId, ask
 
     let note = asked.note.clone().map(Note::into_string);
     let change = Change { on_hand_delta: delta, note, ..Change::of(pair.0, pair.1) };
-    let mut written = ledger::write(conn, Some(actor), asked.reason.into(), &[change]).await?;
+    let mut written = ledger::write(conn, principal.user_id(), asked.reason.into(), &[change]).await?;
     let movement = written.pop().expect("a change is a movement");
     Ok(Adjustment { movement, delta })
 }

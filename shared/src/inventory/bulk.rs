@@ -13,7 +13,8 @@ use uuid::Uuid;
 use super::ledger::{self, Change, Reason};
 use super::{NewStock, Pair};
 use crate::error::{Error, FieldError, Invalid, Result};
-use crate::values::{ProductId, Sku, Units, UserId, WarehouseCode, WarehouseId};
+use crate::identity::principal::Principal;
+use crate::values::{ProductId, Sku, Units, WarehouseCode, WarehouseId};
 
 /// More than a shop counts in a night; its locks are held for about a second.
 pub const MAX_ROWS: usize = 10_000;
@@ -76,7 +77,7 @@ pub struct Counted {
 }
 
 /// Sets what is on hand to what was counted. If a row cannot be right, nothing is changed and every such row is named.
-pub async fn count(conn: &mut PgConnection, actor: UserId, counts: Counts) -> Result<Counted> {
+pub async fn count(conn: &mut PgConnection, principal: &Principal, counts: Counts) -> Result<Counted> {
     let Counts { asked, rows, mut complaints } = counts;
     if !(1..=MAX_ROWS).contains(&asked) {
         return Err(Error::field("items", "invalid_items", format!("there are from 1 to {MAX_ROWS} of them")));
@@ -93,7 +94,7 @@ pub async fn count(conn: &mut PgConnection, actor: UserId, counts: Counts) -> Re
         reorder_level: None,
         reorder_quantity: None,
     };
-    let created = super::open(conn, Some(actor), &counted.keys().map(rows).collect::<Vec<_>>()).await?.len();
+    let created = super::open(conn, principal.user_id(), &counted.keys().map(rows).collect::<Vec<_>>()).await?.len();
     let levels = super::lock(conn, &counted.keys().copied().collect()).await?;
 
     let mut changes = Vec::new();
@@ -109,7 +110,7 @@ pub async fn count(conn: &mut PgConnection, actor: UserId, counts: Counts) -> Re
         }
     }
     refuse(&mut complaints)?;
-    ledger::write(conn, Some(actor), Reason::Counted, &changes).await?;
+    ledger::write(conn, principal.user_id(), Reason::Counted, &changes).await?;
     Ok(Counted { counted: counted.len(), changed: changes.len(), created })
 }
 

@@ -19,6 +19,7 @@ use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::error::{Error, Resource, Result};
+use crate::identity::principal::Principal;
 use crate::page::{List, Page, Position};
 use crate::platform::db::{self, CustomPlan};
 use crate::values::{InventoryId, ProductId, Units, UserId, WarehouseId};
@@ -185,8 +186,8 @@ pub async fn open(conn: &mut PgConnection, actor: Option<UserId>, rows: &[NewSto
 }
 
 /// Begins to stock one product in one warehouse.
-pub async fn create(conn: &mut PgConnection, actor: UserId, row: &NewStock) -> Result<StockView> {
-    match open(conn, Some(actor), std::slice::from_ref(row)).await?[..] {
+pub async fn create(conn: &mut PgConnection, principal: &Principal, row: &NewStock) -> Result<StockView> {
+    match open(conn, principal.user_id(), std::slice::from_ref(row)).await?[..] {
         [id] => find(conn, id).await,
         _ => Err(Error::InventoryExists),
     }

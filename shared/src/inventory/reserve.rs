@@ -16,6 +16,7 @@ use super::ledger::{self, Change, Reason};
 use super::source::{Shelf, Shelves, SourceLine};
 use super::{Level, Pair};
 use crate::error::{Error, FieldError, Invalid, Resource, Result, Shortage};
+use crate::identity::principal::Principal;
 use crate::values::{OrderId, ProductId, Quantity, ReservationId, UserId, WarehouseId};
 
 /// As many as an order may have.
@@ -124,7 +125,7 @@ pub struct ReservedLine {
 /// Holds stock by hand: every line, or nothing.
 pub async fn reserve(
     conn: &mut PgConnection,
-    actor: UserId,
+    principal: &Principal,
     asked: &Reserve,
     default_ttl: Duration,
 ) -> Result<ReservationView> {
@@ -142,6 +143,7 @@ pub async fn reserve(
         *taken.entry((allocation.product_id, allocation.warehouse_id)).or_default() += allocation.quantity;
     }
     let ttl = asked.ttl_seconds.map_or(default_ttl, |TtlSeconds(seconds)| Duration::from_secs(seconds.into()));
+    let actor = principal.require_person()?.user_id;
     let id = insert(conn, actor, &taken, ttl).await?;
     let changes: Vec<Change> = taken
         .iter()
@@ -186,16 +188,16 @@ pub async fn find(conn: &mut PgConnection, id: ReservationId) -> Result<Reservat
 }
 
 /// Gives back what was held by hand.
-pub async fn release(conn: &mut PgConnection, actor: UserId, id: ReservationId) -> Result<ReservationView> {
+pub async fn release(conn: &mut PgConnection, principal: &Principal, id: ReservationId) -> Result<ReservationView> {
     let ended = advance(conn, Whose::ByHand(id), &[ReservationState::Held], ReservationState::Released).await?;
-    settle(conn, Some(actor), &ended, Reason::Released).await?;
+    settle(conn, principal.user_id(), &ended, Reason::Released).await?;
     if ended.is_empty() { Err(refusal(conn, id).await?) } else { find(conn, id).await }
 }
 
 /// What was held by hand leaves the house: on hand and reserved fall together.
-pub async fn ship(conn: &mut PgConnection, actor: UserId, id: ReservationId) -> Result<ReservationView> {
+pub async fn ship(conn: &mut PgConnection, principal: &Principal, id: ReservationId) -> Result<ReservationView> {
     let ended = advance(conn, Whose::ByHand(id), &[ReservationState::Held], ReservationState::Shipped).await?;
-    settle(conn, Some(actor), &ended, Reason::Shipped).await?;
+    settle(conn, principal.user_id(), &ended, Reason::Shipped).await?;
     if ended.is_empty() { Err(refusal(conn, id).await?) } else { find(conn, id).await }
 }
 

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{OrderView, Status, read};
 use crate::error::{Error, Resource, Result};
-use crate::identity::Caller;
+use crate::identity::principal::{Permission, Principal};
 use crate::inventory::reserve;
 use crate::payments::{self, Charge, Outcome};
 use crate::queue::{self, CancelOrder, Plan, Ring};
@@ -30,7 +30,7 @@ pub struct Cancel {
 /// Marks an order as to be cancelled and asks a worker to do it. Repeating it changes nothing.
 pub async fn cancel(
     conn: &mut PgConnection,
-    caller: &Caller,
+    caller: &Principal,
     id: OrderId,
     asked: &Cancel,
     plan: &Plan,
@@ -64,7 +64,7 @@ pub(super) async fn lock(conn: &mut PgConnection, id: OrderId) -> Result<Locked>
 /// a lock only the locked table is fresh, and whether there is a shipment stands in another one.
 pub(super) async fn begin(
     conn: &mut PgConnection,
-    caller: &Caller,
+    caller: &Principal,
     order: Locked,
     reason: Option<&Note>,
     plan: &Plan,
@@ -75,7 +75,7 @@ pub(super) async fn begin(
         Status::Paid if shipping::is_open(conn, order.id).await? => return Err(Error::OrderNotCancellable),
         Status::Pending | Status::Processing | Status::Paid => {}
     }
-    let by = if caller.is_staff() { "staff" } else { "customer" };
+    let by = if caller.may(Permission::OrdersCancel) { "staff" } else { "customer" };
     mark_cancelling(conn, &[order.id], json!({ "reason": reason, "by": by })).await?;
     queue::enqueue(conn, &CancelOrder { order_id: order.id }, plan).await
 }

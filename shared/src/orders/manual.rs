@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::cancel::{self, Locked};
 use super::{OrderView, Status, deliver, pay, read, ship};
 use crate::error::{Error, Result};
-use crate::identity::Caller;
+use crate::identity::principal::Principal;
 use crate::payments;
 use crate::queue::{self, Plan, ProcessPayment, Ring};
 use crate::values::OrderId;
@@ -34,7 +34,7 @@ pub struct Following {
 /// Moves an order along an allowed line, with all the effects that the move has when a worker makes it.
 pub async fn set_status(
     conn: &mut PgConnection,
-    staff: &Caller,
+    staff: &Principal,
     id: OrderId,
     seen: Option<i32>,
     to: Status,
@@ -65,7 +65,7 @@ fn allowed(from: Status) -> &'static [Status] {
 
 async fn step(
     conn: &mut PgConnection,
-    staff: &Caller,
+    staff: &Principal,
     order: Locked,
     to: Status,
     following: &Following,
@@ -78,7 +78,7 @@ async fn step(
         Status::Paid => pay_by_hand(conn, order.id, &following.plan).await,
         Status::Shipped => {
             let delivery = Plan { delay: following.delivery_delay, ..following.plan.clone() };
-            let ring = ship::by_hand(conn, staff.user_id, order.id, &delivery).await?;
+            let ring = ship::by_hand(conn, staff.user_id(), order.id, &delivery).await?;
             ring.map(|ring| vec![ring]).ok_or_else(|| Error::internal("a paid order has nothing to ship"))
         }
         Status::Delivered => {

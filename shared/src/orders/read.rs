@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{NextAction, OrderCustomer, OrderItem, OrderPayment, OrderShipment, OrderView, Status, Who};
 use crate::error::{Error, Resource, Result};
-use crate::identity::Caller;
+use crate::identity::principal::{Permission, Principal};
 use crate::page::{IdRange, List, Page, Position};
 use crate::platform::db::CustomPlan;
 use crate::values::{Address, CustomerId, Money, OrderId, OrderNumber, ProductId, Sku};
@@ -43,7 +43,7 @@ pub struct OrderEvent {
 }
 
 /// One order. Another's is not there for a customer.
-pub async fn get(conn: &mut PgConnection, caller: &Caller, id: OrderId) -> Result<OrderView> {
+pub async fn get(conn: &mut PgConnection, caller: &Principal, id: OrderId) -> Result<OrderView> {
     require_visible(conn, caller, id).await?;
     let order = by_ids(conn, &[id]).await?.pop().ok_or(Error::NotFound(Resource::Order))?;
     Ok(for_caller(order, caller))
@@ -52,11 +52,11 @@ pub async fn get(conn: &mut PgConnection, caller: &Caller, id: OrderId) -> Resul
 /// The caller's own orders, or all of them for staff; newest first.
 pub async fn list(
     conn: &mut PgConnection,
-    caller: &Caller,
+    caller: &Principal,
     filter: OrderFilter,
     page: Page,
 ) -> Result<List<OrderView>> {
-    let customers = match (caller.is_staff(), filter.customer_id) {
+    let customers = match (caller.may(Permission::OrdersRead), filter.customer_id) {
         (true, None) => None,
         (true, Some(customer_id)) => Some(vec![customer_id.0]),
         (false, asked) => Some(own_customers(conn, caller, asked).await?),
@@ -71,7 +71,7 @@ pub async fn list(
 }
 
 /// What happened to an order, in the order in which it happened.
-pub async fn events(conn: &mut PgConnection, caller: &Caller, id: OrderId, page: Page) -> Result<List<OrderEvent>> {
+pub async fn events(conn: &mut PgConnection, caller: &Principal, id: OrderId, page: Page) -> Result<List<OrderEvent>> {
     require_visible(conn, caller, id).await?;
     let after = page.after.map_or(0, |position| i32::try_from(position.rank).unwrap_or(i32::MAX));
     let rows = sqlx::query_as!(
@@ -87,31 +87,31 @@ pub async fn events(conn: &mut PgConnection, caller: &Caller, id: OrderId, page:
     Ok(page.list(rows, |event| Position { rank: event.sequence.into(), id: id.0 }))
 }
 
-pub(super) async fn require_visible(conn: &mut PgConnection, caller: &Caller, id: OrderId) -> Result<()> {
+pub(super) async fn require_visible(conn: &mut PgConnection, caller: &Principal, id: OrderId) -> Result<()> {
     let visible = sqlx::query_scalar!(
         r#"select $2 or c.user_id is not distinct from $3 as "visible!"
              from orders o join customers c on c.id = o.customer_id where o.id = $1"#,
         id.0,
-        caller.is_staff(),
-        caller.user_id.0,
+        caller.may(Permission::OrdersRead),
+        caller.user_id().map(|id| id.0),
     )
     .fetch_optional(conn)
     .await?;
     if visible == Some(true) { Ok(()) } else { Err(Error::NotFound(Resource::Order)) }
 }
 
-fn for_caller(mut order: OrderView, caller: &Caller) -> OrderView {
-    if !caller.is_staff() {
+fn for_caller(mut order: OrderView, caller: &Principal) -> OrderView {
+    if !caller.may(Permission::OrdersRead) {
         order.customer = None;
     }
     order
 }
 
 /// The customers that this user is, or the one of them that was asked for.
-async fn own_customers(conn: &mut PgConnection, caller: &Caller, asked: Option<CustomerId>) -> Result<Vec<Uuid>> {
+async fn own_customers(conn: &mut PgConnection, caller: &Principal, asked: Option<CustomerId>) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "select id from customers where user_id = $1 and ($2::uuid is null or id = $2)",
-        caller.user_id.0,
+        caller.user_id().map(|id| id.0),
         asked.map(|id| id.0),
     )
     .fetch_all(conn)

@@ -62,7 +62,7 @@ pub async fn record(conn: &mut PgConnection, batch: &[Booked]) -> Result<Recorde
 /// number. None: it is not paid (any more). The job that would have shipped it finds nothing to do.
 pub async fn by_hand(
     conn: &mut PgConnection,
-    actor: UserId,
+    actor: Option<UserId>,
     order_id: OrderId,
     delivery: &Plan,
 ) -> Result<Option<Ring>> {
@@ -70,7 +70,7 @@ pub async fn by_hand(
     if shipments.is_empty() {
         return Ok(None);
     }
-    leave(conn, Some(actor), &[Leaving { order_id, shipments: &shipments, by_hand: true }]).await?;
+    leave(conn, actor, &[Leaving { order_id, shipments: &shipments, by_hand: true }]).await?;
     queue::enqueue(conn, &DeliverOrder { order_id }, delivery).await
 }
 

@@ -6,7 +6,8 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::error::{Error, Invalid, Resource, Result};
+use crate::error::{Error, Resource, Result};
+use crate::invalid::Invalid;
 use crate::page::{List, Page};
 use crate::platform::db::{self, CustomPlan};
 use crate::values::{Address, CustomerId, Email, Name, Phone, UserId, given};

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::invalid::{FieldError, Invalid};
 use crate::orders::Status;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -113,31 +114,6 @@ pub enum Resource {
     Order,
     Job,
     Queue,
-}
-
-/// One value that cannot be: its stable code and a sentence that a person can act on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: {message}")]
-pub struct Invalid {
-    pub code: String,
-    pub message: String,
-}
-
-impl Invalid {
-    pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into() }
-    }
-
-    pub fn at(self, field: impl Into<String>) -> FieldError {
-        FieldError { field: field.into(), code: self.code, message: self.message }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct FieldError {
-    pub field: String,
-    pub code: String,
-    pub message: String,
 }
 
 /// A line that asked for more than there is.

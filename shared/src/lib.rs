@@ -7,6 +7,7 @@ pub mod customers;
 pub mod error;
 pub mod idempotency;
 pub mod identity;
+pub mod invalid;
 pub mod inventory;
 pub mod metrics;
 pub mod ops;

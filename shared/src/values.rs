@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::error::Invalid;
+use crate::invalid::Invalid;
 
 /// An id of one kind of thing, so that a customer's cannot be passed where an order's is meant.
 macro_rules! id {

@@ -6,8 +6,9 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::error::{Error, Invalid, Resource, Result};
+use crate::error::{Error, Resource, Result};
 use crate::identity::Caller;
+use crate::invalid::Invalid;
 use crate::page::{List, Page, Position};
 use crate::platform::db::{self, CustomPlan};
 use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, given};

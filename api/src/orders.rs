@@ -254,7 +254,7 @@ async fn set_status(
     Extension(origin): Extension<Origin>,
     json::Json(asked): json::Json<SetStatus>,
 ) -> ApiResult<Tagged<OrderView>> {
-    let following = Following { plan: plan(&state, origin), delivery_delay: state.settings.delivery_delay };
+    let following = Following { plan: plan(&state, origin), delivery_delay: state.settings.jobs.delivery_delay };
     let mut tx = state.db.begin().await?;
     let (order, rings) = manual::set_status(&mut tx, &staff, id, seen, asked.status, &following).await?;
     tx.commit().await?;
@@ -264,7 +264,7 @@ async fn set_status(
 
 /// For jobs that follow from a request.
 pub fn plan(state: &AppState, origin: Origin) -> Plan {
-    Plan { delay: Duration::ZERO, max_attempts: state.settings.job_max_attempts, origin }
+    Plan { delay: Duration::ZERO, max_attempts: state.settings.jobs.job_max_attempts, origin }
 }
 
 /// For lists that cannot be filtered.

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod catalog;
 pub mod customers;
 pub mod error;
+pub mod health;
 pub mod idempotency;
 pub mod identity;
 pub mod invalid;

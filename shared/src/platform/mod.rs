@@ -2,8 +2,8 @@
 //! It imports nothing of the domain or the queue.
 
 pub mod db;
-pub mod health;
 pub mod limits;
+pub mod metrics;
 pub mod redis;
 pub mod settings;
 pub mod shutdown;

@@ -1,5 +1,6 @@
 //! The settings that both binaries have, and how those are read that are more than a number. Writes no table.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,7 +9,6 @@ use sqlx::PgPool;
 
 use crate::platform::db::{Database, Servers};
 use crate::platform::redis::server::Server;
-use crate::platform::telemetry::{LogFormat, endpoint, ratio};
 
 /// Adds what a file `.env`, here or above, holds to the environment; what is in the environment already stays.
 pub fn read_dotenv() -> Result<(), String> {
@@ -32,6 +32,41 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("it must be longer than zero".to_owned()),
         longer => Ok(longer),
     }
+}
+
+/// How log lines look (`LOG_FORMAT`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    #[default]
+    Json,
+    Pretty,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "json" => Ok(Self::Json),
+            "pretty" => Ok(Self::Pretty),
+            other => Err(format!("`{other}` is neither `json` nor `pretty`")),
+        }
+    }
+}
+
+/// Reads the address of a collector.
+pub fn endpoint(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.starts_with('/') => Ok(text.to_owned()),
+        _ => Err("it must be an address such as http://127.0.0.1:4318".to_owned()),
+    }
+}
+
+/// Reads a share of all traces.
+pub fn ratio(text: &str) -> Result<f64, String> {
+    let wrong = || format!("`{text}` is not a share from 0 to 1, such as 0.1");
+    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(wrong)
 }
 
 /// Where the servers are and how to log: the same words for every Millrace process.
@@ -123,4 +158,16 @@ impl Common {
     pub fn cache_redis(&self) -> Option<&SecretString> {
         self.cache_redis_url.as_ref().or(self.redis_url.as_ref())
     }
+}
+
+/// The settings of jobs that both programs need: the API enqueues jobs, the worker enqueues the ones that follow.
+#[derive(Debug, Clone, Args)]
+pub struct JobSettings {
+    /// How many times a job is tried before a person must look at it
+    #[arg(long, env = "JOB_MAX_ATTEMPTS", default_value_t = 8, value_parser = clap::value_parser!(i32).range(1..=100))]
+    pub job_max_attempts: i32,
+
+    /// How long the simulated carrier takes to deliver a shipment
+    #[arg(long, env = "DELIVERY_DELAY", default_value = "1m", value_parser = duration)]
+    pub delivery_delay: Duration,
 }

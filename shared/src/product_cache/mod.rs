@@ -21,7 +21,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::metrics::{counter, counters};
+use crate::platform::metrics::{counter, counters};
 use crate::platform::redis::Redis;
 use crate::values::ProductId;
 use change_feed::{ChangeFeed, Freshness};
@@ -86,7 +86,7 @@ impl Cache {
         }
         let trust = self.heard.trust(id);
         let found = self.near.entry((id, trust.generation)).or_try_insert_with(self.fetch(id, trust)).await;
-        let entry = found.map_err(|error| shared_error(&error))?;
+        let entry = found.map_err(|shared| Error::clone(&shared))?;
         if !entry.is_fresh() {
             self.counts.hits.with_label_values(&["process"]).inc();
         }
@@ -177,15 +177,6 @@ static FILL: LazyLock<Script> = LazyLock::new(|| {
 fn jittered(ttl: Duration) -> Duration {
     let chance = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
     ttl.mul_f64(1.0 - JITTER + 2.0 * JITTER * chance)
-}
-
-/// One load may fail for many who wait for it.
-fn shared_error(error: &Error) -> Error {
-    match error {
-        Error::NotFound(thing) => Error::NotFound(*thing),
-        Error::Unavailable(cause) => Error::Unavailable(sqlx::Error::Protocol(cause.to_string())),
-        other => Error::internal(other.to_string()),
-    }
 }
 
 async fn listen(cache: std::sync::Weak<Cache>) {

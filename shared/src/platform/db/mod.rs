@@ -10,6 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use sqlx::error::BoxDynError;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr};
 use tokio::sync::watch;
@@ -130,22 +131,22 @@ pub fn broken_constraint(error: &sqlx::Error) -> Option<&str> {
 }
 
 /// Brings the schema up to date. Processes that start together take turns.
-pub async fn migrate(db: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
+pub async fn migrate(db: &PgPool, migrator: &Migrator) -> Result<(), MigrateError> {
     let mut conn = patient(db).await?;
-    crate::MIGRATOR.run(&mut *conn).await?;
+    migrator.run(&mut *conn).await?;
     conn.close().await?;
     Ok(())
 }
 
 /// Takes back the last `steps` migrations.
-pub async fn migrate_down(db: &PgPool, steps: usize) -> Result<(), sqlx::migrate::MigrateError> {
+pub async fn migrate_down(db: &PgPool, migrator: &Migrator, steps: usize) -> Result<(), MigrateError> {
     let current = Some(version(db).await?);
     let mut conn = patient(db).await?;
     let versions: Vec<i64> =
-        crate::MIGRATOR.iter().filter(|m| m.migration_type.is_up_migration()).map(|m| m.version).collect();
+        migrator.iter().filter(|m| m.migration_type.is_up_migration()).map(|m| m.version).collect();
     let applied = versions.iter().rposition(|known| Some(*known) == current).map_or(0, |last| last + 1);
     let target = applied.checked_sub(steps + 1).map_or(0, |last| versions[last]);
-    crate::MIGRATOR.undo(&mut *conn, target).await?;
+    migrator.undo(&mut *conn, target).await?;
     conn.close().await?;
     Ok(())
 }

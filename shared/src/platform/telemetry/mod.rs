@@ -8,49 +8,13 @@ mod lines;
 
 use std::error::Error;
 use std::io::IsTerminal;
-use std::str::FromStr;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::platform::settings::Common;
-
-/// How log lines look (`LOG_FORMAT`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    #[default]
-    Json,
-    Pretty,
-}
-
-impl FromStr for LogFormat {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "json" => Ok(Self::Json),
-            "pretty" => Ok(Self::Pretty),
-            other => Err(format!("`{other}` is neither `json` nor `pretty`")),
-        }
-    }
-}
-
-/// Reads the address of a collector.
-pub fn endpoint(text: &str) -> Result<String, String> {
-    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    match host {
-        Some(host) if !host.is_empty() && !host.starts_with('/') => Ok(text.to_owned()),
-        _ => Err("it must be an address such as http://127.0.0.1:4318".to_owned()),
-    }
-}
-
-/// Reads a share of all traces.
-pub fn ratio(text: &str) -> Result<f64, String> {
-    let wrong = || format!("`{text}` is not a share from 0 to 1, such as 0.1");
-    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(wrong)
-}
+use crate::platform::settings::{Common, LogFormat};
 
 /// The crates whose spans are exported. Those of libraries would cost more than they tell.
 const OURS: [&str; 3] = ["api", "shared", "worker"];

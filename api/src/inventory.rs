@@ -247,7 +247,7 @@ async fn reservation(
 ) -> ApiResult<Answer<ReservationView>> {
     let mut conn = state.db.acquire().await?;
     let reservation = reserve::find(&mut conn, id).await?;
-    state.cache.shown(reservation.updated_at, reservation.items.iter().map(|item| item.product_id));
+    state.cache.observed_change(reservation.updated_at, reservation.items.iter().map(|item| item.product_id));
     Ok(Answer(reservation))
 }
 

@@ -170,7 +170,7 @@ async fn list(
 
 /// The products of an order are not shown older than the order.
 fn show(state: &AppState, order: &OrderView) {
-    state.cache.shown(order.updated_at, order.items.iter().map(|item| item.product_id));
+    state.cache.observed_change(order.updated_at, order.items.iter().map(|item| item.product_id));
 }
 
 /// Read an order

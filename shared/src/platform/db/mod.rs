@@ -1,6 +1,6 @@
 //! The pool, and what Postgres's errors mean. Writes no table.
 
-mod primary;
+mod failover;
 mod servers;
 
 use std::io;
@@ -48,7 +48,7 @@ impl Database {
     pub fn at(Servers(servers): Servers) -> Self {
         match <[PgConnectOptions; 1]>::try_from(servers) {
             Ok([one]) => Self::One(Box::new(one)),
-            Err(several) => Self::Primary(primary::follow(several)),
+            Err(several) => Self::Primary(failover::follow(several)),
         }
     }
 

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use uuid::Uuid;
 
-use super::ACQUIRE_TIMEOUT;
+use crate::platform::db::ACQUIRE_TIMEOUT;
 
 /// How often every server is asked who it is: a question that reads no table, on a connection that is kept.
 const ASK_EVERY: Duration = Duration::from_millis(500);

@@ -38,5 +38,5 @@ pub mod shipping;
 pub mod values;
 pub mod warehouses;
 
-/// The schema, compiled into the programs that apply it.
+/// The migrations, compiled into the programs.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

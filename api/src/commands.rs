@@ -16,8 +16,8 @@ fn pool(common: &Common) -> anyhow::Result<PgPool> {
 pub async fn migrate(common: &Common, down: Option<u32>) -> anyhow::Result<()> {
     let db = pool(common)?;
     match down {
-        None => shared::platform::db::migrate(&db).await?,
-        Some(steps) => shared::platform::db::migrate_down(&db, steps as usize).await?,
+        None => shared::platform::db::migrate(&db, &shared::MIGRATOR).await?,
+        Some(steps) => shared::platform::db::migrate_down(&db, &shared::MIGRATOR, steps as usize).await?,
     }
     println!("the database is at version {}", shared::platform::db::version(&db).await?);
     Ok(())

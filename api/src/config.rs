@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use shared::identity::Role;
 use shared::orders::placing::PlacingTerms;
 use shared::platform::limits::{Class, Limit};
-use shared::platform::settings::{Common, duration, positive_duration};
+use shared::platform::settings::{Common, JobSettings, duration, positive_duration};
 use shared::values::{Email, Name};
 
 use crate::surface::cors::Origins;
@@ -105,13 +105,8 @@ pub struct Serve {
     #[arg(long, env = "RESERVATION_TTL", default_value = "15m", value_parser = positive_duration)]
     pub reservation_ttl: Duration,
 
-    /// How often a job is tried before a person must look at it
-    #[arg(long, env = "JOB_MAX_ATTEMPTS", default_value_t = 8, value_parser = clap::value_parser!(i32).range(1..=100))]
-    pub job_max_attempts: i32,
-
-    /// How long the simulated carrier takes to deliver what staff has sent by hand
-    #[arg(long, env = "DELIVERY_DELAY", default_value = "1m", value_parser = duration)]
-    pub delivery_delay: Duration,
+    #[command(flatten)]
+    pub jobs: JobSettings,
 
     /// Unpaid orders that one customer may have; 0: no limit
     #[arg(long, env = "MAX_OPEN_ORDERS", default_value_t = 20)]
@@ -265,7 +260,7 @@ impl Serve {
         PlacingTerms {
             reservation_ttl: self.reservation_ttl,
             max_open_orders: self.max_open_orders,
-            max_attempts: self.job_max_attempts,
+            max_attempts: self.jobs.job_max_attempts,
         }
     }
 

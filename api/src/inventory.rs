@@ -10,9 +10,10 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json as Answer};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use shared::error::{Error, Invalid};
+use shared::error::Error;
 use shared::idempotency::BodyHash;
 use shared::identity::principal::Permission;
+use shared::invalid::Invalid;
 use shared::inventory::adjust::{self, Adjust, Adjustment};
 use shared::inventory::bulk::{self, CountRow, Counted, Counts, MAX_ROWS};
 use shared::inventory::ledger::{self, MovementFilter, MovementView};
@@ -247,7 +248,7 @@ async fn reservation(
 ) -> ApiResult<Answer<ReservationView>> {
     let mut conn = state.db.acquire().await?;
     let reservation = reserve::find(&mut conn, id).await?;
-    state.cache.shown(reservation.updated_at, reservation.items.iter().map(|item| item.product_id));
+    state.cache.observed_change(reservation.updated_at, reservation.items.iter().map(|item| item.product_id));
     Ok(Answer(reservation))
 }
 

@@ -22,8 +22,8 @@ mod warehouses;
 use std::sync::Arc;
 
 use axum::Router;
+use shared::health::Probe;
 use shared::identity::Identity;
-use shared::platform::health::Probe;
 use shared::platform::limits::Limiter;
 use shared::product_cache::Cache;
 use shared::queue::doorbell::Doorbell;

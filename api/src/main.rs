@@ -29,9 +29,7 @@ async fn run() -> anyhow::Result<()> {
         Command::Serve => api::serve::serve(cli.common, cli.serve).await,
         Command::Migrate { down } => api::commands::migrate(&cli.common, down).await,
         Command::Seed { dir } => api::commands::seed(&cli.common, &dir).await,
-        Command::Health => {
-            shared::platform::health::ask_process(cli.serve.metrics_addr).await.map_err(anyhow::Error::msg)
-        }
+        Command::Health => shared::health::ask_process(cli.serve.metrics_addr).await.map_err(anyhow::Error::msg),
         Command::CreateUser { email, password, role, name } => {
             api::commands::create_user(&cli.common, email, password, role, name).await
         }

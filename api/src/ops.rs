@@ -127,7 +127,7 @@ async fn retry(
     Path(id): Path<JobId>,
     mut once: Once<NoBody>,
 ) -> ApiResult<Response> {
-    let (job, ring) = jobs::retry(&mut once.tx, id, state.settings.job_max_attempts).await?;
+    let (job, ring) = jobs::retry(&mut once.tx, id, state.settings.jobs.job_max_attempts).await?;
     let answer = once.answer(StatusCode::OK, &job).await?;
     state.doorbell.ring([ring]);
     Ok(answer)
@@ -158,7 +158,7 @@ async fn discard(_staff: Staff, Path(id): Path<JobId>, mut once: Once<NoBody>) -
         (status = 422, description = "`invalid_limit`: it is from 1 to 10,000", body = Problem),
     ))]
 async fn retry_many(State(state): State<AppState>, _staff: Staff, mut once: Once<RetryJobs>) -> ApiResult<Response> {
-    let rings = jobs::retry_many(&mut once.tx, &once.body, state.settings.job_max_attempts).await?;
+    let rings = jobs::retry_many(&mut once.tx, &once.body, state.settings.jobs.job_max_attempts).await?;
     let answer = once.answer(StatusCode::OK, &Retried { retried: rings.len() }).await?;
     state.doorbell.ring(rings);
     Ok(answer)

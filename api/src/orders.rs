@@ -171,7 +171,7 @@ async fn list(
 
 /// The products of an order are not shown older than the order.
 fn show(state: &AppState, order: &OrderView) {
-    state.cache.shown(order.updated_at, order.items.iter().map(|item| item.product_id));
+    state.cache.observed_change(order.updated_at, order.items.iter().map(|item| item.product_id));
 }
 
 /// Read an order
@@ -255,7 +255,7 @@ async fn set_status(
     Extension(origin): Extension<Origin>,
     json::Json(asked): json::Json<SetStatus>,
 ) -> ApiResult<Tagged<OrderView>> {
-    let following = Following { plan: plan(&state, origin), delivery_delay: state.settings.delivery_delay };
+    let following = Following { plan: plan(&state, origin), delivery_delay: state.settings.jobs.delivery_delay };
     let mut tx = state.db.begin().await?;
     let (order, rings) = manual::set_status(&mut tx, &staff, id, seen, asked.status, &following).await?;
     tx.commit().await?;
@@ -265,7 +265,7 @@ async fn set_status(
 
 /// For jobs that follow from a request.
 pub fn plan(state: &AppState, origin: Origin) -> Plan {
-    Plan { delay: Duration::ZERO, max_attempts: state.settings.job_max_attempts, origin }
+    Plan { delay: Duration::ZERO, max_attempts: state.settings.jobs.job_max_attempts, origin }
 }
 
 /// For lists that cannot be filtered.

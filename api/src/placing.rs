@@ -181,7 +181,7 @@ impl Lane {
     fn forget(&self, placements: &[Placement]) {
         for placement in placements {
             if let Placement::Placed(order, _) | Placement::Replayed(order) = placement {
-                self.cache.forget(order.items.iter().map(|item| item.product_id));
+                self.cache.mark_stale(order.items.iter().map(|item| item.product_id));
             }
         }
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
+use shared::health::Probe;
 use shared::identity::Identity;
-use shared::platform::health::Probe;
 use shared::platform::limits::Limiter;
 use shared::platform::redis::Redis;
 use shared::platform::settings::Common;
@@ -32,7 +32,9 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     let metrics = listen(settings.metrics_addr, "METRICS_ADDR").await?;
     let state = state(&common, settings)?;
     if state.settings.auto_migrate {
-        shared::platform::db::migrate(&state.db).await.context("the database of DATABASE_URL could not be migrated")?;
+        shared::platform::db::migrate(&state.db, &shared::MIGRATOR)
+            .await
+            .context("the database of DATABASE_URL could not be migrated")?;
     }
     let stopping = state.stopping.clone();
     shared::platform::shutdown::when_asked(move || stopping.cancel());

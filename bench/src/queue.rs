@@ -100,7 +100,7 @@ pub async fn run(
 /// Empties the Redis.
 pub async fn measure(home: &Home, redis: &Redis, options: &Options) -> Result<Vec<Line>> {
     let db = PgPool::connect(options.database_url.expose_secret()).await.context("DATABASE_URL")?;
-    shared::platform::db::migrate(&db).await?;
+    shared::platform::db::migrate(&db, &shared::MIGRATOR).await?;
     let used = "select exists (select from products) or exists (select from orders)";
     if sqlx::query_scalar(used).fetch_one(&db).await? {
         bail!("the database has a shop in it, and this empties its jobs; make a new one");

@@ -1,4 +1,4 @@
-//! Who orders. Alone writes `customers`.
+//! Customers, who place orders: name, e-mail, addresses. Alone writes `customers`.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,8 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::error::{Error, Invalid, Resource, Result};
+use crate::error::{Error, Resource, Result};
+use crate::invalid::Invalid;
 use crate::page::{List, Page};
 use crate::platform::db::{self, CustomPlan};
 use crate::values::{Address, CustomerId, Email, Name, Phone, UserId, given};
@@ -19,7 +20,7 @@ use crate::values::{Address, CustomerId, Email, Name, Phone, UserId, given};
 }))]
 pub struct CustomerView {
     pub id: CustomerId,
-    /// The account that sees this customer's orders
+    /// The user account that may see the orders of this customer
     pub user_id: Option<UserId>,
     pub email: Email,
     pub name: Name,
@@ -31,13 +32,13 @@ pub struct CustomerView {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Where a customer lets us send things.
+/// The addresses of a customer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "Vec<Address>")]
 pub struct Addresses(Vec<Address>);
 
 impl Addresses {
-    /// More than a person has; fewer than make a page of customers slow.
+    /// More than a person has, and few enough that a page of customers stays fast.
     const MAX: usize = 20;
 }
 
@@ -75,7 +76,7 @@ pub struct ChangeCustomer {
     #[schema(value_type = Option<Phone>)]
     pub phone: Option<Option<Phone>>,
     pub addresses: Option<Addresses>,
-    /// Links the customer to an account, which sees its orders from then on; null takes the link away
+    /// Links the customer to a user account, which can then see its orders; null removes the link
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<UserId>)]
     pub user_id: Option<Option<UserId>>,
@@ -85,7 +86,7 @@ pub struct ChangeCustomer {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CustomerFilter {
-    /// The whole address; its case does not matter
+    /// The complete address; upper and lower case do not matter
     #[param(value_type = Option<String>)]
     email: Option<Email>,
 }
@@ -120,7 +121,7 @@ pub async fn get(conn: &mut PgConnection, id: CustomerId) -> Result<CustomerView
     .ok_or(Error::NotFound(Resource::Customer))
 }
 
-/// A customer without an account. Whoever registers with this address later does not inherit it.
+/// Creates a customer without a user account. A user who registers with the same address later does not get this customer.
 pub async fn create(conn: &mut PgConnection, new: &NewCustomer) -> Result<CustomerView> {
     let id = CustomerId::new();
     sqlx::query!(
@@ -136,8 +137,8 @@ pub async fn create(conn: &mut PgConnection, new: &NewCustomer) -> Result<Custom
     get(conn, id).await
 }
 
-/// Makes the customer that a new user orders as. It inherits nothing from one that staff made with the
-/// same address: anybody can type anybody's address.
+/// Creates the customer of a new user. It is not linked to an existing customer with the same address, because anybody can
+/// register with any address.
 pub async fn create_own(conn: &mut PgConnection, user_id: UserId, email: &Email, name: &Name) -> Result<CustomerId> {
     let id = sqlx::query_scalar!(
         "insert into customers (user_id, email, name) values ($1, $2, $3) returning id as \"id: CustomerId\"",
@@ -156,7 +157,7 @@ pub async fn exists(conn: &mut PgConnection, id: CustomerId) -> Result<bool> {
         .await?)
 }
 
-/// Changes what is given, if the customer still has the version that the caller saw.
+/// Changes the given fields. With `seen`, only if the customer still has that version.
 pub async fn change(
     conn: &mut PgConnection,
     id: CustomerId,
@@ -199,13 +200,13 @@ pub async fn change(
     Ok(customer)
 }
 
-/// Every user orders as some customer, so nobody's last one is linked to somebody else.
+/// Every user needs a customer, so the last customer of a user cannot be unlinked or linked to another user.
 async fn refuse_to_leave_a_user_without(
     conn: &mut PgConnection,
     id: CustomerId,
     user_id: Option<UserId>,
 ) -> Result<()> {
-    // Two changes at once could each leave the other's customer, so they wait for each other.
+    // Two changes at the same time could each rely on the customer that the other one takes, so only one runs at a time.
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended('customers', 0))").execute(&mut *conn).await?;
     let is_last = sqlx::query_scalar!(
         "select exists (
@@ -219,7 +220,7 @@ async fn refuse_to_leave_a_user_without(
     .fetch_one(conn)
     .await?;
     if is_last {
-        let message = "it is the only customer of its account; link that account to another customer first";
+        let message = "this is the only customer of its user account; link the account to another customer first";
         return Err(Error::field("user_id", "last_customer", message));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Where stock lies. Alone writes `warehouses`.
+//! Warehouses, which hold the stock. Alone writes `warehouses`.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::page::{List, Page};
 use crate::platform::db::{self, CustomPlan};
 use crate::values::{Name, WarehouseCode, WarehouseId};
 
-/// In the middle, so that a later warehouse can be asked before or after.
+/// Leaves room for warehouses with a higher and a lower priority.
 const DEFAULT_PRIORITY: i32 = 100;
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -22,7 +22,7 @@ pub struct WarehouseView {
     pub id: WarehouseId,
     pub code: WarehouseCode,
     pub name: Name,
-    /// The smaller number is asked first
+    /// Orders take from the warehouse with the smallest number first
     pub priority: i32,
     /// Orders take stock from active warehouses only
     pub active: bool,
@@ -37,9 +37,9 @@ pub struct WarehouseView {
 pub struct NewWarehouse {
     pub code: WarehouseCode,
     pub name: Name,
-    /// The smaller number is asked first; 100 unless given
+    /// Orders take from the warehouse with the smallest number first; 100 by default
     pub priority: Option<i32>,
-    /// True unless given
+    /// True by default
     pub active: Option<bool>,
 }
 
@@ -87,7 +87,7 @@ pub async fn create(conn: &mut PgConnection, new: &NewWarehouse) -> Result<Wareh
     }
 }
 
-/// Adds warehouses in one statement. One whose code is taken is left out; tells which are new.
+/// Adds warehouses in one statement, skips those whose code exists, and returns the ids of the new ones.
 pub async fn add(conn: &mut PgConnection, new: &[NewWarehouse]) -> Result<Vec<WarehouseId>> {
     let ids = sqlx::query_scalar!(
         "insert into warehouses (id, code, name, priority, active)
@@ -105,7 +105,7 @@ pub async fn add(conn: &mut PgConnection, new: &[NewWarehouse]) -> Result<Vec<Wa
     Ok(ids)
 }
 
-/// Changes what is given, if the warehouse still has the version that the caller saw.
+/// Changes the given fields. With `seen`, only if the warehouse still has that version.
 pub async fn change(
     conn: &mut PgConnection,
     id: WarehouseId,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use shared::platform::redis::server::Server;
-use shared::platform::settings::{Common, duration, positive_duration};
+use shared::platform::settings::{Common, JobSettings, duration, positive_duration};
 use shared::queue::Queue;
 
 /// Millrace's worker: carries out the jobs that the API and other jobs have written.
@@ -48,9 +48,8 @@ pub struct Work {
     #[arg(long, env = "JOB_LEASE", default_value = "10s", value_parser = lease)]
     pub job_lease: Duration,
 
-    /// How often a job is tried before a person must look at it
-    #[arg(long, env = "JOB_MAX_ATTEMPTS", default_value_t = 8, value_parser = clap::value_parser!(i32).range(1..=100))]
-    pub job_max_attempts: i32,
+    #[command(flatten)]
+    pub jobs: JobSettings,
 
     /// How long a job of a kind that no worker knows waits for one, before a person must look at it
     #[arg(long, env = "JOB_UNKNOWN_AFTER", default_value = "10m", value_parser = positive_duration)]
@@ -79,10 +78,6 @@ pub struct Work {
     /// How long the simulated provider takes to answer
     #[arg(long, env = "PAYMENT_LATENCY", default_value = "50ms", value_parser = duration)]
     pub payment_latency: Duration,
-
-    /// How long the simulated carrier takes to deliver
-    #[arg(long, env = "DELIVERY_DELAY", default_value = "1m", value_parser = duration)]
-    pub delivery_delay: Duration,
 }
 
 impl Work {

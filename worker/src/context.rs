@@ -53,9 +53,9 @@ impl Context {
         };
         let carrier = shipping::simulated::SimulatedCarrier::new(pool("millrace-simulated-carrier"), CARRIER_LATENCY);
         let terms = JobTerms {
-            max_attempts: work.job_max_attempts,
-            retry: Schedule { initial: work.retry_initial, max: work.retry_max, budget: work.job_max_attempts },
-            delivery_delay: work.delivery_delay,
+            max_attempts: work.jobs.job_max_attempts,
+            retry: Schedule { initial: work.retry_initial, max: work.retry_max, budget: work.jobs.job_max_attempts },
+            delivery_delay: work.jobs.delivery_delay,
         };
         let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
         let stock = match (work.queue_transport, common.queue_redis()) {

@@ -9,8 +9,8 @@ pub mod serve;
 
 use std::sync::Arc;
 
+use shared::health::Probe;
 use shared::metrics::Metrics;
-use shared::platform::health::Probe;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;

@@ -26,7 +26,7 @@ async fn run() -> anyhow::Result<()> {
     common.check().map_err(anyhow::Error::msg)?;
     work.check(&common).map_err(anyhow::Error::msg)?;
     if let Some(Command::Health) = command {
-        return shared::platform::health::ask_process(work.worker_addr).await.map_err(anyhow::Error::msg);
+        return shared::health::ask_process(work.worker_addr).await.map_err(anyhow::Error::msg);
     }
 
     let addr = work.worker_addr;

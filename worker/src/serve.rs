@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use shared::platform::health::Health;
+use shared::health::Health;
 use tokio::net::TcpListener;
 
 use crate::Vitals;

@@ -7,7 +7,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use shared::error::{Error, FieldError, Invalid};
+use shared::error::Error;
+use shared::invalid::{FieldError, Invalid};
 use shared::page::Page;
 
 use crate::error::{ApiError, ApiResult};

@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use ipnet::IpNet;
 use shared::error::Error;
 use shared::platform::limits::{Class, LimitState};
 
@@ -56,28 +57,27 @@ fn whole_seconds(duration: std::time::Duration) -> u64 {
     duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
 }
 
-/// The proxies whose `X-Forwarded-For` is believed (`TRUSTED_PROXIES`): addresses and networks.
+/// The proxies whose `X-Forwarded-For` we believe (`TRUSTED_PROXIES`): addresses and networks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Vec<(IpAddr, u8)>);
+pub struct TrustedProxies(Vec<IpNet>);
 
 impl FromStr for TrustedProxies {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let network = |text: &str| {
-            let wrong = || format!("`{text}` is not an address or a network such as 10.0.0.0/8");
-            let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-            let address: IpAddr = address.parse().map_err(|_| wrong())?;
-            let most = if address.is_ipv4() { 32 } else { 128 };
-            let bits = bits.map_or(Ok(most), str::parse).ok().filter(|bits| *bits <= most).ok_or_else(wrong)?;
-            Ok((address, bits))
+            let address = text.parse::<IpAddr>().map(IpNet::from);
+            address
+                .or_else(|_| text.parse())
+                .map_err(|_| format!("`{text}` is not an address or a network such as 10.0.0.0/8"))
         };
         text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(network).collect::<Result<_, _>>().map(Self)
     }
 }
 
 impl TrustedProxies {
-    /// The last address that a proxy of ours vouches for. Whatever stands before it anybody can write.
+    /// The address of the client: the last one in the chain that is not a trusted proxy. Anybody can write the entries
+    /// before it.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let forwarded: Vec<&str> = headers
             .get_all("x-forwarded-for")
@@ -97,17 +97,7 @@ impl TrustedProxies {
     }
 
     pub fn trusts(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|(network, bits)| match (network, address) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                u32::from(*network).checked_shr(32 - u32::from(*bits))
-                    == u32::from(address).checked_shr(32 - u32::from(*bits))
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                u128::from(*network).checked_shr(128 - u32::from(*bits))
-                    == u128::from(address).checked_shr(128 - u32::from(*bits))
-            }
-            _ => false,
-        })
+        self.0.iter().any(|network| network.contains(&address))
     }
 }
 
@@ -126,6 +116,10 @@ mod tests {
             ("10.0.0.0/8", "10.1.2.3", "nonsense", "10.1.2.3"),
             ("::1, 127.0.0.1", "::1", "2001:db8::1", "2001:db8::1"),
             ("0.0.0.0/0", "8.8.8.8", "1.1.1.1", "1.1.1.1"),
+            ("10.1.2.3/8", "10.9.9.9", "1.1.1.1", "1.1.1.1"),
+            ("2001:db8::/32", "2001:db9::1", "1.1.1.1", "2001:db9::1"),
+            ("2001:db8::/32", "2001:db8:1::1", "1.1.1.1", "1.1.1.1"),
+            ("0.0.0.0/0", "2001:db8::1", "1.1.1.1", "2001:db8::1"),
         ] {
             let trusted: TrustedProxies = trusted.parse().unwrap();
             let mut headers = HeaderMap::new();

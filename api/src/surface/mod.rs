@@ -128,7 +128,8 @@ fn trace_parent(state: &AppState, request: &Request) -> Option<TraceParent> {
     if !state.settings.trusted_proxies.trusts(peer.ip().to_canonical()) {
         return None;
     }
-    request.headers().get("traceparent")?.to_str().ok()?.parse().ok()
+    let header = |name| request.headers().get(name)?.to_str().ok();
+    TraceParent::from_headers(header(trace::TRACE_PARENT)?, header(trace::TRACE_STATE))
 }
 
 /// The order that a path is about.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use serde_json::{Value, json};
-use shared::metrics::{JobMetrics, outcome};
+use shared::metrics::jobs::{JobMetrics, outcome};
 use shared::queue::claim::{self, Claimer};
 use shared::queue::{Lease, LeasedJob, Origin, Queue, WorkerId};
 use shared::values::JobId;

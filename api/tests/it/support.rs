@@ -297,7 +297,7 @@ async fn template(admin: &mut PgConnection, server: &str) -> String {
         let draft = format!("draft_{}", Uuid::now_v7().simple());
         run(admin, format!("create database {draft}")).await;
         let db = PgPool::connect(&url_of(server, &draft)).await.unwrap();
-        shared::platform::db::migrate(&db).await.unwrap();
+        shared::platform::db::migrate(&db, &shared::MIGRATOR).await.unwrap();
         db.close().await;
         run(admin, format!("alter database {draft} rename to {name}")).await;
     }

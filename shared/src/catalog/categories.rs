@@ -1,4 +1,4 @@
-//! In which categories products are; a category may be a part of another one. Alone writes `categories`.
+//! Categories of products, in a tree. Alone writes `categories`.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use crate::values::{CategoryId, Name, given};
 pub struct CategoryView {
     pub id: CategoryId,
     pub name: Name,
-    /// The category that this one is a part of
+    /// The category above this one
     pub parent_id: Option<CategoryId>,
     pub version: i32,
     pub created_at: DateTime<Utc>,
@@ -76,8 +76,8 @@ pub async fn create(conn: &mut PgConnection, new: &NewCategory) -> Result<Catego
     }
 }
 
-/// Adds categories in one statement, parents among them. One whose name is taken is left out; tells how many
-/// are new.
+/// Adds categories in one statement, which may contain parents and their children. Skips those whose name exists, and returns
+/// how many are new.
 pub async fn add(conn: &mut PgConnection, new: &[(CategoryId, &NewCategory)]) -> Result<u64> {
     let added = sqlx::query!(
         "insert into categories (id, name, parent_id) select * from unnest($1::uuid[], $2::text[], $3::uuid[])
@@ -92,7 +92,7 @@ pub async fn add(conn: &mut PgConnection, new: &[(CategoryId, &NewCategory)]) ->
     Ok(added.rows_affected())
 }
 
-/// Changes what is given, if the category still has the version that the caller saw. Never makes a circle.
+/// Changes the given fields. With `seen`, only if the category still has that version. It refuses to make a circle.
 pub async fn change(
     conn: &mut PgConnection,
     id: CategoryId,
@@ -100,9 +100,9 @@ pub async fn change(
     change: &ChangeCategory,
 ) -> Result<CategoryView> {
     if let Some(Some(parent)) = change.parent_id {
-        take_turns_at_the_tree(conn).await?;
+        lock_tree(conn).await?;
         if is_above(conn, id, parent).await? {
-            let message = "the parent is this category itself, or a part of it";
+            let message = "the parent is this category itself, or a category below it";
             return Err(Error::field("parent_id", "category_cycle", message));
         }
     }
@@ -129,13 +129,13 @@ pub async fn change(
     Ok(category)
 }
 
-/// Two moves at once could each be fine and make a circle together, so they wait for each other.
-async fn take_turns_at_the_tree(conn: &mut PgConnection) -> Result<()> {
+/// Two moves at the same time could make a circle although each alone does not, so only one runs at a time.
+async fn lock_tree(conn: &mut PgConnection) -> Result<()> {
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended('categories', 0))").execute(conn).await?;
     Ok(())
 }
 
-/// Is the first category the second one, or one that it is a part of?
+/// Is `id` the same category as `other`, or above it?
 async fn is_above(conn: &mut PgConnection, id: CategoryId, other: CategoryId) -> Result<bool> {
     let above = sqlx::query_scalar!(
         "with recursive above as (
@@ -152,7 +152,7 @@ async fn is_above(conn: &mut PgConnection, id: CategoryId, other: CategoryId) ->
     Ok(above)
 }
 
-/// Removes a category in which nothing is.
+/// Deletes a category that has no products and no categories below it.
 pub async fn delete(conn: &mut PgConnection, id: CategoryId, seen: Option<i32>) -> Result<()> {
     let deleted =
         sqlx::query!("delete from categories where id = $1 and ($2::int is null or version = $2)", id.0, seen)

@@ -6,7 +6,6 @@ pub mod tokens;
 
 mod passwords;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -18,7 +17,7 @@ use sqlx::{PgConnection, PgPool};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::customers;
-use crate::error::{Error, Kind, Resource, Result};
+use crate::error::{Error, Resource, Result};
 use crate::identity::principal::Person;
 use crate::identity::tokens::{Keys, Session};
 use crate::page::{List, Page};
@@ -152,7 +151,8 @@ impl Identity {
         let session = self.verify(token).await.ok_or(Error::Unauthenticated)?;
         // Boxed since it is rare: every request that is carried out would have room for it.
         let caller = Box::pin(caller(db, session.session_id));
-        let caller = self.callers.try_get_with(session.session_id, caller).await.map_err(of_shared)?;
+        let caller =
+            self.callers.try_get_with(session.session_id, caller).await.map_err(|shared| Error::clone(&shared))?;
         caller.filter(|caller| caller.user_id == session.user_id).ok_or(Error::Unauthenticated)
     }
 
@@ -203,17 +203,6 @@ async fn caller(db: &PgPool, session_id: SessionId) -> Result<Option<Person>> {
         role: row.role,
         customer_id: row.customer_id,
     }))
-}
-
-/// Requests that asked the same at the same time share the answer, and so its failure.
-fn of_shared(error: Arc<Error>) -> Error {
-    match Arc::try_unwrap(error) {
-        Ok(ours) => ours,
-        Err(shared) if shared.kind() == Kind::Unavailable => {
-            Error::Unavailable(sqlx::Error::Io(std::io::Error::other(shared)))
-        }
-        Err(shared) => Error::internal(shared),
-    }
 }
 
 /// Makes an account, and the customer that it orders as.

@@ -5,8 +5,9 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::ledger::{self, Change, MovementView, Reason};
-use crate::error::{Error, Invalid, Resource, Result};
+use crate::error::{Error, Resource, Result};
 use crate::identity::principal::Principal;
+use crate::invalid::Invalid;
 use crate::values::{InventoryId, Note, ProductId, Units, WarehouseId};
 
 /// By how much, and why.

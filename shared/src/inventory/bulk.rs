@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use super::ledger::{self, Change, Reason};
 use super::{NewStock, Pair};
-use crate::error::{Error, FieldError, Invalid, Result};
+use crate::error::{Error, Result};
 use crate::identity::principal::Principal;
+use crate::invalid::{FieldError, Invalid};
 use crate::values::{ProductId, Sku, Units, WarehouseCode, WarehouseId};
 
 /// More than a shop counts in a night; its locks are held for about a second.

@@ -15,8 +15,9 @@ use utoipa::ToSchema;
 use super::ledger::{self, Change, Reason};
 use super::source::{Shelf, Shelves, SourceLine};
 use super::{Level, Pair};
-use crate::error::{Error, FieldError, Invalid, Resource, Result, Shortage};
+use crate::error::{Error, Resource, Result, Shortage};
 use crate::identity::principal::Principal;
+use crate::invalid::{FieldError, Invalid};
 use crate::values::{OrderId, ProductId, Quantity, ReservationId, UserId, WarehouseId};
 
 /// As many as an order may have.

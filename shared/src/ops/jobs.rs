@@ -8,7 +8,8 @@ use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::error::{Error, Invalid, Resource, Result};
+use crate::error::{Error, Resource, Result};
+use crate::invalid::Invalid;
 use crate::orders::note;
 use crate::page::{List, Page, Position};
 use crate::platform::db::CustomPlan;

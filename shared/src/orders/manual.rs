@@ -46,7 +46,8 @@ pub async fn set_status(
     }
     let allowed = allowed(order.status);
     if !allowed.contains(&to) {
-        return Err(Error::InvalidTransition { from: order.status, to, allowed });
+        let allowed = allowed.iter().copied().map(Status::name).collect();
+        return Err(Error::InvalidTransition { from: order.status.name(), to: to.name(), allowed });
     }
     let rings = step(conn, staff, order, to, following).await?;
     Ok((read::get(conn, staff, id).await?, rings))

@@ -3,10 +3,9 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use shared::error::{Error, Result};
+use shared::error::Result;
 use shared::orders::deliver::{self, Arrived};
 use shared::orders::ship::{self, Booked, Recorded};
-use shared::platform::db;
 use shared::queue::doorbell::Doorbell;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
@@ -89,7 +88,7 @@ impl RecordBatcher {
         let (batch, answers): (Vec<T>, Vec<_>) = entries.into_iter().unzip();
         let results = match record(self, &batch).await {
             Ok(results) => results,
-            Err(error) if batch.len() > 1 && is_about_data(&error) => {
+            Err(error) if batch.len() > 1 && error.is_about_data() => {
                 tracing::warn!(jobs = batch.len(), %error, "a batch could not be recorded, so it is tried one by one: {error}");
                 let mut results = Vec::with_capacity(batch.len());
                 for one in &batch {
@@ -135,12 +134,4 @@ impl RecordBatcher {
 
 fn outcome(finished: bool) -> JobResult {
     if finished { Ok(Done::Recorded) } else { Err(JobError::LeaseLost) }
-}
-
-/// Would the others of the batch pass without one of them? What the moment is to blame for would meet each.
-fn is_about_data(error: &Error) -> bool {
-    match error {
-        Error::Internal(cause) => cause.downcast_ref::<sqlx::Error>().is_none_or(db::is_about_data),
-        error => !matches!(error, Error::Unavailable(_)),
-    }
 }

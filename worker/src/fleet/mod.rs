@@ -15,7 +15,7 @@ use apalis::layers::catch_panic::CatchPanicLayer;
 use apalis::prelude::{Data, Monitor, WorkerBuilder};
 use apalis_core::error::BoxDynError;
 use apalis_core::worker::ext::parallelize::ParallelizeExt;
-use shared::metrics::JobMetrics;
+use shared::metrics::jobs::JobMetrics;
 use shared::queue::claim::{self, Claimer};
 use shared::queue::{Queue, WorkerId, heartbeat, maintain};
 use sqlx::{Connection, PgConnection, PgPool};

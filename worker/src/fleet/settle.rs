@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use apalis_core::error::BoxDynError;
 use apalis_core::task::Task;
 use futures::future::BoxFuture;
-use shared::metrics::{JobMetrics, outcome};
+use shared::metrics::jobs::{JobMetrics, outcome};
 use shared::platform::telemetry::trace;
 use shared::queue::doorbell::Doorbell;
 use shared::queue::retry::Schedule;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::json;
 
 use super::{MAX_LINES, OrderLine, PlaceOrder, ProductRef};
-use crate::error::{Error, FieldError, Invalid, Shortage};
+use crate::error::{Error, Shortage};
+use crate::invalid::{FieldError, Invalid};
 use crate::inventory::source::{self, Shelf, Shelves, Sourced};
 use crate::values::{CustomerId, Money, ProductId, Quantity, Sku, WarehouseId};
 

@@ -13,7 +13,6 @@ pub mod statements;
 use super::{NextAction, OrderItem, OrderView, Status, Who};
 use crate::error::{Error, Shortage};
 use crate::idempotency::{BodyHash, Key};
-use crate::platform::db;
 use crate::queue::Origin;
 use crate::values::{
     Address, CustomerId, JobId, Money, OrderId, OrderNumber, PaymentToken, ProductId, Quantity, Sku, UserId,
@@ -125,7 +124,7 @@ async fn settle(db: &PgPool, batch: &[PlaceOrder], terms: &PlacingTerms) -> Vec<
         Err(failure) => failure,
     };
     tracing::warn!(orders = batch.len(), error = %failure.error, in_doubt = failure.in_doubt, "a batch failed: {}", failure.error);
-    if !failure.in_doubt && failure.is_about_data() {
+    if !failure.in_doubt && failure.error.is_about_data() {
         return one_by_one(db, batch, terms).await;
     }
     match attempt(db, batch, terms, true).await {
@@ -157,21 +156,8 @@ struct BatchFailure {
 }
 
 impl BatchFailure {
-    fn is_about_data(&self) -> bool {
-        match &self.error {
-            Error::Invalid(_) => true,
-            Error::Internal(cause) => cause.downcast_ref::<sqlx::Error>().is_some_and(db::is_about_data),
-            _ => false,
-        }
-    }
-
     fn answer(&self, in_doubt: bool) -> Error {
-        match &self.error {
-            _ if in_doubt => Error::OutcomeUnknown,
-            Error::Invalid(invalid) => Error::Invalid(invalid.clone()),
-            Error::Internal(cause) => Error::internal(cause.to_string()),
-            error => Error::Unavailable(sqlx::Error::Protocol(error.to_string())),
-        }
+        if in_doubt { Error::OutcomeUnknown } else { self.error.clone() }
     }
 }
 

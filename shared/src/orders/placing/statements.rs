@@ -15,6 +15,7 @@ use super::super::{OrderView, read};
 use super::decide::{Accepted, Present, StockRow, story};
 use super::{PlaceOrder, PlacingTerms, ProductRef, as_placed};
 use crate::error::{Error, Result};
+use crate::idempotency;
 use crate::queue::{Job, ProcessPayment};
 use crate::values::{CustomerId, JobId, OrderId, ProductId, WarehouseId};
 
@@ -65,7 +66,7 @@ pub async fn claim(conn: &mut PgConnection, batch: &[PlaceOrder], terms: &Placin
                on conflict (caller_id, key) do update
                   set body_hash = excluded.body_hash, resource = excluded.resource, status = null, headers = null,
                       body = null, created_at = clock_timestamp()
-                where k.created_at < now() - interval '24 hours'
+                where k.created_at < now() - $6::interval
                returning resource
            )
            select id as "id!", true as "is_customer!" from customer union all select resource, false from key"#,
@@ -74,6 +75,7 @@ pub async fn claim(conn: &mut PgConnection, batch: &[PlaceOrder], terms: &Placin
         &keys,
         &hashes,
         &ids,
+        idempotency::KEY_LIFETIME as _,
     )
     .fetch_all(conn)
     .await?;

@@ -1,4 +1,4 @@
-//! Are the servers that this process needs there? Writes no table.
+//! Health checks: asks Postgres and Redis for `/health`, and asks another process whether it is ready. Writes no table.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -12,14 +12,14 @@ use utoipa::ToSchema;
 
 use crate::queue::doorbell::Doorbell;
 
-/// A probe that waits longer than this has its answer: no.
+/// A server that does not answer within this counts as down.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Asking another process includes its own probe, and the way there and back.
+/// Longer than `PROBE_TIMEOUT`, because the other process runs its own probe before it answers.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks the process that listens here whether it is ready: the health check of a container, whose image has no
-/// other client.
+/// Asks the process that listens at `addr` whether it is ready. Containers use it as their health check, because the
+/// image has no `curl`.
 pub async fn ask_process(addr: SocketAddr) -> Result<(), String> {
     let addr = match addr.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => (Ipv4Addr::LOCALHOST, addr.port()).into(),
@@ -42,7 +42,7 @@ pub async fn ask_process(addr: SocketAddr) -> Result<(), String> {
     }
 }
 
-/// What `/health` says.
+/// The answer of `/health`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Health {
     #[schema(example = "ok")]
@@ -52,7 +52,7 @@ pub struct Health {
     pub redis: &'static str,
 }
 
-/// Asks both servers.
+/// Asks Postgres and Redis whether they answer.
 pub struct Probe {
     db: PgPool,
     doorbell: Doorbell,
@@ -74,7 +74,8 @@ impl Probe {
             .is_ok_and(|answer| answer.is_ok())
     }
 
-    /// Asks for what is needed of Redis and not only whether it is there: of a cluster some nodes may be.
+    /// Asks for the lengths of the queues and does not only ping: in a cluster, the node that holds them may be down while
+    /// others answer.
     async fn redis_state(&self) -> &'static str {
         if !self.doorbell.is_configured() {
             return "off";

@@ -1,16 +1,31 @@
-//! What the compiler cannot check: who writes which table, what requests refuse, how files begin and how long they are.
+//! Checks of the sources that the compiler cannot make. Here: which module writes which table, what requests refuse, how
+//! files begin. `arrows`: who imports whom. `names`: no type name twice. `length`: files and functions. `dependencies`: none
+//! that is unused.
+
+mod arrows;
+mod dependencies;
+mod length;
+mod names;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 
-/// The one file that fills the tables of other modules, and which: it says why at its head.
-const WRITES_FOR_OTHERS: (&str, &[&str]) = (
-    "orders/placing/statements.rs",
-    &["idempotency_keys", "inventory", "jobs", "reservation_lines", "reservations", "stock_movements"],
-);
+use sources::{members, root, sources, tokens};
 
-/// These read what we wrote ourselves, or a file of the operator's: a field more is no mistake of a client's.
+/// The only files that write tables of other modules, and these tables. The heads of the files say why.
+const WRITES_FOR_OTHERS: &[(&str, &[&str])] = &[
+    (
+        "orders/placing/statements.rs",
+        &["idempotency_keys", "inventory", "jobs", "reservation_lines", "reservations", "stock_movements"],
+    ),
+    // Left: pausing, retrying and discarding by hand belong beside the queue. None may be added.
+    ("ops/jobs.rs", &["jobs", "queues"]),
+    // Left: freeing overdue reservations by hand belongs to `inventory`.
+    ("orders/reap.rs", &["reservations"]),
+];
+
+/// These types read what we have written ourselves, or a file of the operator. An unknown field there is no error of a client.
 const READ_FROM_OURSELVES: &[&str] = &[
     "$name", // of a job
     "Claims",
@@ -27,9 +42,6 @@ const READ_FROM_OURSELVES: &[&str] = &[
     "Tick",
 ];
 
-/// Longer files are searched in instead of read.
-const LINES: usize = 500;
-
 #[test]
 fn every_table_is_written_by_one_module_which_says_so() {
     let tables = tables();
@@ -37,7 +49,8 @@ fn every_table_is_written_by_one_module_which_says_so() {
     let mut writers: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (path, text) in sources("shared/src") {
         for table in tables.iter().filter(|table| writes(&text, table)) {
-            if path != WRITES_FOR_OTHERS.0 || !WRITES_FOR_OTHERS.1.contains(&table.as_str()) {
+            let for_others = |(file, tables): &(&str, &[&str])| path == *file && tables.contains(&table.as_str());
+            if !WRITES_FOR_OTHERS.iter().any(for_others) {
                 writers.entry(table).or_default().insert(module(&path));
             }
         }
@@ -73,24 +86,20 @@ fn every_request_refuses_fields_that_it_does_not_know() {
 }
 
 #[test]
-fn every_file_opens_with_what_it_is_for_and_is_short_enough_to_read() {
-    for folder in
-        ["shared/src", "api/src", "worker/src", "bench/src", "api/tests", "worker/tests", "bench/tests", "shared/tests"]
-    {
-        for (path, text) in sources(folder) {
-            let file = format!("{folder}/{path}");
-            assert!(text.starts_with("//! "), "{file} does not say what it is for");
-            let long = text.lines().count() > LINES && folder.ends_with("src");
-            assert!(!long, "{file} has {} lines", text.lines().count());
+fn every_file_opens_with_what_it_is_for() {
+    for folder in members().iter().flat_map(|member| [format!("{member}/src"), format!("{member}/tests")]) {
+        for (path, text) in sources(&folder) {
+            assert!(text.starts_with("//! "), "{folder}/{path} does not say what it is for");
         }
     }
 }
 
 #[test]
 fn no_test_sleeps() {
-    for folder in ["api/tests", "worker/tests", "bench/tests"] {
-        for (path, text) in sources(folder) {
-            assert!(!text.contains("sleep("), "{folder}/{path} sleeps: wait for a condition instead, bounded");
+    for folder in members().iter().map(|member| format!("{member}/tests")) {
+        for (path, text) in sources(&folder) {
+            let calls = tokens(&text).windows(2).any(|pair| (pair[0].text, pair[1].text) == ("sleep", "("));
+            assert!(!calls, "{folder}/{path} sleeps: wait for a condition instead, bounded");
         }
     }
 }
@@ -106,35 +115,13 @@ fn every_migration_has_its_way_down() {
     assert_eq!(ways(".up.sql"), ways(".down.sql"));
     assert_eq!(names.len(), ways(".up.sql").len() * 2, "{names:?}");
     for (number, name) in (1..).zip(ways(".up.sql")) {
-        assert!(name.starts_with(&format!("{number:04}_")), "{name} is out of line");
+        assert!(name.starts_with(&format!("{number:04}_")), "{name} does not have the number {number}");
     }
 }
 
 // ---- reading the sources ---------------------------------------------------------------------
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// The Rust files below a folder, by their path in it.
-fn sources(folder: &str) -> Vec<(String, String)> {
-    let base = root().join(folder);
-    let (mut found, mut folders) = (Vec::new(), vec![base.clone()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "rs") {
-                let name = path.strip_prefix(&base).unwrap().to_str().unwrap().to_owned();
-                found.push((name, fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    found
-}
-
-/// The tables that the migrations make.
+/// The tables that the migrations create.
 fn tables() -> BTreeSet<String> {
     let ups = fs::read_dir(root().join("migrations")).unwrap().map(|file| file.unwrap().path());
     let ups = ups.filter(|path| path.to_str().unwrap().ends_with(".up.sql"));
@@ -165,7 +152,7 @@ fn module(path: &str) -> String {
     path.split(['/', '.']).next().unwrap().to_owned()
 }
 
-/// What the files of a module say at their heads.
+/// The heads of all files of a module.
 fn heads_of(wanted: &str) -> String {
     let files = sources("shared/src").into_iter().filter(|(path, _)| module(path) == wanted);
     files

@@ -4,6 +4,7 @@
 pub mod db;
 pub mod health;
 pub mod limits;
+pub mod locked;
 pub mod redis;
 pub mod settings;
 pub mod shutdown;

@@ -12,8 +12,10 @@ const WRITES_FOR_OTHERS: (&str, &[&str]) = (
 
 /// These read what we wrote ourselves, or a file of the operator's: a field more is no mistake of a client's.
 const READ_FROM_OURSELVES: &[&str] = &[
-    "$name", // of a job
+    "Audit",
+    "CancelOrder",
     "Claims",
+    "DeliverOrder",
     "Finding",
     "ItemRow",
     "JobRow",
@@ -22,8 +24,12 @@ const READ_FROM_OURSELVES: &[&str] = &[
     "OrderPayment",
     "OrderShipment",
     "PricedProduct",
+    "ProcessPayment",
     "ProductView",
+    "Prune",
+    "Reap",
     "RunningJob",
+    "ShipOrder",
     "Tick",
 ];
 

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use shared::actions::{self, ActionFilter, ActionView};
 use shared::audit::{self, Report};
 use shared::error::Error;
-use shared::ops::jobs::{self, JobDetail, JobFilter, JobView, QueueView, Retried, RetryJobs, WorkerView};
+use shared::ops::jobs::{self, JobDetail, JobFilter, JobView, Retried, RetryJobs};
+use shared::ops::queues::{self, QueueView};
+use shared::ops::workers::{self, WorkerView};
 use shared::page::{List, Paging};
 use shared::values::JobId;
 use sqlx::PgPool;
@@ -54,7 +56,7 @@ struct NoBody {}
 ))]
 async fn queues(State(db): State<PgPool>, _staff: Staff) -> ApiResult<Answer<List<QueueView>>> {
     let mut conn = db.acquire().await?;
-    Ok(Answer(List { data: jobs::queues(&mut conn).await?, next_cursor: None }))
+    Ok(Answer(List { data: queues::list(&mut conn).await?, next_cursor: None }))
 }
 
 /// Pause a queue
@@ -68,7 +70,7 @@ async fn queues(State(db): State<PgPool>, _staff: Staff) -> ApiResult<Answer<Lis
         (status = 404, description = "`queue_not_found`", body = Problem),
     ))]
 async fn pause(_staff: Staff, Path(name): Path<String>, mut once: Once<NoBody>) -> ApiResult<Response> {
-    let queue = jobs::set_paused(&mut once.tx, &name, true).await?;
+    let queue = queues::set_paused(&mut once.tx, &name, true).await?;
     once.answer(StatusCode::OK, &queue).await
 }
 
@@ -82,7 +84,7 @@ async fn pause(_staff: Staff, Path(name): Path<String>, mut once: Once<NoBody>) 
         (status = 404, description = "`queue_not_found`", body = Problem),
     ))]
 async fn resume(_staff: Staff, Path(name): Path<String>, mut once: Once<NoBody>) -> ApiResult<Response> {
-    let queue = jobs::set_paused(&mut once.tx, &name, false).await?;
+    let queue = queues::set_paused(&mut once.tx, &name, false).await?;
     once.answer(StatusCode::OK, &queue).await
 }
 
@@ -172,7 +174,7 @@ async fn retry_many(State(state): State<AppState>, _staff: Staff, mut once: Once
 ))]
 async fn workers(State(db): State<PgPool>, _staff: Staff) -> ApiResult<Answer<List<WorkerView>>> {
     let mut conn = db.acquire().await?;
-    Ok(Answer(List { data: jobs::workers(&mut conn).await?, next_cursor: None }))
+    Ok(Answer(List { data: workers::list(&mut conn).await?, next_cursor: None }))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]

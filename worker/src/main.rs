@@ -1,4 +1,4 @@
-//! Settings, pool, fleet, stop gracefully.
+//! The worker's program: reads the settings, connects, runs jobs, and stops gracefully.
 
 use std::process::ExitCode;
 
@@ -30,8 +30,7 @@ async fn run() -> anyhow::Result<()> {
     }
 
     let addr = work.worker_addr;
-    let listener =
-        TcpListener::bind(addr).await.with_context(|| format!("WORKER_ADDR={addr} cannot be listened on"))?;
+    let listener = TcpListener::bind(addr).await.with_context(|| format!("cannot listen on WORKER_ADDR={addr}"))?;
     let addr = listener.local_addr()?;
     let context = Context::connect(&common, &work)?;
     let vitals = Vitals::new(&context)?;

@@ -6,14 +6,17 @@ use chrono::DateTime;
 use clap::Parser;
 use futures::future::join_all;
 use serde_json::json;
-use shared::queue::{self, Origin, Plan, Tick};
+use shared::queue::{self, Origin, Plan};
 use shared::retention;
+use shared::schedule::{Prune, Reap, Tick};
 use tokio_util::sync::CancellationToken;
 use worker::Vitals;
 use worker::config::Cli;
 use worker::context::Context;
+use worker::error::Done;
 use worker::fleet;
 
+use crate::hands::ManualWorker;
 use crate::orders::{count, product};
 use crate::support::{TestApp, until};
 
@@ -45,9 +48,7 @@ async fn a_tick_runs_once_with_three_workers_up() {
     });
     let workers: Vec<_> = workers.collect();
     until("three ticks have run", async || {
-        count(&app, "select count(*) from jobs where kind = 'tick' and state = 'done' and unique_key like 'reap %'")
-            .await
-            >= 3
+        count(&app, "select count(*) from jobs where kind = 'reap' and state = 'done'").await >= 3
     })
     .await;
     stopping.cancel();
@@ -55,9 +56,9 @@ async fn a_tick_runs_once_with_three_workers_up() {
         worker.unwrap().unwrap();
     }
 
-    let by_tick = "select count(*) - count(distinct args->>'at') from jobs where args->>'name' = 'reap'";
+    let by_tick = "select count(*) - count(distinct args->>'at') from jobs where kind = 'reap'";
     assert_eq!(count(&app, by_tick).await, 0);
-    assert_eq!(count(&app, "select max(attempt)::bigint from jobs where kind = 'tick'").await, 1);
+    assert_eq!(count(&app, "select max(attempt)::bigint from jobs where kind = 'reap'").await, 1);
     assert_eq!(count(&app, "select count(*) from clockwork where name = 'reap'").await, 1);
     // Exactly what was overdue has ended.
     let read = alice.get(overdue.header("location")).await.done(200);
@@ -74,7 +75,7 @@ async fn a_tick_runs_once_with_three_workers_up() {
 #[tokio::test]
 async fn a_tick_that_has_run_is_not_written_again() {
     let app = TestApp::new().await;
-    let tick = Tick { name: "retain".to_owned(), at: DateTime::from_timestamp(1_800_000_000, 0).unwrap() };
+    let tick = Prune { at: DateTime::from_timestamp(1_800_000_000, 0).unwrap() };
     let plan = Plan { delay: Duration::ZERO, max_attempts: 8, origin: Origin::default() };
     let mut conn = app.db.acquire().await.unwrap();
     assert!(queue::enqueue(&mut conn, &tick, &plan).await.unwrap().is_some());
@@ -82,6 +83,20 @@ async fn a_tick_that_has_run_is_not_written_again() {
     sqlx::query("update jobs set state = 'done', finished_at = now()").execute(&app.db).await.unwrap();
     retention::run(&app.db).await.unwrap();
     assert!(queue::enqueue(&mut conn, &tick, &plan).await.unwrap().is_none());
+}
+
+/// During an upgrade, workers of the earlier and of this version run side by side.
+#[tokio::test]
+async fn a_tick_of_an_earlier_version_is_carried_out_and_not_written_twice() {
+    let app = TestApp::new().await;
+    let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+    let plan = Plan { delay: Duration::ZERO, max_attempts: 8, origin: Origin::default() };
+    let mut conn = app.db.acquire().await.unwrap();
+    assert!(queue::enqueue(&mut conn, &Tick { name: "reap".to_owned(), at }, &plan).await.unwrap().is_some());
+    assert!(queue::enqueue(&mut conn, &Reap { at }, &plan).await.unwrap().is_none());
+    assert_eq!(ManualWorker::of(&app).run_one("tick").await.unwrap(), Done::Recorded);
+    assert_eq!(count(&app, "select count(*) from jobs where kind = 'tick' and state = 'done'").await, 1);
+    assert_eq!(count(&app, "select count(*) from clockwork where name = 'reap'").await, 1);
 }
 
 #[tokio::test]

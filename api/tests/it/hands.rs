@@ -78,7 +78,7 @@ impl<'a> ManualWorker<'a> {
 
     /// Carries an attempt out and settles it as the fleet does.
     pub async fn carry_out(&self, job: &LeasedJob) -> JobResult {
-        let result = worker::jobs::carry_out(job, &self.ctx).await;
+        let result = worker::jobs::registry().run(job.clone(), self.ctx.clone()).await;
         let mut conn = self.app.db.acquire().await.unwrap();
         match &result {
             Ok(Done::Recorded) => {}
@@ -114,7 +114,7 @@ impl<'a> ManualWorker<'a> {
 }
 
 fn claimer() -> Claimer {
-    Claimer { worker: WorkerId(Uuid::now_v7()), lease: LEASE, kinds: worker::jobs::known() }
+    Claimer { worker: WorkerId(Uuid::now_v7()), lease: LEASE, kinds: worker::jobs::registry().kinds() }
 }
 
 pub fn simulated(app: &TestApp) -> payments::simulated::SimulatedProvider {

@@ -676,7 +676,7 @@ fn held() -> LeasedJob {
         kind: "noop".to_owned(),
         version: 1,
         args: json!({}),
-        order_id: None,
+        subject: None,
         origin: Origin::default(),
         run_at: Utc::now() - Duration::from_secs(2),
         lease: Arc::new(Lease::new(Instant::now(), Duration::from_secs(10))),

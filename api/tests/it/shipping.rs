@@ -9,12 +9,13 @@ use futures::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
 use shared::inventory::reserve;
 use shared::orders::deliver;
+use shared::orders::jobs::ShipOrder;
 use shared::orders::ship::{self, Booked};
 use shared::payments::{Outcome, PaymentProvider, ProviderError};
 use shared::queue::claim::{self, Claimer};
 use shared::queue::doorbell::Doorbell;
 use shared::queue::retry::Schedule;
-use shared::queue::{self, Lease, LeasedJob, Origin, Plan, Queue, ShipOrder, WorkerId};
+use shared::queue::{self, Lease, LeasedJob, Origin, Plan, Queue, WorkerId};
 use shared::shipping::simulated::SimulatedCarrier;
 use shared::shipping::{Carrier, CarrierError, is_open};
 use shared::values::{Money, OrderId, UserId};
@@ -23,7 +24,6 @@ use uuid::Uuid;
 use worker::context::{Context, JobTerms};
 use worker::error::{Done, JobError, JobResult};
 use worker::fleet::batch::Recording;
-use worker::jobs::ship_order::{deliver_order, ship_order};
 
 use crate::orders::{bare_product, count, product, stock, through_a_proxy, warehouse};
 use crate::support::{Person, Reply, TestApp, until};
@@ -99,11 +99,7 @@ impl ManualWorker {
     }
 
     async fn run(&self, job: &LeasedJob) -> JobResult {
-        match job.kind.as_str() {
-            "ship_order" => ship_order(job, &self.ctx).await,
-            "deliver_order" => deliver_order(job, &self.ctx).await,
-            kind => panic!("{kind} is not ours"),
-        }
+        worker::jobs::registry().run(job.clone(), self.ctx.clone()).await
     }
 }
 
@@ -434,7 +430,7 @@ async fn booked_orders(app: &TestApp, hands: &ManualWorker, who: &Person<'_>, nu
     }
     let mut booked = Vec::new();
     for job in hands.claim().await {
-        let order_id = job.order_id.unwrap();
+        let order_id = OrderId(job.subject.unwrap());
         let shipments = ship::start(&mut app.db.acquire().await.unwrap(), order_id).await.unwrap();
         assert_eq!(shipments.len(), 1);
         booked.push(Booked { job, order_id, shipments, delivery: PLAN });

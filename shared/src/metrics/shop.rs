@@ -11,7 +11,8 @@ use sqlx::PgPool;
 
 use crate::audit;
 use crate::error::Result;
-use crate::ops::jobs::{self, QueueView};
+use crate::ops::queues::{self, QueueView};
+use crate::ops::workers;
 use crate::platform::metrics::{Cached, gauge, gauges};
 
 /// The gauges, each group read by a query of its own.
@@ -124,11 +125,11 @@ async fn live(db: &PgPool) -> Result<Live> {
     .await?;
     let ticks = sqlx::query!("select name, last_success_at from clockwork").fetch_all(&mut *conn).await?;
     Ok(Live {
-        queues: jobs::queues(&mut conn).await?,
+        queues: queues::list(&mut conn).await?,
         open,
         held: reservations.held,
         overdue: reservations.overdue,
-        workers: jobs::count_workers(&mut conn).await?,
+        workers: workers::count(&mut conn).await?,
         ticks: ticks.into_iter().map(|tick| (tick.name, tick.last_success_at)).collect(),
         audit: audit::last(&mut conn).await?,
     })

@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
+use super::jobs::CancelOrder;
 use super::{OrderView, Status, read};
 use crate::error::{Error, Resource, Result};
 use crate::identity::principal::{Permission, Principal};
 use crate::inventory::reserve;
 use crate::payments::{self, Charge, Outcome};
-use crate::queue::{self, CancelOrder, Plan, Ring};
+use crate::queue::{self, Plan, Ring};
 use crate::shipping;
 use crate::values::{Note, OrderId};
 

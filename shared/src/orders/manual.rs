@@ -8,11 +8,12 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::cancel::{self, Locked};
+use super::jobs::ProcessPayment;
 use super::{OrderView, Status, deliver, pay, read, ship};
 use crate::error::{Error, Result};
 use crate::identity::principal::Principal;
 use crate::payments;
-use crate::queue::{self, Plan, ProcessPayment, Ring};
+use crate::queue::{self, Plan, Ring};
 use crate::values::OrderId;
 
 /// Where an order is to go.
@@ -102,7 +103,7 @@ async fn pay_by_hand(conn: &mut PgConnection, id: OrderId, plan: &Plan) -> Resul
     };
     let mut rings = Vec::new();
     if payments::to_void(conn, id).await?.is_some() {
-        if queue::is_live::<ProcessPayment>(conn, id).await? {
+        if queue::is_live::<ProcessPayment>(conn, id.0).await? {
             return Err(Error::PaymentInProgress);
         }
         rings.extend(queue::enqueue(conn, &ProcessPayment { order_id: id }, plan).await?);

@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod deliver;
 pub mod expire;
+pub mod jobs;
 pub mod manual;
 pub mod note;
 pub mod pay;

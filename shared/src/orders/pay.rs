@@ -4,10 +4,11 @@
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
+use super::jobs::ShipOrder;
 use crate::error::{Error, Result};
 use crate::inventory::reserve;
 use crate::payments::{self, Charge, Opened, Outcome};
-use crate::queue::{self, Plan, Ring, ShipOrder};
+use crate::queue::{self, Plan, Ring};
 use crate::values::{Money, OrderId};
 
 /// What is to be done about the payment of an order.

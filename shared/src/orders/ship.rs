@@ -6,9 +6,10 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
+use super::jobs::DeliverOrder;
 use crate::error::{Error, Result};
 use crate::inventory::reserve;
-use crate::queue::{self, DeliverOrder, LeasedJob, Plan, Ring, settle};
+use crate::queue::{self, LeasedJob, Plan, Ring, settle};
 use crate::shipping::{self, Shipment};
 use crate::values::{JobId, OrderId, UserId};
 

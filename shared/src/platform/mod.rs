@@ -3,6 +3,7 @@
 
 pub mod db;
 pub mod limits;
+pub mod locked;
 pub mod metrics;
 pub mod redis;
 pub mod settings;

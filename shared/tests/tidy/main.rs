@@ -27,8 +27,10 @@ const WRITES_FOR_OTHERS: &[(&str, &[&str])] = &[
 
 /// These types read what we have written ourselves, or a file of the operator. An unknown field there is no error of a client.
 const READ_FROM_OURSELVES: &[&str] = &[
-    "$name", // of a job
+    "Audit",
+    "CancelOrder",
     "Claims",
+    "DeliverOrder",
     "Finding",
     "ItemRow",
     "JobRow",
@@ -37,8 +39,12 @@ const READ_FROM_OURSELVES: &[&str] = &[
     "OrderPayment",
     "OrderShipment",
     "PricedProduct",
+    "ProcessPayment",
     "ProductView",
+    "Prune",
+    "Reap",
     "RunningJob",
+    "ShipOrder",
     "Tick",
 ];
 

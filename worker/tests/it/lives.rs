@@ -126,13 +126,13 @@ async fn every_job_is_counted_once_by_the_process_that_wrote_it() {
     let other = shop.order(&alice, "tok_slow_1000").await;
     alice.post(&format!("{other}/cancel"), json!({})).await.done(202);
     shop.reaches(&alice, &other, "cancelled").await;
-    shop.until_count("a tick is done", "select least(count(*), 1) from jobs where kind = 'tick' and state = 'done'", 1)
+    shop.until_count("a tick is done", "select least(count(*), 1) from jobs where kind = 'reap' and state = 'done'", 1)
         .await;
 
     let written = async |addr: &str| -> Vec<String> {
         let page = reqwest::get(format!("{addr}/metrics")).await.unwrap().text().await.unwrap();
         let lines = page.lines().filter_map(|line| line.strip_prefix("millrace_jobs_enqueued_total"));
-        lines.filter(|line| !line.contains("tick")).map(ToOwned::to_owned).collect()
+        lines.filter(|line| line.contains("_order\"") || line.contains("_payment\"")).map(ToOwned::to_owned).collect()
     };
     let by_api = [r#"{kind="cancel_order",queue="high"} 1"#, r#"{kind="process_payment",queue="high"} 2"#]
         .map(ToOwned::to_owned);
@@ -141,7 +141,7 @@ async fn every_job_is_counted_once_by_the_process_that_wrote_it() {
     assert_eq!(written(&shop.app.metrics_url).await, by_api);
     assert_eq!(written(&format!("http://{free}")).await, by_worker);
     let page = reqwest::get(format!("http://{free}/metrics")).await.unwrap().text().await.unwrap();
-    assert!(page.contains(r#"millrace_jobs_enqueued_total{kind="tick",queue="low"}"#), "{page}");
+    assert!(page.contains(r#"millrace_jobs_enqueued_total{kind="reap",queue="low"}"#), "{page}");
 }
 
 #[tokio::test]

@@ -11,12 +11,14 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
+use super::super::jobs::ProcessPayment;
 use super::super::{OrderView, read};
 use super::decide::{Accepted, Present, StockRow, story};
 use super::{PlaceOrder, PlacingTerms, ProductRef, as_placed};
 use crate::error::{Error, Result};
 use crate::idempotency;
-use crate::queue::{Job, ProcessPayment};
+use crate::orders::jobs::ProcessPayment;
+use crate::queue::Job;
 use crate::values::{CustomerId, JobId, OrderId, ProductId, WarehouseId};
 
 /// What this transaction could take of the keys and customers of its batch.

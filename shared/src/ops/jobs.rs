@@ -8,7 +8,9 @@ use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::actions::{self, Action};
 use crate::error::{Error, Invalid, Resource, Result};
+use crate::identity::principal::Principal;
 use crate::orders::note;
 use crate::page::{List, Page, Position};
 use crate::platform::db::CustomPlan;
@@ -245,15 +247,19 @@ pub async fn queues(conn: &mut PgConnection) -> Result<Vec<QueueView>> {
 }
 
 /// Stops workers from taking from a queue, or lets them again. Repeating it changes nothing.
-pub async fn set_paused(conn: &mut PgConnection, name: &str, paused: bool) -> Result<QueueView> {
+pub async fn set_paused(conn: &mut PgConnection, principal: &Principal, name: &str, paused: bool) -> Result<QueueView> {
     let queue: Queue = name.parse().map_err(|_| Error::NotFound(Resource::Queue))?;
-    sqlx::query!(
+    let changed = sqlx::query!(
         "update queues set paused = $2, changed_at = clock_timestamp() where name = $1 and paused <> $2",
         queue as Queue,
         paused,
     )
     .execute(&mut *conn)
     .await?;
+    if changed.rows_affected() > 0 {
+        let done = if paused { "queue.paused" } else { "queue.resumed" };
+        actions::record(conn, principal, Action::new(done, "queue", name)).await?;
+    }
     queues(conn).await?.into_iter().find(|view| view.name == queue).ok_or(Error::NotFound(Resource::Queue))
 }
 
@@ -313,7 +319,12 @@ pub async fn get(conn: &mut PgConnection, id: JobId) -> Result<JobDetail> {
 }
 
 /// Tries a dead job again, at once and with a fresh budget; what failed before stays on record.
-pub async fn retry(conn: &mut PgConnection, id: JobId, max_attempts: i32) -> Result<(JobDetail, Ring)> {
+pub async fn retry(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    id: JobId,
+    max_attempts: i32,
+) -> Result<(JobDetail, Ring)> {
     let row = sqlx::query!(
         r#"update jobs set state = 'ready', run_at = clock_timestamp(), max_attempt = attempt + $2, finished_at = null
             where id = $1 and state = 'dead'
@@ -327,11 +338,12 @@ pub async fn retry(conn: &mut PgConnection, id: JobId, max_attempts: i32) -> Res
     if let Some(order_id) = row.order_id {
         note::note(conn, "job_retried", &[(order_id, told(id, &row.kind))]).await?;
     }
+    actions::record(conn, principal, Action::new("job.retried", "job", id).data(json!({ "kind": row.kind }))).await?;
     Ok((get(conn, id).await?, Ring::again(row.queue, id, row.run_at)))
 }
 
 /// Gives a dead job up for good. Its order stays with staff until somebody moves it.
-pub async fn discard(conn: &mut PgConnection, id: JobId) -> Result<JobDetail> {
+pub async fn discard(conn: &mut PgConnection, principal: &Principal, id: JobId) -> Result<JobDetail> {
     let row = sqlx::query!(
         r#"update jobs set state = 'discarded', finished_at = clock_timestamp() where id = $1 and state = 'dead'
         returning kind, order_id as "order_id: OrderId""#,
@@ -343,11 +355,17 @@ pub async fn discard(conn: &mut PgConnection, id: JobId) -> Result<JobDetail> {
     if let Some(order_id) = row.order_id {
         note::note(conn, "job_discarded", &[(order_id, told(id, &row.kind))]).await?;
     }
+    actions::record(conn, principal, Action::new("job.discarded", "job", id).data(json!({ "kind": row.kind }))).await?;
     get(conn, id).await
 }
 
 /// Tries many dead jobs again, the oldest first. What somebody else is deciding about right now is left out.
-pub async fn retry_many(conn: &mut PgConnection, which: &RetryJobs, max_attempts: i32) -> Result<Vec<Ring>> {
+pub async fn retry_many(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    which: &RetryJobs,
+    max_attempts: i32,
+) -> Result<Vec<Ring>> {
     let rows = sqlx::query!(
         r#"with chosen as materialized (
                select id from jobs
@@ -369,6 +387,11 @@ pub async fn retry_many(conn: &mut PgConnection, which: &RetryJobs, max_attempts
     let notes: Vec<_> =
         rows.iter().filter_map(|row| row.order_id.map(|order_id| (order_id, told(row.id, &row.kind)))).collect();
     note::note(conn, "job_retried", &notes).await?;
+    if !rows.is_empty() {
+        let RetryJobs { kind, queue, error, limit } = which;
+        let data = json!({ "kind": kind, "queue": queue, "error": error, "limit": limit.0, "retried": rows.len() });
+        actions::record(conn, principal, Action::new("jobs.retried", "job", "many").data(data)).await?;
+    }
     Ok(rows.into_iter().map(|row| Ring::again(row.queue, row.id, row.run_at)).collect())
 }
 

@@ -1,4 +1,4 @@
-//! What `millrace-api` does besides serving.
+//! The commands of `millrace-api` other than `serve`.
 
 use std::path::Path;
 
@@ -44,6 +44,6 @@ pub async fn create_user(
     };
     let db = pool(common)?;
     let user = identity::create_user(&db, email, password, name, role).await?;
-    println!("made the user {} with the role {}", user.id, serde_json::to_string(&role)?.trim_matches('"'));
+    println!("created the user {} with the role {}", user.id, serde_json::to_string(&role)?.trim_matches('"'));
     Ok(())
 }

@@ -1,32 +1,38 @@
-//! The OpenAPI document, generated from the handlers, and the page that shows it.
+//! The OpenAPI document, generated from the handlers and their policies, and the page at /docs that shows it.
 
-use axum::Router;
-use utoipa::Modify;
-use utoipa::OpenApi;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::Path;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa::{Modify, OpenApi};
+use utoipa_swagger_ui::Config;
 
-use crate::AppState;
 use crate::error::{PROBLEM_JSON, Problem};
+use crate::policy::{Access, Face, Policy};
+use crate::routes::Routes;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Millrace", description = "Takes orders, holds their stock, and carries them out: \
-        never oversold, never lost, never twice.\n\nEvery error is an `application/problem+json` whose `code` is stable. \
-        Every POST that creates or moves something takes an `Idempotency-Key`."),
+    info(title = "Millrace", description = "Takes orders, reserves their stock, charges and ships them. \
+        Stock is never oversold, and no order is lost or charged twice.\n\nEvery error is an `application/problem+json` \
+        whose `code` is stable. Every POST that creates or moves something takes an `Idempotency-Key`."),
     components(schemas(Problem)),
     modifiers(&Token),
     tags(
         (name = "identity", description = "Accounts, sessions, roles"),
         (name = "catalog", description = "Products and categories"),
-        (name = "customers", description = "Who orders"),
+        (name = "customers", description = "The people who order"),
         (name = "inventory", description = "Stock, reservations, the ledger"),
-        (name = "orders", description = "Placing, reading, moving orders"),
-        (name = "operations", description = "Queues, jobs, workers, the audit"),
+        (name = "orders", description = "Placing, reading and moving orders"),
+        (name = "operations", description = "Queues, jobs, workers, the audit, the record of actions"),
         (name = "health", description = "For probes"),
     )
 )]
@@ -38,48 +44,71 @@ impl Modify for Token {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+        components.add_security_scheme(TOKEN, SecurityScheme::Http(scheme));
     }
 }
 
+/// The name of the security scheme.
+const TOKEN: &str = "token";
+
+/// The document without any operation.
 pub fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
-/// Adds the page and the document to the routes.
-pub fn serve(routes: Router<AppState>, mut document: utoipa::openapi::OpenApi) -> Router<AppState> {
-    complete(&mut document);
-    routes.merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+/// The document, written once, and the files of the page that shows it.
+pub fn routes(document: &utoipa::openapi::OpenApi) -> Routes {
+    let document = Bytes::from(document.to_json().expect("the document can be written as JSON"));
+    let document = move || async move { ([(header::CONTENT_TYPE, "application/json")], document) };
+    let config = Arc::new(Config::from("/openapi.json"));
+    let index = config.clone();
+    let (data, page) = (Policy::read(Access::Anyone), Policy::read(Access::Anyone).face(Face::Docs));
+    Routes::default()
+        .undocumented("/openapi.json", get(document), data)
+        .undocumented("/docs", get(async || Redirect::to("/docs/")), page)
+        .undocumented("/docs/", get(async move || file("", index)), page)
+        .undocumented("/docs/{*file}", get(async move |Path(name): Path<String>| file(&name, config)), page)
 }
 
-/// What every operation has in common, said once here and not at each handler: a name of its own, what it may
-/// answer, and that each refusal is a problem document.
-fn complete(document: &mut utoipa::openapi::OpenApi) {
-    for (path, item) in &mut document.paths.paths {
-        if let Some(operation) = item.post.as_mut().filter(|_| takes_a_key(path)) {
-            add_key(operation);
+/// A file of Swagger UI.
+fn file(name: &str, config: Arc<Config<'static>>) -> Response {
+    match utoipa_swagger_ui::serve(name, config) {
+        Ok(Some(file)) => {
+            let mut response = ([(header::CONTENT_TYPE, file.content_type)], file.bytes).into_response();
+            if file.gzpipped {
+                response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+            }
+            response
         }
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
-            name(operation);
-            if path.starts_with("/v1/") {
-                add_common_answers(operation);
-            }
-            for (status, response) in &mut operation.responses.responses {
-                if let RefOr::T(response) = response
-                    && status.starts_with(['4', '5'])
-                    && let Some(problem) = response.content.shift_remove("application/json")
-                {
-                    response.content.insert(PROBLEM_JSON.to_owned(), problem);
-                }
-            }
+        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the file {name} of /docs cannot be served: {error}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
 }
 
-/// Every POST creates or moves something, but for those that are about who is asking.
-fn takes_a_key(path: &str) -> bool {
-    path.starts_with("/v1/") && !path.starts_with("/v1/auth/") && !path.starts_with("/v1/me/")
+/// Adds to an operation what follows from its policy and what all operations share: a unique name, who may call it,
+/// `Idempotency-Key`, the common errors, and their content type.
+pub fn complete(operation: &mut Operation, policy: &Policy) {
+    name(operation);
+    if policy.access != Access::Anyone {
+        operation.security = Some(vec![SecurityRequirement::new(TOKEN, Vec::<String>::new())]);
+        add(operation, "401", "`unauthenticated`: the access token is missing, expired or not valid");
+        add(operation, "403", "`forbidden`: the caller's role does not allow it");
+    }
+    if policy.takes_key {
+        add_key(operation);
+    }
+    add_common_answers(operation, policy);
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && status.starts_with(['4', '5'])
+            && let Some(problem) = response.content.shift_remove("application/json")
+        {
+            response.content.insert(PROBLEM_JSON.to_owned(), problem);
+        }
+    }
 }
 
 fn add_key(operation: &mut Operation) {
@@ -107,21 +136,17 @@ fn add_key(operation: &mut Operation) {
     add(operation, "422", "`idempotency_key_reused`: the key came with another body before");
 }
 
-/// Handlers are named to be read with their module: two modules may each have a `list`.
+/// Two modules may have handlers of the same name, so the tag is put before it.
 fn name(operation: &mut Operation) {
     let module = operation.tags.iter().flatten().next().map_or("", String::as_str);
     let handler = operation.operation_id.as_deref().unwrap_or_default();
     operation.operation_id = Some(format!("{module}_{handler}"));
 }
 
-fn add_common_answers(operation: &mut Operation) {
-    if operation.security.is_some() {
-        add(operation, "401", "`unauthenticated`: the access token is missing, expired or not valid");
-        add(operation, "403", "`forbidden`: the caller's role does not allow it");
-    }
+fn add_common_answers(operation: &mut Operation, policy: &Policy) {
     if operation.request_body.is_some() {
         add(operation, "400", "`invalid_json`: the body is not JSON");
-        add(operation, "413", "`body_too_large`");
+        add(operation, "413", &format!("`body_too_large`: it has more than {} KiB", policy.body_limit / 1024));
         add(operation, "415", "`unsupported_media_type`");
         add(operation, "422", "a field is not right: see `code` and `errors`");
     }

@@ -1,25 +1,29 @@
-//! HTTP in, JSON out: each module's `routes()` merged into one router, with one surface around it.
+//! The HTTP API: JSON in, JSON out. Each module declares its handlers with their policies; `surface` wraps them all.
 
 pub mod commands;
 pub mod config;
 pub mod error;
 pub mod extract;
+pub mod policy;
+pub mod routes;
 pub mod serve;
 pub mod surface;
 
+mod auth;
 mod catalog;
 mod customers;
 mod docs;
 mod health;
-mod identity;
 mod inventory;
 mod metrics;
 mod ops;
 mod orders;
 mod placing;
+mod users;
 mod warehouses;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use shared::health::Probe;
@@ -27,15 +31,15 @@ use shared::identity::Identity;
 use shared::platform::limits::Limiter;
 use shared::product_cache::Cache;
 use shared::queue::doorbell::Doorbell;
+use shared::queue::{Origin, Plan};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::config::Serve;
 use crate::metrics::ApiMetrics;
 use crate::surface::tls::Tls;
 
-/// What handlers share. Cloning it clones handles.
+/// What all handlers share. A clone is cheap: it shares everything.
 #[derive(Clone)]
 pub struct AppState {
     pub db: PgPool,
@@ -48,9 +52,9 @@ pub struct AppState {
     pub metrics: Arc<ApiMetrics>,
     /// Rung after a commit that wrote jobs.
     pub doorbell: Doorbell,
-    /// Where the API itself speaks TLS.
+    /// Set if the API itself serves HTTPS.
     pub tls: Option<Arc<Tls>>,
-    /// Cancelled when the process has been asked to stop.
+    /// Cancelled when the process is asked to stop.
     pub stopping: CancellationToken,
 }
 
@@ -66,20 +70,14 @@ impl axum::extract::FromRef<AppState> for Arc<Cache> {
     }
 }
 
-/// Everything that this API serves.
-pub fn app(state: AppState) -> Router {
-    let (routes, document) = routes().split_for_parts();
-    surface::wrap(docs::serve(routes, document), state, surface::REQUEST_TIMEOUT)
+impl AppState {
+    /// For jobs that follow from a request.
+    pub fn plan(&self, origin: Origin) -> Plan {
+        Plan { delay: Duration::ZERO, max_attempts: self.settings.jobs.job_max_attempts, origin }
+    }
 }
 
-fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(docs::document())
-        .merge(health::routes())
-        .merge(identity::routes())
-        .merge(catalog::routes())
-        .merge(customers::routes())
-        .merge(warehouses::routes())
-        .merge(inventory::routes())
-        .merge(orders::routes())
-        .merge(ops::routes())
+/// The whole API.
+pub fn app(state: AppState) -> Router {
+    surface::wrap(routes::all(), state, surface::REQUEST_TIMEOUT)
 }

@@ -1,4 +1,4 @@
-//! Settings, pool, serve, stop gracefully.
+//! The binary `millrace-api`: reads the settings and runs one command.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use api::config::{Cli, Command};
 use clap::Parser;
 use mimalloc::MiMalloc;
 
-/// Passwords are hashed in 19 MiB each, on many threads: the system's allocator keeps that for every thread.
+/// Hashing a password takes 19 MiB, on many threads. The system's allocator would keep that memory for every thread.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -1,4 +1,4 @@
-//! The life of the API process: listen, serve, stop gracefully.
+//! Runs the API process: listens, serves, stops gracefully.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::placing::Placing;
 use crate::surface::connections;
 use crate::{AppState, app, health};
 
-/// What runs when we are asked to stop may take this long to finish. No request may take longer.
+/// How long running requests have to finish after the process is asked to stop. Longer than any request may take.
 pub const GRACE: Duration = Duration::from_secs(15);
 
-/// Serves until the process is asked to stop, and finishes what it has begun.
+/// Serves until the process is asked to stop, then finishes the running requests.
 pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     let api = listen(settings.api_addr, "API_ADDR").await?;
     let metrics = listen(settings.metrics_addr, "METRICS_ADDR").await?;
@@ -69,7 +69,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     })
 }
 
-/// Serves both addresses until `state.stopping` is cancelled, then for as long as running requests need.
+/// Serves both addresses until `state.stopping` is cancelled, then waits for the running requests.
 pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -> anyhow::Result<()> {
     let stopping = state.stopping.clone();
     let scrape = Router::new()
@@ -95,11 +95,11 @@ pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -
 
 async fn scrape(axum::extract::State(state): axum::extract::State<AppState>) -> Result<String, axum::http::StatusCode> {
     state.metrics.shared.text().await.map_err(|error| {
-        tracing::error!(%error, "metrics cannot be written: {error}");
+        tracing::error!(%error, "cannot write the metrics: {error}");
         axum::http::StatusCode::INTERNAL_SERVER_ERROR
     })
 }
 
 async fn listen(addr: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr).await.with_context(|| format!("{setting}={addr} cannot be listened on"))
+    TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {setting}={addr}"))
 }

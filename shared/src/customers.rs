@@ -6,7 +6,9 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
+use crate::identity::principal::Principal;
 use crate::invalid::Invalid;
 use crate::page::{List, Page};
 use crate::platform::db::{self, CustomPlan};
@@ -122,7 +124,7 @@ pub async fn get(conn: &mut PgConnection, id: CustomerId) -> Result<CustomerView
 }
 
 /// Creates a customer without a user account. A user who registers with the same address later does not get this customer.
-pub async fn create(conn: &mut PgConnection, new: &NewCustomer) -> Result<CustomerView> {
+pub async fn create(conn: &mut PgConnection, principal: &Principal, new: &NewCustomer) -> Result<CustomerView> {
     let id = CustomerId::new();
     sqlx::query!(
         "insert into customers (id, email, name, phone, addresses) values ($1, $2, $3, $4, coalesce($5::jsonb, '[]'))",
@@ -134,6 +136,7 @@ pub async fn create(conn: &mut PgConnection, new: &NewCustomer) -> Result<Custom
     )
     .execute(&mut *conn)
     .await?;
+    actions::record(conn, principal, Action::new("customer.created", "customer", id)).await?;
     get(conn, id).await
 }
 
@@ -160,6 +163,7 @@ pub async fn exists(conn: &mut PgConnection, id: CustomerId) -> Result<bool> {
 /// Changes the given fields. With `seen`, only if the customer still has that version.
 pub async fn change(
     conn: &mut PgConnection,
+    principal: &Principal,
     id: CustomerId,
     seen: Option<i32>,
     change: &ChangeCustomer,
@@ -167,16 +171,24 @@ pub async fn change(
     if let Some(user_id) = change.user_id {
         refuse_to_leave_a_user_without(conn, id, user_id).await?;
     }
-    let changed = sqlx::query!(
-        "update customers
-            set email = coalesce($3, email),
-                name = coalesce($4, name),
-                phone = case when $5 then $6 else phone end,
-                addresses = coalesce($7, addresses),
-                user_id = case when $8 then $9 else user_id end,
-                version = version + 1,
+    let changed = sqlx::query_scalar!(
+        "update customers c
+            set email = coalesce($3, c.email),
+                name = coalesce($4, c.name),
+                phone = case when $5 then $6 else c.phone end,
+                addresses = coalesce($7, c.addresses),
+                user_id = case when $8 then $9 else c.user_id end,
+                version = c.version + 1,
                 updated_at = clock_timestamp()
-          where id = $1 and ($2::int is null or version = $2)",
+           from (select * from customers where id = $1 for no key update) old
+          where c.id = old.id and ($2::int is null or c.version = $2)
+         returning array_remove(array[
+                case when c.email <> old.email then 'email' end,
+                case when c.name <> old.name then 'name' end,
+                case when c.phone is distinct from old.phone then 'phone' end,
+                case when c.addresses <> old.addresses then 'addresses' end,
+                case when c.user_id is distinct from old.user_id then 'user_id' end], null)
+                as \"changed!: Vec<String>\"",
         id.0,
         seen,
         change.email.as_ref().map(Email::as_str),
@@ -187,15 +199,16 @@ pub async fn change(
         change.user_id.is_some(),
         change.user_id.flatten().map(|id| id.0),
     )
-    .execute(&mut *conn)
+    .fetch_optional(&mut *conn)
     .await
     .map_err(|error| match db::broken_constraint(&error) {
         Some("customers_user_id_fkey") => Error::field("user_id", "user_not_found", "there is no user with this id"),
         _ => error.into(),
     })?;
     let customer = get(conn, id).await?;
-    if changed.rows_affected() == 0 {
-        return Err(Error::VersionMismatch);
+    let changed = changed.ok_or(Error::VersionMismatch)?;
+    if !changed.is_empty() {
+        actions::record(conn, principal, Action::changed("customer.changed", "customer", id, &changed)).await?;
     }
     Ok(customer)
 }

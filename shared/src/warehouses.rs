@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
+use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
+use crate::identity::principal::Principal;
 use crate::page::{List, Page};
 use crate::platform::db::{self, CustomPlan};
 use crate::values::{Name, WarehouseCode, WarehouseId};
@@ -80,9 +82,12 @@ pub async fn get(conn: &mut PgConnection, id: WarehouseId) -> Result<WarehouseVi
     .ok_or(Error::NotFound(Resource::Warehouse))
 }
 
-pub async fn create(conn: &mut PgConnection, new: &NewWarehouse) -> Result<WarehouseView> {
+pub async fn create(conn: &mut PgConnection, principal: &Principal, new: &NewWarehouse) -> Result<WarehouseView> {
     match add(conn, std::slice::from_ref(new)).await?[..] {
-        [id] => get(conn, id).await,
+        [id] => {
+            actions::record(conn, principal, Action::new("warehouse.created", "warehouse", id)).await?;
+            get(conn, id).await
+        }
         _ => Err(Error::WarehouseCodeTaken),
     }
 }
@@ -108,19 +113,26 @@ pub async fn add(conn: &mut PgConnection, new: &[NewWarehouse]) -> Result<Vec<Wa
 /// Changes the given fields. With `seen`, only if the warehouse still has that version.
 pub async fn change(
     conn: &mut PgConnection,
+    principal: &Principal,
     id: WarehouseId,
     seen: Option<i32>,
     change: &ChangeWarehouse,
 ) -> Result<WarehouseView> {
-    let changed = sqlx::query!(
-        "update warehouses
-            set code = coalesce($3, code),
-                name = coalesce($4, name),
-                priority = coalesce($5, priority),
-                active = coalesce($6, active),
-                version = version + 1,
+    let changed = sqlx::query_scalar!(
+        "update warehouses w
+            set code = coalesce($3, w.code),
+                name = coalesce($4, w.name),
+                priority = coalesce($5, w.priority),
+                active = coalesce($6, w.active),
+                version = w.version + 1,
                 updated_at = clock_timestamp()
-          where id = $1 and ($2::int is null or version = $2)",
+           from (select * from warehouses where id = $1 for no key update) old
+          where w.id = old.id and ($2::int is null or w.version = $2)
+         returning array_remove(array[
+                case when w.code <> old.code then 'code' end,
+                case when w.name <> old.name then 'name' end,
+                case when w.priority <> old.priority then 'priority' end,
+                case when w.active <> old.active then 'active' end], null) as \"changed!: Vec<String>\"",
         id.0,
         seen,
         change.code.as_ref().map(WarehouseCode::as_str),
@@ -128,12 +140,13 @@ pub async fn change(
         change.priority,
         change.active,
     )
-    .execute(&mut *conn)
+    .fetch_optional(&mut *conn)
     .await
     .map_err(refused)?;
     let warehouse = get(conn, id).await?;
-    if changed.rows_affected() == 0 {
-        return Err(Error::VersionMismatch);
+    let changed = changed.ok_or(Error::VersionMismatch)?;
+    if !changed.is_empty() {
+        actions::record(conn, principal, Action::changed("warehouse.changed", "warehouse", id, &changed)).await?;
     }
     Ok(warehouse)
 }

@@ -1,53 +1,39 @@
-//! Which rate limit a request falls under, whose bucket it takes from, and how the answer says so.
+//! Rate limits of requests: counting them, and the headers that tell the caller. Also which proxies we trust.
 
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, Method};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::Response;
 use ipnet::IpNet;
 use shared::error::Error;
 use shared::platform::limits::{Class, LimitState};
 
 use crate::AppState;
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiError;
 
 static LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 static REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 static RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
-fn class_of(method: &Method, path: &str) -> Option<Class> {
-    match path {
-        // Probes and documents: a health check that is refused takes the service down.
-        _ if !path.starts_with("/v1/") => None,
-        "/v1/auth/login" | "/v1/auth/register" | "/v1/auth/refresh" | "/v1/me/password" if method == Method::POST => {
-            Some(Class::Login)
-        }
-        "/v1/inventory/bulk" => Some(Class::Bulk),
-        "/v1/inventory/movements" => Some(Class::Query),
-        _ if method == Method::GET || method == Method::HEAD => Some(Class::Read),
-        _ => Some(Class::Write),
+/// Counts a request against its subject's limit. `None` while rate limits are off.
+pub async fn take(state: &AppState, class: Class, subject: &str) -> Option<LimitState> {
+    let limits = &state.settings.rate_limits;
+    if !limits.on {
+        return None;
     }
+    Some(state.limiter.take(class, subject, limits.of(class)).await)
 }
 
-/// Lets the request through or refuses it, and tells the client how it stands.
-pub async fn apply(state: &AppState, subject: &str, request: Request, next: Next) -> ApiResult<Response> {
-    let class = class_of(request.method(), request.uri().path()).filter(|_| state.settings.rate_limits.on);
-    let Some(class) = class else { return Ok(next.run(request).await) };
-    let standing = state.limiter.take(class, subject, state.settings.rate_limits.of(class)).await;
-    let mut response = match refusal(&standing) {
-        Some(error) => error.into_response(),
-        None => next.run(request).await,
-    };
+/// Writes into an answer how its caller stands with the limit.
+pub fn tell(response: &mut Response, standing: &LimitState) {
     let headers = response.headers_mut();
     headers.insert(LIMIT.clone(), standing.limit.into());
     headers.insert(REMAINING.clone(), standing.remaining.into());
     headers.insert(RESET.clone(), whole_seconds(standing.reset).into());
-    Ok(response)
 }
 
+/// The 429, if the request is one too many.
 pub fn refusal(standing: &LimitState) -> Option<ApiError> {
     let retry_after_seconds = whole_seconds(standing.retry_after?);
     Some(Error::RateLimited { retry_after_seconds }.into())

@@ -1,5 +1,6 @@
 //! The API through its front door: HTTP in, HTTP out, on real servers.
 
+mod actions;
 mod cache;
 mod catalog;
 mod clockwork;
@@ -18,6 +19,7 @@ mod process;
 mod prometheus;
 mod readme;
 mod redis_server;
+mod routes;
 mod seed;
 mod shipping;
 mod support;

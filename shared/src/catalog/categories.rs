@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
+use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
+use crate::identity::principal::Principal;
 use crate::page::{List, Page};
 use crate::platform::db::{self, CustomPlan};
 use crate::values::{CategoryId, Name, given};
@@ -68,11 +70,14 @@ pub async fn get(conn: &mut PgConnection, id: CategoryId) -> Result<CategoryView
     .ok_or(Error::NotFound(Resource::Category))
 }
 
-pub async fn create(conn: &mut PgConnection, new: &NewCategory) -> Result<CategoryView> {
+pub async fn create(conn: &mut PgConnection, principal: &Principal, new: &NewCategory) -> Result<CategoryView> {
     let id = CategoryId::new();
     match add(conn, &[(id, new)]).await? {
         0 => Err(Error::CategoryNameTaken),
-        _ => get(conn, id).await,
+        _ => {
+            actions::record(conn, principal, Action::new("category.created", "category", id)).await?;
+            get(conn, id).await
+        }
     }
 }
 
@@ -95,6 +100,7 @@ pub async fn add(conn: &mut PgConnection, new: &[(CategoryId, &NewCategory)]) ->
 /// Changes the given fields. With `seen`, only if the category still has that version. It refuses to make a circle.
 pub async fn change(
     conn: &mut PgConnection,
+    principal: &Principal,
     id: CategoryId,
     seen: Option<i32>,
     change: &ChangeCategory,
@@ -106,25 +112,31 @@ pub async fn change(
             return Err(Error::field("parent_id", "category_cycle", message));
         }
     }
-    let changed = sqlx::query!(
-        "update categories
-            set name = coalesce($3, name),
-                parent_id = case when $4 then $5 else parent_id end,
-                version = version + 1,
+    let changed = sqlx::query_scalar!(
+        "update categories c
+            set name = coalesce($3, c.name),
+                parent_id = case when $4 then $5 else c.parent_id end,
+                version = c.version + 1,
                 updated_at = clock_timestamp()
-          where id = $1 and ($2::int is null or version = $2)",
+           from (select * from categories where id = $1 for no key update) old
+          where c.id = old.id and ($2::int is null or c.version = $2)
+         returning array_remove(array[
+                case when c.name <> old.name then 'name' end,
+                case when c.parent_id is distinct from old.parent_id then 'parent_id' end], null)
+                as \"changed!: Vec<String>\"",
         id.0,
         seen,
         change.name.as_ref().map(Name::as_str),
         change.parent_id.is_some(),
         change.parent_id.flatten().map(|id| id.0),
     )
-    .execute(&mut *conn)
+    .fetch_optional(&mut *conn)
     .await
     .map_err(refused_category)?;
     let category = get(conn, id).await?;
-    if changed.rows_affected() == 0 {
-        return Err(Error::VersionMismatch);
+    let changed = changed.ok_or(Error::VersionMismatch)?;
+    if !changed.is_empty() {
+        actions::record(conn, principal, Action::changed("category.changed", "category", id, &changed)).await?;
     }
     Ok(category)
 }
@@ -153,7 +165,7 @@ async fn is_above(conn: &mut PgConnection, id: CategoryId, other: CategoryId) ->
 }
 
 /// Deletes a category that has no products and no categories below it.
-pub async fn delete(conn: &mut PgConnection, id: CategoryId, seen: Option<i32>) -> Result<()> {
+pub async fn delete(conn: &mut PgConnection, principal: &Principal, id: CategoryId, seen: Option<i32>) -> Result<()> {
     let deleted =
         sqlx::query!("delete from categories where id = $1 and ($2::int is null or version = $2)", id.0, seen)
             .execute(&mut *conn)
@@ -166,7 +178,7 @@ pub async fn delete(conn: &mut PgConnection, id: CategoryId, seen: Option<i32>) 
         get(conn, id).await?;
         return Err(Error::VersionMismatch);
     }
-    Ok(())
+    actions::record(conn, principal, Action::new("category.deleted", "category", id)).await
 }
 
 fn refused_category(error: sqlx::Error) -> Error {

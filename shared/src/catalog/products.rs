@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::identity::principal::{Permission, Principal};
 use crate::invalid::Invalid;
@@ -343,9 +344,12 @@ async fn read(conn: &mut PgConnection, ids: &[uuid::Uuid]) -> Result<Vec<Product
     Ok(products.collect())
 }
 
-pub async fn create(conn: &mut PgConnection, new: &NewProduct) -> Result<ProductView> {
+pub async fn create(conn: &mut PgConnection, principal: &Principal, new: &NewProduct) -> Result<ProductView> {
     match add(conn, std::slice::from_ref(new)).await?[..] {
-        [id] => get(conn, id).await,
+        [id] => {
+            actions::record(conn, principal, Action::new("product.created", "product", id)).await?;
+            get(conn, id).await
+        }
         _ => Err(Error::SkuTaken { sku: new.sku.as_str().to_owned() }),
     }
 }
@@ -378,24 +382,35 @@ pub async fn add(conn: &mut PgConnection, new: &[NewProduct]) -> Result<Vec<Prod
 /// Changes the given fields. With `seen`, only if the product still has that version.
 pub async fn change(
     conn: &mut PgConnection,
+    principal: &Principal,
     id: ProductId,
     seen: Option<i32>,
     change: &ChangeProduct,
 ) -> Result<ProductView> {
-    let changed = sqlx::query!(
-        "update products
-            set sku = coalesce($3, sku),
-                name = coalesce($4, name),
-                description = case when $5 then coalesce($6, '') else description end,
-                price_minor = coalesce($7, price_minor),
-                currency = coalesce($8, currency),
-                category_id = case when $9 then $10 else category_id end,
-                weight_grams = case when $11 then $12 else weight_grams end,
-                dimensions_mm = case when $13 then $14 else dimensions_mm end,
-                active = coalesce($15, active),
-                version = version + 1,
+    let changed = sqlx::query_scalar!(
+        "update products p
+            set sku = coalesce($3, p.sku),
+                name = coalesce($4, p.name),
+                description = case when $5 then coalesce($6, '') else p.description end,
+                price_minor = coalesce($7, p.price_minor),
+                currency = coalesce($8, p.currency),
+                category_id = case when $9 then $10 else p.category_id end,
+                weight_grams = case when $11 then $12 else p.weight_grams end,
+                dimensions_mm = case when $13 then $14 else p.dimensions_mm end,
+                active = coalesce($15, p.active),
+                version = p.version + 1,
                 updated_at = clock_timestamp()
-          where id = $1 and ($2::int is null or version = $2)",
+           from (select * from products where id = $1 for no key update) old
+          where p.id = old.id and ($2::int is null or p.version = $2)
+         returning array_remove(array[
+                case when p.sku <> old.sku then 'sku' end,
+                case when p.name <> old.name then 'name' end,
+                case when p.description <> old.description then 'description' end,
+                case when (p.price_minor, p.currency) <> (old.price_minor, old.currency) then 'price' end,
+                case when p.category_id is distinct from old.category_id then 'category_id' end,
+                case when p.weight_grams is distinct from old.weight_grams then 'weight_grams' end,
+                case when p.dimensions_mm is distinct from old.dimensions_mm then 'dimensions_mm' end,
+                case when p.active <> old.active then 'active' end], null) as \"changed!: Vec<String>\"",
         id.0,
         seen,
         change.sku.as_ref().map(Sku::as_str),
@@ -412,18 +427,19 @@ pub async fn change(
         change.dimensions_mm.flatten().map(Json) as _,
         change.active,
     )
-    .execute(&mut *conn)
+    .fetch_optional(&mut *conn)
     .await
     .map_err(|error| refused_product(error, change.sku.as_ref()))?;
     let product = get(conn, id).await?;
-    if changed.rows_affected() == 0 {
-        return Err(Error::VersionMismatch);
+    let changed = changed.ok_or(Error::VersionMismatch)?;
+    if !changed.is_empty() {
+        actions::record(conn, principal, Action::changed("product.changed", "product", id, &changed)).await?;
     }
     Ok(product)
 }
 
 /// Stops selling a product. The row stays, because old orders show it. Repeating it changes nothing.
-pub async fn retire(conn: &mut PgConnection, id: ProductId, seen: Option<i32>) -> Result<()> {
+pub async fn retire(conn: &mut PgConnection, principal: &Principal, id: ProductId, seen: Option<i32>) -> Result<()> {
     let retired = sqlx::query!(
         "update products set active = false, version = version + 1, updated_at = clock_timestamp()
           where id = $1 and ($2::int is null or version = $2) and active",
@@ -437,8 +453,9 @@ pub async fn retire(conn: &mut PgConnection, id: ProductId, seen: Option<i32>) -
         if product.active || seen.is_some_and(|seen| seen != product.version) {
             return Err(Error::VersionMismatch);
         }
+        return Ok(());
     }
-    Ok(())
+    actions::record(conn, principal, Action::new("product.ended", "product", id)).await
 }
 
 fn refused_product(error: sqlx::Error, sku: Option<&Sku>) -> Error {

@@ -1,4 +1,4 @@
-//! Who is asking: accounts, sessions and roles. Alone writes `users`, `sessions` and `refresh_tokens`.
+//! Accounts, sessions and roles: who a caller is. Alone writes `users`, `sessions` and `refresh_tokens`.
 
 pub mod principal;
 pub mod sessions;
@@ -6,55 +6,38 @@ pub mod tokens;
 
 mod passwords;
 
+// It stands in the file below so that `principal` imports nothing from here.
+pub use principal::Role;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::actions::{self, Action};
 use crate::customers;
 use crate::error::{Error, Resource, Result};
-use crate::identity::principal::Person;
+use crate::identity::principal::{By, Person, Principal, Source};
 use crate::identity::tokens::{Keys, Session};
 use crate::page::{List, Page};
 use crate::platform::db::{CustomPlan, broken_constraint};
 use crate::values::{CustomerId, Email, Name, NewPassword, SessionId, UserId};
 
-/// How long what a process knows of a caller is believed. A change of role, a deactivation or a logout in
-/// another process is seen after this time at the latest, and 60 s are promised.
+/// How long a process caches who a session belongs to. A change of role, a deactivation or a logout in another process
+/// takes effect here after this time at the latest; we promise 60 s.
 pub const CALLER_BELIEVED_FOR: Duration = Duration::from_secs(30);
 
-/// Sessions that are remembered; each is a few hundred bytes.
+/// Cached sessions; each takes a few hundred bytes.
 const CALLERS_REMEMBERED: u64 = 50_000;
 
-/// Tokens whose signature need not be checked again: a check costs as much as a small query.
+/// Cached tokens whose signature has been checked. A check costs as much as a small query.
 const TOKENS_REMEMBERED: u64 = 50_000;
-
-/// What somebody may do. Each role may do what the ones before it may.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, ToSchema, clap::ValueEnum,
-)]
-#[serde(rename_all = "lowercase")]
-#[sqlx(type_name = "text", rename_all = "lowercase")]
-pub enum Role {
-    Customer,
-    Staff,
-    Admin,
-}
-
-impl Role {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Customer => "customer",
-            Self::Staff => "staff",
-            Self::Admin => "admin",
-        }
-    }
-}
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({
@@ -72,7 +55,13 @@ pub struct UserView {
     pub version: i32,
 }
 
-/// What somebody says who wants an account.
+impl UserView {
+    fn by(&self) -> By {
+        By { id: self.id.0, name: self.name.as_str().to_owned() }
+    }
+}
+
+/// A request for an account.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Register {
@@ -81,7 +70,7 @@ pub struct Register {
     pub name: Name,
 }
 
-/// What an administrator may change of a user. What is left out stays.
+/// What an administrator may change of a user. A field that is left out stays as it is.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeUser {
@@ -90,7 +79,7 @@ pub struct ChangeUser {
     pub active: Option<bool>,
 }
 
-/// Which users are listed.
+/// A filter for the list of users.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -99,32 +88,32 @@ pub struct Users {
     pub email: Option<Email>,
 }
 
-/// What `Identity` is made from.
+/// The settings of `Identity`.
 pub struct IdentitySettings {
     pub private_key: SecretString,
-    /// PEMs, one after the other.
+    /// PEMs, concatenated.
     pub previous_public_keys: Option<String>,
     pub access_token_ttl: Duration,
     pub refresh_token_ttl: Duration,
     pub session_max_age: Duration,
-    /// `CALLER_BELIEVED_FOR`, but in tests that cannot wait for it.
+    /// `CALLER_BELIEVED_FOR`; shorter in tests that cannot wait for it.
     pub caller_believed_for: Duration,
 }
 
-/// How tokens are made and believed, and what this process remembers of who has them.
+/// Signs and verifies tokens, and caches who they belong to.
 pub struct Identity {
     keys: Keys,
     access_token_ttl: Duration,
     refresh_token_ttl: Duration,
     session_max_age: Duration,
-    /// By the token's hash, so that no token lies in memory for longer than its request.
+    /// By the token's hash, so that no token stays in memory longer than its request.
     tokens: Cache<[u8; 32], Session>,
-    /// `None`: the session has ended, and no session begins again.
+    /// `None`: the session has ended. An ended session never becomes valid again.
     callers: Cache<SessionId, Option<Person>>,
 }
 
 impl Identity {
-    /// Fails with a sentence that names the setting at fault.
+    /// The error is a sentence that names the setting at fault.
     pub fn new(settings: IdentitySettings) -> Result<Self, String> {
         let previous = settings.previous_public_keys.unwrap_or_default();
         Ok(Self {
@@ -141,22 +130,22 @@ impl Identity {
         })
     }
 
-    /// The keys with which anybody can check our access tokens.
+    /// The keys that sign and verify our access tokens.
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
-    /// Whose access token is this? The role is the present one, whatever it was when the token was made.
+    /// Who does this access token belong to? The role is the present one, not that of the time when it was signed.
     pub async fn authenticate(&self, db: &PgPool, token: &str) -> Result<Person> {
         let session = self.verify(token).await.ok_or(Error::Unauthenticated)?;
-        // Boxed since it is rare: every request that is carried out would have room for it.
+        // Boxed because it is rare: otherwise the future of every request would have room for it.
         let caller = Box::pin(caller(db, session.session_id));
         let caller =
             self.callers.try_get_with(session.session_id, caller).await.map_err(|shared| Error::clone(&shared))?;
         caller.filter(|caller| caller.user_id == session.user_id).ok_or(Error::Unauthenticated)
     }
 
-    /// Checks the signature once and the time each time.
+    /// Checks the signature once per token, and the expiry each time.
     async fn verify(&self, token: &str) -> Option<Session> {
         if token.len() > tokens::MAX_BYTES {
             return None;
@@ -172,19 +161,19 @@ impl Identity {
         (session.expires_at > Utc::now()).then_some(session)
     }
 
-    /// To be called when a session has been ended, so that this process knows at once.
+    /// Call this after ending a session, so that this process notices at once.
     pub async fn forget_session(&self, id: SessionId) {
         self.callers.invalidate(&id).await;
     }
 
-    /// To be called when a user has been changed, so that this process knows at once.
+    /// Call this after changing a user, so that this process notices at once.
     pub fn forget_user(&self, id: UserId) {
         let theirs = move |_: &SessionId, caller: &Option<Person>| caller.as_ref().is_some_and(|c| c.user_id == id);
         self.callers.invalidate_entries_if(theirs).expect("the cache is built with invalidation closures");
     }
 }
 
-/// Who has this session now, if it stands. They order as the oldest customer that is theirs.
+/// The person of a session that has not ended. They order as the oldest customer that is linked to them.
 async fn caller(db: &PgPool, session_id: SessionId) -> Result<Option<Person>> {
     let row = sqlx::query!(
         "select u.id as \"user_id: UserId\", u.name as \"name: Name\", u.role as \"role: Role\", c.id as \"customer_id!: CustomerId\"
@@ -205,19 +194,34 @@ async fn caller(db: &PgPool, session_id: SessionId) -> Result<Option<Person>> {
     }))
 }
 
-/// Makes an account, and the customer that it orders as.
+/// Makes an account for somebody who registers. They are recorded as the actor.
+///
+/// Takes the pool, because no connection may be held while a password is hashed.
+pub async fn register(db: &PgPool, asked: Register, source: &Source) -> Result<UserView> {
+    let hash = passwords::hash(asked.password).await?;
+    let mut tx = db.begin().await?;
+    let user = insert(&mut tx, &asked.email, &hash, &asked.name, Role::Customer).await?;
+    actions::record_by(&mut tx, Some(&user.by()), source, Action::new("user.registered", "user", user.id)).await?;
+    tx.commit().await?;
+    tracing::info!(user_id = %user.id, "the user {} registered", user.id);
+    Ok(user)
+}
+
+/// Makes an account with any role, from the command line.
 ///
 /// Takes the pool, because no connection may be held while a password is hashed.
 pub async fn create_user(db: &PgPool, email: Email, password: NewPassword, name: Name, role: Role) -> Result<UserView> {
     let hash = passwords::hash(password).await?;
     let mut tx = db.begin().await?;
     let user = insert(&mut tx, &email, &hash, &name, role).await?;
-    customers::create_own(&mut tx, user.id, &email, &name).await?;
+    let created = Action::new("user.created", "user", user.id).data(json!({ "role": role }));
+    actions::record(&mut tx, &Principal::system(), created).await?;
     tx.commit().await?;
-    tracing::info!(user_id = %user.id, ?role, "made the user {}", user.id);
+    tracing::info!(user_id = %user.id, ?role, "created the user {}", user.id);
     Ok(user)
 }
 
+/// The account, and the customer that it orders as.
 async fn insert(conn: &mut PgConnection, email: &Email, hash: &str, name: &Name, role: Role) -> Result<UserView> {
     let inserted = sqlx::query_as!(
         UserView,
@@ -229,12 +233,14 @@ async fn insert(conn: &mut PgConnection, email: &Email, hash: &str, name: &Name,
         name.as_str(),
         role as Role,
     )
-    .fetch_one(conn)
+    .fetch_one(&mut *conn)
     .await;
-    inserted.map_err(|error| match broken_constraint(&error) {
+    let user = inserted.map_err(|error| match broken_constraint(&error) {
         Some("users_email_key") => Error::EmailTaken,
         _ => error.into(),
-    })
+    })?;
+    customers::create_own(conn, user.id, email, name).await?;
+    Ok(user)
 }
 
 pub async fn get_user(conn: &mut PgConnection, id: UserId) -> Result<UserView> {
@@ -268,20 +274,21 @@ pub async fn list_users(conn: &mut PgConnection, filter: &Users, page: &Page) ->
     Ok(page.list(users, |user| user.id.0.into()))
 }
 
-/// Changes what a user may do. Whoever calls this then calls `Identity::forget_user`.
+/// Changes a user's role, or deactivates them. The caller must then call `Identity::forget_user`.
 ///
-/// The last administrator who can log in stays one: nobody could make another.
+/// Refuses to demote or deactivate the last active administrator: nobody could make another.
 pub async fn change_user(
     conn: &mut PgConnection,
+    principal: &Principal,
     id: UserId,
     change: ChangeUser,
     version: Option<i32>,
 ) -> Result<UserView> {
-    // Two administrators who demote each other take turns here.
+    // The lock makes two administrators who demote each other take turns.
     sqlx::query!("select id from users where role = 'admin' and active order by id for no key update")
         .fetch_all(&mut *conn)
         .await?;
-    let user = update(conn, id, change, version).await?;
+    let (user, changed) = update(conn, id, change, version).await?;
     let admins_left: bool =
         sqlx::query_scalar!("select exists (select from users where role = 'admin' and active) as \"exists!\"")
             .fetch_one(&mut *conn)
@@ -292,18 +299,28 @@ pub async fn change_user(
     if !user.active {
         sessions::end_all(conn, id, None).await?;
     }
+    if !changed.is_empty() {
+        let action = Action::new("user.changed", "user", id).data(changed.into());
+        actions::record(conn, principal, action).await?;
+    }
     Ok(user)
 }
 
-async fn update(conn: &mut PgConnection, id: UserId, change: ChangeUser, version: Option<i32>) -> Result<UserView> {
-    let updated = sqlx::query_as!(
-        UserView,
-        "update users
-            set role = coalesce($3, role), active = coalesce($4, active),
-                version = version + 1, updated_at = clock_timestamp()
-          where id = $1 and ($2::int is null or version = $2)
-         returning id as \"id: UserId\", email as \"email: Email\", name as \"name: Name\", role as \"role: Role\",
-                   active, created_at, version",
+/// The user as it is now, and each field that changed: `{"role": {"from": …, "to": …}}`.
+async fn update(
+    conn: &mut PgConnection,
+    id: UserId,
+    change: ChangeUser,
+    version: Option<i32>,
+) -> Result<(UserView, Map<String, Value>)> {
+    let updated = sqlx::query!(
+        "update users u
+            set role = coalesce($3, u.role), active = coalesce($4, u.active),
+                version = u.version + 1, updated_at = clock_timestamp()
+           from (select id, role, active from users where id = $1 for no key update) old
+          where u.id = old.id and ($2::int is null or u.version = $2)
+         returning u.id as \"id: UserId\", u.email as \"email: Email\", u.name as \"name: Name\", u.role as \"role: Role\",
+                   u.active, u.created_at, u.version, old.role as \"old_role!: Role\", old.active as \"old_active!\"",
         id.0,
         version,
         change.role as Option<Role>,
@@ -311,10 +328,24 @@ async fn update(conn: &mut PgConnection, id: UserId, change: ChangeUser, version
     )
     .fetch_optional(&mut *conn)
     .await?;
-    match updated {
-        Some(user) => Ok(user),
-        None => get_user(conn, id).await.and(Err(Error::VersionMismatch)),
+    let Some(row) = updated else { return get_user(conn, id).await.and(Err(Error::VersionMismatch)) };
+    let mut changed = Map::new();
+    if row.old_role != row.role {
+        changed.insert("role".to_owned(), json!({ "from": row.old_role, "to": row.role }));
     }
+    if row.old_active != row.active {
+        changed.insert("active".to_owned(), json!({ "from": row.old_active, "to": row.active }));
+    }
+    let user = UserView {
+        id: row.id,
+        email: row.email,
+        name: row.name,
+        role: row.role,
+        active: row.active,
+        created_at: row.created_at,
+        version: row.version,
+    };
+    Ok((user, changed))
 }
 
 #[cfg(test)]

@@ -2,11 +2,10 @@
 
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Role;
 use crate::error::{Error, Result};
 use crate::values::{CustomerId, Name, SessionId, UserId};
 
@@ -25,7 +24,7 @@ pub enum Actor {
     System,
 }
 
-/// Somebody with a valid access token, as the database knew them at most half a minute ago.
+/// Somebody with a valid access token, as they were in the database at most 30 s ago.
 #[derive(Debug, Clone)]
 pub struct Person {
     pub user_id: UserId,
@@ -43,7 +42,29 @@ pub struct Source {
     pub address: Option<IpAddr>,
 }
 
-/// Something that not everybody may do. The routes name what they need.
+/// What a user may do. Each role may do what the ones before it may.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, ToSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum Role {
+    Customer,
+    Staff,
+    Admin,
+}
+
+impl Role {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Staff => "staff",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Something that not everybody may do. Each route names the permission that it needs (`Policy` in the API).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permission {
     /// Read everybody's orders. Customers read their own without it.
@@ -102,6 +123,22 @@ impl Permissions {
 }
 
 impl Permission {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OrdersRead => "orders:read",
+            Self::OrdersWrite => "orders:write",
+            Self::OrdersCancel => "orders:cancel",
+            Self::InventoryRead => "inventory:read",
+            Self::InventoryWrite => "inventory:write",
+            Self::CatalogWrite => "catalog:write",
+            Self::CustomersRead => "customers:read",
+            Self::CustomersWrite => "customers:write",
+            Self::OpsRead => "ops:read",
+            Self::OpsWrite => "ops:write",
+            Self::UsersWrite => "users:write",
+        }
+    }
+
     /// The least role that has it.
     pub fn role(self) -> Role {
         if Permissions::of(Role::Staff).contains(self) { Role::Staff } else { Role::Admin }
@@ -142,7 +179,7 @@ impl Principal {
         }
     }
 
-    /// What rows say that name their author; none for the system.
+    /// For columns that name the user who did it. `None` for the system.
     pub fn user_id(&self) -> Option<UserId> {
         match &self.actor {
             Actor::Person(person) => Some(person.user_id),
@@ -150,7 +187,7 @@ impl Principal {
         }
     }
 
-    /// None for the system.
+    /// For timelines and the record of actions. `None` for the system.
     pub fn by(&self) -> Option<By> {
         match &self.actor {
             Actor::Person(person) => Some(By { id: person.user_id.0, name: person.name.as_str().to_owned() }),

@@ -7,7 +7,9 @@ use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
+use crate::identity::principal::Principal;
 use crate::invalid::Invalid;
 use crate::orders::note;
 use crate::page::{List, Page, Position};
@@ -212,25 +214,37 @@ pub async fn get(conn: &mut PgConnection, id: JobId) -> Result<JobDetail> {
 }
 
 /// Retries a dead job, at once and with a new budget of attempts. Its failed attempts stay on record.
-pub async fn retry(conn: &mut PgConnection, id: JobId, max_attempts: i32) -> Result<(JobDetail, Ring)> {
+pub async fn retry(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    id: JobId,
+    max_attempts: i32,
+) -> Result<(JobDetail, Ring)> {
     let Some(job) = dead::retry(conn, id, max_attempts).await? else { return Err(not_dead(conn, id).await?) };
     if let Some(order_id) = job.subject {
         note::note(conn, "job_retried", &[(OrderId(order_id), note_of(id, &job.kind))]).await?;
     }
+    actions::record(conn, principal, Action::new("job.retried", "job", id).data(json!({ "kind": job.kind }))).await?;
     Ok((get(conn, id).await?, job.ring))
 }
 
 /// Gives a dead job up for good. Its order stays with staff until somebody moves it.
-pub async fn discard(conn: &mut PgConnection, id: JobId) -> Result<JobDetail> {
+pub async fn discard(conn: &mut PgConnection, principal: &Principal, id: JobId) -> Result<JobDetail> {
     let Some(job) = dead::discard(conn, id).await? else { return Err(not_dead(conn, id).await?) };
     if let Some(order_id) = job.subject {
         note::note(conn, "job_discarded", &[(OrderId(order_id), note_of(id, &job.kind))]).await?;
     }
+    actions::record(conn, principal, Action::new("job.discarded", "job", id).data(json!({ "kind": job.kind }))).await?;
     get(conn, id).await
 }
 
 /// Retries many dead jobs, the oldest first. It skips jobs that another request is deciding about.
-pub async fn retry_many(conn: &mut PgConnection, which: &RetryJobs, max_attempts: i32) -> Result<Vec<Ring>> {
+pub async fn retry_many(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    which: &RetryJobs,
+    max_attempts: i32,
+) -> Result<Vec<Ring>> {
     let chosen =
         DeadJobs { kind: which.kind.as_deref(), queue: which.queue, error_fingerprint: which.error.as_deref() };
     let jobs = dead::retry_many(conn, chosen, which.limit.0, max_attempts).await?;
@@ -239,6 +253,11 @@ pub async fn retry_many(conn: &mut PgConnection, which: &RetryJobs, max_attempts
         .filter_map(|job| job.subject.map(|order_id| (OrderId(order_id), note_of(job.ring.id, &job.kind))))
         .collect();
     note::note(conn, "job_retried", &notes).await?;
+    if !jobs.is_empty() {
+        let RetryJobs { kind, queue, error, limit } = which;
+        let data = json!({ "kind": kind, "queue": queue, "error": error, "limit": limit.0, "retried": jobs.len() });
+        actions::record(conn, principal, Action::new("jobs.retried", "job", "many").data(data)).await?;
+    }
     Ok(jobs.into_iter().map(|job| job.ring).collect())
 }
 

@@ -4,7 +4,9 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
+use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
+use crate::identity::principal::Principal;
 use crate::queue::{Queue, pause};
 
 /// The state of a queue.
@@ -44,8 +46,11 @@ pub async fn list(conn: &mut PgConnection) -> Result<Vec<QueueView>> {
 }
 
 /// Pauses or resumes a queue. Repeating it changes nothing.
-pub async fn set_paused(conn: &mut PgConnection, name: &str, paused: bool) -> Result<QueueView> {
+pub async fn set_paused(conn: &mut PgConnection, principal: &Principal, name: &str, paused: bool) -> Result<QueueView> {
     let queue: Queue = name.parse().map_err(|_| Error::NotFound(Resource::Queue))?;
-    pause::set_paused(conn, queue, paused).await?;
+    if pause::set_paused(conn, queue, paused).await? {
+        let done = if paused { "queue.paused" } else { "queue.resumed" };
+        actions::record(conn, principal, Action::new(done, "queue", name)).await?;
+    }
     list(conn).await?.into_iter().find(|view| view.name == queue).ok_or(Error::NotFound(Resource::Queue))
 }

@@ -17,7 +17,6 @@ use super::decide::{Accepted, Present, StockRow, story};
 use super::{PlaceOrder, PlacingTerms, ProductRef, as_placed};
 use crate::error::{Error, Result};
 use crate::idempotency;
-use crate::orders::jobs::ProcessPayment;
 use crate::queue::Job;
 use crate::values::{CustomerId, JobId, OrderId, ProductId, WarehouseId};
 

@@ -1,46 +1,46 @@
-//! Accounts, sessions and roles over HTTP.
+//! Registering, signing in and out, and what signed-in users change about themselves.
 
-use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
+use axum::{Extension, Json as Answer};
 use sha2::{Digest, Sha256};
 use shared::error::Error;
+use shared::identity::principal::Source;
 use shared::identity::sessions::{self, ChangePassword, Client, LogIn, Refresh, Refreshed, Tokens};
-use shared::identity::{self, ChangeUser, Register, Role, UserView, Users};
-use shared::page::{List, Paging};
+use shared::identity::{self, Register, UserView};
 use shared::platform::limits::Class;
-use shared::values::UserId;
 use sqlx::PgPool;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::AppState;
 use crate::error::{ApiResult, Problem};
-use crate::extract::etag::{IfMatch, Tagged};
-use crate::extract::json::{Json, Listed, Path};
-use crate::extract::principal::{Admin, Caller, ClientAddr};
+use crate::extract::etag::Tagged;
+use crate::extract::json::Json;
+use crate::extract::principal::Caller;
+use crate::policy::{Access, Policy};
+use crate::routes::Routes;
 use crate::surface::limits;
 
-pub fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(register))
-        .routes(routes!(log_in))
-        .routes(routes!(refresh))
-        .routes(routes!(log_out))
-        .routes(routes!(me))
-        .routes(routes!(change_password))
-        .routes(routes!(list))
-        .routes(routes!(get, change))
-        .routes(routes!(jwks))
+pub fn routes() -> Routes {
+    let by_anyone = Policy::write(Access::Anyone).class(Class::Login);
+    let signed_in = Policy::write(Access::SignedIn);
+    Routes::default()
+        .on(routes!(register), by_anyone)
+        .on(routes!(log_in), by_anyone)
+        .on(routes!(refresh), by_anyone)
+        .on(routes!(log_out), signed_in)
+        .on(routes!(me), Policy::read(Access::SignedIn))
+        .on(routes!(change_password), signed_in.class(Class::Login))
+        .on(routes!(jwks), Policy::read(Access::Anyone))
 }
 
-/// Who gets a token keeps it; nothing on the way may.
+/// No cache on the way may keep a token.
 const NO_STORE: [(HeaderName, HeaderValue); 1] = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
 
 /// Register
 ///
-/// Makes an account with the role `customer`, and the customer record that it orders as.
+/// Makes an account with the role `customer`, and its own customer record.
 #[utoipa::path(post, path = "/v1/auth/register", tag = "identity",
     request_body(content = Register, example = json!({"email": "alice@example.com", "password": "correct horse battery", "name": "Alice"})),
     responses(
@@ -50,15 +50,18 @@ const NO_STORE: [(HeaderName, HeaderValue); 1] = [(header::CACHE_CONTROL, Header
         (status = 429, description = "`rate_limited`: see `Retry-After`", body = Problem),
     ),
 )]
-async fn register(State(db): State<PgPool>, Json(asked): Json<Register>) -> ApiResult<impl IntoResponse> {
-    let user = identity::create_user(&db, asked.email, asked.password, asked.name, Role::Customer).await?;
+async fn register(
+    State(db): State<PgPool>,
+    Extension(source): Extension<Source>,
+    Json(asked): Json<Register>,
+) -> ApiResult<impl IntoResponse> {
+    let user = identity::register(&db, asked, &source).await?;
     Ok((StatusCode::CREATED, Answer(user)))
 }
 
 /// Log in
 ///
-/// Begins a session. What is wrong with the credentials is not said: an unknown address, a wrong password
-/// and an inactive user get the same answer.
+/// Begins a session. An unknown address, a wrong password and an inactive user all get the same answer.
 #[utoipa::path(post, path = "/v1/auth/login", tag = "identity",
     request_body(content = LogIn, example = json!({"email": "alice@example.com", "password": "correct horse battery"})),
     responses(
@@ -70,18 +73,18 @@ async fn register(State(db): State<PgPool>, Json(asked): Json<Register>) -> ApiR
 )]
 async fn log_in(
     State(state): State<AppState>,
-    address: ClientAddr,
+    Extension(source): Extension<Source>,
     Json(login): Json<LogIn>,
 ) -> ApiResult<impl IntoResponse> {
     let account = Sha256::digest(login.email.trim().to_lowercase());
-    let tokens = attempt(&state, &account, address, state.identity.log_in(&state.db, login)).await?;
+    let tokens = attempt(&state, &account, &source, state.identity.log_in(&state.db, login, &source)).await?;
     Ok((NO_STORE, Answer(tokens)))
 }
 
 /// Exchange a refresh token for the next pair
 ///
-/// Each refresh token is good once. If the answer was lost, the same client may ask again within 10 s and
-/// gets the same successor. A spent one that comes later, or from elsewhere, was stolen: its session ends.
+/// Each refresh token can be used once. If the answer was lost, the same client may ask again within 10 s and gets the
+/// same tokens. A spent token that is used later, or by another client, counts as stolen: its session ends.
 #[utoipa::path(post, path = "/v1/auth/refresh", tag = "identity",
     request_body(content = Refresh, example = json!({"refresh_token": "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"})),
     responses(
@@ -92,13 +95,13 @@ async fn log_in(
 )]
 async fn refresh(
     State(state): State<AppState>,
-    ClientAddr(address): ClientAddr,
+    Extension(source): Extension<Source>,
     headers: HeaderMap,
     Json(asked): Json<Refresh>,
 ) -> ApiResult<impl IntoResponse> {
-    let client = Client::new(address, headers.get(header::USER_AGENT).map_or(b"", HeaderValue::as_bytes));
+    let client = Client::new(source.address, headers.get(header::USER_AGENT).map_or(b"", HeaderValue::as_bytes));
     let mut tx = state.db.begin().await?;
-    let refreshed = state.identity.refresh(&mut tx, &asked, &client).await?;
+    let refreshed = state.identity.refresh(&mut tx, &asked, &client, &source).await?;
     tx.commit().await?;
     match refreshed {
         Refreshed::Tokens(tokens) => Ok((NO_STORE, Answer(tokens))),
@@ -113,33 +116,33 @@ async fn refresh(
 /// Log out
 ///
 /// Ends the caller's session with all its tokens.
-#[utoipa::path(post, path = "/v1/auth/logout", tag = "identity", security(("token" = [])), responses(
+#[utoipa::path(post, path = "/v1/auth/logout", tag = "identity", responses(
     (status = 204, description = "The session has ended"),
 ))]
 async fn log_out(State(state): State<AppState>, caller: Caller) -> ApiResult<StatusCode> {
     let mut tx = state.db.begin().await?;
-    sessions::end(&mut tx, caller.person().session_id).await?;
+    let session_id = sessions::log_out(&mut tx, &caller).await?;
     tx.commit().await?;
-    state.identity.forget_session(caller.person().session_id).await;
+    state.identity.forget_session(session_id).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Who am I?
-#[utoipa::path(get, path = "/v1/me", tag = "identity", security(("token" = [])), responses(
+/// Read the caller's own account
+#[utoipa::path(get, path = "/v1/me", tag = "identity", responses(
     (status = 200, description = "The caller", body = UserView, headers(("ETag" = String, description = "Its version"))),
 ))]
 async fn me(State(db): State<PgPool>, caller: Caller) -> ApiResult<Tagged<UserView>> {
-    let user = identity::get_user(&mut *db.acquire().await?, caller.person().user_id).await?;
+    let user = identity::get_user(&mut *db.acquire().await?, caller.require_person()?.user_id).await?;
     Ok(Tagged(user.version, user))
 }
 
-/// Change the own password
+/// Change the caller's own password
 ///
-/// Ends the caller's other sessions; this one goes on.
-#[utoipa::path(post, path = "/v1/me/password", tag = "identity", security(("token" = [])),
+/// Ends the caller's other sessions, but not this one.
+#[utoipa::path(post, path = "/v1/me/password", tag = "identity",
     request_body(content = ChangePassword, example = json!({"current_password": "correct horse battery", "new_password": "battery horse correct"})),
     responses(
-        (status = 204, description = "The new password is the one that counts"),
+        (status = 204, description = "The password is changed"),
         (status = 401, description = "`invalid_credentials`: the current password is not right; `unauthenticated`", body = Problem),
         (status = 422, description = "`weak_password` (under 8 characters)", body = Problem),
     ),
@@ -147,96 +150,40 @@ async fn me(State(db): State<PgPool>, caller: Caller) -> ApiResult<Tagged<UserVi
 async fn change_password(
     State(state): State<AppState>,
     caller: Caller,
-    address: ClientAddr,
     Json(asked): Json<ChangePassword>,
 ) -> ApiResult<StatusCode> {
-    let changed = state.identity.change_password(&state.db, caller.person(), asked);
-    attempt(&state, caller.person().user_id.0.as_bytes(), address, changed).await?;
+    let user_id = caller.require_person()?.user_id;
+    let changed = state.identity.change_password(&state.db, &caller, asked);
+    attempt(&state, user_id.0.as_bytes(), &caller.source, changed).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// List users
+/// Read the public keys of access tokens
 ///
-/// The oldest first.
-#[utoipa::path(get, path = "/v1/users", tag = "identity", security(("token" = [])),
-    params(Users, Paging),
-    responses(
-        (status = 200, description = "A page of users", body = List<UserView>),
-        (status = 422, description = "`invalid_limit`, `invalid_cursor`, `unknown_field`", body = Problem),
-    ),
-)]
-async fn list(State(db): State<PgPool>, _: Admin, asked: Listed<Users>) -> ApiResult<Answer<List<UserView>>> {
-    let users = identity::list_users(&mut *db.acquire().await?, &asked.filter, &asked.page).await?;
-    Ok(Answer(users))
-}
-
-/// A user
-#[utoipa::path(get, path = "/v1/users/{id}", tag = "identity", security(("token" = [])),
-    params(("id" = UserId, Path, description = "The user's id")),
-    responses(
-        (status = 200, description = "The user", body = UserView, headers(("ETag" = String, description = "Its version"))),
-        (status = 404, description = "`user_not_found`", body = Problem),
-    ),
-)]
-async fn get(State(db): State<PgPool>, _: Admin, Path(id): Path<UserId>) -> ApiResult<Tagged<UserView>> {
-    let user = identity::get_user(&mut *db.acquire().await?, id).await?;
-    Ok(Tagged(user.version, user))
-}
-
-/// Change a user's role, or deactivate one
-///
-/// Deactivating ends the user's sessions. Access tokens that are already out follow within 60 s.
-#[utoipa::path(patch, path = "/v1/users/{id}", tag = "identity", security(("token" = [])),
-    params(
-        ("id" = UserId, Path, description = "The user's id"),
-        ("If-Match" = Option<String>, Header, description = "The version that the change is meant for"),
-    ),
-    request_body(content = ChangeUser, example = json!({"role": "staff"})),
-    responses(
-        (status = 200, description = "The user", body = UserView, headers(("ETag" = String, description = "Its new version"))),
-        (status = 404, description = "`user_not_found`", body = Problem),
-        (status = 409, description = "`last_admin`: nobody could administer users any more", body = Problem),
-        (status = 412, description = "`version_mismatch`", body = Problem),
-    ),
-)]
-async fn change(
-    State(state): State<AppState>,
-    _: Admin,
-    Path(id): Path<UserId>,
-    IfMatch(version): IfMatch,
-    Json(asked): Json<ChangeUser>,
-) -> ApiResult<Tagged<UserView>> {
-    let mut tx = state.db.begin().await?;
-    let user = identity::change_user(&mut tx, id, asked, version).await?;
-    tx.commit().await?;
-    state.identity.forget_user(id);
-    Ok(Tagged(user.version, user))
-}
-
-/// The public keys of access tokens
-///
-/// The one that signs, and its predecessors for as long as they are believed.
+/// The key that signs now, and the previous keys that are still accepted.
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "identity", responses(
     (status = 200, description = "A JWK set (RFC 7517)", body = Object, content_type = "application/json",
      example = json!({"keys": [{"use": "sig", "alg": "EdDSA", "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]})),
 ))]
 async fn jwks(State(state): State<AppState>) -> impl IntoResponse {
-    // Short enough that a new key is known before its predecessor's last token has expired.
+    // Shorter than the life of a token: clients learn a new key before the last token of the old one expires.
     ([(header::CACHE_CONTROL, "public, max-age=300")], Answer(state.identity.keys().jwks().clone()))
 }
 
-/// Lets a password be tried, unless too many were wrong for this account from this address. Whether there is
-/// such an account makes no difference. The try is taken first, so that many at once are not free.
+/// Runs an attempt to use a password, unless there were too many wrong ones for this account from this address. An
+/// account that does not exist is treated alike. The attempt is counted before it runs, so that attempts in parallel
+/// count too; one that was not wrong is given back.
 async fn attempt<T>(
     state: &AppState,
     account: &[u8],
-    ClientAddr(address): ClientAddr,
+    source: &Source,
     attempt: impl Future<Output = Result<T, Error>>,
 ) -> ApiResult<T> {
     if !state.settings.rate_limits.on {
         return Ok(attempt.await?);
     }
     let (class, limit) = (Class::Account, state.settings.rate_limits.account);
+    let address = source.address.map_or_else(String::new, |address| address.to_string());
     let subject = format!("{}|{address}", HexOf(account));
     if let Some(refusal) = limits::refusal(&state.limiter.take(class, &subject, limit).await) {
         return Err(refusal);

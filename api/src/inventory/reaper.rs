@@ -1,0 +1,31 @@
+//! Runs the reaper on request.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use shared::orders::cancel;
+use shared::orders::reap::{self, Reaped};
+use shared::queue::Origin;
+
+use crate::AppState;
+use crate::error::ApiResult;
+use crate::extract::idempotent::Once;
+use crate::extract::json::NoBody;
+
+/// Run the reaper now: end overdue reservations and the unpaid orders they belong to
+///
+/// An overdue order whose payment job is dead is cancelled by a worker, because the provider may have charged it.
+#[utoipa::path(post, path = "/v1/inventory/reaper", tag = "inventory", responses(
+    (status = 200, description = "How many reservations were overdue", body = Reaped),
+))]
+pub(super) async fn reap(
+    State(state): State<AppState>,
+    Extension(origin): Extension<Origin>,
+    once: Once<NoBody>,
+) -> ApiResult<Response> {
+    // The reaper uses transactions of its own. The open one only holds the idempotency key, so they cannot deadlock.
+    let reaped = reap::run(&state.db).await?;
+    state.doorbell.ring(cancel::abandoned(&state.db, &state.plan(origin)).await?);
+    once.answer(StatusCode::OK, &reaped).await
+}

@@ -1,6 +1,5 @@
 //! Stock: its rows, its ledger, counts, and reservations made by hand.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -18,7 +17,6 @@ use shared::inventory::bulk::{self, CountRow, Counted, Counts, MAX_ROWS};
 use shared::inventory::ledger::{self, MovementFilter, MovementView};
 use shared::inventory::reserve::{self, ReservationRef, ReservationView, Reserve};
 use shared::inventory::{self, NewStock, OnHand, ReorderSettings, StockFilter, StockView};
-use shared::orders::cancel;
 use shared::orders::reap::{self, Reaped};
 use shared::page::{List, Paging};
 use shared::product_cache::Cache;
@@ -147,13 +145,13 @@ async fn create(staff: Staff, mut once: Once<NewStock>) -> ApiResult<Response> {
 ))]
 async fn update(
     State(db): State<PgPool>,
-    _staff: Staff,
+    staff: Staff,
     Path(id): Path<InventoryId>,
     IfMatch(seen): IfMatch,
     Json(body): Json<ReorderSettings>,
 ) -> ApiResult<Tagged<StockView>> {
     let mut tx = db.begin().await?;
-    let stock = inventory::update_settings(&mut tx, id, seen, &body).await?;
+    let stock = inventory::update_settings(&mut tx, &staff, id, seen, &body).await?;
     tx.commit().await?;
     Ok(Tagged(stock.version, stock))
 }
@@ -218,19 +216,11 @@ async fn count(staff: Staff, OnceCounted(mut once): OnceCounted) -> ApiResult<Re
     (status = 422, description = "`product_not_found`, `warehouse_not_found`, `invalid_quantity`, `invalid_ttl`, \
         `invalid_items`: not 1 to 100 lines", body = Problem),
 ))]
-async fn reserve(State(state): State<AppState>, staff: Staff, mut once: Once<Reserve>) -> Result<Response, Response> {
+async fn reserve(State(state): State<AppState>, staff: Staff, mut once: Once<Reserve>) -> ApiResult<Response> {
     let ttl = state.settings.reservation_ttl;
-    let mut reserved = reserve::reserve(&mut once.tx, &staff, &once.body, ttl).await;
-    if let Err(Error::InsufficientStock(_)) = reserved {
-        // What is overdue blocks nobody, also if the reaper has not come yet.
-        let products: BTreeSet<_> = once.body.items.iter().map(|item| item.product_id).collect();
-        let products: Vec<_> = products.into_iter().collect();
-        once = once.again(&state.db, reap::overdue_of_products(&state.db, &products)).await?;
-        reserved = reserve::reserve(&mut once.tx, &staff, &once.body, ttl).await;
-    }
-    let reservation = reserved.map_err(idempotent::failed)?;
+    let reservation = reap::reserve_manually(&state.db, &mut once.tx, &staff, &once.body, ttl).await?;
     let location = format!("/v1/inventory/reservations/{}", reservation.id);
-    once.begun(location, &reservation).await.map_err(IntoResponse::into_response)
+    once.begun(location, &reservation).await
 }
 
 /// A reservation, an order's or one made by hand
@@ -287,13 +277,14 @@ struct Nothing {}
 ))]
 async fn reap(
     State(state): State<AppState>,
-    _staff: Staff,
+    staff: Staff,
     Extension(origin): Extension<Origin>,
-    once: Once<Nothing>,
+    mut once: Once<Nothing>,
 ) -> ApiResult<Response> {
     // In transactions of its own, while this one keeps the key: it locks nothing else.
-    let reaped = reap::run(&state.db).await?;
-    state.doorbell.ring(cancel::abandoned(&state.db, &orders::plan(&state, origin)).await?);
+    let plan = orders::plan(&state, origin);
+    let (reaped, rings) = reap::reap_manually(&state.db, &mut once.tx, &staff, &plan).await?;
+    state.doorbell.ring(rings);
     once.answer(StatusCode::OK, &reaped).await
 }
 

@@ -16,13 +16,13 @@ mod inventory;
 mod metrics;
 mod ops;
 mod orders;
-mod placing;
 mod warehouses;
 
 use std::sync::Arc;
 
 use axum::Router;
 use shared::identity::Identity;
+use shared::orders::placing::lanes::PlacingLanes;
 use shared::platform::health::Probe;
 use shared::platform::limits::Limiter;
 use shared::product_cache::Cache;
@@ -44,7 +44,7 @@ pub struct AppState {
     pub limiter: Arc<Limiter>,
     pub probe: Arc<Probe>,
     pub cache: Arc<Cache>,
-    pub placing: Arc<placing::Placing>,
+    pub placing: Arc<PlacingLanes>,
     pub metrics: Arc<ApiMetrics>,
     /// Rung after a commit that wrote jobs.
     pub doorbell: Doorbell,

@@ -123,11 +123,11 @@ async fn job(State(db): State<PgPool>, _staff: Staff, Path(id): Path<JobId>) -> 
     ))]
 async fn retry(
     State(state): State<AppState>,
-    _staff: Staff,
+    staff: Staff,
     Path(id): Path<JobId>,
     mut once: Once<NoBody>,
 ) -> ApiResult<Response> {
-    let (job, ring) = jobs::retry(&mut once.tx, id, state.settings.job_max_attempts).await?;
+    let (job, ring) = jobs::retry(&mut once.tx, &staff, id, state.settings.job_max_attempts).await?;
     let answer = once.answer(StatusCode::OK, &job).await?;
     state.doorbell.ring([ring]);
     Ok(answer)
@@ -143,8 +143,8 @@ async fn retry(
         (status = 404, description = "`job_not_found`", body = Problem),
         (status = 409, description = "`job_not_dead`", body = Problem),
     ))]
-async fn discard(_staff: Staff, Path(id): Path<JobId>, mut once: Once<NoBody>) -> ApiResult<Response> {
-    let job = jobs::discard(&mut once.tx, id).await?;
+async fn discard(staff: Staff, Path(id): Path<JobId>, mut once: Once<NoBody>) -> ApiResult<Response> {
+    let job = jobs::discard(&mut once.tx, &staff, id).await?;
     once.answer(StatusCode::OK, &job).await
 }
 
@@ -157,8 +157,8 @@ async fn discard(_staff: Staff, Path(id): Path<JobId>, mut once: Once<NoBody>) -
         (status = 200, description = "How many are tried again", body = Retried),
         (status = 422, description = "`invalid_limit`: it is from 1 to 10,000", body = Problem),
     ))]
-async fn retry_many(State(state): State<AppState>, _staff: Staff, mut once: Once<RetryJobs>) -> ApiResult<Response> {
-    let rings = jobs::retry_many(&mut once.tx, &once.body, state.settings.job_max_attempts).await?;
+async fn retry_many(State(state): State<AppState>, staff: Staff, mut once: Once<RetryJobs>) -> ApiResult<Response> {
+    let rings = jobs::retry_many(&mut once.tx, &staff, &once.body, state.settings.job_max_attempts).await?;
     let answer = once.answer(StatusCode::OK, &Retried { retried: rings.len() }).await?;
     state.doorbell.ring(rings);
     Ok(answer)

@@ -9,10 +9,11 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use shared::error::Error;
 use shared::idempotency::BodyHash;
-use shared::identity::principal::Permission;
+use shared::identity::principal::{By, Permission};
 use shared::orders::cancel::{self, Cancel};
 use shared::orders::manual::{self, Following, SetStatus};
-use shared::orders::placing::{MAX_LINES, OrderLine, PlaceOrder, ProductRef};
+use shared::orders::placing::lanes::Placed;
+use shared::orders::placing::request::{MAX_LINES, OrderLine, PlaceOrder, ProductRef};
 use shared::orders::read::{OrderEvent, OrderFilter};
 use shared::orders::{OrderView, read};
 use shared::page::{List, Paging};
@@ -30,7 +31,6 @@ use crate::extract::etag::{self, IfMatch, Tagged};
 use crate::extract::idempotent::{self, IDEMPOTENT_REPLAYED, Once};
 use crate::extract::json::{self, Listed, Path};
 use crate::extract::principal::{Caller, Staff};
-use crate::placing::Placed;
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -108,7 +108,7 @@ async fn read_order(state: &AppState, caller: &Caller, request: Request) -> ApiR
     let body: PlaceOrderBody = json::parse(&bytes)?;
     Ok(PlaceOrder {
         id: OrderId::new(),
-        placed_by: caller.person().user_id,
+        placed_by: By { id: caller.person().user_id.0, name: caller.person().name.as_str().to_owned() },
         customer_id: for_whom(state, caller, body.customer_id).await?,
         lines: lines(body.items)?,
         payment_token: body.payment_token,

@@ -3,8 +3,6 @@
 
 use serde_json::{Value, json};
 
-use crate::orders::Status;
-
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +56,8 @@ pub enum Error {
     TooManyOpenOrders { open: i64, limit: u32 },
     #[error("the order is being shipped, so it cannot be cancelled any more")]
     OrderNotCancellable,
-    #[error("an order that is `{}` becomes {}, and not `{}`", .from.name(), either(.allowed), .to.name())]
-    InvalidTransition { from: Status, to: Status, allowed: &'static [Status] },
+    #[error("an order that is `{from}` becomes {}, and not `{to}`", either(.allowed))]
+    InvalidTransition { from: &'static str, to: &'static str, allowed: Vec<&'static str> },
     #[error("the payment provider is being asked for the money; wait for its answer, or cancel the order")]
     PaymentInProgress,
     #[error("the request with this Idempotency-Key is still being carried out; ask again in a moment")]
@@ -286,10 +284,10 @@ fn summary(fields: &[FieldError]) -> String {
     }
 }
 
-fn either(allowed: &[Status]) -> String {
+fn either(allowed: &[&str]) -> String {
     match allowed {
         [] => "nothing else".to_owned(),
-        allowed => allowed.iter().map(|status| format!("`{}`", status.name())).collect::<Vec<_>>().join(" or "),
+        allowed => allowed.iter().map(|status| format!("`{status}`")).collect::<Vec<_>>().join(" or "),
     }
 }
 

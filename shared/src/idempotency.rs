@@ -1,8 +1,9 @@
 //! What a caller asked for under a key, and what came of it. Alone writes `idempotency_keys`, but for the
-//! placing of orders, which takes the keys of a whole batch in its own statements (`orders::place`).
+//! placing of orders, which takes the keys of a whole batch in its own statements (`orders::placing`).
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -10,6 +11,9 @@ use sqlx::PgConnection;
 
 use crate::error::{Error, Result};
 use crate::values::UserId;
+
+/// How long the second of two equal requests waits for the first.
+pub const WAIT_FOR_KEY: Duration = Duration::from_secs(3);
 
 /// A key as it came, at most 255 visible characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

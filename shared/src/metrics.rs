@@ -16,6 +16,7 @@ use sqlx::PgPool;
 use crate::audit;
 use crate::error::Result;
 use crate::ops::jobs::{self, QueueView};
+use crate::orders::status::Status;
 use crate::queue::LeasedJob;
 use crate::queue::doorbell::Doorbell;
 
@@ -198,9 +199,6 @@ struct StockGauges {
     out: i64,
 }
 
-const OPEN: [&str; 5] = ["pending", "processing", "paid", "shipped", "cancelling"];
-const CLOSED: [&str; 2] = ["delivered", "cancelled"];
-
 /// However fast the answer comes, it is not asked for again sooner.
 const BELIEVED: Duration = Duration::from_secs(2);
 /// A scrape waits so long for a new answer; then it shows the last one, and the new one is there for the next scrape.
@@ -236,8 +234,8 @@ impl ShopGauges {
         }
         let open = live.iter().flat_map(|live| &live.open);
         let over = closed.iter().flat_map(|orders| orders.iter());
-        let statuses = [live.as_ref().map(|_| &OPEN[..]), closed.as_ref().map(|_| &CLOSED[..])];
-        show_orders(&registry, statuses.into_iter().flatten().flatten(), open.chain(over))?;
+        let known = |status: Status| if status.is_final() { closed.is_some() } else { live.is_some() };
+        show_orders(&registry, Status::ALL.into_iter().filter(|status| known(*status)), open.chain(over))?;
         Ok(registry.gather())
     }
 
@@ -293,7 +291,8 @@ async fn live(db: &PgPool) -> Result<Live> {
         Orders,
         r#"select status, currency, count(*) as "count!", sum(total_minor)::bigint as "money!",
                   greatest(extract(epoch from now() - min(updated_at)), 0)::bigint as "oldest_seconds!" from orders
-            where status in ('pending', 'processing', 'paid', 'shipped', 'cancelling') group by 1, 2"#
+            where status = any($1) group by 1, 2"#,
+        &Status::names(|status| !status.is_final()) as &[&str],
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -323,7 +322,8 @@ async fn closed(db: &PgPool) -> Result<Vec<Orders>> {
         Orders,
         r#"select status, currency, count(*) as "count!", sum(total_minor)::bigint as "money!",
                   0::bigint as "oldest_seconds!" from orders
-            where status in ('delivered', 'cancelled') group by 1, 2"#
+            where status = any($1) group by 1, 2"#,
+        &Status::names(Status::is_final) as &[&str],
     )
     .fetch_all(&mut *tx)
     .await?;
@@ -383,7 +383,7 @@ fn show(registry: &Registry, live: &Live) -> prometheus::Result<()> {
 
 fn show_orders<'a>(
     registry: &Registry,
-    statuses: impl Iterator<Item = &'a &'a str>,
+    statuses: impl Iterator<Item = Status>,
     orders: impl Iterator<Item = &'a Orders>,
 ) -> prometheus::Result<()> {
     let counts = gauges(registry, "millrace_orders", "Orders, by their status", &["status"])?;
@@ -392,9 +392,9 @@ fn show_orders<'a>(
     let help = "For how long the first order in an open status has been in it; 0 for none";
     let oldest = gauges(registry, "millrace_orders_oldest_seconds", help, &["status"])?;
     for status in statuses {
-        counts.with_label_values(&[*status]).set(0);
-        if OPEN.contains(status) {
-            oldest.with_label_values(&[*status]).set(0);
+        counts.with_label_values(&[status.name()]).set(0);
+        if !status.is_final() {
+            oldest.with_label_values(&[status.name()]).set(0);
         }
     }
     for row in orders {

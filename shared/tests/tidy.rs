@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The one file that fills the tables of other modules, and which: it says why at its head.
+/// The one folder that fills the tables of other modules, and which: its files say why at their heads.
 const WRITES_FOR_OTHERS: (&str, &[&str]) = (
-    "orders/placing/statements.rs",
+    "orders/placing/",
     &["idempotency_keys", "inventory", "jobs", "reservation_lines", "reservations", "stock_movements"],
 );
 
@@ -37,7 +37,7 @@ fn every_table_is_written_by_one_module_which_says_so() {
     let mut writers: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (path, text) in sources("shared/src") {
         for table in tables.iter().filter(|table| writes(&text, table)) {
-            if path != WRITES_FOR_OTHERS.0 || !WRITES_FOR_OTHERS.1.contains(&table.as_str()) {
+            if !path.starts_with(WRITES_FOR_OTHERS.0) || !WRITES_FOR_OTHERS.1.contains(&table.as_str()) {
                 writers.entry(table).or_default().insert(module(&path));
             }
         }

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::error::Error;
-use shared::idempotency::{self, Answer, BodyHash, Claim, Key};
+use shared::idempotency::{self, Answer, BodyHash, Claim, Key, WAIT_FOR_KEY};
 use shared::platform::db;
 use shared::values::UserId;
 use sqlx::{PgPool, Postgres, Transaction};
@@ -26,8 +26,6 @@ use crate::extract::principal::Caller;
 pub static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// How long the second of two equal requests waits for the first.
-pub const PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The body and the transaction in which it is carried out. Whoever takes one must `answer`, or nothing is kept.
@@ -135,23 +133,6 @@ impl<T> Once<T> {
     }
 }
 
-impl<T> Once<T> {
-    /// Undoes what was tried, lets go of every lock and of the key for `meanwhile`, and begins again.
-    pub async fn again<R>(
-        self,
-        db: &PgPool,
-        meanwhile: impl Future<Output = Result<R, Error>>,
-    ) -> Result<Self, Response> {
-        let Self { body, tx, kept_as } = self;
-        tx.rollback().await.map_err(failed)?;
-        meanwhile.await.map_err(failed)?;
-        match kept_as {
-            Some((caller, key, hash)) => Self::begin(db, body, caller, Some(key), || hash).await,
-            None => Ok(Self { body, tx: db.begin().await.map_err(failed)?, kept_as }),
-        }
-    }
-}
-
 /// A commit that failed with the moment may stand all the same.
 fn in_doubt(error: sqlx::Error) -> Error {
     if db::is_transient(&error) { Error::OutcomeUnknown } else { error.into() }
@@ -168,7 +149,7 @@ enum Claimed {
 
 /// Asks for the key until it is free or answered. No connection is held between two tries.
 async fn claim(db: &PgPool, caller: UserId, key: &Key, hash: &BodyHash) -> Result<Claimed, Error> {
-    let patient_until = Instant::now() + PATIENCE;
+    let patient_until = Instant::now() + WAIT_FOR_KEY;
     loop {
         let mut tx = db.begin().await?;
         match idempotency::claim(&mut tx, caller, key, hash).await? {

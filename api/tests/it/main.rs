@@ -1,5 +1,6 @@
 //! The API through its front door: HTTP in, HTTP out, on real servers.
 
+mod by_hand;
 mod cache;
 mod catalog;
 mod clockwork;

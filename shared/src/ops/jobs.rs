@@ -2,13 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::error::{Error, Invalid, Resource, Result};
+use crate::identity::principal::Principal;
+use crate::orders::event::Event;
 use crate::orders::note;
 use crate::page::{List, Page, Position};
 use crate::platform::db::CustomPlan;
@@ -313,7 +315,12 @@ pub async fn get(conn: &mut PgConnection, id: JobId) -> Result<JobDetail> {
 }
 
 /// Tries a dead job again, at once and with a fresh budget; what failed before stays on record.
-pub async fn retry(conn: &mut PgConnection, id: JobId, max_attempts: i32) -> Result<(JobDetail, Ring)> {
+pub async fn retry(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    id: JobId,
+    max_attempts: i32,
+) -> Result<(JobDetail, Ring)> {
     let row = sqlx::query!(
         r#"update jobs set state = 'ready', run_at = clock_timestamp(), max_attempt = attempt + $2, finished_at = null
             where id = $1 and state = 'dead'
@@ -325,13 +332,13 @@ pub async fn retry(conn: &mut PgConnection, id: JobId, max_attempts: i32) -> Res
     .await?;
     let Some(row) = row else { return Err(not_dead(conn, id).await?) };
     if let Some(order_id) = row.order_id {
-        note::note(conn, "job_retried", &[(order_id, told(id, &row.kind))]).await?;
+        note::note(conn, principal, &[(order_id, Event::JobRetried { job_id: id, kind: row.kind })]).await?;
     }
     Ok((get(conn, id).await?, Ring::again(row.queue, id, row.run_at)))
 }
 
 /// Gives a dead job up for good. Its order stays with staff until somebody moves it.
-pub async fn discard(conn: &mut PgConnection, id: JobId) -> Result<JobDetail> {
+pub async fn discard(conn: &mut PgConnection, principal: &Principal, id: JobId) -> Result<JobDetail> {
     let row = sqlx::query!(
         r#"update jobs set state = 'discarded', finished_at = clock_timestamp() where id = $1 and state = 'dead'
         returning kind, order_id as "order_id: OrderId""#,
@@ -341,13 +348,18 @@ pub async fn discard(conn: &mut PgConnection, id: JobId) -> Result<JobDetail> {
     .await?;
     let Some(row) = row else { return Err(not_dead(conn, id).await?) };
     if let Some(order_id) = row.order_id {
-        note::note(conn, "job_discarded", &[(order_id, told(id, &row.kind))]).await?;
+        note::note(conn, principal, &[(order_id, Event::JobDiscarded { job_id: id, kind: row.kind })]).await?;
     }
     get(conn, id).await
 }
 
 /// Tries many dead jobs again, the oldest first. What somebody else is deciding about right now is left out.
-pub async fn retry_many(conn: &mut PgConnection, which: &RetryJobs, max_attempts: i32) -> Result<Vec<Ring>> {
+pub async fn retry_many(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    which: &RetryJobs,
+    max_attempts: i32,
+) -> Result<Vec<Ring>> {
     let rows = sqlx::query!(
         r#"with chosen as materialized (
                select id from jobs
@@ -366,9 +378,11 @@ pub async fn retry_many(conn: &mut PgConnection, which: &RetryJobs, max_attempts
     )
     .fetch_all(CustomPlan(&mut *conn))
     .await?;
-    let notes: Vec<_> =
-        rows.iter().filter_map(|row| row.order_id.map(|order_id| (order_id, told(row.id, &row.kind)))).collect();
-    note::note(conn, "job_retried", &notes).await?;
+    let notes: Vec<_> = rows
+        .iter()
+        .filter_map(|row| Some((row.order_id?, Event::JobRetried { job_id: row.id, kind: row.kind.clone() })))
+        .collect();
+    note::note(conn, principal, &notes).await?;
     Ok(rows.into_iter().map(|row| Ring::again(row.queue, row.id, row.run_at)).collect())
 }
 
@@ -418,9 +432,4 @@ pub async fn count_workers(conn: &mut PgConnection) -> Result<i64> {
 async fn not_dead(conn: &mut PgConnection, id: JobId) -> Result<Error> {
     let state = sqlx::query_scalar!("select state from jobs where id = $1", id.0).fetch_optional(conn).await?;
     Ok(state.map_or(Error::NotFound(Resource::Job), |state| Error::JobNotDead { state }))
-}
-
-/// What an order's timeline says of it.
-fn told(id: JobId, kind: &str) -> Value {
-    json!({ "job_id": id, "kind": kind, "by": "staff" })
 }

@@ -1,7 +1,6 @@
 //! What the clock asks for. A tick is a job like any other: once over the whole fleet, tried again when it
 //! fails, and alive when its worker is not.
 
-use shared::orders::cancel;
 use shared::orders::reap;
 use shared::queue::{LeasedJob, Tick, settle};
 use shared::{audit, retention, schedule};
@@ -15,9 +14,9 @@ pub async fn tick(job: &LeasedJob, ctx: &Context) -> JobResult {
     let Tick { name, .. } = decode(job)?;
     match name.as_str() {
         REAP => {
-            let reaped = reap::run(&ctx.db).await?;
+            let (reaped, rings) = reap::reap(&ctx.db, &ctx.next(job)).await?;
             tracing::debug!(reaped.released_reservations, "released {} reservations", reaped.released_reservations);
-            ctx.doorbell.ring(cancel::abandoned(&ctx.db, &ctx.next(job)).await?);
+            ctx.doorbell.ring(rings);
         }
         // What it finds it logs and shows itself.
         AUDIT => drop(audit::run(&ctx.db).await?),

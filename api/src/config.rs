@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use shared::identity::Role;
-use shared::orders::placing::PlacingTerms;
+use shared::orders::placing::request::PlacingTerms;
 use shared::platform::limits::{Class, Limit};
 use shared::platform::settings::{Common, JobSettings, duration, positive_duration};
 use shared::values::{Email, Name};

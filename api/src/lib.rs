@@ -18,7 +18,6 @@ mod inventory;
 mod metrics;
 mod ops;
 mod orders;
-mod placing;
 mod users;
 mod warehouses;
 
@@ -28,6 +27,7 @@ use std::time::Duration;
 use axum::Router;
 use shared::health::Probe;
 use shared::identity::Identity;
+use shared::orders::placing::lanes::PlacingLanes;
 use shared::platform::limits::Limiter;
 use shared::product_cache::Cache;
 use shared::queue::doorbell::Doorbell;
@@ -48,7 +48,7 @@ pub struct AppState {
     pub limiter: Arc<Limiter>,
     pub probe: Arc<Probe>,
     pub cache: Arc<Cache>,
-    pub placing: Arc<placing::Placing>,
+    pub placing: Arc<PlacingLanes>,
     pub metrics: Arc<ApiMetrics>,
     /// Rung after a commit that wrote jobs.
     pub doorbell: Doorbell,

@@ -9,17 +9,19 @@ use axum::Router;
 use axum::routing::get;
 use shared::health::Probe;
 use shared::identity::Identity;
+use shared::orders::placing::lanes::PlacingLanes;
 use shared::platform::limits::Limiter;
 use shared::platform::redis::Redis;
 use shared::platform::settings::Common;
 use shared::product_cache::Cache;
+use shared::queue::Ring;
 use shared::queue::doorbell::Doorbell;
+use shared::values::ProductId;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Serve;
 use crate::metrics::ApiMetrics;
-use crate::placing::Placing;
 use crate::surface::connections;
 use crate::{AppState, app, health};
 
@@ -54,10 +56,17 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let redis = common.cache_redis().map(|url| Redis::open(url, &common.redis_prefix)).transpose()?;
     let cache = Cache::start(db.clone(), redis.clone(), settings.caching.settings(), metrics.shared.registry())?;
     let (terms, in_flight) = (settings.terms(), settings.max_placements_in_flight);
+    let after_batch = {
+        let (doorbell, cache) = (doorbell.clone(), cache.clone());
+        move |rings: Vec<Ring>, sold: Vec<ProductId>| {
+            doorbell.ring(rings);
+            cache.mark_stale(sold);
+        }
+    };
     Ok(AppState {
         identity: Arc::new(Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?),
         probe: Arc::new(Probe::new(db.clone(), doorbell.clone())),
-        placing: Arc::new(Placing::start(&db, &doorbell, &cache, terms, in_flight)),
+        placing: Arc::new(PlacingLanes::start(&db, terms, in_flight, after_batch)),
         limiter: Arc::new(Limiter::new(redis)),
         cache,
         metrics,

@@ -13,6 +13,9 @@ use sqlx::PgConnection;
 use crate::error::{Error, Result};
 use crate::values::UserId;
 
+/// How long the second of two equal requests waits for the first.
+pub const WAIT_FOR_KEY: Duration = Duration::from_secs(3);
+
 /// A key is free again after this time. Clients repeat a request within minutes; a day also covers an outage overnight.
 pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
 

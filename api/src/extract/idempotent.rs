@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::error::Error;
-use shared::idempotency::{self, Answer, BodyHash, Claim, Key};
+use shared::idempotency::{self, Answer, BodyHash, Claim, Key, WAIT_FOR_KEY};
 use shared::platform::db;
 use shared::values::UserId;
 use sqlx::{PgPool, Postgres, Transaction};
@@ -28,9 +28,6 @@ use crate::policy::Policy;
 
 pub static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-
-/// How long the second of two equal requests waits for the first.
-pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Between two attempts to take a key that another request holds.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -145,21 +142,6 @@ impl<T> Once<T> {
             }
         }
     }
-
-    /// Rolls back what was tried, which releases all locks and the key, runs `meanwhile`, and begins again.
-    pub async fn again<R>(
-        self,
-        db: &PgPool,
-        meanwhile: impl Future<Output = Result<R, Error>>,
-    ) -> Result<Self, Response> {
-        let Self { body, tx, kept_as } = self;
-        tx.rollback().await.map_err(failed)?;
-        meanwhile.await.map_err(failed)?;
-        match kept_as {
-            Some((caller, key, hash)) => Self::begin(db, body, caller, Some(key), || hash).await,
-            None => Ok(Self { body, tx: db.begin().await.map_err(failed)?, kept_as }),
-        }
-    }
 }
 
 /// The user whose key it is: keys are per caller.
@@ -184,7 +166,7 @@ enum Claimed {
 
 /// Takes the key, waiting while another request holds it. No connection is held between two attempts.
 async fn claim(db: &PgPool, caller: UserId, key: &Key, hash: &BodyHash) -> Result<Claimed, Error> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_FOR_KEY;
     loop {
         let mut tx = db.begin().await?;
         match idempotency::claim(&mut tx, caller, key, hash).await? {

@@ -4,7 +4,6 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use shared::orders::cancel;
 use shared::orders::reap::{self, Reaped};
 use shared::queue::Origin;
 
@@ -12,6 +11,7 @@ use crate::AppState;
 use crate::error::ApiResult;
 use crate::extract::idempotent::Once;
 use crate::extract::json::NoBody;
+use crate::extract::principal::Caller;
 
 /// Run the reaper now: end overdue reservations and the unpaid orders they belong to
 ///
@@ -22,10 +22,11 @@ use crate::extract::json::NoBody;
 pub(super) async fn reap(
     State(state): State<AppState>,
     Extension(origin): Extension<Origin>,
-    once: Once<NoBody>,
+    caller: Caller,
+    mut once: Once<NoBody>,
 ) -> ApiResult<Response> {
     // The reaper uses transactions of its own. The open one only holds the idempotency key, so they cannot deadlock.
-    let reaped = reap::run(&state.db).await?;
-    state.doorbell.ring(cancel::abandoned(&state.db, &state.plan(origin)).await?);
+    let (reaped, rings) = reap::reap_manually(&state.db, &mut once.tx, &caller, &state.plan(origin)).await?;
+    state.doorbell.ring(rings);
     once.answer(StatusCode::OK, &reaped).await
 }

@@ -1,20 +1,16 @@
 //! Reservations made by hand: holding stock, releasing it, shipping it.
 
-use std::collections::BTreeSet;
-
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use shared::error::Error;
-use shared::identity::principal::Principal;
+use axum::response::Response;
 use shared::inventory::reserve::{self, ReservationRef, ReservationView, Reserve};
 use shared::orders::reap;
 use shared::values::ReservationId;
 
 use crate::AppState;
 use crate::error::{ApiResult, Problem};
-use crate::extract::idempotent::{self, Once};
+use crate::extract::idempotent::Once;
 use crate::extract::json::Path;
 use crate::extract::principal::Caller;
 
@@ -32,29 +28,12 @@ use crate::extract::principal::Caller;
 pub(super) async fn reserve(
     State(state): State<AppState>,
     caller: Caller,
-    once: Once<Reserve>,
-) -> Result<Response, Response> {
-    let (once, reservation) = reserve_or_free_overdue(&state, &caller, once).await?;
-    let location = format!("/v1/inventory/reservations/{}", reservation.id);
-    once.begun(location, &reservation).await.map_err(IntoResponse::into_response)
-}
-
-/// Reserves. If stock is short, ends the overdue reservations of these products first: the reaper comes only once a
-/// minute, and an overdue reservation must not block anybody until then.
-async fn reserve_or_free_overdue(
-    state: &AppState,
-    principal: &Principal,
     mut once: Once<Reserve>,
-) -> Result<(Once<Reserve>, ReservationView), Response> {
+) -> ApiResult<Response> {
     let ttl = state.settings.reservation_ttl;
-    let mut reserved = reserve::reserve(&mut once.tx, principal, &once.body, ttl).await;
-    if let Err(Error::InsufficientStock(_)) = reserved {
-        let products: BTreeSet<_> = once.body.items.iter().map(|item| item.product_id).collect();
-        let products: Vec<_> = products.into_iter().collect();
-        once = once.again(&state.db, reap::overdue_of_products(&state.db, &products)).await?;
-        reserved = reserve::reserve(&mut once.tx, principal, &once.body, ttl).await;
-    }
-    Ok((once, reserved.map_err(idempotent::failed)?))
+    let reservation = reap::reserve_manually(&state.db, &mut once.tx, &caller, &once.body, ttl).await?;
+    let location = format!("/v1/inventory/reservations/{}", reservation.id);
+    once.begun(location, &reservation).await
 }
 
 /// A reservation, an order's or one made by hand

@@ -101,12 +101,13 @@ pub(super) async fn create(caller: Caller, mut once: Once<NewStock>) -> ApiResul
 ))]
 pub(super) async fn update(
     State(db): State<PgPool>,
+    caller: Caller,
     Path(id): Path<InventoryId>,
     IfMatch(seen): IfMatch,
     Json(body): Json<ReorderSettings>,
 ) -> ApiResult<Tagged<StockView>> {
     let mut tx = db.begin().await?;
-    let stock = inventory::update_settings(&mut tx, id, seen, &body).await?;
+    let stock = inventory::update_settings(&mut tx, &caller, id, seen, &body).await?;
     tx.commit().await?;
     Ok(Tagged(stock.version, stock))
 }

@@ -7,9 +7,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::error::Error;
 use shared::idempotency::BodyHash;
-use shared::identity::principal::{Permission, Principal};
+use shared::identity::principal::{By, Permission, Principal};
 use shared::orders::OrderView;
-use shared::orders::placing::{MAX_LINES, OrderLine, PlaceOrder, ProductRef};
+use shared::orders::placing::lanes::Placed;
+use shared::orders::placing::request::{MAX_LINES, OrderLine, PlaceOrder, ProductRef};
 use shared::queue::Origin;
 use shared::values::{Address, CustomerId, OrderId, PaymentToken, ProductId, Quantity, Sku};
 use tracing::{Instrument, Span, field, info_span};
@@ -21,7 +22,6 @@ use crate::extract::etag;
 use crate::extract::idempotent::{self, IDEMPOTENT_REPLAYED};
 use crate::extract::json;
 use crate::extract::principal::Caller;
-use crate::placing::Placed;
 
 /// The order to place.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -92,7 +92,7 @@ async fn read_order(state: &AppState, principal: &Principal, request: Request) -
     let body: PlaceOrderBody = json::parse(&bytes)?;
     Ok(PlaceOrder {
         id: OrderId::new(),
-        placed_by: person.user_id,
+        placed_by: By { id: person.user_id.0, name: person.name.as_str().to_owned() },
         customer_id: match body.customer_id.filter(|asked| *asked != person.customer_id) {
             None => person.customer_id,
             Some(other) => another_customer(state, principal, other).await?,

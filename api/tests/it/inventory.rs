@@ -675,7 +675,7 @@ async fn the_reaper_releases_exactly_what_is_overdue() {
             .fetch_one(&app.db)
             .await
             .unwrap();
-    assert_eq!(event, ("cancelled".to_owned(), json!({ "reason": "reservation_expired" })));
+    assert_eq!(event, ("cancelled".to_owned(), json!({ "reason": "reservation_expired", "by": null })));
 
     assert_eq!(shop.reap().await, 0, "once");
     app.assert_books_balance().await;

@@ -1,6 +1,7 @@
 //! The API through its front door: HTTP in, HTTP out, on real servers.
 
 mod actions;
+mod by_hand;
 mod cache;
 mod catalog;
 mod clockwork;

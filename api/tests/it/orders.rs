@@ -8,9 +8,11 @@ use clap::Parser;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use shared::idempotency::{BodyHash, Key};
-use shared::orders::placing::{self, OrderLine, PlaceOrder, Placement, ProductRef};
+use shared::identity::principal::By;
+use shared::orders::placing::request::{OrderLine, PlaceOrder, Placement, ProductRef};
+use shared::orders::placing::retry;
 use shared::queue::Origin;
-use shared::values::{CustomerId, OrderId, ProductId, UserId};
+use shared::values::{CustomerId, OrderId, ProductId};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -551,7 +553,7 @@ async fn a_poisonous_order_does_not_fail_its_neighbours() {
     // No front door lets this in; the batch must survive it all the same.
     let poison = PlaceOrder { customer_id: CustomerId(Uuid::now_v7()), id: OrderId::new(), ..good.clone() };
     let batch = [good.clone(), poison, PlaceOrder { id: OrderId::new(), ..good }];
-    let placements = placing::place(&app.db, &batch, &app.state.settings.terms()).await;
+    let placements = retry::place(&app.db, &batch, &app.state.settings.terms()).await;
     assert!(
         matches!(placements[..], [Placement::Placed(..), Placement::Refused(_), Placement::Placed(..)]),
         "{placements:?}"
@@ -568,7 +570,7 @@ async fn order(app: &TestApp, who: &Person<'_>, product: Uuid, key: Option<&str>
         .unwrap();
     PlaceOrder {
         id: OrderId::new(),
-        placed_by: UserId(who.id),
+        placed_by: By { id: who.id, name: "Alice".to_owned() },
         customer_id: CustomerId(customer_id),
         lines: vec![OrderLine { product: ProductRef::Id(ProductId(product)), quantity: 1.try_into().unwrap() }],
         payment_token: "tok_ok".parse().unwrap(),
@@ -602,12 +604,12 @@ async fn placing_takes_few_statements_whatever_the_size_of_the_batch() {
         // The first run of each statement also asks about types; that is once per connection.
         for key in [None, Some(format!("warm {limit}"))] {
             let one = order(&app, &alice, mug, key.as_deref()).await;
-            placing::place(&db, &[one], &terms).await;
+            retry::place(&db, &[one], &terms).await;
         }
         proxy.take_statements();
         let one = order(&app, &alice, mug, Some(&format!("one {limit}"))).await;
         let replay = PlaceOrder { id: OrderId::new(), ..one.clone() };
-        assert!(matches!(placing::place(&db, &[one], &terms).await[..], [Placement::Placed(..)]));
+        assert!(matches!(retry::place(&db, &[one], &terms).await[..], [Placement::Placed(..)]));
         let single = proxy.take_statements();
         assert!(single <= 7, "one order took {single} statements");
 
@@ -619,7 +621,7 @@ async fn placing_takes_few_statements_whatever_the_size_of_the_batch() {
         short.lines[0].quantity = 2.try_into().unwrap();
         batch.extend([replay, short]);
         proxy.take_statements();
-        let placements = placing::place(&db, &batch, &terms).await;
+        let placements = retry::place(&db, &batch, &terms).await;
         let many = proxy.take_statements();
         assert!(matches!(placements[..], [.., Placement::Replayed(_), Placement::Refused(_)]), "{placements:?}");
         assert_eq!(placements.iter().filter(|one| matches!(one, Placement::Placed(..))).count(), 62);

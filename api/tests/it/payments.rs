@@ -63,7 +63,7 @@ async fn a_declined_payment_cancels_the_order_and_gives_the_stock_back() {
         assert_eq!(stock(&app).await, (5, 0));
         assert_eq!(alice.story(&order).await, ["placed", "processing", "cancelled"]);
         let events = alice.get(&format!("{order}/events")).await.body;
-        assert_eq!(events["data"][2]["data"], json!({ "reason": "payment_declined", "declined": reason }));
+        assert_eq!(events["data"][2]["data"], json!({ "reason": "payment_declined", "declined": reason, "by": null }));
     }
     assert_eq!(jobs(&app, "ship_order").await, 0);
     app.assert_clean().await;

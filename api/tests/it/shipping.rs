@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
+use shared::identity::principal::{Principal, Source};
 use shared::inventory::reserve;
 use shared::orders::deliver;
 use shared::orders::jobs::ShipOrder;
@@ -18,7 +19,7 @@ use shared::queue::retry::Schedule;
 use shared::queue::{self, Lease, LeasedJob, Origin, Plan, Queue, WorkerId};
 use shared::shipping::simulated::SimulatedCarrier;
 use shared::shipping::{Carrier, CarrierError, is_open};
-use shared::values::{Money, OrderId, UserId};
+use shared::values::{Money, OrderId};
 use sqlx::PgPool;
 use uuid::Uuid;
 use worker::context::{Context, JobTerms};
@@ -101,6 +102,12 @@ impl ManualWorker {
     async fn run(&self, job: &LeasedJob) -> JobResult {
         worker::jobs::registry().run(job.clone(), self.ctx.clone()).await
     }
+}
+
+/// As the domain's functions take somebody.
+async fn principal(app: &TestApp, who: &Person<'_>) -> Principal {
+    let token = who.token.as_deref().unwrap();
+    Principal::person(app.state.identity.authenticate(&app.db, token).await.unwrap(), Source::default())
 }
 
 /// The sweep has found that the job's worker is lost.
@@ -510,15 +517,20 @@ async fn an_order_is_shipped_and_delivered_by_hand() {
     let (alice, staff) = (app.customer().await, app.staff().await);
     let placed = alice.place(json!([{ "sku": "mug", "quantity": 2 }])).await.done(201);
     let hands = ManualWorker::new(&app);
+    let principal = principal(&app, &staff).await;
     let by_hand = async |order| {
         let mut tx = app.db.begin().await.unwrap();
-        let ring = ship::by_hand(&mut tx, Some(UserId(staff.id)), order, &PLAN).await.unwrap();
+        let ring = ship::ship_manually(&mut tx, &principal, order, &PLAN).await.unwrap();
         tx.commit().await.unwrap();
         ring
     };
     // An order that is not paid stays where it is.
     assert_eq!(by_hand(placed.id().parse().unwrap()).await, None);
-    assert!(!deliver::by_hand(&mut app.db.acquire().await.unwrap(), placed.id().parse().unwrap()).await.unwrap());
+    assert!(
+        !deliver::deliver_manually(&mut app.db.acquire().await.unwrap(), &principal, placed.id().parse().unwrap())
+            .await
+            .unwrap()
+    );
     assert_eq!(shelf(&app, mug).await, (5, 2));
 
     let order = pay(&app, &placed).await;
@@ -538,8 +550,8 @@ async fn an_order_is_shipped_and_delivered_by_hand() {
     assert_eq!(hands.run(&job).await.unwrap(), Done::NothingToDo);
     assert_eq!(count(&app, "select count(*) from simulated.bookings").await, 0);
 
-    assert!(deliver::by_hand(&mut app.db.acquire().await.unwrap(), order).await.unwrap());
-    assert!(!deliver::by_hand(&mut app.db.acquire().await.unwrap(), order).await.unwrap());
+    assert!(deliver::deliver_manually(&mut app.db.acquire().await.unwrap(), &principal, order).await.unwrap());
+    assert!(!deliver::deliver_manually(&mut app.db.acquire().await.unwrap(), &principal, order).await.unwrap());
     assert_eq!(hands.run(&hands.claim_one().await).await.unwrap(), Done::Recorded);
     let delivered = alice.get(placed.header("location")).await.done(200);
     assert_eq!((&delivered.body["status"], &delivered.body["version"]), (&json!("delivered"), &json!(4)));
@@ -557,7 +569,9 @@ async fn what_the_carrier_has_booked_is_kept_when_somebody_ships_meanwhile() {
     let mut booked = booked_orders(&app, &hands, &alice, 1).await.remove(0);
     assert!(is_open(&mut app.db.acquire().await.unwrap(), booked.order_id).await.unwrap());
     let mut tx = app.db.begin().await.unwrap();
-    assert!(ship::by_hand(&mut tx, Some(UserId(staff.id)), booked.order_id, &PLAN).await.unwrap().is_some());
+    assert!(
+        ship::ship_manually(&mut tx, &principal(&app, &staff).await, booked.order_id, &PLAN).await.unwrap().is_some()
+    );
     tx.commit().await.unwrap();
 
     let order = booked.order_id;

@@ -13,6 +13,7 @@ use crate::audit;
 use crate::error::Result;
 use crate::ops::queues::{self, QueueView};
 use crate::ops::workers;
+use crate::orders::status::Status;
 use crate::platform::metrics::{Cached, gauge, gauges};
 
 /// The gauges, each group read by a query of its own.
@@ -53,9 +54,6 @@ struct StockGauges {
     out: i64,
 }
 
-const OPEN: [&str; 5] = ["pending", "processing", "paid", "shipped", "cancelling"];
-const CLOSED: [&str; 2] = ["delivered", "cancelled"];
-
 /// A scrape waits this long for new values. Then it shows the last ones, and the next scrape shows the new ones.
 const SCRAPE_PATIENCE: Duration = Duration::from_millis(10);
 /// A scrape that has no values yet, or only very old ones, waits longer.
@@ -93,8 +91,8 @@ impl ShopGauges {
             show_stock(&registry, &stock)?;
         }
         let orders = live.iter().flat_map(|live| &live.open).chain(closed.iter().flat_map(|orders| orders.iter()));
-        let statuses = [live.as_ref().map(|_| &OPEN[..]), closed.as_ref().map(|_| &CLOSED[..])];
-        show_orders(&registry, statuses.into_iter().flatten().flatten(), orders)?;
+        let known = |status: Status| if status.is_final() { closed.is_some() } else { live.is_some() };
+        show_orders(&registry, Status::ALL.into_iter().filter(|status| known(*status)), orders)?;
         Ok(registry.gather())
     }
 
@@ -113,7 +111,8 @@ async fn live(db: &PgPool) -> Result<Live> {
         OrdersInStatus,
         r#"select status, currency, count(*) as "count!", sum(total_minor)::bigint as "money!",
                   greatest(extract(epoch from now() - min(updated_at)), 0)::bigint as "oldest_seconds!" from orders
-            where status in ('pending', 'processing', 'paid', 'shipped', 'cancelling') group by 1, 2"#
+            where status = any($1) group by 1, 2"#,
+        &Status::names(|status| !status.is_final()) as &[&str],
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -143,7 +142,8 @@ async fn closed(db: &PgPool) -> Result<Vec<OrdersInStatus>> {
         OrdersInStatus,
         r#"select status, currency, count(*) as "count!", sum(total_minor)::bigint as "money!",
                   0::bigint as "oldest_seconds!" from orders
-            where status in ('delivered', 'cancelled') group by 1, 2"#
+            where status = any($1) group by 1, 2"#,
+        &Status::names(Status::is_final) as &[&str],
     )
     .fetch_all(&mut *tx)
     .await?;
@@ -215,7 +215,7 @@ fn show_audit(registry: &Registry, audit: &audit::Report) -> prometheus::Result<
 
 fn show_orders<'a>(
     registry: &Registry,
-    statuses: impl Iterator<Item = &'a &'a str>,
+    statuses: impl Iterator<Item = Status>,
     orders: impl Iterator<Item = &'a OrdersInStatus>,
 ) -> prometheus::Result<()> {
     let counts = gauges(registry, "millrace_orders", "Orders by status", &["status"])?;
@@ -224,9 +224,9 @@ fn show_orders<'a>(
     let help = "For how long the oldest order in an open status has been in it; 0 if there is none";
     let oldest = gauges(registry, "millrace_orders_oldest_seconds", help, &["status"])?;
     for status in statuses {
-        counts.with_label_values(&[*status]).set(0);
-        if OPEN.contains(status) {
-            oldest.with_label_values(&[*status]).set(0);
+        counts.with_label_values(&[status.name()]).set(0);
+        if !status.is_final() {
+            oldest.with_label_values(&[status.name()]).set(0);
         }
     }
     for row in orders {

@@ -11,6 +11,7 @@ use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::identity::principal::Principal;
 use crate::invalid::Invalid;
+use crate::orders::event::Event;
 use crate::orders::note;
 use crate::page::{List, Page, Position};
 use crate::platform::db::CustomPlan;
@@ -222,7 +223,8 @@ pub async fn retry(
 ) -> Result<(JobDetail, Ring)> {
     let Some(job) = dead::retry(conn, id, max_attempts).await? else { return Err(not_dead(conn, id).await?) };
     if let Some(order_id) = job.subject {
-        note::note(conn, "job_retried", &[(OrderId(order_id), note_of(id, &job.kind))]).await?;
+        let event = Event::JobRetried { job_id: id, kind: job.kind.clone() };
+        note::note(conn, principal, &[(OrderId(order_id), event)]).await?;
     }
     actions::record(conn, principal, Action::new("job.retried", "job", id).data(json!({ "kind": job.kind }))).await?;
     Ok((get(conn, id).await?, job.ring))
@@ -232,7 +234,8 @@ pub async fn retry(
 pub async fn discard(conn: &mut PgConnection, principal: &Principal, id: JobId) -> Result<JobDetail> {
     let Some(job) = dead::discard(conn, id).await? else { return Err(not_dead(conn, id).await?) };
     if let Some(order_id) = job.subject {
-        note::note(conn, "job_discarded", &[(OrderId(order_id), note_of(id, &job.kind))]).await?;
+        let event = Event::JobDiscarded { job_id: id, kind: job.kind.clone() };
+        note::note(conn, principal, &[(OrderId(order_id), event)]).await?;
     }
     actions::record(conn, principal, Action::new("job.discarded", "job", id).data(json!({ "kind": job.kind }))).await?;
     get(conn, id).await
@@ -250,9 +253,11 @@ pub async fn retry_many(
     let jobs = dead::retry_many(conn, chosen, which.limit.0, max_attempts).await?;
     let notes: Vec<_> = jobs
         .iter()
-        .filter_map(|job| job.subject.map(|order_id| (OrderId(order_id), note_of(job.ring.id, &job.kind))))
+        .filter_map(|job| {
+            Some((OrderId(job.subject?), Event::JobRetried { job_id: job.ring.id, kind: job.kind.clone() }))
+        })
         .collect();
-    note::note(conn, "job_retried", &notes).await?;
+    note::note(conn, principal, &notes).await?;
     if !jobs.is_empty() {
         let RetryJobs { kind, queue, error, limit } = which;
         let data = json!({ "kind": kind, "queue": queue, "error": error, "limit": limit.0, "retried": jobs.len() });
@@ -281,9 +286,4 @@ pub async fn remove_discarded(conn: &mut PgConnection, limit: i64) -> Result<u64
 async fn not_dead(conn: &mut PgConnection, id: JobId) -> Result<Error> {
     let state = sqlx::query_scalar!("select state from jobs where id = $1", id.0).fetch_optional(conn).await?;
     Ok(state.map_or(Error::NotFound(Resource::Job), |state| Error::JobNotDead { state }))
-}
-
-/// The data of the event in the order's timeline.
-fn note_of(id: JobId, kind: &str) -> Value {
-    json!({ "job_id": id, "kind": kind, "by": "staff" })
 }

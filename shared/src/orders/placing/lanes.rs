@@ -1,7 +1,7 @@
-//! The lanes: requests that arrive while a placement commits are placed together by the next one.
+//! The lanes: orders that arrive while a batch commits are placed together by the next batch.
 //!
-//! No timer. A lane that is idle places a single order at once; a lane that is busy gathers what arrives, so
-//! a flash sale locks the hot row once per batch and not once per order.
+//! There is no timer. An idle lane places a single order at once; a busy lane gathers what arrives. So a flash sale
+//! locks the row of a hot product once for each batch, and not once for each order.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,51 +10,54 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::error::{Error, Result};
-use shared::idempotency::{BodyHash, Key};
-use shared::orders::OrderView;
-use shared::orders::jobs::ProcessPayment;
-use shared::orders::placing::{self, PlaceOrder, Placement, PlacingTerms};
-use shared::product_cache::Cache;
-use shared::queue::Ring;
-use shared::queue::doorbell::Doorbell;
-use shared::values::UserId;
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use uuid::Uuid;
 
-use crate::extract::idempotent::PATIENCE;
+use super::super::OrderView;
+use super::super::jobs::ProcessPayment;
+use super::request::{PlaceOrder, Placement, PlacingTerms};
+use super::retry;
+use crate::error::{Error, Result};
+use crate::idempotency::{BodyHash, Key, WAIT_FOR_KEY};
+use crate::queue::Ring;
+use crate::values::ProductId;
 
-/// A few, so that one slow batch does not hold everyone; each holds a connection while it places. More than there are
-/// cores would only make the batches smaller, and a batch by itself costs Postgres as much as four orders.
+/// Several, so that one slow batch does not delay all orders. Each uses a connection while it places. More lanes than
+/// cores would only make the batches smaller, and a batch itself costs Postgres as much as four orders.
 const LANES: RangeInclusive<usize> = 2..=4;
 
-/// More orders in one transaction are not placed faster, and make the first of them wait for the last.
+/// Larger batches are not faster, and the first order of a batch waits for the last.
 const MAX_BATCH: usize = 256;
 
-/// Nor are there more lines in it once there are so many: a transaction of large orders is to take no longer.
+/// No order is added to a batch that has this many lines: a batch of large orders should take no longer than others.
 const ENOUGH_LINES: usize = 4096;
 
-/// After this a client is told that the outcome is not known. Shorter than any request may take.
+/// After this time a client is told that the outcome is unknown. Shorter than the time limit of a request.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 
-/// Between two tries of an order whose key or customer another batch holds.
-const PAUSE: Duration = Duration::from_millis(5);
+/// The pause before orders are tried again whose keys or customers another batch holds.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
-/// What the client gets: its order, and whether it was placed before.
+/// The answer to a client.
 #[derive(Debug)]
 pub struct Placed {
     pub order: Box<OrderView>,
+    /// It was placed before, under the same key.
     pub replayed: bool,
 }
 
-/// The way in.
-pub struct Placing {
+/// What an edge does after each batch, with the jobs to ring for and the products whose stock has changed.
+pub type AfterBatch = dyn Fn(Vec<Ring>, Vec<ProductId>) + Send + Sync;
+
+/// All lanes of a process.
+pub struct PlacingLanes {
     lanes: Vec<mpsc::Sender<Waiting>>,
-    /// Bounds what waits and what is being placed, in all lanes together.
+    /// Limits the orders that wait or are being placed, in all lanes together.
     in_flight: Arc<Semaphore>,
 }
 
-/// An order on its way, and who waits for it.
+/// An order, and the channel to the client that waits for its answer.
 struct Waiting {
     order: PlaceOrder,
     answer: oneshot::Sender<Result<Placed>>,
@@ -62,16 +65,16 @@ struct Waiting {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Placing {
+impl PlacingLanes {
     /// Starts the lanes. They end when this is dropped.
     pub fn start(
         db: &PgPool,
-        doorbell: &Doorbell,
-        cache: &Arc<Cache>,
         terms: PlacingTerms,
         max_in_flight: u32,
+        after_batch: impl Fn(Vec<Ring>, Vec<ProductId>) + Send + Sync + 'static,
     ) -> Self {
         let max_in_flight = max_in_flight as usize;
+        let after_batch: Arc<AfterBatch> = Arc::new(after_batch);
         let terms = Arc::new(terms);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let lanes = (0..cores.clamp(*LANES.start(), *LANES.end()))
@@ -79,11 +82,10 @@ impl Placing {
                 let (sender, arrivals) = mpsc::channel(max_in_flight);
                 let lane = Lane {
                     db: db.clone(),
-                    doorbell: doorbell.clone(),
-                    cache: cache.clone(),
                     terms: terms.clone(),
+                    after_batch: after_batch.clone(),
                     arrivals,
-                    held: Vec::new(),
+                    left_over: Vec::new(),
                 };
                 tokio::spawn(lane.run());
                 sender
@@ -92,7 +94,7 @@ impl Placing {
         Self { lanes, in_flight: Arc::new(Semaphore::new(max_in_flight)) }
     }
 
-    /// Places an order together with those that arrive meanwhile, and waits for what came of it.
+    /// Places an order together with others that arrive at the same time, and waits for its answer.
     pub async fn place(&self, order: PlaceOrder) -> Result<Placed> {
         let permit = self.in_flight.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
         let (answer, answered) = oneshot::channel();
@@ -106,33 +108,43 @@ impl Placing {
     }
 }
 
-/// Orders of the same products meet in the same lane. A product that some name by its id and others by its
-/// SKU has two; that costs speed, nothing else.
+/// Orders of the same products go through the same lane. A product that some orders name by its id and others by its SKU
+/// has two lanes; that costs only speed.
 fn lane_of(order: &PlaceOrder, lanes: usize) -> usize {
     let mut hasher = DefaultHasher::new();
     order.lines.iter().map(|line| &line.product).min().hash(&mut hasher);
     usize::try_from(hasher.finish() % lanes as u64).expect("there are few lanes")
 }
 
-/// Rings for the payment of an order that has just been placed.
-fn payment(placement: &Placement) -> Option<Ring> {
+/// The ring for the payment job of an order that has just been placed.
+fn payment_ring(placement: &Placement) -> Option<Ring> {
     match placement {
         Placement::Placed(order, Some(job)) => Some(Ring::first::<ProcessPayment>(*job, order.created_at)),
         _ => None,
     }
 }
 
-struct Lane {
-    db: PgPool,
-    doorbell: Doorbell,
-    cache: Arc<Cache>,
-    terms: Arc<PlacingTerms>,
-    arrivals: mpsc::Receiver<Waiting>,
-    /// Those that the last batch could not take.
-    held: Vec<Waiting>,
+/// The products of the orders that stand, whose stock may have changed.
+fn sold(placements: &[Placement]) -> Vec<ProductId> {
+    let products = placements.iter().filter_map(|placement| match placement {
+        Placement::Placed(order, _) | Placement::Replayed(order) => {
+            Some(order.items.iter().map(|item| item.product_id))
+        }
+        Placement::Refused(_) | Placement::Busy => None,
+    });
+    products.flatten().collect()
 }
 
-/// One order of a batch, and those that wait for the same one: same caller, same key.
+struct Lane {
+    db: PgPool,
+    terms: Arc<PlacingTerms>,
+    after_batch: Arc<AfterBatch>,
+    arrivals: mpsc::Receiver<Waiting>,
+    /// Orders that the last batch could not place.
+    left_over: Vec<Waiting>,
+}
+
+/// One order of a batch, and the repeats of it that wait for its answer: same person, same key.
 struct Entry {
     first: Waiting,
     others: Vec<Waiting>,
@@ -142,23 +154,22 @@ impl Lane {
     async fn run(mut self) {
         while let Some(entries) = self.next_batch().await {
             let batch: Vec<PlaceOrder> = entries.iter().map(|entry| entry.first.order.clone()).collect();
-            let placements = placing::place(&self.db, &batch, &self.terms).await;
-            self.doorbell.ring(placements.iter().filter_map(payment));
-            self.forget(&placements);
+            let placements = retry::place(&self.db, &batch, &self.terms).await;
+            (self.after_batch)(placements.iter().filter_map(payment_ring).collect(), sold(&placements));
             let size = batch.len();
             for (entry, placement) in entries.into_iter().zip(placements) {
-                self.settle(entry, placement);
+                self.answer(entry, placement);
             }
-            if self.held.len() >= size {
-                tokio::time::sleep(PAUSE).await; // Nothing moved: whoever holds the keys needs a moment.
+            if self.left_over.len() >= size {
+                tokio::time::sleep(BUSY_PAUSE).await; // No order was placed: the batch that holds the keys needs time.
             }
         }
     }
 
-    /// What was left over and what has arrived, at most a batch full; waits only when there is nothing.
+    /// The orders that were left over and those that have arrived, at most a full batch. Waits only if there are none.
     async fn next_batch(&mut self) -> Option<Vec<Entry>> {
         loop {
-            let mut waiting = std::mem::take(&mut self.held);
+            let mut waiting = std::mem::take(&mut self.left_over);
             if waiting.is_empty() {
                 waiting.push(self.arrivals.recv().await?);
             }
@@ -170,7 +181,7 @@ impl Lane {
                 lines += arrival.order.lines.len();
                 waiting.push(arrival);
             }
-            // Whoever has gone before the batch is formed has not ordered.
+            // A client that disconnected before its batch is formed has not ordered.
             waiting.retain(|one| !one.answer.is_closed());
             if !waiting.is_empty() {
                 return Some(group(waiting));
@@ -178,16 +189,8 @@ impl Lane {
         }
     }
 
-    /// What was sold is not shown from the cache any more.
-    fn forget(&self, placements: &[Placement]) {
-        for placement in placements {
-            if let Placement::Placed(order, _) | Placement::Replayed(order) = placement {
-                self.cache.mark_stale(order.items.iter().map(|item| item.product_id));
-            }
-        }
-    }
-
-    fn settle(&mut self, entry: Entry, placement: Placement) {
+    /// Answers the clients of an entry, or keeps the entry for the next batch.
+    fn answer(&mut self, entry: Entry, placement: Placement) {
         let Entry { first, others } = entry;
         match placement {
             Placement::Placed(order, _job) => {
@@ -198,17 +201,17 @@ impl Lane {
                 answer_others(&first.order, others, &order);
                 first.answer(Ok(Placed { order, replayed: true }));
             }
-            Placement::Busy if first.since.elapsed() < PATIENCE => {
-                self.held.push(first);
-                self.held.extend(others);
+            Placement::Busy if first.since.elapsed() < WAIT_FOR_KEY => {
+                self.left_over.push(first);
+                self.left_over.extend(others);
             }
             Placement::Busy => {
                 first.answer(Err(Error::RequestInProgress));
-                self.held.extend(others);
+                self.left_over.extend(others);
             }
             Placement::Refused(error) => {
                 first.answer(Err(error));
-                self.held.extend(others); // A refusal frees its key, so the next one is tried itself.
+                self.left_over.extend(others); // A refusal frees its key, so each repeat is tried itself.
             }
         }
     }
@@ -216,12 +219,12 @@ impl Lane {
 
 impl Waiting {
     fn answer(self, outcome: Result<Placed>) {
-        // Whoever has gone meanwhile finds the order by its key, or in the list of orders.
+        // A client that has disconnected finds the order by its key, or in the list of orders.
         drop(self.answer.send(outcome));
     }
 
-    fn key(&self) -> Option<(UserId, Key)> {
-        self.order.key.as_ref().map(|(key, _)| (self.order.placed_by, key.clone()))
+    fn key(&self) -> Option<(Uuid, Key)> {
+        self.order.key.as_ref().map(|(key, _)| (self.order.placed_by.id, key.clone()))
     }
 
     fn body_hash(&self) -> Option<&BodyHash> {
@@ -237,7 +240,7 @@ fn answer_others(first: &PlaceOrder, others: Vec<Waiting>, order: &OrderView) {
     }
 }
 
-/// A batch holds each key once; the others with that key wait for what comes of the first.
+/// A batch has each key once. Other orders with that key wait for the answer of the first one.
 fn group(waiting: Vec<Waiting>) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::with_capacity(waiting.len());
     let mut by_key = HashMap::new();

@@ -216,11 +216,16 @@ async fn count(staff: Staff, OnceCounted(mut once): OnceCounted) -> ApiResult<Re
     (status = 422, description = "`product_not_found`, `warehouse_not_found`, `invalid_quantity`, `invalid_ttl`, \
         `invalid_items`: not 1 to 100 lines", body = Problem),
 ))]
-async fn reserve(State(state): State<AppState>, staff: Staff, mut once: Once<Reserve>) -> ApiResult<Response> {
+async fn reserve(State(state): State<AppState>, staff: Staff, mut once: Once<Reserve>) -> Result<Response, Response> {
     let ttl = state.settings.reservation_ttl;
-    let reservation = reap::reserve_manually(&state.db, &mut once.tx, &staff, &once.body, ttl).await?;
+    let mut reserved = reserve::reserve(&mut once.tx, &staff, &once.body, ttl).await;
+    if let Err(Error::InsufficientStock(short)) = &reserved {
+        once = once.again(&state.db, reap::free_overdue(&state.db, short)).await?;
+        reserved = reserve::reserve(&mut once.tx, &staff, &once.body, ttl).await;
+    }
+    let reservation = reserved.map_err(idempotent::failed)?;
     let location = format!("/v1/inventory/reservations/{}", reservation.id);
-    once.begun(location, &reservation).await
+    once.begun(location, &reservation).await.map_err(IntoResponse::into_response)
 }
 
 /// A reservation, an order's or one made by hand

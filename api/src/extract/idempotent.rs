@@ -133,6 +133,23 @@ impl<T> Once<T> {
     }
 }
 
+impl<T> Once<T> {
+    /// Undoes what was tried, lets go of every lock and of the key for `meanwhile`, and begins again.
+    pub async fn again<R>(
+        self,
+        db: &PgPool,
+        meanwhile: impl Future<Output = Result<R, Error>>,
+    ) -> Result<Self, Response> {
+        let Self { body, tx, kept_as } = self;
+        tx.rollback().await.map_err(failed)?;
+        meanwhile.await.map_err(failed)?;
+        match kept_as {
+            Some((caller, key, hash)) => Self::begin(db, body, caller, Some(key), || hash).await,
+            None => Ok(Self { body, tx: db.begin().await.map_err(failed)?, kept_as }),
+        }
+    }
+}
+
 /// A commit that failed with the moment may stand all the same.
 fn in_doubt(error: sqlx::Error) -> Error {
     if db::is_transient(&error) { Error::OutcomeUnknown } else { error.into() }

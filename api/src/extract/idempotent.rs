@@ -144,6 +144,23 @@ impl<T> Once<T> {
     }
 }
 
+impl<T> Once<T> {
+    /// Rolls back what was tried, which releases all locks and the key, runs `meanwhile`, and begins again.
+    pub async fn again<R>(
+        self,
+        db: &PgPool,
+        meanwhile: impl Future<Output = Result<R, Error>>,
+    ) -> Result<Self, Response> {
+        let Self { body, tx, kept_as } = self;
+        tx.rollback().await.map_err(failed)?;
+        meanwhile.await.map_err(failed)?;
+        match kept_as {
+            Some((caller, key, hash)) => Self::begin(db, body, caller, Some(key), || hash).await,
+            None => Ok(Self { body, tx: db.begin().await.map_err(failed)?, kept_as }),
+        }
+    }
+}
+
 /// The user whose key it is: keys are per caller.
 async fn caller(parts: &mut Parts, state: &AppState) -> ApiResult<UserId> {
     let caller = <Caller as FromRequestParts<AppState>>::from_request_parts(parts, state).await?;

@@ -3,14 +3,15 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use shared::error::Error;
 use shared::inventory::reserve::{self, ReservationRef, ReservationView, Reserve};
 use shared::orders::reap;
 use shared::values::ReservationId;
 
 use crate::AppState;
 use crate::error::{ApiResult, Problem};
-use crate::extract::idempotent::Once;
+use crate::extract::idempotent::{self, Once};
 use crate::extract::json::Path;
 use crate::extract::principal::Caller;
 
@@ -29,11 +30,17 @@ pub(super) async fn reserve(
     State(state): State<AppState>,
     caller: Caller,
     mut once: Once<Reserve>,
-) -> ApiResult<Response> {
+) -> Result<Response, Response> {
     let ttl = state.settings.reservation_ttl;
-    let reservation = reap::reserve_manually(&state.db, &mut once.tx, &caller, &once.body, ttl).await?;
+    let mut reserved = reserve::reserve(&mut once.tx, &caller, &once.body, ttl).await;
+    if let Err(Error::InsufficientStock(short)) = &reserved {
+        // The transaction ends first: freeing stock needs locks that come before those on stock, and a connection.
+        once = once.again(&state.db, reap::free_overdue(&state.db, short)).await?;
+        reserved = reserve::reserve(&mut once.tx, &caller, &once.body, ttl).await;
+    }
+    let reservation = reserved.map_err(idempotent::failed)?;
     let location = format!("/v1/inventory/reservations/{}", reservation.id);
-    once.begun(location, &reservation).await
+    once.begun(location, &reservation).await.map_err(IntoResponse::into_response)
 }
 
 /// A reservation, an order's or one made by hand

@@ -2,11 +2,10 @@
 //! Also how a sale that is short of stock frees what is overdue, since it must not depend on a running reaper.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use super::event::{Event, PAYMENT_FAILED, RESERVATION_EXPIRED};
@@ -17,7 +16,6 @@ use crate::actions::{self, Action};
 use crate::error::{Error, Result, Shortage};
 use crate::identity::principal::Principal;
 use crate::inventory::expire;
-use crate::inventory::reserve::{self, ReservationView, Reserve};
 use crate::queue::{self, Plan, Ring};
 use crate::values::{OrderId, ProductId, ReservationId};
 
@@ -53,38 +51,11 @@ pub async fn reap_manually(
     Ok((reaped, rings))
 }
 
-/// Reserves stock by hand. If there is not enough, overdue reservations are expired and it is tried once more.
-///
-/// The first try runs in a savepoint. Rolling back to it lets go of the locks on the stock, so that the expiry, in
-/// transactions of its own, can take them.
-pub async fn reserve_manually(
-    db: &PgPool,
-    conn: &mut PgConnection,
-    staff: &Principal,
-    asked: &Reserve,
-    default_ttl: Duration,
-) -> Result<ReservationView> {
-    let mut savepoint = conn.begin().await?;
-    match reserve::reserve(&mut savepoint, staff, asked, default_ttl).await {
-        Ok(reservation) => {
-            savepoint.commit().await?;
-            Ok(reservation)
-        }
-        Err(Error::InsufficientStock(short)) => {
-            savepoint.rollback().await?;
-            if !free_overdue(db, &short).await? {
-                return Err(Error::InsufficientStock(short));
-            }
-            reserve::reserve(conn, staff, asked, default_ttl).await
-        }
-        Err(error) => Err(error),
-    }
-}
-
 /// Expires what is overdue of products that a sale is short of, in transactions of its own. True: it freed
 /// something, so the sale is worth another try.
 ///
-/// Never call it while holding a lock on stock: it locks orders and reservations, which come before.
+/// Never call it inside a transaction that has locked stock: orders and reservations are locked before stock. And a
+/// savepoint is not enough: many sales that are short would each hold a connection while they wait for a second one.
 pub async fn free_overdue(db: &PgPool, short: &[Shortage]) -> Result<bool> {
     let products: BTreeSet<ProductId> = short.iter().map(|shortage| ProductId(shortage.product_id)).collect();
     let products: Vec<ProductId> = products.into_iter().collect();

@@ -1,7 +1,5 @@
 //! Placing a batch with everything that can go wrong: short stock, transient errors, lost answers, bad data.
 
-use std::collections::VecDeque;
-
 use sqlx::PgPool;
 
 use super::attempt::{Failed, attempt};
@@ -20,9 +18,9 @@ pub async fn place(db: &PgPool, batch: &[PlaceOrder], terms: &PlacingTerms) -> V
         return placements;
     }
     let again: Vec<PlaceOrder> = short.iter().map(|i| batch[*i].clone()).collect();
-    let mut second = VecDeque::from(try_all(db, &again, terms).await);
-    for i in short {
-        placements[i] = second.pop_front().expect("each order has its own answer");
+    let second = try_all(db, &again, terms).await;
+    for (i, placement) in short.into_iter().zip(second) {
+        placements[i] = placement;
     }
     placements
 }

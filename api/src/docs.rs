@@ -155,7 +155,9 @@ fn add_common_answers(operation: &mut Operation, policy: &Policy) {
     if operation.parameters.iter().flatten().any(queried) {
         add(operation, "422", "a parameter is not right, or not known: see `code` and `errors`");
     }
-    add(operation, "429", "`rate_limited`: see `Retry-After`");
+    if policy.class.is_some() {
+        add(operation, "429", "`rate_limited`: see `Retry-After`");
+    }
     add(operation, "500", "`internal`: our fault; the log has it under the request id");
     add(operation, "503", "`unavailable`: the database did not answer in time; see `Retry-After`");
     add(operation, "504", "`timeout`: the answer took too long");

@@ -17,7 +17,8 @@ use crate::surface::request_id::RequestId;
 
 pub fn routes() -> Routes {
     let read = Policy::read(Access::Anyone);
-    Routes::default().on(routes!(health), read).on(routes!(live), read).on(routes!(ready), read)
+    let probe = read.without_rate_limit();
+    Routes::default().on(routes!(health), read).on(routes!(live), probe).on(routes!(ready), probe)
 }
 
 /// The problem document, together with what is down.

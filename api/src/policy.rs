@@ -17,10 +17,12 @@ pub const BODY_LIMIT: usize = 1024 * 1024;
 
 /// The policy of one route. Made by `Policy::read` or `Policy::write`, then adjusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
 pub struct Policy {
     pub access: Access,
-    /// Which rate limit a request counts against.
-    pub class: Class,
+    /// Which rate limit a request counts against. `None` only for probes: a probe that is refused takes the process out
+    /// of service.
+    pub class: Option<Class>,
     /// Bytes that a request body may have.
     pub body_limit: usize,
     /// Does the route read `Idempotency-Key`?
@@ -64,7 +66,7 @@ impl Policy {
     pub const fn read(access: Access) -> Self {
         Self {
             access,
-            class: Class::Read,
+            class: Some(Class::Read),
             body_limit: BODY_LIMIT,
             takes_key: false,
             stale: Stale::Nothing,
@@ -75,11 +77,15 @@ impl Policy {
 
     /// For a route that changes something.
     pub const fn write(access: Access) -> Self {
-        Self { class: Class::Write, ..Self::read(access) }
+        Self::read(access).class(Class::Write)
     }
 
     pub const fn class(self, class: Class) -> Self {
-        Self { class, ..self }
+        Self { class: Some(class), ..self }
+    }
+
+    pub const fn without_rate_limit(self) -> Self {
+        Self { class: None, ..self }
     }
 
     pub const fn body_limit(self, body_limit: usize) -> Self {

@@ -29,6 +29,7 @@ pub fn all() -> Routes {
 
 /// Routes with their policies. A route cannot be added without one.
 #[derive(Default)]
+#[must_use]
 pub struct Routes {
     router: OpenApiRouter<AppState>,
     policies: Policies,
@@ -38,7 +39,6 @@ impl Routes {
     /// Adds one handler with its policy, and completes its part of the OpenAPI document from the policy.
     ///
     /// Panics if `routes!` was given more than one handler.
-    #[must_use]
     pub fn on(mut self, (schemas, mut paths, handler): UtoipaMethodRouter<AppState>, policy: Policy) -> Self {
         let mut handlers = 0;
         for (path, item) in &mut paths.paths {
@@ -53,13 +53,11 @@ impl Routes {
     }
 
     /// Adds a handler of GET that the OpenAPI document does not show.
-    #[must_use]
     pub fn undocumented(mut self, path: &str, handler: MethodRouter<AppState>, policy: Policy) -> Self {
         self.policies.add(Method::GET, path, policy);
         Self { router: self.router.route(path, handler), ..self }
     }
 
-    #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
         self.policies.merge(other.policies);
         Self { router: self.router.merge(other.router), ..self }
@@ -102,7 +100,7 @@ Every route of the API with its policy, as declared beside its handler (`routes(
 `UPDATE=1 ./dev test routes` rewrites this file, and `./dev test` fails when it is out of date.
 
 - **who**: `anyone`, `signed in`, or the permission that a caller needs.
-- **limit**: which rate limit counts the request (`RATE_LIMIT_…`).
+- **limit**: which rate limit counts the request (`RATE_LIMIT_…`); none for probes.
 - **body**: the largest request body, in KiB.
 - **key**: the route takes an `Idempotency-Key`.
 - **stale**: the answer to a change waits until this process's cache of it is up to date.
@@ -118,7 +116,7 @@ fn row(method: &Method, path: &str, policy: &Policy) -> (String, String, String)
         Access::SignedIn => "signed in",
         Access::Needs(permission) => permission.name(),
     };
-    let class = format!("{:?}", policy.class).to_lowercase();
+    let class = policy.class.map_or_else(|| "none".to_owned(), |class| format!("{class:?}").to_lowercase());
     let body = policy.body_limit / 1024;
     let key = if policy.takes_key { "yes" } else { "" };
     let stale = match policy.stale {

@@ -28,22 +28,23 @@ pub async fn admit(State(state): State<AppState>, mut request: Request, next: Ne
         Some(user_id) => user_id.to_string(),
         None => source.address.map_or_else(String::new, |address| address.to_string()),
     };
-    let standing = limits::take(&state, policy.class, &subject).await;
-    let mut response = match standing.as_ref().and_then(limits::refusal) {
-        Some(refusal) => refusal.into_response(),
-        None => match policy.access.check(caller.as_deref()) {
-            Err(error) => ApiError::from(error).into_response(),
-            Ok(()) => {
-                request.extensions_mut().insert(source);
-                if let Some(caller) = caller {
-                    request.extensions_mut().insert(caller);
-                }
-                next.run(request).await
-            }
-        },
+    let standing = match policy.class {
+        Some(class) => limits::take(&state, class, &subject).await,
+        None => None,
+    };
+    let refusal = standing.as_ref().and_then(limits::refusal);
+    let refusal = refusal.or_else(|| policy.access.check(caller.as_deref()).err().map(ApiError::from));
+    let mut response = if let Some(refusal) = refusal {
+        refusal.into_response()
+    } else {
+        request.extensions_mut().insert(source);
+        if let Some(caller) = caller {
+            request.extensions_mut().insert(caller);
+        }
+        next.run(request).await
     };
     if let Some(standing) = standing {
-        limits::tell(&mut response, &standing);
+        limits::add_headers(&mut response, &standing);
     }
     Ok(response)
 }

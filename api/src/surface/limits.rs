@@ -26,7 +26,7 @@ pub async fn take(state: &AppState, class: Class, subject: &str) -> Option<Limit
 }
 
 /// Writes into an answer how its caller stands with the limit.
-pub fn tell(response: &mut Response, standing: &LimitState) {
+pub fn add_headers(response: &mut Response, standing: &LimitState) {
     let headers = response.headers_mut();
     headers.insert(LIMIT.clone(), standing.limit.into());
     headers.insert(REMAINING.clone(), standing.remaining.into());
@@ -43,7 +43,7 @@ fn whole_seconds(duration: std::time::Duration) -> u64 {
     duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
 }
 
-/// The proxies whose `X-Forwarded-For` we believe (`TRUSTED_PROXIES`): addresses and networks.
+/// The proxies whose `X-Forwarded-For` we trust (`TRUSTED_PROXIES`): addresses and networks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 

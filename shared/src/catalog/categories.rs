@@ -72,13 +72,11 @@ pub async fn get(conn: &mut PgConnection, id: CategoryId) -> Result<CategoryView
 
 pub async fn create(conn: &mut PgConnection, principal: &Principal, new: &NewCategory) -> Result<CategoryView> {
     let id = CategoryId::new();
-    match add(conn, &[(id, new)]).await? {
-        0 => Err(Error::CategoryNameTaken),
-        _ => {
-            actions::record(conn, principal, Action::new("category.created", "category", id)).await?;
-            get(conn, id).await
-        }
+    if add(conn, &[(id, new)]).await? == 0 {
+        return Err(Error::CategoryNameTaken);
     }
+    actions::record(conn, principal, Action::new("category.created", "category", id)).await?;
+    get(conn, id).await
 }
 
 /// Adds categories in one statement, which may contain parents and their children. Skips those whose name exists, and returns

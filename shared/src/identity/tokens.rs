@@ -28,7 +28,7 @@ pub const MAX_BYTES: usize = 2048;
 pub struct Keys {
     kid: String,
     signing: EncodingKey,
-    believed: HashMap<String, DecodingKey>,
+    verifying: HashMap<String, DecodingKey>,
     jwks: JwkSet,
 }
 
@@ -62,10 +62,10 @@ impl Keys {
         let signing = EncodingKey::from_ed_pem(in_lines(private_key.expose_secret()).as_bytes()).map_err(wrong)?;
         let public_key = DEFAULT_PROVIDER.key_utils.ed_pub_components_from_private_key;
         let current = public_key(signing.as_bytes(), &EllipticCurve::Ed25519).map_err(wrong)?;
-        let mut keys = Self { kid: String::new(), signing, believed: HashMap::new(), jwks: JwkSet::default() };
-        keys.kid = keys.believe(&current);
+        let mut keys = Self { kid: String::new(), signing, verifying: HashMap::new(), jwks: JwkSet::default() };
+        keys.kid = keys.add(&current);
         for key in previous_keys(previous)? {
-            keys.believe(&key);
+            keys.add(&key);
         }
         Ok(keys)
     }
@@ -96,7 +96,7 @@ impl Keys {
         if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
             return None;
         }
-        let key = self.believed.get(header.kid.as_deref()?)?;
+        let key = self.verifying.get(header.kid.as_deref()?)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
@@ -108,12 +108,12 @@ impl Keys {
     }
 
     /// A key's id is its thumbprint (RFC 7638), so every process gives it the same id.
-    fn believe(&mut self, public_key: &[u8]) -> String {
+    fn add(&mut self, public_key: &[u8]) -> String {
         let key = DecodingKey::from_ed_der(public_key);
         let mut jwk = jwk(public_key);
         let kid = jwk.thumbprint(ThumbprintHash::SHA256).expect("an Ed25519 key has a thumbprint");
         jwk.common.key_id = Some(kid.clone());
-        if self.believed.insert(kid.clone(), key).is_none() {
+        if self.verifying.insert(kid.clone(), key).is_none() {
             self.jwks.keys.push(jwk);
         }
         kid

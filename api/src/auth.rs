@@ -6,20 +6,20 @@ use axum::response::IntoResponse;
 use axum::{Extension, Json as Answer};
 use sha2::{Digest, Sha256};
 use shared::error::Error;
-use shared::identity::principal::Source;
 use shared::identity::sessions::{self, ChangePassword, Client, LogIn, Refresh, Refreshed, Tokens};
-use shared::identity::{self, Register, UserView};
+use shared::identity::users::{self, Register, UserView};
 use shared::platform::limits::Class;
+use shared::principal::Source;
 use sqlx::PgPool;
 use utoipa_axum::routes;
 
-use crate::AppState;
 use crate::error::{ApiResult, Problem};
 use crate::extract::etag::Tagged;
 use crate::extract::json::Json;
 use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
-use crate::routes::Routes;
+use crate::router::Routes;
+use crate::state::AppState;
 use crate::surface::limits;
 
 pub fn routes() -> Routes {
@@ -55,7 +55,7 @@ async fn register(
     Extension(source): Extension<Source>,
     Json(asked): Json<Register>,
 ) -> ApiResult<impl IntoResponse> {
-    let user = identity::register(&db, asked, &source).await?;
+    let user = users::register(&db, asked, &source).await?;
     Ok((StatusCode::CREATED, Answer(user)))
 }
 
@@ -132,7 +132,7 @@ async fn log_out(State(state): State<AppState>, caller: Caller) -> ApiResult<Sta
     (status = 200, description = "The caller", body = UserView, headers(("ETag" = String, description = "Its version"))),
 ))]
 async fn me(State(db): State<PgPool>, caller: Caller) -> ApiResult<Tagged<UserView>> {
-    let user = identity::get_user(&mut *db.acquire().await?, caller.require_person()?.user_id).await?;
+    let user = users::get_user(&mut *db.acquire().await?, caller.require_person()?.user_id).await?;
     Ok(Tagged(user.version, user))
 }
 

@@ -8,8 +8,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use shared::catalog::categories::{self, CategoryView, ChangeCategory, NewCategory};
 use shared::catalog::products::{self, ChangeProduct, NewProduct, ProductFilter, ProductView};
-use shared::identity::principal::Permission;
 use shared::page::{List, Paging};
+use shared::principal::Permission;
 use shared::product_cache::Cache;
 use shared::values::{CategoryId, ProductId};
 use sqlx::PgPool;
@@ -21,7 +21,7 @@ use crate::extract::idempotent::Once;
 use crate::extract::json::{Json, Listed, NoFilter, Path};
 use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
-use crate::routes::Routes;
+use crate::router::Routes;
 
 pub fn routes() -> Routes {
     let read = Policy::read(Access::Anyone);

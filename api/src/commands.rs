@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
-use shared::identity::{self, Role};
+use shared::identity::users;
 use shared::platform::settings::Common;
+use shared::principal::Role;
 use shared::values::{Email, Name, NewPassword};
 use sqlx::PgPool;
 
@@ -43,7 +44,7 @@ pub async fn create_user(
         None => email.as_str().to_owned().try_into()?,
     };
     let db = pool(common)?;
-    let user = identity::create_user(&db, email, password, name, role).await?;
+    let user = users::create_user(&db, email, password, name, role).await?;
     println!("created the user {} with the role {}", user.id, serde_json::to_string(&role)?.trim_matches('"'));
     Ok(())
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
-use shared::identity::Role;
 use shared::orders::placing::request::PlacingTerms;
 use shared::platform::limits::{Class, Limit};
 use shared::platform::settings::{Common, JobSettings, duration, positive_duration};
+use shared::principal::Role;
 use shared::values::{Email, Name};
 
 use crate::surface::cors::Origins;
-use crate::surface::limits::TrustedProxies;
+use crate::surface::proxies::TrustedProxies;
 use crate::surface::tls::Tls;
 
 /// Millrace's HTTP API: takes orders, reserves their stock, and enqueues the jobs that workers run.
@@ -234,14 +234,14 @@ fn on_or_off(text: &str) -> Result<bool, String> {
 }
 
 impl Serve {
-    pub fn identity(&self) -> anyhow::Result<shared::identity::IdentitySettings> {
-        Ok(shared::identity::IdentitySettings {
+    pub fn identity(&self) -> anyhow::Result<shared::identity::authenticate::IdentitySettings> {
+        Ok(shared::identity::authenticate::IdentitySettings {
             private_key: self.private_key()?,
             previous_public_keys: self.jwt_previous_public_keys.clone(),
             access_token_ttl: self.access_token_ttl,
             refresh_token_ttl: self.refresh_token_ttl,
             session_max_age: self.session_max_age,
-            caller_believed_for: shared::identity::CALLER_BELIEVED_FOR,
+            caller_believed_for: shared::identity::authenticate::CALLER_BELIEVED_FOR,
         })
     }
 

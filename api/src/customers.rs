@@ -4,8 +4,8 @@ use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::Response;
 use shared::customers::{self, ChangeCustomer, CustomerFilter, CustomerView, NewCustomer};
-use shared::identity::principal::Permission;
 use shared::page::{List, Paging};
+use shared::principal::Permission;
 use shared::values::CustomerId;
 use sqlx::PgPool;
 use utoipa_axum::routes;
@@ -16,7 +16,7 @@ use crate::extract::idempotent::Once;
 use crate::extract::json::{Json, Listed, Path};
 use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
-use crate::routes::Routes;
+use crate::router::Routes;
 
 pub fn routes() -> Routes {
     let read = Policy::read(Access::Needs(Permission::CustomersRead));

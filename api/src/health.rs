@@ -9,10 +9,10 @@ use shared::health::Health;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use crate::AppState;
 use crate::error::{ApiError, ApiResult, PROBLEM_JSON, Problem};
 use crate::policy::{Access, Policy};
-use crate::routes::Routes;
+use crate::router::Routes;
+use crate::state::AppState;
 use crate::surface::request_id::RequestId;
 
 pub fn routes() -> Routes {

@@ -5,8 +5,10 @@ pub mod config;
 pub mod error;
 pub mod extract;
 pub mod policy;
+pub mod router;
 pub mod routes;
 pub mod serve;
+pub mod state;
 pub mod surface;
 
 mod auth;
@@ -16,68 +18,8 @@ mod docs;
 mod health;
 mod inventory;
 mod metrics;
+mod operations;
 mod ops;
 mod orders;
 mod users;
 mod warehouses;
-
-use std::sync::Arc;
-use std::time::Duration;
-
-use axum::Router;
-use shared::health::Probe;
-use shared::identity::Identity;
-use shared::orders::placing::lanes::PlacingLanes;
-use shared::platform::limits::Limiter;
-use shared::product_cache::Cache;
-use shared::queue::doorbell::Doorbell;
-use shared::queue::{Origin, Plan};
-use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
-
-use crate::config::Serve;
-use crate::metrics::ApiMetrics;
-use crate::surface::tls::Tls;
-
-/// What all handlers share. A clone is cheap: it shares everything.
-#[derive(Clone)]
-pub struct AppState {
-    pub db: PgPool,
-    pub identity: Arc<Identity>,
-    pub settings: Arc<Serve>,
-    pub limiter: Arc<Limiter>,
-    pub probe: Arc<Probe>,
-    pub cache: Arc<Cache>,
-    pub placing: Arc<PlacingLanes>,
-    pub metrics: Arc<ApiMetrics>,
-    /// Rung after a commit that wrote jobs.
-    pub doorbell: Doorbell,
-    /// Set if the API itself serves HTTPS.
-    pub tls: Option<Arc<Tls>>,
-    /// Cancelled when the process is asked to stop.
-    pub stopping: CancellationToken,
-}
-
-impl axum::extract::FromRef<AppState> for PgPool {
-    fn from_ref(state: &AppState) -> Self {
-        state.db.clone()
-    }
-}
-
-impl axum::extract::FromRef<AppState> for Arc<Cache> {
-    fn from_ref(state: &AppState) -> Self {
-        state.cache.clone()
-    }
-}
-
-impl AppState {
-    /// For jobs that follow from a request.
-    pub fn plan(&self, origin: Origin) -> Plan {
-        Plan { delay: Duration::ZERO, max_attempts: self.settings.jobs.job_max_attempts, origin }
-    }
-}
-
-/// The whole API.
-pub fn app(state: AppState) -> Router {
-    surface::wrap(routes::all(), state, surface::REQUEST_TIMEOUT)
-}

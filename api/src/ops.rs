@@ -8,22 +8,22 @@ use serde::Deserialize;
 use shared::actions::{self, ActionFilter, ActionView};
 use shared::audit::{self, Report};
 use shared::error::Error;
-use shared::identity::principal::Permission;
 use shared::ops::jobs::{self, JobDetail, JobFilter, JobView, Retried, RetryJobs};
 use shared::ops::queues::{self, QueueView};
 use shared::ops::workers::{self, WorkerView};
 use shared::page::{List, Paging};
+use shared::principal::Permission;
 use shared::values::JobId;
 use sqlx::PgPool;
 use utoipa_axum::routes;
 
-use crate::AppState;
 use crate::error::{ApiResult, Problem};
 use crate::extract::idempotent::Once;
 use crate::extract::json::{Listed, NoBody, Path, Query};
 use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
-use crate::routes::Routes;
+use crate::router::Routes;
+use crate::state::AppState;
 
 pub fn routes() -> Routes {
     let read = Policy::read(Access::Needs(Permission::OpsRead));

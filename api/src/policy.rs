@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use shared::error::{Error, Result};
-use shared::identity::principal::{Permission, Principal};
 use shared::platform::limits::Class;
+use shared::principal::{Permission, Principal};
 use uuid::Uuid;
 
 /// Room for an order of 100 lines many times over. Bulk stock counts have their own limit.

@@ -8,7 +8,7 @@ use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
 use shared::health::Probe;
-use shared::identity::Identity;
+use shared::identity::authenticate::Identity;
 use shared::orders::placing::lanes::PlacingLanes;
 use shared::platform::limits::Limiter;
 use shared::platform::redis::Redis;
@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Serve;
 use crate::metrics::ApiMetrics;
+use crate::state::AppState;
 use crate::surface::connections;
-use crate::{AppState, app, health};
+use crate::{health, routes, surface};
 
 /// How long running requests have to finish after the process is asked to stop. Longer than any request may take.
 pub const GRACE: Duration = Duration::from_secs(15);
@@ -47,6 +48,11 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     tracing::info!(addr = %api.local_addr()?, "the API listens on {scheme}://{}", api.local_addr()?);
     tracing::info!(addr = %metrics.local_addr()?, "metrics are at http://{}/metrics", metrics.local_addr()?);
     serve_on(api, metrics, state).await
+}
+
+/// The whole API: every route, with the surface around it.
+pub fn app(state: AppState) -> Router {
+    surface::wrap(routes::all(), state, surface::REQUEST_TIMEOUT)
 }
 
 pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {

@@ -2,20 +2,20 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
-use shared::identity::principal::Permission;
-use shared::identity::{self, ChangeUser, UserView, Users};
+use shared::identity::users::{self, ChangeUser, UserView, Users};
 use shared::page::{List, Paging};
+use shared::principal::Permission;
 use shared::values::UserId;
 use sqlx::PgPool;
 use utoipa_axum::routes;
 
-use crate::AppState;
 use crate::error::{ApiResult, Problem};
 use crate::extract::etag::{IfMatch, Tagged};
 use crate::extract::json::{Json, Listed, Path};
 use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
-use crate::routes::Routes;
+use crate::router::Routes;
+use crate::state::AppState;
 
 pub fn routes() -> Routes {
     let access = Access::Needs(Permission::UsersWrite);
@@ -36,7 +36,7 @@ pub fn routes() -> Routes {
     ),
 )]
 async fn list(State(db): State<PgPool>, asked: Listed<Users>) -> ApiResult<Answer<List<UserView>>> {
-    let users = identity::list_users(&mut *db.acquire().await?, &asked.filter, &asked.page).await?;
+    let users = users::list_users(&mut *db.acquire().await?, &asked.filter, &asked.page).await?;
     Ok(Answer(users))
 }
 
@@ -49,7 +49,7 @@ async fn list(State(db): State<PgPool>, asked: Listed<Users>) -> ApiResult<Answe
     ),
 )]
 async fn get(State(db): State<PgPool>, Path(id): Path<UserId>) -> ApiResult<Tagged<UserView>> {
-    let user = identity::get_user(&mut *db.acquire().await?, id).await?;
+    let user = users::get_user(&mut *db.acquire().await?, id).await?;
     Ok(Tagged(user.version, user))
 }
 
@@ -77,7 +77,7 @@ async fn change(
     Json(asked): Json<ChangeUser>,
 ) -> ApiResult<Tagged<UserView>> {
     let mut tx = state.db.begin().await?;
-    let user = identity::change_user(&mut tx, &caller, id, asked, version).await?;
+    let user = users::change_user(&mut tx, &caller, id, asked, version).await?;
     tx.commit().await?;
     state.identity.forget_user(id);
     Ok(Tagged(user.version, user))

@@ -3,8 +3,8 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::Response;
-use shared::identity::principal::Permission;
 use shared::page::{List, Paging};
+use shared::principal::Permission;
 use shared::values::WarehouseId;
 use shared::warehouses::{self, ChangeWarehouse, NewWarehouse, WarehouseView};
 use sqlx::PgPool;
@@ -16,7 +16,7 @@ use crate::extract::idempotent::Once;
 use crate::extract::json::{Json, Listed, NoFilter, Path};
 use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
-use crate::routes::Routes;
+use crate::router::Routes;
 
 pub fn routes() -> Routes {
     let read = Policy::read(Access::Needs(Permission::InventoryRead));

@@ -11,9 +11,9 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::error::Result;
-use crate::identity::principal::{By, Principal, Source};
 use crate::page::{IdRange, List, Page};
 use crate::platform::db::CustomPlan;
+use crate::principal::{By, Principal, Source};
 
 /// What was done, and to what. The actor and the source of the request come from the principal.
 #[derive(Debug)]

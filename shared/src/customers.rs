@@ -8,10 +8,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
-use crate::identity::principal::Principal;
 use crate::invalid::Invalid;
 use crate::page::{List, Page};
 use crate::platform::db::{self, CustomPlan};
+use crate::principal::Principal;
 use crate::values::{Address, CustomerId, Email, Name, Phone, UserId, given};
 
 #[derive(Debug, Clone, Serialize, ToSchema)]

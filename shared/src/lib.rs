@@ -7,9 +7,10 @@
 //! | --- | --- |
 //! | what every program needs | `platform` |
 //! | the words of the domain | `invalid`, then `values`, then `error`, then `page` |
-//! | jobs, and tables that depend on no other | `queue`, `customers`, `idempotency`, `schedule`, `warehouses` |
-//! | who acts, and is everything there | `identity`, `health` |
-//! | what orders consist of | `catalog`, `inventory`, `payments`, `shipping` |
+//! | who acts | `principal` |
+//! | jobs, and records of what happened | `queue`, `actions`, `idempotency` |
+//! | tables that depend on few others | `customers`, `warehouses`, `schedule`, `health` |
+//! | who signs in, and what orders consist of | `identity`, `catalog`, `inventory`, `payments`, `shipping` |
 //! | orders | `orders` |
 //! | above several domains | `audit` and `product_cache`, then `ops` |
 //! | whole programs | `metrics`, `retention`, `seed` |
@@ -30,6 +31,7 @@ pub mod orders;
 pub mod page;
 pub mod payments;
 pub mod platform;
+pub mod principal;
 pub mod product_cache;
 pub mod queue;
 pub mod retention;

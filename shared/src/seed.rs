@@ -12,8 +12,9 @@ use sqlx::{PgConnection, PgPool};
 use crate::catalog::categories::{self, NewCategory};
 use crate::catalog::products::{self, Dimensions, Measure, NewProduct};
 use crate::error::{Error, Result};
-use crate::identity::{self, Role};
+use crate::identity::users;
 use crate::inventory::{self, NewStock};
+use crate::principal::Role;
 use crate::values::{
     CategoryId, Currency, Description, Email, Money, Name, NewPassword, ProductId, Sku, Units, WarehouseCode,
     WarehouseId,
@@ -298,7 +299,7 @@ async fn load_stock(conn: &mut PgConnection, rows: &[SeedStock]) -> Result<Loade
 async fn load_users(db: &PgPool, rows: Vec<User>) -> Result<Loaded> {
     let mut loaded = Loaded { what: "users", new: 0, all: rows.len() };
     for User { email, name, role, password } in rows {
-        match identity::create_user(db, email, password, name, role).await {
+        match users::create_user(db, email, password, name, role).await {
             Ok(_) => loaded.new += 1,
             Err(Error::EmailTaken) => {}
             Err(error) => return Err(error),

@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
-use crate::identity::principal::Principal;
 use crate::page::{List, Page};
 use crate::platform::db::{self, CustomPlan};
+use crate::principal::Principal;
 use crate::values::{Name, WarehouseCode, WarehouseId};
 
 /// Leaves room for warehouses with a higher and a lower priority.

@@ -20,11 +20,11 @@ use shared::platform::db;
 use shared::values::UserId;
 use sqlx::{PgPool, Postgres, Transaction};
 
-use crate::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::json;
 use crate::extract::principal::Caller;
 use crate::policy::Policy;
+use crate::state::AppState;
 
 pub static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");

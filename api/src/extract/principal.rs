@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use shared::error::Error;
-use shared::identity::principal::Principal;
+use shared::principal::Principal;
 
 use crate::error::ApiError;
 

@@ -11,11 +11,11 @@ use shared::invalid::Invalid;
 use shared::inventory::bulk::{self, CountRow, Counted, Counts, MAX_ROWS};
 use utoipa::ToSchema;
 
-use crate::AppState;
 use crate::error::{ApiResult, Problem};
 use crate::extract::idempotent::Once;
 use crate::extract::json;
 use crate::extract::principal::Caller;
+use crate::state::AppState;
 
 /// Room for 10,000 rows with the longest SKUs, in JSON with every field.
 pub const BODY_LIMIT: usize = 16 * 1024 * 1024;

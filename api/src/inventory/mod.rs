@@ -6,12 +6,12 @@ mod reaper;
 mod reservations;
 mod stock;
 
-use shared::identity::principal::Permission;
 use shared::platform::limits::Class;
+use shared::principal::Permission;
 use utoipa_axum::routes;
 
 use crate::policy::{Access, Policy};
-use crate::routes::Routes;
+use crate::router::Routes;
 
 pub fn routes() -> Routes {
     let read = Policy::read(Access::Needs(Permission::InventoryRead));

@@ -7,11 +7,11 @@ use axum::response::Response;
 use shared::orders::reap::{self, Reaped};
 use shared::queue::Origin;
 
-use crate::AppState;
 use crate::error::ApiResult;
 use crate::extract::idempotent::Once;
 use crate::extract::json::NoBody;
 use crate::extract::principal::Caller;
+use crate::state::AppState;
 
 /// Run the reaper now: end overdue reservations and the unpaid orders they belong to
 ///

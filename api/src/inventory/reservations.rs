@@ -9,11 +9,11 @@ use shared::inventory::reserve::{self, ReservationRef, ReservationView, Reserve}
 use shared::orders::reap;
 use shared::values::ReservationId;
 
-use crate::AppState;
 use crate::error::{ApiResult, Problem};
 use crate::extract::idempotent::{self, Once};
 use crate::extract::json::Path;
 use crate::extract::principal::Caller;
+use crate::state::AppState;
 
 /// Reserve stock by hand: every line, or nothing
 ///

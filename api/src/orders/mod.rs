@@ -6,25 +6,25 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use shared::identity::principal::Permission;
 use shared::orders::cancel::{self, Cancel};
 use shared::orders::manual::{self, Following, SetStatus};
 use shared::orders::read::{OrderEvent, OrderFilter};
 use shared::orders::{OrderView, read};
 use shared::page::{List, Paging};
+use shared::principal::Permission;
 use shared::queue::Origin;
 use shared::values::OrderId;
 use sqlx::PgPool;
 use utoipa_axum::routes;
 
-use crate::AppState;
 use crate::error::{ApiResult, Problem};
 use crate::extract::etag::{IfMatch, Tagged};
 use crate::extract::idempotent::Once;
 use crate::extract::json::{self, Listed, NoFilter, Path};
 use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
-use crate::routes::Routes;
+use crate::router::Routes;
+use crate::state::AppState;
 
 /// Customers may cancel their own orders without a permission; `shared` decides whose order it is.
 pub fn routes() -> Routes {

@@ -7,21 +7,21 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::error::Error;
 use shared::idempotency::BodyHash;
-use shared::identity::principal::{By, Permission, Principal};
 use shared::orders::OrderView;
 use shared::orders::placing::lanes::Placed;
 use shared::orders::placing::request::{MAX_LINES, OrderLine, PlaceOrder, ProductRef};
+use shared::principal::{By, Permission, Principal};
 use shared::queue::Origin;
 use shared::values::{Address, CustomerId, OrderId, PaymentToken, ProductId, Quantity, Sku};
 use tracing::{Instrument, Span, field, info_span};
 use utoipa::ToSchema;
 
-use crate::AppState;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::etag;
 use crate::extract::idempotent::{self, IDEMPOTENT_REPLAYED};
 use crate::extract::json;
 use crate::extract::principal::Caller;
+use crate::state::AppState;
 
 /// The order to place.
 #[derive(Debug, Deserialize, ToSchema)]

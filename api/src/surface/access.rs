@@ -8,12 +8,12 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use shared::error::Error;
-use shared::identity::principal::{Principal, Source};
+use shared::principal::{Principal, Source};
 
-use crate::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::principal::Caller;
 use crate::policy::Policy;
+use crate::state::AppState;
 use crate::surface::limits;
 use crate::surface::request_id::RequestId;
 

@@ -4,8 +4,8 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::AppState;
 use crate::policy::{Policy, Stale};
+use crate::state::AppState;
 
 /// Delays the answer to a change until the product cache of this process has read the change from the database.
 ///

@@ -9,6 +9,7 @@ pub mod freshness;
 pub mod headers;
 pub mod limits;
 pub mod problem;
+pub mod proxies;
 pub mod report;
 pub mod request_id;
 pub mod tls;
@@ -27,11 +28,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tracing::Instrument;
 
-use crate::AppState;
 use crate::error::ApiError;
 use crate::policy::Policies;
-use crate::routes::Routes;
-use crate::surface::report::Report;
+use crate::router::Routes;
+use crate::state::AppState;
+use crate::surface::report::RequestReport;
 
 /// No route needs longer, and a client that waits longer has given up.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -67,7 +68,7 @@ async fn around(
 ) -> Response {
     let policy = policies.of(&request);
     let request_id = request_id::of(&request);
-    let (report, origin) = Report::begin(&state, &request, &policy, &request_id);
+    let (report, origin) = RequestReport::begin(&state, &request, &policy, &request_id);
     DefaultBodyLimit::max(policy.body_limit).apply(&mut request);
     request.extensions_mut().insert(policy);
     request.extensions_mut().insert(request_id.clone());

@@ -11,15 +11,15 @@ use shared::platform::telemetry::trace::{self, TraceParent};
 use shared::queue::Origin;
 use tracing::{Span, error_span, field};
 
-use crate::AppState;
 use crate::error::ApiError;
 use crate::metrics::ApiMetrics;
 use crate::policy::Policy;
+use crate::state::AppState;
 use crate::surface::request_id::RequestId;
 
 /// Reports a request once: when it is answered, or when it is dropped before that. hyper drops the handler when the
 /// client closes the connection.
-pub struct Report {
+pub struct RequestReport {
     metrics: Arc<ApiMetrics>,
     span: Span,
     method: Method,
@@ -31,7 +31,7 @@ pub struct Report {
 /// nginx's status for a client that closed the connection before it was answered.
 const CLIENT_CLOSED: u16 = 499;
 
-impl Report {
+impl RequestReport {
     /// Opens the span of a request. Also returns what the jobs of this request say about where they came from.
     pub fn begin(
         state: &AppState,
@@ -75,7 +75,7 @@ impl Report {
     }
 }
 
-impl Drop for Report {
+impl Drop for RequestReport {
     fn drop(&mut self) {
         self.write(CLIENT_CLOSED, None);
     }

@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::identity::authenticate::{Identity, IdentitySettings};
 use shared::identity::tokens::Keys;
-use shared::identity::{Identity, IdentitySettings};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 

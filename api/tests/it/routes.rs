@@ -4,8 +4,8 @@ use std::path::Path;
 
 use api::policy::{Access, Policy, Stale};
 use axum::http::Method;
-use shared::identity::principal::Permission;
 use shared::platform::limits::Class;
+use shared::principal::Permission;
 
 /// `UPDATE=1 ./dev test routes` rewrites the file.
 #[test]

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use api::AppState;
 use api::config::Cli;
+use api::state::AppState;
 use clap::Parser;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::identity::Role;
+use shared::principal::Role;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use tokio::net::TcpListener;
@@ -93,7 +93,7 @@ impl TestApp {
     /// Somebody new, logged in.
     pub async fn person(&self, role: Role) -> Person<'_> {
         let email = format!("{}@example.com", Uuid::now_v7().simple());
-        let user = shared::identity::create_user(
+        let user = shared::identity::users::create_user(
             &self.db,
             email.parse().unwrap(),
             PASSWORD.to_owned().try_into().unwrap(),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use api::policy::{Access, Policy};
-use api::routes::Routes;
+use api::router::Routes;
 use api::surface::REQUEST_TIMEOUT;
 use axum::Router;
 use axum::body::Body;
@@ -383,7 +383,7 @@ async fn health_says_that_the_database_is_down() {
 #[tokio::test]
 async fn a_process_that_is_stopping_is_alive_and_not_ready() {
     let state = state(&new_database().await, &[]);
-    let api = api::app(state.clone());
+    let api = api::serve::app(state.clone());
     assert_eq!(call(&api, Request::get("/health/ready")).await.status.as_u16(), 200);
     state.stopping.cancel();
     call(&api, Request::get("/health/ready")).await.refused(503, "unavailable");
@@ -461,7 +461,7 @@ async fn asked_to_stop_it_finishes_what_runs_and_takes_nothing_new() {
 
 // ---- support ---------------------------------------------------------------------------------
 
-fn state(database_url: &str, options: &[&str]) -> api::AppState {
+fn state(database_url: &str, options: &[&str]) -> api::state::AppState {
     let cli = settings(database_url, options);
     api::serve::state(&cli.common, cli.serve).expect("the settings are fine")
 }

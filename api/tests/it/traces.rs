@@ -18,7 +18,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::identity::Role;
+use shared::principal::Role;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -257,7 +257,7 @@ async fn staff(db: &PgPool, url: &str) -> String {
     let email = "staff@example.com";
     let password = PASSWORD.to_owned().try_into().unwrap();
     let name = "Some One".parse().unwrap();
-    shared::identity::create_user(db, email.parse().unwrap(), password, name, Role::Staff).await.unwrap();
+    shared::identity::users::create_user(db, email.parse().unwrap(), password, name, Role::Staff).await.unwrap();
     let login = json!({ "email": email, "password": PASSWORD });
     let login = reqwest::Client::new().post(format!("{url}/v1/auth/login")).json(&login).send().await.unwrap();
     login.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned()

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
-use shared::identity::{self, Role};
+use shared::identity::users;
+use shared::principal::Role;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::sync::{Mutex, watch};
@@ -118,7 +119,7 @@ impl House {
             }
         };
         let password = PASSWORD.to_owned().try_into()?;
-        identity::create_user(&db, STAFF.parse()?, password, "Staff".parse()?, Role::Staff).await?;
+        users::create_user(&db, STAFF.parse()?, password, "Staff".parse()?, Role::Staff).await?;
 
         let member =
             async |who: Who| Member::start(&home, bins, who, postgres.addr(), standby_addr, redis.addr(), own).await;

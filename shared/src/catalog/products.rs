@@ -8,10 +8,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
-use crate::identity::principal::{Permission, Principal};
 use crate::invalid::Invalid;
 use crate::page::{List, Page, Position};
 use crate::platform::db::{self, CustomPlan};
+use crate::principal::{Permission, Principal};
 use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, given};
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

@@ -19,9 +19,10 @@ use utoipa::ToSchema;
 
 use crate::actions::{self, Action};
 use crate::error::{Error, Result};
-use crate::identity::principal::{By, Principal, Source};
+use crate::identity::authenticate::Identity;
+use crate::identity::passwords;
 use crate::identity::tokens::Session;
-use crate::identity::{Identity, passwords};
+use crate::principal::{By, Principal, Source};
 use crate::values::{Email, Name, NewPassword, SessionId, UserId};
 
 /// For so long after a refresh the same client may repeat it, because the answer may have been lost. After that, a

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use super::ledger::{self, Change, MovementView, Reason};
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
-use crate::identity::principal::Principal;
 use crate::invalid::Invalid;
+use crate::principal::Principal;
 use crate::values::{InventoryId, Note, ProductId, Units, WarehouseId};
 
 /// How many units come or go, and why.

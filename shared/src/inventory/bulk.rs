@@ -15,8 +15,8 @@ use super::ledger::{self, Change, Reason};
 use super::{NewStock, Pair};
 use crate::actions::{self, Action};
 use crate::error::{Error, Result};
-use crate::identity::principal::Principal;
 use crate::invalid::{FieldError, Invalid};
+use crate::principal::Principal;
 use crate::values::{ProductId, Sku, Units, WarehouseCode, WarehouseId};
 
 /// More than a shop counts in a night. So many rows are locked for about a second.

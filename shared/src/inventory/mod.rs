@@ -22,9 +22,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
-use crate::identity::principal::Principal;
 use crate::page::{List, Page, Position};
 use crate::platform::db::{self, CustomPlan};
+use crate::principal::Principal;
 use crate::values::{InventoryId, ProductId, Units, UserId, WarehouseId};
 
 /// What a warehouse has of a product.

@@ -18,8 +18,8 @@ use super::source::{Shelf, Shelves, SourceLine};
 use super::{Level, Pair};
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result, Shortage};
-use crate::identity::principal::Principal;
 use crate::invalid::{FieldError, Invalid};
+use crate::principal::Principal;
 use crate::values::{OrderId, ProductId, Quantity, ReservationId, UserId, WarehouseId};
 
 /// The same limit as for an order's lines.

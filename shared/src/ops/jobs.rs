@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
-use crate::identity::principal::Principal;
 use crate::invalid::Invalid;
 use crate::orders::event::Event;
 use crate::orders::note;
 use crate::page::{List, Page, Position};
 use crate::platform::db::CustomPlan;
+use crate::principal::Principal;
 use crate::queue::dead::{self, DeadJobs};
 use crate::queue::{JobState, Queue, Ring, prune};
 use crate::values::{JobId, OrderId};

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
-use crate::identity::principal::Principal;
+use crate::principal::Principal;
 use crate::queue::{Queue, pause};
 
 /// The state of a queue.

@@ -8,7 +8,7 @@ use super::event::Event;
 use super::status::Edge;
 use super::transition;
 use crate::error::Result;
-use crate::identity::principal::Principal;
+use crate::principal::Principal;
 use crate::queue::{LeasedJob, settle};
 use crate::shipping;
 use crate::values::{JobId, OrderId};

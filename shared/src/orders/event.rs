@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::identity::principal::By;
 use crate::inventory::source::Sourced;
+use crate::principal::By;
 use crate::values::{JobId, Money, WarehouseId};
 
 /// The reasons that Millrace itself gives for a cancellation; people write their own.

@@ -12,7 +12,7 @@ use super::transition::{self, LockedOrder};
 use super::{OrderView, cancel, deliver, pay, read, ship};
 use crate::actions::{self, Action};
 use crate::error::{Error, Result};
-use crate::identity::principal::Principal;
+use crate::principal::Principal;
 use crate::queue::{Plan, Ring};
 use crate::values::OrderId;
 

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::event::Event;
 use crate::error::Result;
-use crate::identity::principal::Principal;
+use crate::principal::Principal;
 use crate::values::OrderId;
 
 /// Adds an event to each of these orders' timelines. An order may be named more than once.

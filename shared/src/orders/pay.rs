@@ -8,9 +8,9 @@ use super::jobs::{ProcessPayment, ShipOrder};
 use super::status::Edge;
 use super::transition::{self, Moved};
 use crate::error::{Error, Result};
-use crate::identity::principal::Principal;
 use crate::inventory::reserve;
 use crate::payments::{self, Charge, Opened, Outcome};
+use crate::principal::Principal;
 use crate::queue::{self, Plan, Ring};
 use crate::values::{Money, OrderId};
 

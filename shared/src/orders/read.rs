@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::status::Status;
 use super::{NextAction, OrderCustomer, OrderItem, OrderPayment, OrderShipment, OrderView, Who};
 use crate::error::{Error, Resource, Result};
-use crate::identity::principal::{Permission, Principal};
 use crate::page::{IdRange, List, Page, Position};
 use crate::platform::db::CustomPlan;
+use crate::principal::{Permission, Principal};
 use crate::values::{Address, CustomerId, Money, OrderId, OrderNumber, ProductId, Sku};
 
 /// Which of the orders that the caller may see.

@@ -14,8 +14,8 @@ use super::status::Edge;
 use super::transition;
 use crate::actions::{self, Action};
 use crate::error::{Error, Result, Shortage};
-use crate::identity::principal::Principal;
 use crate::inventory::expire;
+use crate::principal::Principal;
 use crate::queue::{self, Plan, Ring};
 use crate::values::{OrderId, ProductId, ReservationId};
 

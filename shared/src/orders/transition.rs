@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::event::Event;
 use super::status::{Edge, Status};
 use crate::error::{Error, Resource, Result};
-use crate::identity::principal::Principal;
+use crate::principal::Principal;
 use crate::values::{Money, OrderId};
 
 /// An order that has just moved.

@@ -24,7 +24,6 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("bench/src/load/bare.rs", "try_place"),
     ("bench/src/load/placing.rs", "measure_buying"),
     ("bench/src/queue/flush.rs", "flush"),
-    ("worker/src/fleet/mod.rs", "run"),
 ];
 
 #[test]

@@ -8,9 +8,7 @@ use crate::sources::{SHIPPED, shipped_part, sources, tokens};
 const OF_EACH_PROGRAM: &[&str] = &["Cli", "Command"];
 
 /// Names that are left, each with its reason or its next change. None may be added.
-const KNOWN: &[&str] = &[
-    "Caller", // Of the identity, and the extractor of the API.
-];
+const KNOWN: &[&str] = &[];
 
 #[test]
 fn no_public_type_name_is_used_twice() {

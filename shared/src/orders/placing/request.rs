@@ -6,7 +6,7 @@ use super::super::status::Status;
 use super::super::{NextAction, OrderView, Who};
 use crate::error::Error;
 use crate::idempotency::{BodyHash, Key};
-use crate::identity::principal::By;
+use crate::principal::By;
 use crate::queue::Origin;
 use crate::values::{Address, CustomerId, JobId, OrderId, PaymentToken, ProductId, Quantity, Sku};
 

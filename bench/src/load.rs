@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use bench::servers::Home;
 use clap::{Args, ValueEnum};
+use servers::Home;
 
 use crate::peers;
 use crate::report::{Report, say};

@@ -74,13 +74,24 @@ fn every_request_refuses_fields_that_it_does_not_know() {
 
 #[test]
 fn every_file_opens_with_what_it_is_for_and_is_short_enough_to_read() {
-    for folder in
-        ["shared/src", "api/src", "worker/src", "bench/src", "api/tests", "worker/tests", "bench/tests", "shared/tests"]
-    {
+    for folder in [
+        "shared/src",
+        "api/src",
+        "worker/src",
+        "bench/src",
+        "prove/src",
+        "testkit/src",
+        "testkit/servers/src",
+        "api/tests",
+        "worker/tests",
+        "bench/tests",
+        "prove/tests",
+        "shared/tests",
+    ] {
         for (path, text) in sources(folder) {
             let file = format!("{folder}/{path}");
             assert!(text.starts_with("//! "), "{file} does not say what it is for");
-            let long = text.lines().count() > LINES && folder.ends_with("src");
+            let long = text.lines().count() > LINES;
             assert!(!long, "{file} has {} lines", text.lines().count());
         }
     }
@@ -88,7 +99,7 @@ fn every_file_opens_with_what_it_is_for_and_is_short_enough_to_read() {
 
 #[test]
 fn no_test_sleeps() {
-    for folder in ["api/tests", "worker/tests", "bench/tests"] {
+    for folder in ["api/tests", "worker/tests", "bench/tests", "prove/tests"] {
         for (path, text) in sources(folder) {
             assert!(!text.contains("sleep("), "{folder}/{path} sleeps: wait for a condition instead, bounded");
         }

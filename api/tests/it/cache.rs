@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::redis_server::RedisServer;
-use crate::support::{Person, TestApp, new_database, until};
+use testkit::app::{Person, TestApp, new_database, until};
 
 /// A process hears of what others changed twice a second, or believes nothing when it could not ask within another
 /// second.

@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::support::{Person, Reply, TestApp};
+use testkit::app::{Person, Reply, TestApp};
 
 fn usd(amount: i64) -> Value {
     json!({ "amount": amount, "currency": "USD" })

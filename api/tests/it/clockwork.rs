@@ -15,7 +15,7 @@ use worker::context::Context;
 use worker::fleet;
 
 use crate::orders::{count, product};
-use crate::support::{TestApp, until};
+use testkit::app::{TestApp, until};
 
 #[tokio::test]
 async fn a_tick_runs_once_with_three_workers_up() {

@@ -9,7 +9,7 @@ use clap::CommandFactory;
 use serde_json::Value;
 
 use crate::process::{binary, run};
-use crate::support::{TEST_KEY, TestApp};
+use testkit::app::{TEST_KEY, TestApp};
 
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()

@@ -6,7 +6,7 @@ use shared::inventory::reserve;
 use shared::values::OrderId;
 use uuid::Uuid;
 
-use crate::support::{Person, Reply, TestApp, new_database};
+use testkit::app::{Person, Reply, TestApp, new_database};
 
 /// What most tests need: somebody with the right to, and where stock can lie.
 struct Shop<'a> {

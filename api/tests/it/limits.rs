@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::redis_server::RedisServer;
-use crate::support::{PASSWORD, TestApp, new_database};
+use testkit::app::{PASSWORD, TestApp, new_database};
 
 /// Clients that ask as fast as they are answered.
 const CLIENTS: usize = 16;

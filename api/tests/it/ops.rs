@@ -14,7 +14,7 @@ use shared::values::JobId;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::support::{Reply, TestApp};
+use testkit::app::{Reply, TestApp};
 
 /// One product, and five orders of it that went different ways: pending, paid, delivered, cancelled, and one
 /// that came to a person.

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use api::config::Cli;
-use bench::proxy::{Cut, Proxy};
 use clap::Parser;
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -12,9 +11,10 @@ use shared::orders::placing::{self, OrderLine, PlaceOrder, Placement, ProductRef
 use shared::queue::Origin;
 use shared::values::{CustomerId, OrderId, ProductId, UserId};
 use sqlx::PgPool;
+use testkit::proxy::{Cut, Proxy};
 use uuid::Uuid;
 
-use crate::support::{Person, Reply, TEST_KEY, TestApp, new_database, until};
+use testkit::app::{Person, Reply, TEST_KEY, TestApp, new_database, order_of, until};
 
 /// A product with stock in one warehouse, and its id.
 pub async fn product(app: &TestApp, sku: &str, price: i64, on_hand: i32) -> Uuid {
@@ -89,16 +89,6 @@ async fn assert_nothing_stored(app: &TestApp) {
 
 async fn assert_books_balance(app: &TestApp) {
     app.assert_clean().await;
-}
-
-fn order_of(lines: Value) -> Value {
-    json!({ "items": lines, "payment_token": "tok_ok", "shipping_address": { "line1": "1 Mill Lane", "city": "Bath" } })
-}
-
-impl Person<'_> {
-    pub async fn place(&self, lines: Value) -> Reply {
-        self.post("/v1/orders", order_of(lines)).await
-    }
 }
 
 #[tokio::test]

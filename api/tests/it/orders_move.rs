@@ -5,9 +5,9 @@ use serde_json::json;
 use shared::orders::ship;
 use shared::values::OrderId;
 
-use crate::hands::{Gated, ManualWorker, Stops, books, jobs, stock};
 use crate::orders::{available, product};
-use crate::support::{Person, TestApp};
+use testkit::app::{Person, TestApp};
+use testkit::manual_worker::{Gated, ManualWorker, Stops, books, jobs, stock};
 
 /// The timeline and the state, to see that a refusal changed nothing.
 async fn as_it_is(who: &Person<'_>, order: &str) -> (serde_json::Value, Vec<String>) {

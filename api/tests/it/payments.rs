@@ -9,9 +9,9 @@ use shared::values::Money;
 use uuid::Uuid;
 use worker::error::{Done, JobError};
 
-use crate::hands::{Gated, ManualWorker, Stops, assert_transient, books, jobs, simulated, stock};
 use crate::orders::product;
-use crate::support::TestApp;
+use testkit::app::TestApp;
+use testkit::manual_worker::{Gated, ManualWorker, Stops, assert_transient, books, jobs, simulated, stock};
 
 #[tokio::test]
 async fn an_order_is_charged_shipped_and_delivered() {

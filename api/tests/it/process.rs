@@ -13,7 +13,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{PASSWORD, TEST_KEY, empty_database, new_database, until};
+use testkit::app::{PASSWORD, TEST_KEY, empty_database, new_database, until};
 
 /// Stands in the settings of every process here, and in nothing that one may print.
 const SECRET: &str = "hunter2-is-secret";

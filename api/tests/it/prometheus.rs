@@ -17,7 +17,7 @@ use worker::{Vitals, fleet};
 
 use crate::deploy::{read, root, said, yaml};
 use crate::orders::product;
-use crate::support::{TestApp, until};
+use testkit::app::{TestApp, until};
 
 const RULES: &str = "deploy/prometheus/rules.yml";
 const RULE_TESTS: &str = "deploy/prometheus/rules.test.yml";

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
-use crate::support::until;
+use testkit::app::until;
 
 pub struct RedisServer {
     port: u16,

@@ -26,7 +26,7 @@ use worker::fleet::batch::Recording;
 use worker::jobs::ship_order::{deliver_order, ship_order};
 
 use crate::orders::{bare_product, count, product, stock, through_a_proxy, warehouse};
-use crate::support::{Person, Reply, TestApp, until};
+use testkit::app::{Person, Reply, TestApp, until};
 
 const PLAN: Plan =
     Plan { delay: Duration::ZERO, max_attempts: 8, origin: Origin { request_id: None, trace_parent: None } };

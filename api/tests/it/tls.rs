@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use uuid::Uuid;
 
 use crate::process::{Process, binary, enough};
-use crate::support::{Reply, TestApp, new_database, until};
+use testkit::app::{Reply, TestApp, new_database, until};
 
 // ---- TLS -------------------------------------------------------------------------------------
 

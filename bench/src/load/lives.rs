@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bench::servers::Process;
+use servers::Process;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 

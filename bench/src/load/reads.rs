@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use bench::servers::{Process, free_port};
 use serde::Serialize;
 use serde_json::json;
+use servers::{Process, free_port};
 use tokio::sync::Semaphore;
 use tokio::time::sleep_until;
 

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bench::servers::{Home, Postgres, Process, Redis, Stop};
 use secrecy::SecretString;
 use serde::Serialize;
+use servers::{Home, Postgres, Process, Redis, Stop};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use super::Settings;

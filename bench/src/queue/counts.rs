@@ -1,7 +1,7 @@
 //! What Redis itself counts: commands and bytes.
 
 use anyhow::{Context, Result};
-use bench::servers::Redis;
+use servers::Redis;
 
 /// All commands so far.
 pub async fn commands(redis: &Redis) -> Result<f64> {

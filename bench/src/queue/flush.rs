@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bench::servers::Redis;
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use servers::Redis;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 

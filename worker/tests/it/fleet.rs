@@ -1,11 +1,11 @@
 //! What workers do to each other and to themselves: deaths, freezes, priorities, pauses, stops.
 
-use bench::proxy::Proxy;
 use serde_json::json;
+use testkit::proxy::Proxy;
 use uuid::Uuid;
 
-use crate::support::until;
-use crate::workers::{Shop, Worker};
+use testkit::app::until;
+use testkit::worker_process::{Shop, Worker};
 
 const LIVE: &str = "select count(*) from jobs where state in ('ready', 'running')";
 const UNDECODABLE: &str = "select count(*) from jobs where kind = 'process_payment' and state = 'dead' and attempt = 1";

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::until;
-use crate::workers::{Shop, Worker};
+use testkit::app::until;
+use testkit::worker_process::{Shop, Worker};
 
 #[tokio::test]
 async fn an_order_is_paid_shipped_and_delivered() {

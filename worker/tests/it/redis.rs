@@ -6,8 +6,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-use crate::support::until;
-use crate::workers::{Shop, Worker};
+use testkit::app::until;
+use testkit::worker_process::{Shop, Worker};
 
 const DONE: &str = "select count(*) from jobs where kind = 'noop' and state = 'done'";
 

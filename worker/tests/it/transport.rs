@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::redis::Redis;
-use crate::workers::{Shop, Worker};
+use testkit::worker_process::{Shop, Worker};
 
 const DONE: &str = "select count(*) from jobs where kind = 'noop' and state = 'done' and attempt = 1";
 

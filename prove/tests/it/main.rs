@@ -10,5 +10,5 @@ use std::path::Path;
 
 /// Where the binaries are: all are built into one folder.
 fn bins() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_millrace-bench")).parent().expect("it is in a folder")
+    Path::new(env!("CARGO_BIN_EXE_millrace-prove")).parent().expect("it is in a folder")
 }

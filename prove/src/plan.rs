@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::house::{APIS, LEASE, WORKERS};
+use crate::house::{APIS, LEASE, WORKERS};
 
 /// The system has a moment to itself before the first fault.
 const FIRST: Duration = Duration::from_secs(2);

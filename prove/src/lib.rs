@@ -25,13 +25,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 
-use self::client::{Clients, Person};
-use self::faults::{Happened, inject};
-use self::house::{APIS, House, STAFF, WORKERS};
-use self::report::Report;
-use self::sabotage::Sabotage;
-use self::shop::Shop;
-use self::verdict::Evidence;
+use crate::client::{Clients, Person};
+use crate::faults::{Happened, inject};
+use crate::house::{APIS, House, STAFF, WORKERS};
+use crate::report::Report;
+use crate::sabotage::Sabotage;
+use crate::shop::Shop;
+use crate::verdict::Evidence;
 
 const BUYERS: usize = 16;
 /// When the faults are over, whoever has no answer yet goes on asking for so long.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bench::prove::client::{Clients, Person, Request};
-use bench::prove::house::{House, LEASE, STAFF};
-use bench::prove::plan::Who;
-use bench::prove::shop::Shop;
-use bench::servers::Stop;
+use prove::client::{Clients, Person, Request};
+use prove::house::{House, LEASE, STAFF};
+use prove::plan::Who;
+use prove::shop::Shop;
 use serde_json::{Value, json};
+use servers::Stop;
 use uuid::Uuid;
 
 use crate::bins;

@@ -7,8 +7,8 @@ use crate::bins;
 /// A run with this damage fails, and these lines of its verdict say why.
 async fn sees(damage: &[&str], lines: &[&str]) {
     let report = std::env::temp_dir().join(format!("millrace-report-{}", uuid::Uuid::now_v7().simple()));
-    let mut run = Command::new(bins().join("millrace-bench"));
-    run.args(["prove", "--calm", "--seconds", "3", "--report"]).arg(&report).kill_on_drop(true);
+    let mut run = Command::new(bins().join("millrace-prove"));
+    run.args(["--calm", "--seconds", "3", "--report"]).arg(&report).kill_on_drop(true);
     for kind in damage {
         run.args(["--sabotage", kind]);
     }

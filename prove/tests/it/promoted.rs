@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bench::prove::client::{Clients, Person, Request};
-use bench::prove::house::{House, STAFF};
-use bench::prove::shop::Shop;
-use bench::servers::{Postgres, Stop};
 use futures::future::join_all;
+use prove::client::{Clients, Person, Request};
+use prove::house::{House, STAFF};
+use prove::shop::Shop;
 use serde_json::{Value, json};
+use servers::{Postgres, Stop};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, JoinSet};

@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::client::{Clients, Person, Request};
-use super::house::House;
+use crate::client::{Clients, Person, Request};
+use crate::house::House;
 
 /// Everything that was begun should be over long before: leases of seconds, retries of seconds.
 const PATIENCE: Duration = Duration::from_mins(3);

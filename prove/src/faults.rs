@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
-use super::house::House;
-use super::plan::{Fault, What, Who};
-use crate::network::Weather;
-use crate::servers::Stop;
+use crate::house::House;
+use crate::plan::{Fault, What, Who};
+use servers::Stop;
+use testkit::network::Weather;
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Happened {

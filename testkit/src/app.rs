@@ -125,6 +125,11 @@ impl Person<'_> {
         self
     }
 
+    /// Orders these lines.
+    pub async fn place(&self, lines: Value) -> Reply {
+        self.post("/v1/orders", order_of(lines)).await
+    }
+
     pub async fn get(&self, path: &str) -> Reply {
         self.send(Method::GET, path, None, &[]).await
     }
@@ -168,6 +173,11 @@ impl Person<'_> {
             None => request,
         }
     }
+}
+
+/// The body of an order of these lines.
+pub fn order_of(lines: Value) -> Value {
+    json!({ "items": lines, "payment_token": "tok_ok", "shipping_address": { "line1": "1 Mill Lane", "city": "Bath" } })
 }
 
 /// An answer, read whole.

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::house::{House, PASSWORD};
+use crate::house::{House, PASSWORD};
 
 /// Longer than any request may take: then the API is dead, frozen or cut off.
 const PATIENCE: Duration = Duration::from_secs(12);

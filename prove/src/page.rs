@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
 
-use super::report::Report;
-use super::verdict::Line;
+use crate::report::Report;
+use crate::verdict::Line;
 
 const WIDTH: f64 = 1000.0;
 /// For the names of the faults.

@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use bench::prove::client::Person;
-use bench::prove::house::House;
-use bench::servers::Home;
-use bench::servers::several::Several;
+use prove::client::Person;
+use prove::house::House;
 use reqwest::Response;
 use serde_json::Value;
+use servers::Home;
+use servers::several::Several;
 
 use crate::bins;
 use crate::killed::{Stage, order};

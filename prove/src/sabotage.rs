@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::house::House;
+use crate::house::House;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::client::{Clients, Person, Request};
+use crate::client::{Clients, Person, Request};
 
 /// Many buyers, few units: it sells out, is restocked by a handful, and sells out again.
 const HOT_UNITS: i64 = 60;

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::client::{Clients, Person, Request};
-use super::house::APIS;
-use super::shop::Shop;
+use crate::client::{Clients, Person, Request};
+use crate::house::APIS;
+use crate::shop::Shop;
 
 /// Between two things that one buyer does, in milliseconds.
 const PAUSE_MS: std::ops::Range<u64> = 10..250;

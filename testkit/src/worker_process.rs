@@ -1,5 +1,6 @@
 //! Worker processes, and a shop for them to work for.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ use sqlx::PgPool;
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use crate::support::{Person, Reply, TestApp, redis_url, until};
+use crate::app::{Person, Reply, TestApp, redis_url, until};
 
 /// A `millrace-worker` of its own. It is killed when this is dropped.
 pub struct Worker {
@@ -29,7 +30,7 @@ const SETTINGS: [(&str, &str); 8] = [
 impl Worker {
     /// Settings given here count more than the shop's.
     pub fn start(shop: &Shop, settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_millrace-worker"));
+        let mut command = Command::new(binary("millrace-worker"));
         command.env_clear().envs(SETTINGS).env("DATABASE_URL", &shop.app.database_url);
         if let Some(redis) = &shop.redis {
             command.env("REDIS_URL", redis).env("REDIS_PREFIX", &shop.prefix);
@@ -145,6 +146,12 @@ impl Shop {
     pub async fn until_count(&self, what: &str, sql: &'static str, wanted: i64) {
         until(what, async || self.count(sql).await == wanted).await;
     }
+}
+
+/// Cargo builds the binaries into the folder above the one with the tests.
+fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the test has a path");
+    test.parent().and_then(Path::parent).expect("it is in target/debug/deps").join(name)
 }
 
 async fn stock(db: &PgPool) -> Uuid {

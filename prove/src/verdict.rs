@@ -9,10 +9,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::client::{Clients, Memory, Person, Request};
-use super::faults::Happened;
-use super::house::{House, LEASE};
-use super::rest::Open;
+use crate::client::{Clients, Memory, Person, Request};
+use crate::faults::Happened;
+use crate::house::{House, LEASE};
+use crate::rest::Open;
 
 /// A job of a worker that was killed is ready for another one within the lease and this. When it is taken depends on
 /// how much stands before it: on a busy machine that is a matter of the queue.

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use worker::context::{Context, JobTerms};
 use worker::error::{Done, JobError, JobResult};
 
-use crate::support::{Person, Reply, TestApp, until};
+use crate::app::{Person, Reply, TestApp, until};
 
 const LEASE: Duration = Duration::from_secs(10);
 const RETRY: Schedule = Schedule { initial: Duration::from_millis(1), max: Duration::from_millis(4), budget: 8 };

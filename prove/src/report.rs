@@ -9,10 +9,10 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::faults::Happened;
-use super::page;
-use super::sabotage::Sabotage;
-use super::verdict::{Evidence, Line, Recovery};
+use crate::faults::Happened;
+use crate::page;
+use crate::sabotage::Sabotage;
+use crate::verdict::{Evidence, Line, Recovery};
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Run {

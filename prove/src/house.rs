@@ -12,9 +12,9 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 
-use super::plan::{Server, Who};
-use crate::network::{Link, Weather};
-use crate::servers::{Home, Postgres, Process, Redis, Stop};
+use crate::plan::{Server, Who};
+use servers::{Home, Postgres, Process, Redis, Stop};
+use testkit::network::{Link, Weather};
 
 pub const APIS: usize = 2;
 pub const WORKERS: usize = 3;

@@ -5,6 +5,7 @@ mod fill;
 mod load;
 mod peers;
 mod queue;
+mod redis_client;
 mod report;
 
 use std::path::PathBuf;
@@ -51,7 +52,7 @@ enum Command {
         json: Option<PathBuf>,
     },
     /// What `./dev bench` runs: the real binaries under load, each figure beside another of the same run
-    Run(load::Settings),
+    Run(load::settings::Settings),
     /// What orders and reads are measured against; `run` starts it
     #[command(hide = true)]
     Bare {

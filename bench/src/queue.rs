@@ -19,7 +19,9 @@ use clap::ValueEnum;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
-use servers::{Home, Process, Redis};
+use servers::home::Home;
+use servers::process::Process;
+use servers::redis::Redis;
 use sqlx::PgPool;
 
 /// Keeps the names of what we make in Redis apart from what the workers make.

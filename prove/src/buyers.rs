@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::client::{Clients, Person, Request};
-use crate::house::APIS;
+use crate::cluster::APIS;
 use crate::shop::Shop;
 
 /// Between two things that one buyer does, in milliseconds.

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::house::{House, PASSWORD};
+use crate::cluster::{Cluster, PASSWORD};
 
 /// Longer than any request may take: then the API is dead, frozen or cut off.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -101,7 +101,7 @@ pub struct Memory {
 }
 
 pub struct Clients {
-    house: Arc<House>,
+    cluster: Arc<Cluster>,
     http: reqwest::Client,
     memory: Mutex<Memory>,
     /// When repeating ends; not known before the faults are over.
@@ -109,9 +109,9 @@ pub struct Clients {
 }
 
 impl Clients {
-    pub fn new(house: Arc<House>) -> Result<Self> {
+    pub fn new(cluster: Arc<Cluster>) -> Result<Self> {
         let http = reqwest::Client::builder().timeout(PATIENCE).connect_timeout(Duration::from_secs(2)).build()?;
-        Ok(Self { house, http, memory: Mutex::default(), until: watch::Sender::default() })
+        Ok(Self { cluster, http, memory: Mutex::default(), until: watch::Sender::default() })
     }
 
     pub fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -138,7 +138,7 @@ impl Clients {
     /// Asks one API after the other until the request is carried out or refused. None when the run ended first.
     pub async fn ask(&self, person: &mut Person, request: &Request) -> Option<Reply> {
         loop {
-            let api = person.dice.usize(..self.house.apis.len());
+            let api = person.dice.usize(..self.cluster.apis.len());
             if let Some(reply) = self.ask_once(api, person, request).await
                 && reply.decides()
             {
@@ -168,7 +168,7 @@ impl Clients {
     }
 
     async fn send(&self, api: usize, person: &Person, request: &Request) -> Option<Reply> {
-        let url = format!("http://{}{}", self.house.apis[api].addr(), request.path);
+        let url = format!("http://{}{}", self.cluster.apis[api].addr(), request.path);
         let mut sending = self.http.request(request.method.clone(), url);
         if !person.token.is_empty() {
             sending = sending.bearer_auth(&person.token);

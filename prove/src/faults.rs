@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
-use crate::house::House;
-use crate::plan::{Fault, What, Who};
-use servers::Stop;
-use testkit::network::Weather;
+use crate::cluster::{Cluster, Who};
+use crate::plan::{Fault, What};
+use servers::postgres::Stop;
+use testkit::network::NetworkFault;
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Happened {
@@ -30,11 +30,11 @@ pub struct Happened {
 }
 
 /// Carries out the plan, and comes back when everything is put right.
-pub async fn inject(house: Arc<House>, start: Instant, plan: Vec<Fault>) -> Result<Vec<Happened>> {
+pub async fn inject(cluster: Arc<Cluster>, start: Instant, plan: Vec<Fault>) -> Result<Vec<Happened>> {
     let mut going_on = JoinSet::new();
     for fault in plan {
         sleep_until(start + fault.at).await;
-        going_on.spawn(carry_out(house.clone(), fault));
+        going_on.spawn(carry_out(cluster.clone(), fault));
     }
     let mut happened = Vec::new();
     while let Some(done) = going_on.join_next().await {
@@ -45,7 +45,7 @@ pub async fn inject(house: Arc<House>, start: Instant, plan: Vec<Fault>) -> Resu
 }
 
 /// One fault from its beginning to its end. What strikes the same process or server waits for the one before.
-async fn carry_out(house: Arc<House>, Fault { lasts, what, alone, .. }: Fault) -> Result<Happened> {
+async fn carry_out(cluster: Arc<Cluster>, Fault { lasts, what, alone, .. }: Fault) -> Result<Happened> {
     let mut now = Happened {
         what: what.to_string(),
         kind: what.kind(),
@@ -55,41 +55,41 @@ async fn carry_out(house: Arc<House>, Fault { lasts, what, alone, .. }: Fault) -
         worker: None,
         ended_badly: None,
     };
-    strike(&house, lasts, what, &mut now).await.with_context(|| format!("while doing this: {what}"))?;
+    strike(&cluster, lasts, what, &mut now).await.with_context(|| format!("while doing this: {what}"))?;
     now.to = Utc::now();
     Ok(now)
 }
 
-async fn strike(house: &House, lasts: Duration, what: What, now: &mut Happened) -> Result<()> {
+async fn strike(cluster: &Cluster, lasts: Duration, what: What, now: &mut Happened) -> Result<()> {
     match what {
         What::Kill(who) | What::Freeze(who) | What::Restart(who) => {
-            strike_process(house, lasts, what, who, now).await?;
+            strike_process(cluster, lasts, what, who, now).await?;
         }
         What::Slow(who, server, delay) => {
-            house.member(who).weather(server, Weather::Slow(delay));
+            cluster.member(who).set_network(server, NetworkFault::Slow(delay));
             sleep(lasts).await;
-            house.member(who).weather(server, Weather::Fair);
+            cluster.member(who).set_network(server, NetworkFault::None);
         }
         What::Cut(who, server) => {
-            house.member(who).weather(server, Weather::Cut);
+            cluster.member(who).set_network(server, NetworkFault::Cut);
             sleep(lasts).await;
-            house.member(who).weather(server, Weather::Fair);
+            cluster.member(who).set_network(server, NetworkFault::None);
         }
         What::Silence(who, server) => {
-            house.member(who).weather(server, Weather::Silent);
+            cluster.member(who).set_network(server, NetworkFault::Silent);
             sleep(lasts).await;
-            house.member(who).weather(server, Weather::Fair);
+            cluster.member(who).set_network(server, NetworkFault::None);
         }
         What::KillRedis => {
-            let mut redis = house.redis.lock().await;
+            let mut redis = cluster.redis.lock().await;
             now.from = Utc::now();
             redis.kill().await?;
             sleep(lasts).await;
             redis.start_again().await?;
         }
-        What::FlushRedis => house.redis.lock().await.flush().await?,
+        What::FlushRedis => cluster.redis.lock().await.flush().await?,
         What::CrashPostgres => {
-            let mut postgres = house.postgres.lock().await;
+            let mut postgres = cluster.postgres.lock().await;
             now.from = Utc::now();
             postgres.stop(Stop::Immediate).await?;
             sleep(lasts).await;
@@ -99,11 +99,11 @@ async fn strike(house: &House, lasts: Duration, what: What, now: &mut Happened) 
     Ok(())
 }
 
-async fn strike_process(house: &House, lasts: Duration, what: What, who: Who, now: &mut Happened) -> Result<()> {
-    let member = house.member(who);
+async fn strike_process(cluster: &Cluster, lasts: Duration, what: What, who: Who, now: &mut Happened) -> Result<()> {
+    let member = cluster.member(who);
     let mut process = member.process.lock().await;
     if let (Who::Worker(_), Some(pid)) = (who, process.pid()) {
-        now.worker = house.worker_id(pid).await;
+        now.worker = cluster.worker_id(pid).await;
     }
     now.from = Utc::now();
     match what {

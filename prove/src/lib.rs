@@ -3,8 +3,8 @@
 
 mod buyers;
 pub mod client;
+pub mod cluster;
 mod faults;
-pub mod house;
 mod page;
 pub mod plan;
 mod report;
@@ -26,8 +26,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 
 use crate::client::{Clients, Person};
+use crate::cluster::{APIS, Cluster, STAFF, WORKERS};
 use crate::faults::{Happened, inject};
-use crate::house::{APIS, House, STAFF, WORKERS};
 use crate::report::Report;
 use crate::sabotage::Sabotage;
 use crate::shop::Shop;
@@ -71,23 +71,23 @@ pub async fn run(settings: &Settings) -> Result<bool> {
         Some(dir) => dir.clone(),
         None => std::env::current_exe()?.parent().expect("it is in a folder").to_owned(),
     };
-    let house = Arc::new(House::open(&std::env::temp_dir(), &bins, APIS, WORKERS).await?);
-    println!("Logs and data: {}", house.home.dir.display());
-    let done = live_through(settings, seed, &house).await;
-    house.close().await?;
+    let cluster = Arc::new(Cluster::open(&std::env::temp_dir(), &bins, APIS, WORKERS).await?);
+    println!("Logs and data: {}", cluster.home.dir.display());
+    let done = live_through(settings, seed, &cluster).await;
+    cluster.close().await?;
     let is_clean = done?.is_clean();
     if is_clean && !settings.keep {
-        house.home.remove()?;
+        cluster.home.remove()?;
     } else {
-        println!("Logs and data are kept: {}", house.home.dir.display());
+        println!("Logs and data are kept: {}", cluster.home.dir.display());
     }
     Ok(is_clean)
 }
 
 /// One run from the opening of the shop to the verdict.
-async fn live_through(settings: &Settings, seed: u64, house: &Arc<House>) -> Result<Report> {
+async fn live_through(settings: &Settings, seed: u64, cluster: &Arc<Cluster>) -> Result<Report> {
     let time = Duration::from_secs(settings.seconds);
-    let clients = Arc::new(Clients::new(house.clone())?);
+    let clients = Arc::new(Clients::new(cluster.clone())?);
     let mut staff = clients.log_in(STAFF, seed).await?;
     let shop = Arc::new(Shop::open(&clients, &mut staff).await?);
     let buyers = register(&clients, seed).await?;
@@ -101,7 +101,7 @@ async fn live_through(settings: &Settings, seed: u64, house: &Arc<House>) -> Res
     }
     let plan = if settings.calm { Vec::new() } else { plan::draw(seed, time) };
     println!("{BUYERS} buyers, {APIS} APIs, {WORKERS} workers; {} faults in {} s", plan.len(), settings.seconds);
-    let faults = tokio::spawn(inject(house.clone(), start, plan));
+    let faults = tokio::spawn(inject(cluster.clone(), start, plan));
     show_progress(&clients, &faults, start, time).await;
     let faults: Vec<Happened> = faults.await??;
     let ended = Utc::now();
@@ -112,20 +112,20 @@ async fn live_through(settings: &Settings, seed: u64, house: &Arc<House>) -> Res
     people.join_all().await;
     let remembered = clients.memory().order_ids();
     for sabotage in settings.sabotage.iter().filter(|kind| kind.is_before_rest()) {
-        sabotage.commit(house, &remembered).await?;
+        sabotage.commit(cluster, &remembered).await?;
     }
-    let (rest, left) = rest::come_to_rest(house, &clients, &mut staff).await?;
+    let (rest, left) = rest::come_to_rest(cluster, &clients, &mut staff).await?;
     for sabotage in settings.sabotage.iter().filter(|kind| !kind.is_before_rest()) {
-        sabotage.commit(house, &remembered).await?;
+        sabotage.commit(cluster, &remembered).await?;
     }
 
-    let ended_by_themselves = house.ended_by_themselves().await?;
-    let evidence = Evidence { house, clients: &clients, faults: &faults, open: &left, ended_by_themselves };
+    let ended_by_themselves = cluster.ended_by_themselves().await?;
+    let evidence = Evidence { cluster, clients: &clients, faults: &faults, open: &left, ended_by_themselves };
     let (verdict, recoveries) = verdict::reach(&evidence, &mut staff).await?;
     let run = report::Run { seed, seconds: settings.seconds, sabotage: settings.sabotage.clone(), begun, ended, rest };
     let report = Report::write(run, &evidence, verdict, recoveries).await?;
     report.print();
-    report.save(&settings.report.join(seed.to_string()))?;
+    page::save(&report, &settings.report.join(seed.to_string()))?;
     Ok(report)
 }
 

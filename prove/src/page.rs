@@ -1,7 +1,10 @@
 //! The report as a page: the verdict, the figures, and what happened when. It needs no other file and no network.
 
 use std::fmt::Write;
+use std::fs;
+use std::path::Path;
 
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 
 use crate::report::Report;
@@ -30,7 +33,16 @@ svg { width: 100%; height: auto } svg text { font: 11px system-ui, sans-serif; f
 .fault { fill: var(--fault); opacity: .75 } .grid { stroke: var(--rule) } .key { font-weight: 600 }
 ";
 
-pub fn html(report: &Report) -> String {
+/// Writes the page, and the same as JSON, into a folder.
+pub fn save(report: &Report, dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir)?;
+    fs::write(dir.join("report.json"), serde_json::to_vec_pretty(report)?)?;
+    fs::write(dir.join("report.html"), html(report))?;
+    println!("Report: {} and report.json", dir.join("report.html").display());
+    Ok(())
+}
+
+fn html(report: &Report) -> String {
     let run = &report.run;
     let broken = report.verdict.iter().filter(|line| !line.offenders.is_empty()).count();
     let (class, verdict) = match broken {

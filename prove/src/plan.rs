@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::house::{APIS, LEASE, WORKERS};
+use crate::cluster::{APIS, LEASE, Server, WORKERS, Who};
 
 /// The system has a moment to itself before the first fault.
 const FIRST: Duration = Duration::from_secs(2);
@@ -16,18 +16,6 @@ const ALONE_EVERY: Duration = Duration::from_mins(1);
 const ALONE_FOR: Duration = Duration::from_secs(LEASE.as_secs() + 3);
 /// How long what came before may take to be well again.
 const SETTLE: Duration = Duration::from_secs(3);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
-    Api(usize),
-    Worker(usize),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Server {
-    Postgres,
-    Redis,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
@@ -126,15 +114,6 @@ impl What {
             Self::KillRedis => "Redis killed",
             Self::FlushRedis => "Redis flushed",
             Self::CrashPostgres => "Postgres crashed",
-        }
-    }
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Api(index) => write!(f, "api-{}", index + 1),
-            Self::Worker(index) => write!(f, "worker-{}", index + 1),
         }
     }
 }

@@ -1,8 +1,6 @@
 //! What a run was like, for people and for programs: a table, JSON, and a page with a timeline.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -10,7 +8,6 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::faults::Happened;
-use crate::page;
 use crate::sabotage::Sabotage;
 use crate::verdict::{Evidence, Line, Recovery};
 
@@ -48,7 +45,7 @@ impl Report {
         let finished: Vec<DateTime<Utc>> = sqlx::query_scalar(
             "select finished_at from jobs where finished_at is not null and order_id is not null order by 1",
         )
-        .fetch_all(&evidence.house.db)
+        .fetch_all(&evidence.cluster.db)
         .await?;
         let placed_at = evidence.clients.memory().placed_at.clone();
         let mut faults_by_kind = BTreeMap::new();
@@ -94,14 +91,6 @@ impl Report {
             _ => println!("\n{broken} of {} promises were BROKEN. Seed {}.", self.verdict.len(), self.run.seed),
         }
     }
-
-    pub fn save(&self, dir: &Path) -> Result<()> {
-        fs::create_dir_all(dir)?;
-        fs::write(dir.join("report.json"), serde_json::to_vec_pretty(self)?)?;
-        fs::write(dir.join("report.html"), page::html(self))?;
-        println!("Report: {} and report.json", dir.join("report.html").display());
-        Ok(())
-    }
 }
 
 async fn figures(
@@ -110,7 +99,7 @@ async fn figures(
     recoveries: &[Recovery],
     finished: &[DateTime<Utc>],
 ) -> Result<Vec<(String, String)>> {
-    let db = &evidence.house.db;
+    let db = &evidence.cluster.db;
     let states: Vec<(String, i64)> =
         sqlx::query_as("select status, count(*) from orders group by 1 order by 1").fetch_all(db).await?;
     let jobs: Vec<(String, i64)> = sqlx::query_as(

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Clients, Person, Request};
-use crate::house::House;
+use crate::cluster::Cluster;
 
 /// Everything that was begun should be over long before: leases of seconds, retries of seconds.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -29,7 +29,7 @@ pub struct Open {
 }
 
 impl Open {
-    async fn look(house: &House) -> Result<Self> {
+    async fn look(cluster: &Cluster) -> Result<Self> {
         Ok(sqlx::query_as(
             "select (select count(*) from orders where status not in ('delivered', 'cancelled')) as orders,
                     (select count(*) from jobs where state in ('ready', 'running') and order_id is not null) as jobs,
@@ -37,7 +37,7 @@ impl Open {
                     (select coalesce(sum(reserved), 0) from inventory) as units_reserved,
                     (select count(*) from stock_movements) + (select coalesce(sum(attempt), 0) from jobs where order_id is not null) as moves",
         )
-        .fetch_one(&house.db)
+        .fetch_one(&cluster.db)
         .await?)
     }
 
@@ -47,12 +47,12 @@ impl Open {
 }
 
 /// Waits until nothing is open, or until nothing moves any more, and tells how long that took and what is left.
-pub async fn come_to_rest(house: &House, clients: &Clients, staff: &mut Person) -> Result<(Duration, Open)> {
+pub async fn come_to_rest(cluster: &Cluster, clients: &Clients, staff: &mut Person) -> Result<(Duration, Open)> {
     let begun = Instant::now();
-    let (mut last, mut moved) = (Open::look(house).await?, Instant::now());
+    let (mut last, mut moved) = (Open::look(cluster).await?, Instant::now());
     let mut retried = BTreeSet::new();
     loop {
-        let open = Open::look(house).await?;
+        let open = Open::look(cluster).await?;
         let ended = open.is_nothing() || moved.elapsed() > STUCK || begun.elapsed() > PATIENCE;
         if ended {
             return Ok((begun.elapsed(), open));

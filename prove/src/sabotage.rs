@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::house::House;
+use crate::cluster::Cluster;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -31,7 +31,7 @@ impl Sabotage {
     }
 
     /// Orders are damaged only if their clients remember them.
-    pub async fn commit(self, house: &House, remembered: &[Uuid]) -> Result<()> {
+    pub async fn commit(self, cluster: &Cluster, remembered: &[Uuid]) -> Result<()> {
         let statements: &[&'static str] = match self {
             Self::Charge => &["insert into simulated.charges (key, amount_minor, currency, state)
                  select gen_random_uuid(), amount_minor, currency, 'charged'
@@ -62,7 +62,7 @@ impl Sabotage {
                 "delete from orders where id = (select id from gone)",
             ],
         };
-        let mut tx = house.db.begin().await?;
+        let mut tx = cluster.db.begin().await?;
         let mut struck = 0;
         for sql in statements {
             let mut query = sqlx::query(*sql);

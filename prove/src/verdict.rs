@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::client::{Clients, Memory, Person, Request};
+use crate::cluster::{Cluster, LEASE};
 use crate::faults::Happened;
-use crate::house::{House, LEASE};
 use crate::rest::Open;
 
 /// A job of a worker that was killed is ready for another one within the lease and this. When it is taken depends on
@@ -46,7 +46,7 @@ pub struct Recovery {
 }
 
 pub struct Evidence<'a> {
-    pub house: &'a House,
+    pub cluster: &'a Cluster,
     pub clients: &'a Clients,
     pub faults: &'a [Happened],
     pub open: &'a Open,
@@ -54,14 +54,14 @@ pub struct Evidence<'a> {
 }
 
 pub async fn reach(evidence: &Evidence<'_>, staff: &mut Person) -> Result<(Vec<Line>, Vec<Recovery>)> {
-    let Evidence { house, clients, faults, open, .. } = evidence;
-    let orders = Orders::read(house).await?;
+    let Evidence { cluster, clients, faults, open, .. } = evidence;
+    let orders = Orders::read(cluster).await?;
     let mut lines = of_the_clients(&clients.memory(), &orders);
     lines.push(orders.are_final(open));
-    lines.push(provider(house).await?);
+    lines.push(provider(cluster).await?);
     let stock = clients.memory().stock.clone();
-    lines.push(units(house, &stock).await?);
-    let recoveries = recoveries(house, faults).await?;
+    lines.push(units(cluster, &stock).await?);
+    let recoveries = recoveries(cluster, faults).await?;
     lines.push(of_the_deaths(&recoveries));
     lines.push(of_the_processes(evidence));
     lines.extend(audit(clients, staff).await?);
@@ -83,7 +83,7 @@ struct Order {
 }
 
 impl Orders {
-    async fn read(house: &House) -> Result<Self> {
+    async fn read(cluster: &Cluster) -> Result<Self> {
         let orders: Vec<Order> = sqlx::query_as(
             "select o.id, o.status, o.total_minor as total,
                     (select jsonb_agg(jsonb_build_array(sku, quantity, unit_price_minor) order by line)
@@ -91,7 +91,7 @@ impl Orders {
                     array(select key from idempotency_keys k where k.resource = o.id) as keys
                from orders o",
         )
-        .fetch_all(&house.db)
+        .fetch_all(&cluster.db)
         .await?;
         Ok(Self(orders.into_iter().map(|order| (order.id.to_string(), order)).collect()))
     }
@@ -155,7 +155,7 @@ fn items_of(answer: &Value) -> Value {
 }
 
 /// Delivered: the provider took the whole price, once, or staff did and it took nothing. Cancelled: nothing stays taken.
-async fn provider(house: &House) -> Result<Line> {
+async fn provider(cluster: &Cluster) -> Result<Line> {
     let rows: Vec<(Uuid, String, i64, Value)> = sqlx::query_as(
         "select o.id, o.status, o.total_minor,
                 coalesce((select jsonb_agg(b.amount_minor) from charges c join simulated.charges b on b.key = c.id
@@ -164,7 +164,7 @@ async fn provider(house: &House) -> Result<Line> {
                               where c.order_id = o.id and c.manual and c.state = 'charged'), '[]')
            from orders o",
     )
-    .fetch_all(&house.db)
+    .fetch_all(&cluster.db)
     .await?;
     let stays = |status: &str, total: i64| if status == "delivered" { json!([total]) } else { json!([]) };
     let offenders = rows
@@ -179,14 +179,15 @@ async fn provider(house: &House) -> Result<Line> {
 }
 
 /// What staff put there and took away, less what was delivered, is what is there. The ledger is not asked.
-async fn units(house: &House, stock: &BTreeMap<(Uuid, Uuid), i64>) -> Result<Line> {
-    let shelves: Vec<(Uuid, i64)> =
-        sqlx::query_as("select product_id, sum(on_hand)::int8 from inventory group by 1").fetch_all(&house.db).await?;
+async fn units(cluster: &Cluster, stock: &BTreeMap<(Uuid, Uuid), i64>) -> Result<Line> {
+    let shelves: Vec<(Uuid, i64)> = sqlx::query_as("select product_id, sum(on_hand)::int8 from inventory group by 1")
+        .fetch_all(&cluster.db)
+        .await?;
     let sold: Vec<(Uuid, i64)> = sqlx::query_as(
         "select product_id, sum(quantity)::int8 from order_items join orders on id = order_id
           where status in ('shipped', 'delivered') group by 1",
     )
-    .fetch_all(&house.db)
+    .fetch_all(&cluster.db)
     .await?;
     let sold: BTreeMap<Uuid, i64> = sold.into_iter().collect();
     let mut put = BTreeMap::<Uuid, i64>::new();
@@ -204,7 +205,7 @@ async fn units(house: &House, stock: &BTreeMap<(Uuid, Uuid), i64>) -> Result<Lin
 }
 
 /// For each worker that was killed: how long its jobs were without one.
-async fn recoveries(house: &House, faults: &[Happened]) -> Result<Vec<Recovery>> {
+async fn recoveries(cluster: &Cluster, faults: &[Happened]) -> Result<Vec<Recovery>> {
     let mut recoveries = Vec::new();
     for death in faults.iter().filter(|fault| fault.kind == "worker killed") {
         let Some(worker) = death.worker else { continue };
@@ -218,7 +219,7 @@ async fn recoveries(house: &House, faults: &[Happened]) -> Result<Vec<Recovery>>
         )
         .bind(worker)
         .bind(death.from)
-        .fetch_one(&house.db)
+        .fetch_one(&cluster.db)
         .await?;
         let since = |at: DateTime<Utc>| (at - death.from).as_seconds_f64();
         recoveries.push(Recovery {

@@ -11,8 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weather {
-    Fair,
+pub enum NetworkFault {
+    None,
     /// Each packet takes so much longer.
     Slow(Duration),
     /// Connections break, and new ones break at once.
@@ -24,14 +24,14 @@ pub enum Weather {
 /// What is carried is not read.
 pub struct Link {
     pub addr: SocketAddr,
-    weather: watch::Sender<Weather>,
+    fault: watch::Sender<NetworkFault>,
 }
 
 impl Link {
     pub async fn start(upstream: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = listener.local_addr()?;
-        let (weather, seen) = watch::channel(Weather::Fair);
+        let (fault, seen) = watch::channel(NetworkFault::None);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let seen = seen.clone();
@@ -39,31 +39,31 @@ impl Link {
                 tokio::spawn(async move { drop(carry(client, upstream, seen).await) });
             }
         });
-        Ok(Self { addr, weather })
+        Ok(Self { addr, fault })
     }
 
-    pub fn set(&self, weather: Weather) {
-        self.weather.send_replace(weather);
+    pub fn set(&self, fault: NetworkFault) {
+        self.fault.send_replace(fault);
     }
 }
 
-async fn carry(client: TcpStream, upstream: SocketAddr, mut weather: watch::Receiver<Weather>) -> io::Result<()> {
+async fn carry(client: TcpStream, upstream: SocketAddr, mut fault: watch::Receiver<NetworkFault>) -> io::Result<()> {
     let server = TcpStream::connect(upstream).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (client_in, client_out) = client.into_split();
     let (server_in, server_out) = server.into_split();
     tokio::select! {
-        end = pass(client_in, server_out, weather.clone()) => end,
-        end = pass(server_in, client_out, weather.clone()) => end,
-        _ = weather.wait_for(|now| *now == Weather::Cut) => Ok(()),
+        end = pass(client_in, server_out, fault.clone()) => end,
+        end = pass(server_in, client_out, fault.clone()) => end,
+        _ = fault.wait_for(|now| *now == NetworkFault::Cut) => Ok(()),
     }
 }
 
 async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut weather: watch::Receiver<Weather>,
+    mut fault: watch::Receiver<NetworkFault>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -72,8 +72,8 @@ async fn pass(
             return Ok(());
         }
         let gone = |_| io::ErrorKind::ConnectionAborted;
-        let now = *weather.wait_for(|now| *now != Weather::Silent).await.map_err(gone)?;
-        if let Weather::Slow(time) = now {
+        let now = *fault.wait_for(|now| *now != NetworkFault::Silent).await.map_err(gone)?;
+        if let NetworkFault::Slow(time) = now {
             tokio::time::sleep(time).await;
         }
         to.write_all(&buffer[..read]).await?;

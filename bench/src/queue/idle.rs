@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use servers::Process;
+use servers::process::Process;
 
 use super::{Bench, counts, stop_all};
 use crate::load::usage;

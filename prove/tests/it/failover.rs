@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use prove::client::Person;
-use prove::house::House;
+use prove::cluster::Cluster;
 use reqwest::Response;
 use serde_json::Value;
-use servers::Home;
-use servers::several::Several;
+use servers::home::Home;
+use servers::redis_group::RedisGroup;
 
 use crate::bins;
 use crate::killed::{Stage, order};
@@ -21,30 +21,30 @@ const AT_ONCE: Duration = Duration::from_millis(1500);
 
 struct Scene {
     stage: Stage,
-    redis: Several,
+    redis: RedisGroup,
     home: Home,
     http: reqwest::Client,
 }
 
 impl Scene {
-    async fn set(home: Home, redis: Several) -> Self {
+    async fn set(home: Home, redis: RedisGroup) -> Self {
         let url = redis.url();
         Self::set_with(home, redis, &url, "doorbell").await
     }
 
-    async fn set_with(home: Home, redis: Several, url: &str, transport: &str) -> Self {
+    async fn set_with(home: Home, redis: RedisGroup, url: &str, transport: &str) -> Self {
         let settings = [
             ("REDIS_URL", url),
             ("QUEUE_TRANSPORT", transport),
             ("RATE_LIMITS", "on"),
             ("RATE_LIMIT_QUERY", "1000/100m"),
         ];
-        let house = House::open_with(&std::env::temp_dir(), bins(), 2, WORKERS, &settings).await.unwrap();
-        Self { stage: Stage::of(house).await, redis, home, http: reqwest::Client::new() }
+        let cluster = Cluster::open_with(&std::env::temp_dir(), bins(), 2, WORKERS, &settings).await.unwrap();
+        Self { stage: Stage::of(cluster).await, redis, home, http: reqwest::Client::new() }
     }
 
     async fn get(&self, api: usize, person: &Person, path: &str) -> Response {
-        let url = format!("http://{}{path}", self.stage.house.apis[api].addr());
+        let url = format!("http://{}{path}", self.stage.cluster.apis[api].addr());
         let response = self.http.get(url).bearer_auth(&person.token).send().await.unwrap();
         assert!(response.status().is_success(), "{path}: {response:?}");
         response
@@ -144,7 +144,7 @@ async fn home() -> Home {
 #[tokio::test]
 async fn a_master_that_is_killed_is_followed_by_the_one_that_sentinels_name() {
     let home = home().await;
-    let redis = Several::with_sentinels(&home).await.unwrap();
+    let redis = RedisGroup::with_sentinels(&home).await.unwrap();
     let mut scene = Scene::set(home, redis).await;
     scene.until("the workers listen", async || scene.heard_at().await == Some(0)).await;
     scene.shares().await;
@@ -158,7 +158,7 @@ async fn a_master_that_is_killed_is_followed_by_the_one_that_sentinels_name() {
 #[tokio::test]
 async fn a_master_that_freezes_is_not_waited_for_and_comes_back_as_a_replica() {
     let home = home().await;
-    let redis = Several::with_sentinels(&home).await.unwrap();
+    let redis = RedisGroup::with_sentinels(&home).await.unwrap();
     let mut scene = Scene::set(home, redis).await;
     scene.until("the workers listen", async || scene.heard_at().await == Some(0)).await;
     scene.redis.nodes[0].freeze().await.unwrap();
@@ -174,7 +174,7 @@ async fn a_master_that_freezes_is_not_waited_for_and_comes_back_as_a_replica() {
 #[tokio::test]
 async fn a_cluster_that_loses_the_doorbells_node_promotes_its_replica_and_both_edges_find_it() {
     let home = home().await;
-    let redis = Several::cluster(&home).await.unwrap();
+    let redis = RedisGroup::cluster(&home).await.unwrap();
     let mut scene = Scene::set(home, redis).await;
     scene.until("the workers listen", async || scene.heard_at().await.is_some()).await;
     scene.shares().await;
@@ -192,7 +192,7 @@ async fn a_cluster_that_loses_the_doorbells_node_promotes_its_replica_and_both_e
 #[tokio::test]
 async fn the_other_transport_follows_sentinels_too() {
     let home = home().await;
-    let redis = Several::with_sentinels(&home).await.unwrap();
+    let redis = RedisGroup::with_sentinels(&home).await.unwrap();
     // It does more than the user of the other tests may.
     let url = redis.url().replace("millrace:secret@", "");
     let mut scene = Scene::set_with(home, redis, &url, "apalis-redis").await;

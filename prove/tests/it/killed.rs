@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prove::client::{Clients, Person, Request};
-use prove::house::{House, LEASE, STAFF};
-use prove::plan::Who;
+use prove::cluster::{Cluster, LEASE, STAFF, Who};
+
 use prove::shop::Shop;
 use serde_json::{Value, json};
-use servers::Stop;
+use servers::postgres::Stop;
 use uuid::Uuid;
 
 use crate::bins;
@@ -17,7 +17,7 @@ use crate::bins;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct Stage {
-    pub house: Arc<House>,
+    pub cluster: Arc<Cluster>,
     pub clients: Clients,
     pub staff: Person,
     pub buyer: Person,
@@ -27,17 +27,17 @@ pub struct Stage {
 impl Stage {
     /// An API and two workers.
     async fn set() -> Self {
-        Self::of(House::open(&std::env::temp_dir(), bins(), 1, 2).await.unwrap()).await
+        Self::of(Cluster::open(&std::env::temp_dir(), bins(), 1, 2).await.unwrap()).await
     }
 
-    pub async fn of(house: House) -> Self {
-        let house = Arc::new(house);
-        let clients = Clients::new(house.clone()).unwrap();
+    pub async fn of(cluster: Cluster) -> Self {
+        let cluster = Arc::new(cluster);
+        let clients = Clients::new(cluster.clone()).unwrap();
         clients.until.send_replace(Some(tokio::time::Instant::now() + PATIENCE));
         let mut staff = clients.log_in(STAFF, 1).await.unwrap();
         Shop::open(&clients, &mut staff).await.unwrap();
         let buyer = clients.register("buyer@prove.test", 2).await.unwrap();
-        Self { house, clients, staff, buyer, orders: Vec::new() }
+        Self { cluster, clients, staff, buyer, orders: Vec::new() }
     }
 
     /// Places an order, and answers its id.
@@ -58,7 +58,7 @@ impl Stage {
         let mut pulse = tokio::time::interval(Duration::from_millis(10));
         loop {
             pulse.tick().await;
-            let found = sqlx::query_scalar::<_, bool>(sql).bind(bind).fetch_one(&self.house.db).await;
+            let found = sqlx::query_scalar::<_, bool>(sql).bind(bind).fetch_one(&self.cluster.db).await;
             if matches!(found, Ok(true)) {
                 return;
             }
@@ -76,11 +76,11 @@ impl Stage {
                                                     and kind = 'process_payment')",
         )
         .bind(order)
-        .fetch_one(&self.house.db)
+        .fetch_one(&self.cluster.db)
         .await
         .unwrap();
-        for index in 0..self.house.workers.len() {
-            if self.house.workers[index].process.lock().await.pid() == Some(pid.unsigned_abs()) {
+        for index in 0..self.cluster.workers.len() {
+            if self.cluster.workers[index].process.lock().await.pid() == Some(pid.unsigned_abs()) {
                 return Who::Worker(index);
             }
         }
@@ -100,16 +100,16 @@ impl Stage {
             self.until("it is delivered", delivered, order).await;
         }
         let charged: i64 = sqlx::query_scalar("select count(*) from simulated.charges where state = 'charged'")
-            .fetch_one(&self.house.db)
+            .fetch_one(&self.cluster.db)
             .await
             .unwrap();
         assert_eq!(charged, i64::try_from(self.orders.len()).unwrap());
         let audit = Request::get("/v1/ops/audit?fresh=true");
         let report = self.clients.done(&mut self.staff, &audit).await.unwrap();
         assert_eq!(report["violations"], Value::from(0), "{report:#}");
-        assert!(self.house.ended_by_themselves().await.unwrap().is_empty());
-        self.house.close().await.unwrap();
-        self.house.home.remove().unwrap();
+        assert!(self.cluster.ended_by_themselves().await.unwrap().is_empty());
+        self.cluster.close().await.unwrap();
+        self.cluster.home.remove().unwrap();
     }
 }
 
@@ -127,7 +127,7 @@ async fn a_worker_killed_while_it_pays_loses_its_job_to_another_within_the_lease
     let order = stage.order("tok_slow_1500").await;
     let payer = stage.payer(&order).await;
     let killed = Instant::now();
-    stage.house.member(payer).process.lock().await.kill().await.unwrap();
+    stage.cluster.member(payer).process.lock().await.kill().await.unwrap();
     stage.taken_again(&order).await;
     assert!(killed.elapsed() < LEASE + Duration::from_secs(2), "{:?}", killed.elapsed());
     stage.ends_well().await;
@@ -138,10 +138,10 @@ async fn a_worker_frozen_past_its_lease_finds_its_job_done_by_another() {
     let mut stage = Stage::set().await;
     let order = stage.order("tok_slow_1000").await;
     let payer = stage.payer(&order).await;
-    stage.house.member(payer).process.lock().await.signal("STOP").await.unwrap();
+    stage.cluster.member(payer).process.lock().await.signal("STOP").await.unwrap();
     let paid = "select status in ('paid', 'shipped', 'delivered') from orders where id = $1::uuid";
     stage.until("another worker has it paid", paid, &order).await;
-    stage.house.member(payer).process.lock().await.signal("CONT").await.unwrap();
+    stage.cluster.member(payer).process.lock().await.signal("CONT").await.unwrap();
     stage.ends_well().await;
 }
 
@@ -149,7 +149,7 @@ async fn a_worker_frozen_past_its_lease_finds_its_job_done_by_another() {
 async fn an_api_killed_right_after_its_answer_has_promised_nothing_too_much() {
     let mut stage = Stage::set().await;
     stage.order("tok_ok").await;
-    let api = &stage.house.apis[0];
+    let api = &stage.cluster.apis[0];
     let mut process = api.process.lock().await;
     process.kill().await.unwrap();
     api.start_again(&mut process).await.unwrap();
@@ -163,7 +163,7 @@ async fn a_crash_of_postgres_is_survived_by_everybody_and_by_every_order() {
     for token in ["tok_ok", "tok_slow_500", "tok_timeout_charged", "tok_flaky_2"] {
         stage.order(token).await;
     }
-    let mut postgres = stage.house.postgres.lock().await;
+    let mut postgres = stage.cluster.postgres.lock().await;
     postgres.stop(Stop::Immediate).await.unwrap();
     postgres.start_again().await.unwrap();
     drop(postgres);
@@ -175,12 +175,12 @@ async fn a_crash_of_postgres_is_survived_by_everybody_and_by_every_order() {
 async fn a_worker_that_is_asked_to_stop_while_postgres_is_away_ends_well() {
     let mut stage = Stage::set().await;
     stage.order("tok_slow_500").await;
-    stage.house.postgres.lock().await.stop(Stop::Immediate).await.unwrap();
-    let worker = &stage.house.workers[0];
+    stage.cluster.postgres.lock().await.stop(Stop::Immediate).await.unwrap();
+    let worker = &stage.cluster.workers[0];
     let mut process = worker.process.lock().await;
     process.signal("TERM").await.unwrap();
     assert!(process.ended().await.unwrap().success());
-    stage.house.postgres.lock().await.start_again().await.unwrap();
+    stage.cluster.postgres.lock().await.start_again().await.unwrap();
     worker.start_again(&mut process).await.unwrap();
     drop(process);
     stage.ends_well().await;
@@ -190,11 +190,11 @@ async fn a_worker_that_is_asked_to_stop_while_postgres_is_away_ends_well() {
 async fn orders_are_carried_out_without_redis_and_when_it_is_back() {
     let mut stage = Stage::set().await;
     stage.order("tok_slow_500").await;
-    stage.house.redis.lock().await.kill().await.unwrap();
+    stage.cluster.redis.lock().await.kill().await.unwrap();
     let order = stage.order("tok_ok").await;
     let delivered = "select status = 'delivered' from orders where id = $1::uuid";
     stage.until("it is delivered without Redis", delivered, &order).await;
-    stage.house.redis.lock().await.start_again().await.unwrap();
+    stage.cluster.redis.lock().await.start_again().await.unwrap();
     stage.order("tok_ok").await;
     stage.ends_well().await;
 }

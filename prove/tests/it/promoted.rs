@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use prove::client::{Clients, Person, Request};
-use prove::house::{House, STAFF};
+use prove::cluster::{Cluster, STAFF};
 use prove::shop::Shop;
 use serde_json::{Value, json};
-use servers::{Postgres, Stop};
+use servers::postgres::{Postgres, Stop};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -24,7 +24,7 @@ const FOUND_WITHIN: Duration = Duration::from_secs(4);
 const BUYERS: u64 = 6;
 
 struct Stage {
-    house: Arc<House>,
+    cluster: Arc<Cluster>,
     clients: Arc<Clients>,
     staff: Person,
     /// While it is, the buyers buy.
@@ -33,16 +33,16 @@ struct Stage {
 
 impl Stage {
     async fn set(apis: usize, workers: usize) -> Self {
-        let house = Arc::new(House::open_on_two(&std::env::temp_dir(), bins(), apis, workers).await.unwrap());
-        let clients = Arc::new(Clients::new(house.clone()).unwrap());
+        let cluster = Arc::new(Cluster::open_on_two(&std::env::temp_dir(), bins(), apis, workers).await.unwrap());
+        let clients = Arc::new(Clients::new(cluster.clone()).unwrap());
         clients.until.send_replace(Some(tokio::time::Instant::now() + PATIENCE));
         let mut staff = clients.log_in(STAFF, 1).await.unwrap();
         Shop::open(&clients, &mut staff).await.unwrap();
-        Self { house, clients, staff, open: watch::Sender::new(true) }
+        Self { cluster, clients, staff, open: watch::Sender::new(true) }
     }
 
     fn standby(&self) -> &Mutex<Postgres> {
-        self.house.standby.as_ref().unwrap()
+        self.cluster.standby.as_ref().unwrap()
     }
 
     /// People who order one thing after the other, and repeat each request until they know.
@@ -78,7 +78,7 @@ impl Stage {
     async fn commits_wait(&self, number: i64) {
         let waiting = "select count(*) = $1 from pg_stat_activity
                         where wait_event = 'SyncRep' and application_name = 'millrace-api'";
-        let all = async || sqlx::query_scalar(waiting).bind(number).fetch_one(&self.house.db).await.ok();
+        let all = async || sqlx::query_scalar(waiting).bind(number).fetch_one(&self.cluster.db).await.ok();
         until("commits wait", async || all().await.filter(|all: &bool| *all)).await;
     }
 
@@ -86,7 +86,7 @@ impl Stage {
     async fn seen(&self) -> (i64, i64, i64) {
         let seen = "select (select count(*) from orders), (select count(*) from stock_movements where note = 'once'),
                            (select count(*) from simulated.charges)";
-        until("Postgres answers", async || sqlx::query_as(seen).fetch_one(&self.house.db).await.ok()).await
+        until("Postgres answers", async || sqlx::query_as(seen).fetch_one(&self.cluster.db).await.ok()).await
     }
 
     /// Promotes the standby, and holds API and workers to finding it in time.
@@ -102,11 +102,11 @@ impl Stage {
     async fn ends_well(mut self) {
         let ids = self.clients.memory().order_ids();
         let delivered = "select count(*) from orders where id = any($1) and status = 'delivered'";
-        let all = async || sqlx::query_scalar(delivered).bind(&ids).fetch_one(&self.house.db).await.ok();
+        let all = async || sqlx::query_scalar(delivered).bind(&ids).fetch_one(&self.cluster.db).await.ok();
         until("all are delivered", async || all().await.filter(|found: &i64| *found == ids.len() as i64)).await;
         let counts =
             "select (select count(*) from orders), (select count(*) from simulated.charges where state = 'charged')";
-        let counts: (i64, i64) = sqlx::query_as(counts).fetch_one(&self.house.db).await.unwrap();
+        let counts: (i64, i64) = sqlx::query_as(counts).fetch_one(&self.cluster.db).await.unwrap();
         assert_eq!(counts, (ids.len() as i64, ids.len() as i64));
         {
             let memory = self.clients.memory();
@@ -116,9 +116,9 @@ impl Stage {
         let audit = Request::get("/v1/ops/audit?fresh=true");
         let report = self.clients.done(&mut self.staff, &audit).await.unwrap();
         assert_eq!(report["violations"], Value::from(0), "{report:#}");
-        assert!(self.house.ended_by_themselves().await.unwrap().is_empty());
-        self.house.close().await.unwrap();
-        self.house.home.remove().unwrap();
+        assert!(self.cluster.ended_by_themselves().await.unwrap().is_empty());
+        self.cluster.close().await.unwrap();
+        self.cluster.home.remove().unwrap();
     }
 }
 
@@ -145,7 +145,7 @@ fn order(sku: &str) -> Request {
 #[tokio::test]
 async fn a_primary_that_is_killed_is_replaced_without_a_restart_and_no_order_is_lost() {
     let stage = Stage::set(2, 2).await;
-    let mut primary = stage.house.postgres.lock().await;
+    let mut primary = stage.cluster.postgres.lock().await;
     // A standby may come later than everybody else.
     let mut standby = stage.standby().lock().await;
     primary.commit_on(None).await.unwrap();
@@ -171,7 +171,7 @@ async fn a_primary_that_was_frozen_during_the_promotion_and_wakes_up_is_used_by_
     let stage = Stage::set(2, 2).await;
     let buyers = stage.buyers().await;
     stage.more_orders(20).await;
-    let old = stage.house.postgres.lock().await;
+    let old = stage.cluster.postgres.lock().await;
     old.signal("STOP").await.unwrap();
     stage.promote().await;
 
@@ -190,7 +190,7 @@ async fn a_primary_that_was_frozen_during_the_promotion_and_wakes_up_is_used_by_
     assert_eq!(came, 0);
     let theirs = "select array(select id from orders)";
     let there: Vec<Uuid> = sqlx::query_scalar(theirs).fetch_one(&mut asking).await.unwrap();
-    let here: Vec<Uuid> = sqlx::query_scalar(theirs).fetch_one(&stage.house.db).await.unwrap();
+    let here: Vec<Uuid> = sqlx::query_scalar(theirs).fetch_one(&stage.cluster.db).await.unwrap();
     assert!(there.iter().all(|id| here.contains(id)) && there.len() + 40 <= here.len());
     asking.close().await.unwrap();
     drop(old);
@@ -215,7 +215,7 @@ async fn nothing_is_promised_that_the_standby_does_not_have() {
     assert_eq!(stage.seen().await, (0, 0, 0));
 
     // After a crash Postgres shows what waited, without waiting again. The repeated requests find it.
-    let mut primary = stage.house.postgres.lock().await;
+    let mut primary = stage.cluster.postgres.lock().await;
     primary.stop(Stop::Immediate).await.unwrap();
     primary.start_again().await.unwrap();
     drop(primary);
@@ -229,7 +229,7 @@ async fn nothing_is_promised_that_the_standby_does_not_have() {
     for told in again {
         assert_eq!(told.await.unwrap(), 201);
     }
-    stage.house.postgres.lock().await.stop(Stop::Immediate).await.unwrap();
+    stage.cluster.postgres.lock().await.stop(Stop::Immediate).await.unwrap();
     stage.standby().lock().await.promote().await.unwrap();
     stage.ends_well().await;
 }

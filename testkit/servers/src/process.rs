@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::process::Child;
 
-use super::{Home, PATIENCE, Wait, command, signal};
+use crate::home::{Home, logged, signal};
+use crate::wait::{PATIENCE, Wait};
 
 /// Signs the access tokens of one run.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----
@@ -60,7 +61,7 @@ impl Process {
     pub async fn start(&mut self) -> Result<SocketAddr> {
         let log = self.log();
         let before = fs::metadata(&log).map_or(0, |file| file.len());
-        let mut command = command(&self.program, &log)?;
+        let mut command = logged(&self.program, &log)?;
         command.args(&self.args).env_clear().envs(self.settings.iter().map(|(name, value)| (name, value)));
         self.child = Some(command.spawn().with_context(|| {
             format!("{} cannot be started; build it first: cargo build --bins", self.program.display())
@@ -85,7 +86,7 @@ impl Process {
     /// Runs the binary with other arguments until it ends, such as `migrate`.
     pub async fn run(&self, args: &[&str]) -> Result<()> {
         let log = self.log();
-        let mut command = command(&self.program, &log)?;
+        let mut command = logged(&self.program, &log)?;
         command.env_clear().envs(self.settings.iter().map(|(name, value)| (name, value))).args(args);
         let status = command.status().await.with_context(|| self.program.display().to_string())?;
         ensure!(status.success(), "{} {} failed; its log is {}", self.name, args.join(" "), log.display());

@@ -1,5 +1,6 @@
 //! Everything that runs: Postgres, Redis, APIs and workers, each of these behind a network of its own.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -12,9 +13,11 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 
-use crate::plan::{Server, Who};
-use servers::{Home, Postgres, Process, Redis, Stop};
-use testkit::network::{Link, Weather};
+use servers::home::Home;
+use servers::postgres::{Postgres, Stop};
+use servers::process::Process;
+use servers::redis::Redis;
+use testkit::network::{Link, NetworkFault};
 
 pub const APIS: usize = 2;
 pub const WORKERS: usize = 3;
@@ -49,7 +52,7 @@ const WORKER: [(&str, &str); 9] = [
 pub const PASSWORD: &str = "correct horse battery";
 pub const STAFF: &str = "staff@prove.test";
 
-pub struct House {
+pub struct Cluster {
     pub home: Home,
     pub postgres: Mutex<Postgres>,
     /// Follows `postgres`, and has every commit before it is answered.
@@ -61,7 +64,30 @@ pub struct House {
     pub db: PgPool,
 }
 
-/// A process and its ways to the servers.
+/// A process, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    Api(usize),
+    Worker(usize),
+}
+
+/// A server that a process is connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    Postgres,
+    Redis,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Api(index) => write!(f, "api-{}", index + 1),
+            Self::Worker(index) => write!(f, "worker-{}", index + 1),
+        }
+    }
+}
+
+/// A process and its connections to the servers.
 pub struct Member {
     pub process: Mutex<Process>,
     to_postgres: Link,
@@ -69,7 +95,7 @@ pub struct Member {
     addr: watch::Sender<Option<SocketAddr>>,
 }
 
-impl House {
+impl Cluster {
     /// Starts everything, with nothing in it but a member of staff.
     pub async fn open(parent: &Path, bins: &Path, apis: usize, workers: usize) -> Result<Self> {
         Self::open_as(parent, bins, apis, workers, false, &[]).await
@@ -114,7 +140,7 @@ impl House {
         let db = match standby_addr {
             None => PgPoolOptions::new().max_connections(4).test_before_acquire(true).connect(&postgres.url()).await?,
             Some(standby) => {
-                shared::platform::db::pool(&Postgres::url_of(&[postgres.addr(), standby]), 4, "millrace-house")?
+                shared::platform::db::pool(&Postgres::url_of(&[postgres.addr(), standby]), 4, "millrace-cluster")?
             }
         };
         let password = PASSWORD.to_owned().try_into()?;
@@ -224,10 +250,10 @@ impl Member {
         self.addr.borrow().expect("it was started before anybody asks")
     }
 
-    pub fn weather(&self, server: Server, weather: Weather) {
+    pub fn set_network(&self, server: Server, fault: NetworkFault) {
         match server {
-            Server::Postgres => self.to_postgres.set(weather),
-            Server::Redis => self.to_redis.set(weather),
+            Server::Postgres => self.to_postgres.set(fault),
+            Server::Redis => self.to_redis.set(fault),
         }
     }
 }

@@ -1,26 +1,25 @@
-//! A worker that does what a test says: it takes a job when told, carries it out when told, and asks the
-//! provider that the test gave it.
+//! A worker that takes a job when the test says so, runs it when the test says so, and calls the payment provider and the
+//! carrier that the test gave it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use serde_json::{Value, json};
-use shared::payments::{self, Outcome, PaymentProvider, ProviderError};
+use shared::payments::PaymentProvider;
 use shared::queue::claim::{self, Claimer};
 use shared::queue::doorbell::Doorbell;
 use shared::queue::retry::Schedule;
 use shared::queue::{Lease, LeasedJob, Queue, WorkerId, settle};
-use shared::shipping;
-use shared::values::{JobId, Money};
-use tokio::sync::Semaphore;
+use shared::shipping::Carrier;
+use shared::shipping::simulated::SimulatedCarrier;
+use shared::values::{JobId, OrderId};
+use sqlx::PgPool;
 use uuid::Uuid;
 use worker::context::{Context, JobTerms};
 use worker::error::{Done, JobError, JobResult};
 
-use crate::app::{Person, Reply, TestApp, until};
+use crate::app::TestApp;
+use crate::providers::simulated;
+use crate::until::until;
 
 const LEASE: Duration = Duration::from_secs(10);
 const RETRY: Schedule = Schedule { initial: Duration::from_millis(1), max: Duration::from_millis(4), budget: 8 };
@@ -31,43 +30,63 @@ pub struct ManualWorker<'a> {
 }
 
 impl<'a> ManualWorker<'a> {
-    /// With the simulated provider.
+    /// With the simulated provider and carrier.
     pub fn of(app: &'a TestApp) -> Self {
-        let provider = simulated(app);
-        Self::asking(app, Arc::new(provider))
+        Self::with(app, app.db.clone(), Arc::new(simulated(app)), Arc::new(carrier(app)))
     }
 
-    pub fn asking(app: &'a TestApp, provider: Arc<dyn PaymentProvider>) -> Self {
-        let carrier = shipping::simulated::SimulatedCarrier::new(app.db.clone(), Duration::ZERO);
+    pub fn with_provider(app: &'a TestApp, provider: Arc<dyn PaymentProvider>) -> Self {
+        Self::with(app, app.db.clone(), provider, Arc::new(carrier(app)))
+    }
+
+    pub fn with_carrier(app: &'a TestApp, carrier: Arc<dyn Carrier>) -> Self {
+        Self::with(app, app.db.clone(), Arc::new(simulated(app)), carrier)
+    }
+
+    /// Its own connections come from this pool.
+    pub fn with_pool(app: &'a TestApp, db: PgPool) -> Self {
+        Self::with(app, db, Arc::new(simulated(app)), Arc::new(carrier(app)))
+    }
+
+    fn with(app: &'a TestApp, db: PgPool, provider: Arc<dyn PaymentProvider>, carrier: Arc<dyn Carrier>) -> Self {
         let terms = JobTerms { max_attempts: 8, retry: RETRY, delivery_delay: Duration::ZERO };
-        let nobody = Doorbell::new(None, "").unwrap();
-        Self { app, ctx: Context::new(app.db.clone(), nobody, provider, Arc::new(carrier), terms) }
+        let doorbell = Doorbell::new(None, "").unwrap();
+        Self { app, ctx: Context::new(db, doorbell, provider, carrier, terms) }
     }
 
-    /// Takes the job of this kind that is ready.
+    /// Claims the one job of this kind that is ready.
     pub async fn take(&self, kind: &str) -> LeasedJob {
-        let ids: Vec<Uuid> = sqlx::query_scalar("select id from jobs where kind = $1 and state = 'ready'")
-            .bind(kind)
-            .fetch_all(&self.app.db)
-            .await
-            .unwrap();
+        let ready = "select id from jobs where kind = $1 and state = 'ready'";
+        let ids: Vec<Uuid> = sqlx::query_scalar(ready).bind(kind).fetch_all(&self.app.db).await.unwrap();
         assert_eq!(ids.len(), 1, "one job of the kind {kind} is ready");
+        self.claim(ids[0]).await
+    }
+
+    /// Claims every job of these kinds that is due.
+    pub async fn take_all(&self, kinds: &[&str]) -> Vec<LeasedJob> {
+        let is_wanted = |name: &String| kinds.iter().any(|kind| name.split('/').next() == Some(kind));
+        let claimer = Claimer { kinds: worker::jobs::known().into_iter().filter(is_wanted).collect(), ..claimer() };
         let mut conn = self.app.db.acquire().await.unwrap();
-        // A job that waits for its next attempt is due in milliseconds.
+        claim::next(&mut conn, &claimer, &Queue::ALL.map(|queue| (queue, 1000)), 1000).await.unwrap()
+    }
+
+    /// Claims a job that is ready. One that waits for its next attempt is due in milliseconds.
+    async fn claim(&self, id: Uuid) -> LeasedJob {
+        let mut conn = self.app.db.acquire().await.unwrap();
         loop {
-            let mut taken = claim::by_ids(&mut conn, &claimer(), &[JobId(ids[0])]).await.unwrap();
+            let mut taken = claim::by_ids(&mut conn, &claimer(), &[JobId(id)]).await.unwrap();
             if let Some(job) = taken.pop() {
                 return job;
             }
         }
     }
 
-    /// The same attempt, by a process that could not renew its lease for as long as it has it.
+    /// The same attempt, in a process that has not renewed its lease for as long as the lease lasts.
     pub fn with_a_stale_lease(job: &LeasedJob) -> LeasedJob {
         LeasedJob { lease: Arc::new(Lease::new(Instant::now().checked_sub(LEASE).unwrap(), LEASE)), ..job.clone() }
     }
 
-    /// Its worker is lost: another may take it.
+    /// As the maintenance does when the job's worker is lost: another worker may claim it.
     pub async fn lose(&self, job: &LeasedJob) {
         sqlx::query("update jobs set state = 'ready', lease_until = null where id = $1")
             .bind(job.id.0)
@@ -76,9 +95,14 @@ impl<'a> ManualWorker<'a> {
             .unwrap();
     }
 
-    /// Carries an attempt out and settles it as the fleet does.
+    /// Runs the handler of a job, and does not write down how it ended.
+    pub async fn attempt(&self, job: &LeasedJob) -> JobResult {
+        worker::jobs::carry_out(job, &self.ctx).await
+    }
+
+    /// Runs an attempt and settles it as the fleet does.
     pub async fn carry_out(&self, job: &LeasedJob) -> JobResult {
-        let result = worker::jobs::carry_out(job, &self.ctx).await;
+        let result = self.attempt(job).await;
         let mut conn = self.app.db.acquire().await.unwrap();
         match &result {
             Ok(Done::Recorded) => {}
@@ -98,7 +122,15 @@ impl<'a> ManualWorker<'a> {
         self.carry_out(&job).await
     }
 
-    /// Carries out whatever there is, until nothing is ready any more.
+    /// Charges an order.
+    pub async fn pay(&self, order: OrderId) {
+        let payment = "select id from jobs where order_id = $1 and kind = 'process_payment' and state = 'ready'";
+        let id = sqlx::query_scalar(payment).bind(order.0).fetch_one(&self.app.db).await.unwrap();
+        let job = self.claim(id).await;
+        assert_eq!(self.carry_out(&job).await.unwrap(), Done::Recorded);
+    }
+
+    /// Runs jobs until none is ready.
     pub async fn run(&self) {
         let queues: Vec<(Queue, i64)> = Queue::ALL.into_iter().map(|queue| (queue, 10)).collect();
         until("no job is ready", async || {
@@ -113,122 +145,24 @@ impl<'a> ManualWorker<'a> {
     }
 }
 
+fn carrier(app: &TestApp) -> SimulatedCarrier {
+    SimulatedCarrier::new(app.db.clone(), Duration::ZERO)
+}
+
 fn claimer() -> Claimer {
     Claimer { worker: WorkerId(Uuid::now_v7()), lease: LEASE, kinds: worker::jobs::known() }
 }
 
-pub fn simulated(app: &TestApp) -> payments::simulated::SimulatedProvider {
-    payments::simulated::SimulatedProvider::new(app.db.clone(), Duration::ZERO)
-}
-
-/// A provider that stops where a charge is on its way, or where its answer is, until it is told to go on.
-pub struct Gated {
-    inner: payments::simulated::SimulatedProvider,
-    stops: Stops,
-    pub asked: Semaphore,
-    pub go_on: Semaphore,
-    pub charges: AtomicUsize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stops {
-    BeforeCharging,
-    BeforeAnswering,
-    Never,
-}
-
-impl Gated {
-    pub fn new(app: &TestApp, stops: Stops) -> Arc<Self> {
-        let (asked, go_on, charges) = (Semaphore::new(0), Semaphore::new(0), AtomicUsize::new(0));
-        Arc::new(Self { inner: simulated(app), stops, asked, go_on, charges })
+impl TestApp {
+    /// The states of all charges in the provider's books, oldest first.
+    pub async fn books(&self) -> Vec<String> {
+        sqlx::query_scalar("select state from simulated.charges order by created_at").fetch_all(&self.db).await.unwrap()
     }
 
-    async fn stop(&self, here: Stops) {
-        if self.stops == here {
-            self.asked.add_permits(1);
-            self.go_on.acquire().await.unwrap().forget();
-        }
+    /// How many jobs of a kind there are, in any state.
+    pub async fn jobs(&self, kind: &str) -> i64 {
+        sqlx::query_scalar("select count(*) from jobs where kind = $1").bind(kind).fetch_one(&self.db).await.unwrap()
     }
-
-    /// Waits until a charge has come to where it stops.
-    pub async fn until_asked(&self) {
-        self.asked.acquire().await.unwrap().forget();
-    }
-
-    pub fn let_go(&self) {
-        self.go_on.add_permits(1);
-    }
-}
-
-impl PaymentProvider for Gated {
-    fn charge<'a>(&'a self, key: Uuid, amount: Money, token: &'a str) -> BoxFuture<'a, Result<Outcome, ProviderError>> {
-        async move {
-            self.stop(Stops::BeforeCharging).await;
-            self.charges.fetch_add(1, Ordering::SeqCst);
-            let outcome = self.inner.charge(key, amount, token).await;
-            self.stop(Stops::BeforeAnswering).await;
-            outcome
-        }
-        .boxed()
-    }
-
-    fn find(&self, key: Uuid) -> BoxFuture<'_, Result<Option<Outcome>, ProviderError>> {
-        self.inner.find(key)
-    }
-
-    fn void(&self, key: Uuid) -> BoxFuture<'_, Result<Outcome, ProviderError>> {
-        self.inner.void(key)
-    }
-}
-
-impl Person<'_> {
-    /// Orders two of this, paid with this token; answers where the order is.
-    pub async fn order(&self, sku: &str, token: &str) -> String {
-        let body = json!({
-            "items": [{ "sku": sku, "quantity": 2 }],
-            "payment_token": token,
-            "shipping_address": { "line1": "1 Mill Lane" },
-        });
-        let placed = self.post("/v1/orders", body).await.done(201);
-        format!("/v1/orders/{}", placed.id())
-    }
-
-    pub async fn see(&self, order: &str) -> Value {
-        self.get(order).await.done(200).body
-    }
-
-    pub async fn move_to(&self, order: &str, status: &str) -> Reply {
-        self.patch(&format!("{order}/status"), json!({ "status": status })).await
-    }
-
-    pub async fn cancel(&self, order: &str) -> Reply {
-        self.post(&format!("{order}/cancel"), json!({})).await
-    }
-
-    /// What happened to the order, in its order.
-    pub async fn story(&self, order: &str) -> Vec<String> {
-        let events = self.get(&format!("{order}/events")).await.done(200);
-        let events = events.body["data"].as_array().unwrap().clone();
-        for (event, sequence) in events.iter().zip(1..) {
-            assert_eq!(event["sequence"], sequence, "no gaps");
-        }
-        events.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
-    }
-}
-
-/// What the provider's books hold of every key.
-pub async fn books(app: &TestApp) -> Vec<String> {
-    sqlx::query_scalar("select state from simulated.charges order by created_at").fetch_all(&app.db).await.unwrap()
-}
-
-/// What is on hand and reserved, over all stock.
-pub async fn stock(app: &TestApp) -> (i64, i64) {
-    sqlx::query_as("select sum(on_hand), sum(reserved) from inventory").fetch_one(&app.db).await.unwrap()
-}
-
-/// How many jobs of a kind there are, whatever became of them.
-pub async fn jobs(app: &TestApp, kind: &str) -> i64 {
-    sqlx::query_scalar("select count(*) from jobs where kind = $1").bind(kind).fetch_one(&app.db).await.unwrap()
 }
 
 #[track_caller]

@@ -4,7 +4,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use testkit::app::{Person, Reply, TestApp};
+use testkit::app::TestApp;
+use testkit::person::{Person, Reply};
 
 fn usd(amount: i64) -> Value {
     json!({ "amount": amount, "currency": "USD" })

@@ -15,7 +15,9 @@ use shared::identity::{Identity, IdentitySettings};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use testkit::app::{PASSWORD, Person, Reply, TEST_KEY, TestApp, settings, until};
+use testkit::app::{PASSWORD, TEST_KEY, TestApp, settings};
+use testkit::person::{Person, Reply};
+use testkit::until::until;
 
 const TEST_PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEAm6ZHrIc13oeA9lklYE+rSsMZlY2bhYVCjTxz2ieVu1Y=

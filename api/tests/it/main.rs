@@ -16,7 +16,6 @@ mod payments;
 mod process;
 mod prometheus;
 mod readme;
-mod redis_server;
 mod seed;
 mod shipping;
 mod surface;

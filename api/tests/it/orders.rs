@@ -11,66 +11,13 @@ use shared::orders::placing::{self, OrderLine, PlaceOrder, Placement, ProductRef
 use shared::queue::Origin;
 use shared::values::{CustomerId, OrderId, ProductId, UserId};
 use sqlx::PgPool;
-use testkit::proxy::{Cut, Proxy};
+use testkit::proxy::Cut;
 use uuid::Uuid;
 
-use testkit::app::{Person, Reply, TEST_KEY, TestApp, new_database, order_of, until};
-
-/// A product with stock in one warehouse, and its id.
-pub async fn product(app: &TestApp, sku: &str, price: i64, on_hand: i32) -> Uuid {
-    let id = bare_product(app, sku, price).await;
-    let warehouse = warehouse(app, "MAIN", 1).await;
-    stock(app, id, warehouse, on_hand).await;
-    id
-}
-
-pub async fn bare_product(app: &TestApp, sku: &str, price: i64) -> Uuid {
-    sqlx::query_scalar(
-        "insert into products (sku, name, price_minor, currency) values ($1, 'A ' || $1, $2, 'USD') returning id",
-    )
-    .bind(sku)
-    .bind(price)
-    .fetch_one(&app.db)
-    .await
-    .unwrap()
-}
-
-pub async fn warehouse(app: &TestApp, code: &str, priority: i32) -> Uuid {
-    sqlx::query_scalar(
-        "insert into warehouses (code, name, priority) values ($1, $1, $2)
-         on conflict (code) do update set priority = excluded.priority returning id",
-    )
-    .bind(code)
-    .bind(priority)
-    .fetch_one(&app.db)
-    .await
-    .unwrap()
-}
-
-pub async fn stock(app: &TestApp, product: Uuid, warehouse: Uuid, on_hand: i32) {
-    sqlx::query(
-        "with row as (insert into inventory (product_id, warehouse_id, on_hand) values ($1, $2, $3))
-         insert into stock_movements (product_id, warehouse_id, on_hand_delta, reason) select $1, $2, $3, 'received' where $3 <> 0",
-    )
-    .bind(product)
-    .bind(warehouse)
-    .bind(on_hand)
-    .execute(&app.db)
-    .await
-    .unwrap();
-}
-
-pub async fn available(app: &TestApp, product: Uuid) -> i64 {
-    sqlx::query_scalar("select coalesce(sum(on_hand - reserved), 0) from inventory where product_id = $1")
-        .bind(product)
-        .fetch_one(&app.db)
-        .await
-        .unwrap()
-}
-
-pub async fn count(app: &TestApp, sql: &'static str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(&app.db).await.unwrap()
-}
+use testkit::app::{TEST_KEY, TestApp};
+use testkit::database::{new_database, through_a_proxy};
+use testkit::person::{Person, Reply, order_of};
+use testkit::until::until;
 
 /// Nothing of an order is there: no row, no key, no job.
 async fn assert_nothing_stored(app: &TestApp) {
@@ -83,18 +30,14 @@ async fn assert_nothing_stored(app: &TestApp) {
         "select count(*) from idempotency_keys",
         "select coalesce(sum(reserved), 0) from inventory",
     ] {
-        assert_eq!(count(app, sql).await, 0, "{sql}");
+        assert_eq!(app.count(sql).await, 0, "{sql}");
     }
-}
-
-async fn assert_books_balance(app: &TestApp) {
-    app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn an_order_is_placed() {
     let app = TestApp::new().await;
-    let (mug, pot) = (product(&app, "mug", 1250, 5).await, product(&app, "pot", 4000, 5).await);
+    let (mug, pot) = (app.product("mug", 1250, 5).await, app.product("pot", 4000, 5).await);
     let alice = app.customer().await;
 
     let placed =
@@ -111,7 +54,7 @@ async fn an_order_is_placed() {
     assert_eq!(placed.header("location"), format!("/v1/orders/{}", placed.id()));
 
     // Stock is held, and the payment job is there, with the request's id.
-    assert_eq!((available(&app, mug).await, available(&app, pot).await), (3, 4));
+    assert_eq!((app.available(mug).await, app.available(pot).await), (3, 4));
     let (kind, queue, state, request_id, args): (String, String, String, String, Value) =
         sqlx::query_as("select kind, queue::text, state, request_id, args from jobs").fetch_one(&app.db).await.unwrap();
     assert_eq!((kind.as_str(), queue.as_str(), state.as_str()), ("process_payment", "high", "ready"));
@@ -128,13 +71,12 @@ async fn an_order_is_placed() {
     assert_eq!(read.body["items"], order["items"]);
     assert_eq!(read.body["number"], order["number"]);
     assert_eq!(read.header("etag"), placed.header("etag"));
-    assert_books_balance(&app).await;
 }
 
 #[tokio::test]
 async fn an_order_is_refused_with_insufficient_stock_and_nothing_is_stored() {
     let app = TestApp::new().await;
-    let (mug, pot) = (product(&app, "mug", 1250, 5).await, product(&app, "pot", 4000, 1).await);
+    let (mug, pot) = (app.product("mug", 1250, 5).await, app.product("pot", 4000, 1).await);
     let alice = app.customer().await;
 
     let refused = alice
@@ -154,14 +96,13 @@ async fn an_order_is_refused_with_insufficient_stock_and_nothing_is_stored() {
 
     // A refusal frees its key.
     alice.post_with_key("/v1/orders", "k", order_of(json!([{ "sku": "pot", "quantity": 1 }]))).await.done(201);
-    assert_books_balance(&app).await;
 }
 
 #[tokio::test]
 async fn unknown_and_inactive_products_are_refused_by_line() {
     let app = TestApp::new().await;
-    let mug = product(&app, "mug", 1250, 5).await;
-    let old = product(&app, "old", 1250, 5).await;
+    let mug = app.product("mug", 1250, 5).await;
+    let old = app.product("old", 1250, 5).await;
     sqlx::query("update products set active = false where id = $1").bind(old).execute(&app.db).await.unwrap();
     let alice = app.customer().await;
     let nobody = Uuid::now_v7();
@@ -184,7 +125,7 @@ async fn unknown_and_inactive_products_are_refused_by_line() {
 #[tokio::test]
 async fn what_cannot_be_meant_is_refused_and_changes_nothing() {
     let app = TestApp::new().await;
-    let mug = product(&app, "mug", 1_000_000_000_000, 1_000_000).await;
+    let mug = app.product("mug", 1_000_000_000_000, 1_000_000).await;
     let alice = app.customer().await;
     let line = json!({ "product_id": mug, "quantity": 1 });
     let with = |field: &str, value: Value| {
@@ -229,20 +170,19 @@ async fn what_cannot_be_meant_is_refused_and_changes_nothing() {
 #[tokio::test]
 async fn the_same_product_on_two_lines_is_one_line_with_the_sum() {
     let app = TestApp::new().await;
-    let mug = product(&app, "mug", 100, 5).await;
+    let mug = app.product("mug", 100, 5).await;
     let alice = app.customer().await;
     let lines = json!([{ "product_id": mug, "quantity": 2 }, { "sku": "mug", "quantity": 3 }]);
     let placed = alice.place(lines.clone()).await.done(201);
     assert_eq!(placed.body["items"].as_array().unwrap().len(), 1);
     assert_eq!(placed.body["items"][0]["quantity"], 5);
     alice.place(lines).await.refused(409, "insufficient_stock");
-    assert_books_balance(&app).await;
 }
 
 #[tokio::test]
 async fn the_price_at_placement_stays_when_the_product_changes() {
     let app = TestApp::new().await;
-    let mug = product(&app, "mug", 1250, 5).await;
+    let mug = app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let placed = alice.place(json!([{ "product_id": mug, "quantity": 2 }])).await.done(201);
     sqlx::query("update products set price_minor = 9999, name = 'Renamed' where id = $1")
@@ -260,7 +200,7 @@ async fn the_price_at_placement_stays_when_the_product_changes() {
 #[tokio::test]
 async fn a_customer_sees_own_orders_and_staff_see_all_with_customers() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 50).await;
+    app.product("mug", 1250, 50).await;
     let (alice, bob, staff) = (app.customer().await, app.customer().await, app.staff().await);
     let mine = alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201);
     let theirs = bob.place(json!([{ "sku": "mug", "quantity": 2 }])).await.done(201);
@@ -288,7 +228,7 @@ async fn a_customer_sees_own_orders_and_staff_see_all_with_customers() {
 #[tokio::test]
 async fn orders_are_filtered_by_status_and_time() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 50).await;
+    app.product("mug", 1250, 50).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let first = alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201);
     let second = alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201);
@@ -314,7 +254,7 @@ async fn orders_are_filtered_by_status_and_time() {
 #[tokio::test]
 async fn pages_are_stable_while_orders_are_added() {
     let app = TestApp::with(&["--max-open-orders", "0"]).await;
-    product(&app, "mug", 1250, 50).await;
+    app.product("mug", 1250, 50).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let mut expected = Vec::new();
     for _ in 0..7 {
@@ -341,7 +281,7 @@ async fn pages_are_stable_while_orders_are_added() {
 #[tokio::test]
 async fn staff_place_for_a_customer_and_customers_only_for_themselves() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 50).await;
+    app.product("mug", 1250, 50).await;
     let (alice, bob, staff) = (app.customer().await, app.customer().await, app.staff().await);
     let own = alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201);
     let alices = own.body["customer_id"].clone();
@@ -353,20 +293,20 @@ async fn staff_place_for_a_customer_and_customers_only_for_themselves() {
     alice.get(placed.header("location")).await.done(200);
     body["customer_id"] = json!(Uuid::now_v7());
     staff.post("/v1/orders", body).await.refused(422, "customer_not_found");
-    assert_eq!(count(&app, "select count(*) from orders").await, 2);
+    assert_eq!(app.count("select count(*) from orders").await, 2);
 }
 
 #[tokio::test]
 async fn lines_come_from_the_first_warehouse_that_has_them_all() {
     let app = TestApp::new().await;
-    let (mug, pot) = (bare_product(&app, "mug", 1).await, bare_product(&app, "pot", 1).await);
-    let (near, far) = (warehouse(&app, "NEAR", 1).await, warehouse(&app, "FAR", 2).await);
-    let closed = warehouse(&app, "CLOSED", 0).await;
+    let (mug, pot) = (app.bare_product("mug", 1).await, app.bare_product("pot", 1).await);
+    let (near, far) = (app.warehouse("NEAR", 1).await, app.warehouse("FAR", 2).await);
+    let closed = app.warehouse("CLOSED", 0).await;
     sqlx::query("update warehouses set active = false where id = $1").bind(closed).execute(&app.db).await.unwrap();
-    stock(&app, mug, near, 5).await;
-    stock(&app, mug, far, 5).await;
-    stock(&app, pot, far, 5).await;
-    stock(&app, pot, closed, 50).await;
+    app.stock(mug, near, 5).await;
+    app.stock(mug, far, 5).await;
+    app.stock(pot, far, 5).await;
+    app.stock(pot, closed, 50).await;
     let alice = app.customer().await;
     let sourced = async |lines: Value| {
         let placed = alice.place(lines).await.done(201);
@@ -382,13 +322,12 @@ async fn lines_come_from_the_first_warehouse_that_has_them_all() {
     let (how, _) = sourced(json!([{ "sku": "mug", "quantity": 8 }])).await;
     assert_eq!(how, "split");
     alice.place(json!([{ "sku": "pot", "quantity": 5 }])).await.refused(409, "insufficient_stock");
-    assert_books_balance(&app).await;
 }
 
 #[tokio::test]
 async fn the_same_key_is_one_order_and_the_same_answer() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let (alice, bob) = (app.customer().await, app.customer().await);
     let body = order_of(json!([{ "sku": "mug", "quantity": 1 }]));
 
@@ -405,21 +344,20 @@ async fn the_same_key_is_one_order_and_the_same_answer() {
     let other = order_of(json!([{ "sku": "mug", "quantity": 2 }]));
     alice.post_with_key("/v1/orders", "k-1", other).await.refused(422, "idempotency_key_reused");
     alice.post_with_key("/v1/orders", &"k".repeat(256), body.clone()).await.refused(422, "invalid_idempotency_key");
-    assert_eq!(count(&app, "select count(*) from orders").await, 1);
+    assert_eq!(app.count("select count(*) from orders").await, 1);
 
     // Keys are per caller, and a key of yesterday is forgotten.
     bob.post_with_key("/v1/orders", "k-1", body.clone()).await.done(201);
     sqlx::query("update idempotency_keys set created_at = now() - interval '25 hours'").execute(&app.db).await.unwrap();
     let fresh = alice.post_with_key("/v1/orders", "k-1", body).await.done(201);
     assert_ne!(fresh.body["id"], first.body["id"]);
-    app.assert_books_balance().await;
 }
 
 #[tokio::test]
 async fn fifty_at_once_with_one_key_over_two_processes_are_one_order() {
     let app = TestApp::new().await;
     let other = TestApp::on(&app.database_url, &[]).await;
-    product(&app, "mug", 1250, 500).await;
+    app.product("mug", 1250, 500).await;
     let alice = app.customer().await;
     let there = Person { app: &other, ..alice.clone() };
     let body = order_of(json!([{ "sku": "mug", "quantity": 1 }]));
@@ -431,15 +369,14 @@ async fn fifty_at_once_with_one_key_over_two_processes_are_one_order() {
     assert!(replies.iter().all(|reply| reply.status == 201), "{replies:#?}");
     assert!(replies.iter().all(|reply| reply.body == replies[0].body));
     assert_eq!(replies.iter().filter(|reply| reply.header("idempotent-replayed").is_empty()).count(), 1);
-    assert_eq!(count(&app, "select count(*) from orders").await, 1);
-    assert_books_balance(&app).await;
+    assert_eq!(app.count("select count(*) from orders").await, 1);
 }
 
 #[tokio::test]
 async fn many_buyers_of_few_units_buy_exactly_those() {
     let app = TestApp::new().await;
     let other = TestApp::on(&app.database_url, &[]).await;
-    let mug = product(&app, "mug", 1250, 100).await;
+    let mug = app.product("mug", 1250, 100).await;
     let mut buyers = Vec::new();
     for _ in 0..20 {
         buyers.push(app.customer().await);
@@ -453,9 +390,8 @@ async fn many_buyers_of_few_units_buy_exactly_those() {
     let sold = replies.iter().filter(|reply| reply.status == 201).count();
     let refused = replies.iter().filter(|reply| reply.status == 409 && reply.code() == "insufficient_stock").count();
     assert_eq!((sold, refused), (100, 300));
-    assert_eq!(available(&app, mug).await, 0);
-    assert_eq!(count(&app, "select sum(quantity)::bigint from order_items").await, 100);
-    assert_books_balance(&app).await;
+    assert_eq!(app.available(mug).await, 0);
+    assert_eq!(app.count("select sum(quantity)::bigint from order_items").await, 100);
 }
 
 #[tokio::test]
@@ -463,7 +399,7 @@ async fn opposite_line_orders_never_deadlock() {
     let app = TestApp::with(&["--max-open-orders", "0"]).await;
     let other = TestApp::on(&app.database_url, &["--max-open-orders", "0"]).await;
     for sku in ["a", "b", "c"] {
-        product(&app, sku, 1, 10_000).await;
+        app.product(sku, 1, 10_000).await;
     }
     let alice = app.customer().await;
     let there = Person { app: &other, ..alice.clone() };
@@ -478,8 +414,7 @@ async fn opposite_line_orders_never_deadlock() {
     }))
     .await;
     assert!(replies.iter().all(|reply| reply.status == 201), "{replies:#?}");
-    assert_eq!(count(&app, "select deadlocks from pg_stat_database where datname = current_database()").await, 0);
-    assert_books_balance(&app).await;
+    assert_eq!(app.count("select deadlocks from pg_stat_database where datname = current_database()").await, 0);
 }
 
 #[tokio::test]
@@ -487,7 +422,7 @@ async fn a_customer_has_so_many_unpaid_orders_and_no_more() {
     let app = TestApp::with(&["--max-open-orders", "3"]).await;
     let other = TestApp::on(&app.database_url, &["--max-open-orders", "3"]).await;
     for sku in ["a", "b", "c", "d"] {
-        product(&app, sku, 1, 100).await;
+        app.product(sku, 1, 100).await;
     }
     let alice = app.customer().await;
     let there = Person { app: &other, ..alice.clone() };
@@ -506,7 +441,7 @@ async fn a_customer_has_so_many_unpaid_orders_and_no_more() {
 #[tokio::test]
 async fn past_the_bound_of_orders_in_flight_one_is_told_so_at_once() {
     let app = TestApp::with(&["--max-placements-in-flight", "1"]).await;
-    product(&app, "mug", 1, 100).await;
+    app.product("mug", 1, 100).await;
     let alice = app.customer().await;
     // The row is locked, so the first order waits and the second finds the bound reached.
     let mut lock = app.db.begin().await.unwrap();
@@ -514,8 +449,7 @@ async fn past_the_bound_of_orders_in_flight_one_is_told_so_at_once() {
     let first = alice.place(json!([{ "sku": "mug", "quantity": 1 }]));
     let second = async {
         until("the first order waits for the lock", async || {
-            count(
-                &app,
+            app.count(
                 "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
             )
             .await
@@ -535,7 +469,7 @@ async fn past_the_bound_of_orders_in_flight_one_is_told_so_at_once() {
 #[tokio::test]
 async fn a_poisonous_order_does_not_fail_its_neighbours() {
     let app = TestApp::new().await;
-    let mug = product(&app, "mug", 1, 100).await;
+    let mug = app.product("mug", 1, 100).await;
     let alice = app.customer().await;
     let good = order(&app, &alice, mug, None).await;
     // No front door lets this in; the batch must survive it all the same.
@@ -546,7 +480,6 @@ async fn a_poisonous_order_does_not_fail_its_neighbours() {
         matches!(placements[..], [Placement::Placed(..), Placement::Refused(_), Placement::Placed(..)]),
         "{placements:?}"
     );
-    assert_books_balance(&app).await;
 }
 
 /// An order as the lanes have it.
@@ -568,23 +501,12 @@ async fn order(app: &TestApp, who: &Person<'_>, product: Uuid, key: Option<&str>
     }
 }
 
-/// A pool whose every connection goes through a proxy.
-pub async fn through_a_proxy(app: &TestApp) -> (Proxy, String) {
-    let options = app.db.connect_options();
-    let upstream = tokio::net::lookup_host((options.get_host(), options.get_port())).await.unwrap().next().unwrap();
-    let proxy = Proxy::start(upstream).await.unwrap();
-    let (credentials, rest) = app.database_url.split_once('@').unwrap();
-    let (_, database) = rest.split_once('/').unwrap();
-    let url = format!("{credentials}@{}/{database}?sslmode=disable", proxy.addr);
-    (proxy, url)
-}
-
 #[tokio::test]
 async fn placing_takes_few_statements_whatever_the_size_of_the_batch() {
     let app = TestApp::with(&["--max-open-orders", "0"]).await;
-    let (mug, pot) = (product(&app, "mug", 1, 10_000).await, product(&app, "pot", 1, 1).await);
+    let (mug, pot) = (app.product("mug", 1, 10_000).await, app.product("pot", 1, 1).await);
     let alice = app.customer().await;
-    let (proxy, url) = through_a_proxy(&app).await;
+    let (proxy, url) = through_a_proxy(&app.database_url).await;
     let db = PgPool::connect(&url).await.unwrap();
     let mut terms = app.state.settings.terms();
     for limit in [0, 1000] {
@@ -615,7 +537,6 @@ async fn placing_takes_few_statements_whatever_the_size_of_the_batch() {
         assert_eq!(placements.iter().filter(|one| matches!(one, Placement::Placed(..))).count(), 62);
         assert!(many <= 9, "64 orders took {many} statements");
     }
-    assert_books_balance(&app).await;
 }
 
 #[tokio::test]
@@ -623,8 +544,8 @@ async fn a_commit_whose_reply_is_lost_does_not_sell_twice() {
     // The first order is a batch of its own: it must be found by its key, and without one by its id.
     for (cut, first) in [(Cut::BeforeCommit, 0), (Cut::BeforeCommit, 1), (Cut::AfterCommit, 0), (Cut::AfterCommit, 1)] {
         let direct = TestApp::new().await;
-        let mug = product(&direct, "mug", 1, 100).await;
-        let (proxy, url) = through_a_proxy(&direct).await;
+        let mug = direct.product("mug", 1, 100).await;
+        let (proxy, url) = through_a_proxy(&direct.database_url).await;
         let app = TestApp::on(&url, &[]).await;
         let mut buyers = Vec::new();
         for _ in 0..20 {
@@ -644,13 +565,13 @@ async fn a_commit_whose_reply_is_lost_does_not_sell_twice() {
         assert!(replies.iter().all(|reply| reply.status == 201), "{cut:?}: {replies:#?}");
         let ids: HashSet<&str> = replies.iter().map(Reply::id).collect();
         assert_eq!(ids.len(), 20);
-        assert_eq!(count(&direct, "select count(*) from orders").await, 20, "{cut:?}");
-        assert_eq!(available(&direct, mug).await, 80, "{cut:?}");
+        assert_eq!(direct.count("select count(*) from orders").await, 20, "{cut:?}");
+        assert_eq!(direct.available(mug).await, 80, "{cut:?}");
         for (n, buyer) in buyers.iter().enumerate().filter(|(n, _)| n % 2 == first) {
             let again = buyer.send(reqwest::Method::POST, "/v1/orders", Some(body.clone()), &keyed(n)).await.done(201);
             assert_eq!(again.body, replies[n].body);
         }
-        assert_books_balance(&direct).await;
+        direct.assert_clean().await;
     }
 }
 
@@ -658,13 +579,13 @@ async fn a_commit_whose_reply_is_lost_does_not_sell_twice() {
 async fn with_the_database_away_an_order_is_refused_and_may_be_repeated() {
     let database_url = new_database().await;
     let app = TestApp::on(&database_url, &[]).await;
-    product(&app, "mug", 1, 100).await;
+    app.product("mug", 1, 100).await;
     let alice = app.customer().await;
     alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201);
     app.state.db.close().await;
     let refused = alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await;
     refused.refused(503, "unavailable");
-    assert_eq!(count(&app, "select count(*) from orders").await, 1);
+    assert_eq!(app.count("select count(*) from orders").await, 1);
 }
 
 #[test]

@@ -5,9 +5,10 @@ use serde_json::json;
 use shared::orders::ship;
 use shared::values::OrderId;
 
-use crate::orders::{available, product};
-use testkit::app::{Person, TestApp};
-use testkit::manual_worker::{Gated, ManualWorker, Stops, books, jobs, stock};
+use testkit::app::TestApp;
+use testkit::manual_worker::ManualWorker;
+use testkit::person::Person;
+use testkit::providers::{Gated, Stops};
 
 /// The timeline and the state, to see that a refusal changed nothing.
 async fn as_it_is(who: &Person<'_>, order: &str) -> (serde_json::Value, Vec<String>) {
@@ -17,7 +18,7 @@ async fn as_it_is(who: &Person<'_>, order: &str) -> (serde_json::Value, Vec<Stri
 #[tokio::test]
 async fn a_pending_order_is_cancelled_and_its_stock_is_back() {
     let app = TestApp::new().await;
-    let mug = product(&app, "mug", 1250, 5).await;
+    let mug = app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let order = alice.order("mug", "tok_ok").await;
 
@@ -27,7 +28,7 @@ async fn a_pending_order_is_cancelled_and_its_stock_is_back() {
     assert_eq!(asked.body["cancel_reason"], "ordered twice");
     assert_eq!(asked.body["next_action"]["what"], "cancellation");
     assert_eq!(asked.body["next_action"]["by"], "worker");
-    assert_eq!(available(&app, mug).await, 3, "a worker gives it back");
+    assert_eq!(app.available(mug).await, 3, "a worker gives it back");
     let (request_id, max_attempt): (String, i32) =
         sqlx::query_as("select request_id, max_attempt from jobs where kind = 'cancel_order'")
             .fetch_one(&app.db)
@@ -42,16 +43,15 @@ async fn a_pending_order_is_cancelled_and_its_stock_is_back() {
     assert_eq!(cancelled["cancel_reason"], "ordered twice");
     assert_eq!(cancelled["payment"], json!(null), "nobody was asked for money");
     assert_eq!(cancelled["next_action"], json!(null));
-    assert_eq!(available(&app, mug).await, 5);
-    assert_eq!(books(&app).await, [""; 0]);
+    assert_eq!(app.available(mug).await, 5);
+    assert_eq!(app.books().await, [""; 0]);
     assert_eq!(alice.story(&order).await, ["placed", "cancelling", "cancelled"]);
-    app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn cancelling_again_has_no_second_effect() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let order = alice.order("mug", "tok_ok").await;
     let path = format!("{order}/cancel");
@@ -61,19 +61,19 @@ async fn cancelling_again_has_no_second_effect() {
     assert_eq!((&replay.body, replay.header("idempotent-replayed")), (&first.body, "true"));
     let again = staff.post(&path, json!({ "reason": "me too" })).await.done(202);
     assert_eq!((&again.body["version"], &again.body["cancel_reason"]), (&first.body["version"], &json!(null)));
-    assert_eq!(jobs(&app, "cancel_order").await, 1);
+    assert_eq!(app.jobs("cancel_order").await, 1);
 
     ManualWorker::of(&app).run().await;
     let done = alice.cancel(&order).await.done(202);
     assert_eq!(done.body["status"], "cancelled");
-    assert_eq!(jobs(&app, "cancel_order").await, 1);
+    assert_eq!(app.jobs("cancel_order").await, 1);
     assert_eq!(alice.story(&order).await, ["placed", "cancelling", "cancelled"]);
 }
 
 #[tokio::test]
 async fn only_who_may_see_an_order_cancels_it() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let (alice, mallory, staff) = (app.customer().await, app.customer().await, app.staff().await);
     let order = alice.order("mug", "tok_ok").await;
     let before = as_it_is(&alice, &order).await;
@@ -85,13 +85,13 @@ async fn only_who_may_see_an_order_cancels_it() {
     alice.post(&path, json!({ "reason": "x".repeat(501) })).await.refused(422, "invalid_note");
     alice.post(&path, json!({ "why": "no" })).await.refused(422, "unknown_field");
     assert_eq!(as_it_is(&alice, &order).await, before);
-    assert_eq!(jobs(&app, "cancel_order").await, 0);
+    assert_eq!(app.jobs("cancel_order").await, 0);
 }
 
 #[tokio::test]
 async fn an_order_that_is_being_shipped_cannot_be_cancelled() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let hands = ManualWorker::of(&app);
     let order = alice.order("mug", "tok_ok").await;
@@ -113,14 +113,13 @@ async fn an_order_that_is_being_shipped_cannot_be_cancelled() {
     hands.run_one("deliver_order").await.unwrap();
     staff.cancel(&order).await.refused(409, "order_not_cancellable");
     assert_eq!(alice.story(&order).await, ["placed", "processing", "paid", "shipped", "delivered"]);
-    assert_eq!(stock(&app).await, (3, 0));
-    app.assert_clean().await;
+    assert_eq!(app.shelves().await, (3, 0));
 }
 
 #[tokio::test]
 async fn when_shipping_and_cancelling_race_exactly_one_wins() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 100).await;
+    app.product("mug", 1250, 100).await;
     let alice = app.customer().await;
     let hands = ManualWorker::of(&app);
     let mut won = [0, 0];
@@ -141,26 +140,25 @@ async fn when_shipping_and_cancelling_race_exactly_one_wins() {
         }
         won[usize::from(cancelled)] += 1;
     }
-    assert_eq!(stock(&app).await, (100 - 2 * won[0], 0));
-    app.assert_clean().await;
+    assert_eq!(app.shelves().await, (100 - 2 * won[0], 0));
 }
 
 #[tokio::test]
 async fn staff_moves_an_order_along_the_lines_and_stock_follows() {
     let app = TestApp::with(&["--delivery-delay", "0s"]).await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let order = alice.order("mug", "tok_ok").await;
 
     staff.move_to(&order, "processing").await.done(200);
-    assert_eq!(stock(&app).await, (5, 2));
+    assert_eq!(app.shelves().await, (5, 2));
     let paid = staff.move_to(&order, "paid").await.done(200).body;
     assert_eq!((&paid["payment"]["status"], &paid["payment"]["manual"]), (&json!("charged"), &json!(true)));
     assert_eq!(paid["payment"]["amount"], json!({ "amount": 2500, "currency": "USD" }));
     assert_eq!(paid["next_action"]["what"], "shipping");
-    assert_eq!(stock(&app).await, (5, 2));
+    assert_eq!(app.shelves().await, (5, 2));
     staff.move_to(&order, "shipped").await.done(200);
-    assert_eq!(stock(&app).await, (3, 0));
+    assert_eq!(app.shelves().await, (3, 0));
     let delivered = staff.move_to(&order, "delivered").await.done(200);
     assert_eq!((&delivered.body["status"], &delivered.body["next_action"]), (&json!("delivered"), &json!(null)));
     assert_eq!(delivered.header("etag"), format!("{}", json!(delivered.body["version"].to_string())));
@@ -169,14 +167,13 @@ async fn staff_moves_an_order_along_the_lines_and_stock_follows() {
     // The jobs of all that find nothing left to do.
     ManualWorker::of(&app).run().await;
     assert_eq!(alice.see(&order).await["version"], delivered.body["version"]);
-    assert_eq!(books(&app).await, [""; 0]);
-    app.assert_clean().await;
+    assert_eq!(app.books().await, [""; 0]);
 }
 
 #[tokio::test]
 async fn staff_has_an_order_cancelled_from_every_state_that_allows_it() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 50).await;
+    app.product("mug", 1250, 50).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let before_that: [&[&str]; 3] = [&[], &["processing"], &["processing", "paid"]];
     for (lead, to) in before_that.into_iter().flat_map(|lead| [(lead, "cancelling"), (lead, "cancelled")]) {
@@ -191,14 +188,13 @@ async fn staff_has_an_order_cancelled_from_every_state_that_allows_it() {
         let payment = if lead.contains(&"paid") { json!("refunded") } else { json!(null) };
         assert_eq!(cancelled["payment"]["status"], payment, "{lead:?} then {to}");
     }
-    assert_eq!(stock(&app).await, (50, 0));
-    app.assert_clean().await;
+    assert_eq!(app.shelves().await, (50, 0));
 }
 
 #[tokio::test]
 async fn other_moves_are_refused_and_say_what_is_allowed() {
     let app = TestApp::with(&["--delivery-delay", "0s"]).await;
-    product(&app, "mug", 1250, 50).await;
+    app.product("mug", 1250, 50).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let cancel = ["cancelling", "cancelled"];
     for (lead, next) in [
@@ -239,7 +235,7 @@ async fn other_moves_are_refused_and_say_what_is_allowed() {
 #[tokio::test]
 async fn only_staff_moves_and_only_the_version_it_has_seen() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let order = alice.order("mug", "tok_ok").await;
     let before = as_it_is(&alice, &order).await;
@@ -259,10 +255,10 @@ async fn only_staff_moves_and_only_the_version_it_has_seen() {
 #[tokio::test]
 async fn an_order_is_not_paid_by_hand_while_a_charge_is_out() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let provider = Gated::new(&app, Stops::BeforeAnswering);
-    let hands = ManualWorker::asking(&app, provider.clone());
+    let hands = ManualWorker::with_provider(&app, provider.clone());
     let order = alice.order("mug", "tok_ok").await;
 
     let by_hand = async {
@@ -278,26 +274,24 @@ async fn an_order_is_not_paid_by_hand_while_a_charge_is_out() {
 
     let paid = alice.see(&order).await;
     assert_eq!((&paid["status"], &paid["payment"]["manual"]), (&json!("paid"), &json!(false)));
-    app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn what_a_silent_provider_took_goes_back_when_the_order_is_paid_by_hand() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let hands = ManualWorker::of(&app);
     let order = alice.order("mug", "tok_timeout_charged").await;
     sqlx::query("update jobs set max_attempt = 1").execute(&app.db).await.unwrap();
     hands.run_one("process_payment").await.unwrap_err();
     assert_eq!(alice.see(&order).await["next_action"]["by"], "staff");
-    assert_eq!(books(&app).await, ["charged"]);
+    assert_eq!(app.books().await, ["charged"]);
 
     let paid = staff.move_to(&order, "paid").await.done(200).body;
     assert_eq!((&paid["payment"]["status"], &paid["payment"]["manual"]), (&json!("charged"), &json!(true)));
     hands.run().await;
 
-    assert_eq!(books(&app).await, ["refunded"]);
+    assert_eq!(app.books().await, ["refunded"]);
     assert_eq!(alice.see(&order).await["status"], "delivered");
-    app.assert_clean().await;
 }

@@ -9,14 +9,14 @@ use shared::values::Money;
 use uuid::Uuid;
 use worker::error::{Done, JobError};
 
-use crate::orders::product;
 use testkit::app::TestApp;
-use testkit::manual_worker::{Gated, ManualWorker, Stops, assert_transient, books, jobs, simulated, stock};
+use testkit::manual_worker::{ManualWorker, assert_transient};
+use testkit::providers::{Gated, Stops, simulated};
 
 #[tokio::test]
 async fn an_order_is_charged_shipped_and_delivered() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let hands = ManualWorker::of(&app);
     let order = alice.order("mug", "tok_ok").await;
@@ -30,7 +30,7 @@ async fn an_order_is_charged_shipped_and_delivered() {
     assert_eq!(paid["payment"]["amount"], json!({ "amount": 2500, "currency": "USD" }));
     assert!(paid["payment"]["at"].as_str().unwrap().ends_with('Z'));
     assert_eq!((&paid["next_action"]["what"], &paid["next_action"]["by"]), (&json!("shipping"), &json!("worker")));
-    assert_eq!(stock(&app).await, (5, 2), "posted, and still here");
+    assert_eq!(app.shelves().await, (5, 2), "posted, and still here");
     let token: Option<String> =
         sqlx::query_scalar("select payment_token from orders").fetch_one(&app.db).await.unwrap();
     assert_eq!(token, None, "it is erased after the charge");
@@ -39,16 +39,15 @@ async fn an_order_is_charged_shipped_and_delivered() {
     hands.run().await;
     let delivered = alice.see(&order).await;
     assert_eq!((&delivered["status"], &delivered["payment"]), (&json!("delivered"), &paid["payment"]));
-    assert_eq!(stock(&app).await, (3, 0));
-    assert_eq!(books(&app).await, ["charged"]);
+    assert_eq!(app.shelves().await, (3, 0));
+    assert_eq!(app.books().await, ["charged"]);
     assert_eq!(alice.story(&order).await, ["placed", "processing", "paid", "shipped", "delivered"]);
-    app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn a_declined_payment_cancels_the_order_and_gives_the_stock_back() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     for (token, reason) in [("tok_declined", "card_declined"), ("tok_visa", "unknown_token")] {
         let order = alice.order("mug", token).await;
@@ -60,19 +59,18 @@ async fn a_declined_payment_cancels_the_order_and_gives_the_stock_back() {
         assert_eq!(cancelled["cancel_reason"], "payment_declined");
         assert_eq!(cancelled["payment"]["status"], "declined");
         assert_eq!(cancelled["next_action"], json!(null));
-        assert_eq!(stock(&app).await, (5, 0));
+        assert_eq!(app.shelves().await, (5, 0));
         assert_eq!(alice.story(&order).await, ["placed", "processing", "cancelled"]);
         let events = alice.get(&format!("{order}/events")).await.body;
         assert_eq!(events["data"][2]["data"], json!({ "reason": "payment_declined", "declined": reason }));
     }
-    assert_eq!(jobs(&app, "ship_order").await, 0);
-    app.assert_clean().await;
+    assert_eq!(app.jobs("ship_order").await, 0);
 }
 
 #[tokio::test]
 async fn a_flaky_payment_is_tried_again_and_charged_once() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let order = alice.order("mug", "tok_flaky_2").await;
     let hands = ManualWorker::of(&app);
@@ -82,23 +80,22 @@ async fn a_flaky_payment_is_tried_again_and_charged_once() {
         let waiting = alice.see(&order).await;
         assert_eq!((&waiting["status"], &waiting["payment"]["status"]), (&json!("processing"), &json!("pending")));
         assert_eq!(waiting["next_action"]["by"], "worker", "after {attempt} failures");
-        assert_eq!(books(&app).await, [""; 0]);
+        assert_eq!(app.books().await, [""; 0]);
     }
     hands.run_one("process_payment").await.unwrap();
 
     assert_eq!(alice.see(&order).await["status"], "paid");
-    assert_eq!(books(&app).await, ["charged"]);
+    assert_eq!(app.books().await, ["charged"]);
     assert_eq!(alice.story(&order).await, ["placed", "processing", "paid"], "processing began once");
-    app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn a_charge_whose_answer_timed_out_is_found_and_not_repeated() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let provider = Gated::new(&app, Stops::Never);
-    let hands = ManualWorker::asking(&app, provider.clone());
+    let hands = ManualWorker::with_provider(&app, provider.clone());
     let order = alice.order("mug", "tok_timeout_charged").await;
 
     assert_transient(&hands.run_one("process_payment").await, "not known");
@@ -106,32 +103,30 @@ async fn a_charge_whose_answer_timed_out_is_found_and_not_repeated() {
     hands.run_one("process_payment").await.unwrap();
 
     assert_eq!(alice.see(&order).await["status"], "paid");
-    assert_eq!((provider.charges.load(Ordering::SeqCst), books(&app).await), (1, vec!["charged".to_owned()]));
-    app.assert_clean().await;
+    assert_eq!((provider.charges.load(Ordering::SeqCst), app.books().await), (1, vec!["charged".to_owned()]));
 }
 
 #[tokio::test]
 async fn a_charge_that_was_lost_on_its_way_is_asked_for_and_repeated() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let provider = Gated::new(&app, Stops::Never);
-    let hands = ManualWorker::asking(&app, provider.clone());
+    let hands = ManualWorker::with_provider(&app, provider.clone());
     let order = alice.order("mug", "tok_timeout_lost").await;
 
     assert_transient(&hands.run_one("process_payment").await, "not known");
-    assert_eq!(books(&app).await, [""; 0]);
+    assert_eq!(app.books().await, [""; 0]);
     hands.run_one("process_payment").await.unwrap();
 
     assert_eq!(alice.see(&order).await["status"], "paid");
-    assert_eq!((provider.charges.load(Ordering::SeqCst), books(&app).await), (2, vec!["charged".to_owned()]));
-    app.assert_clean().await;
+    assert_eq!((provider.charges.load(Ordering::SeqCst), app.books().await), (2, vec!["charged".to_owned()]));
 }
 
 #[tokio::test]
 async fn a_payment_that_never_works_goes_to_a_person_and_on_when_it_is_retried() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let hands = ManualWorker::of(&app);
     let hopeless = alice.order("mug", "tok_unavailable").await;
@@ -153,21 +148,20 @@ async fn a_payment_that_never_works_goes_to_a_person_and_on_when_it_is_retried()
         9,
         "each attempt, and the last: {shown}"
     );
-    assert_eq!(stock(&app).await, (5, 4), "both still hold their stock");
+    assert_eq!(app.shelves().await, (5, 4), "both still hold their stock");
 
     staff.post(&format!("{job}/retry"), json!({})).await.done(200);
     hands.run().await;
 
     assert_eq!(alice.see(&patient).await["status"], "delivered");
     assert_eq!(alice.see(&hopeless).await["next_action"]["by"], "staff");
-    assert_eq!(books(&app).await, ["charged"]);
-    app.assert_clean().await;
+    assert_eq!(app.books().await, ["charged"]);
 }
 
 #[tokio::test]
 async fn a_payment_that_runs_twice_charges_once() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let hands = ManualWorker::of(&app);
     let order = alice.order("mug", "tok_ok").await;
@@ -180,17 +174,16 @@ async fn a_payment_that_runs_twice_charges_once() {
     assert_eq!(hands.carry_out(&again).await.unwrap(), Done::NothingToDo);
 
     assert_eq!(alice.see(&order).await, paid);
-    assert_eq!((books(&app).await, jobs(&app, "ship_order").await), (vec!["charged".to_owned()], 1));
-    app.assert_clean().await;
+    assert_eq!((app.books().await, app.jobs("ship_order").await), (vec!["charged".to_owned()], 1));
 }
 
 #[tokio::test]
 async fn a_worker_frozen_past_its_lease_does_not_commit() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let provider = Gated::new(&app, Stops::BeforeAnswering);
-    let (frozen, other) = (ManualWorker::asking(&app, provider.clone()), ManualWorker::of(&app));
+    let (frozen, other) = (ManualWorker::with_provider(&app, provider.clone()), ManualWorker::of(&app));
     let order = alice.order("mug", "tok_ok").await;
     let first = frozen.take("process_payment").await;
 
@@ -207,33 +200,31 @@ async fn a_worker_frozen_past_its_lease_does_not_commit() {
     assert!(matches!(late, Err(JobError::LeaseLost)), "{late:?}");
     assert_eq!(paid["status"], "paid");
     assert_eq!(alice.see(&order).await, paid);
-    assert_eq!((books(&app).await, jobs(&app, "ship_order").await), (vec!["charged".to_owned()], 1));
-    app.assert_clean().await;
+    assert_eq!((app.books().await, app.jobs("ship_order").await), (vec!["charged".to_owned()], 1));
 }
 
 #[tokio::test]
 async fn nobody_is_called_when_the_lease_could_not_be_renewed() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let provider = Gated::new(&app, Stops::Never);
-    let hands = ManualWorker::asking(&app, provider.clone());
+    let hands = ManualWorker::with_provider(&app, provider.clone());
     let order = alice.order("mug", "tok_ok").await;
     let job = ManualWorker::with_a_stale_lease(&hands.take("process_payment").await);
 
     assert_transient(&hands.carry_out(&job).await, "could not be renewed");
 
     assert_eq!(provider.charges.load(Ordering::SeqCst), 0);
-    assert_eq!(books(&app).await, [""; 0]);
+    assert_eq!(app.books().await, [""; 0]);
     hands.run().await;
     assert_eq!(alice.see(&order).await["status"], "delivered");
-    app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn a_paid_order_is_cancelled_and_refunded() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let hands = ManualWorker::of(&app);
     let order = alice.order("mug", "tok_ok").await;
@@ -244,18 +235,17 @@ async fn a_paid_order_is_cancelled_and_refunded() {
 
     let cancelled = alice.see(&order).await;
     assert_eq!((&cancelled["status"], &cancelled["payment"]["status"]), (&json!("cancelled"), &json!("refunded")));
-    assert_eq!((books(&app).await, stock(&app).await), (vec!["refunded".to_owned()], (5, 0)));
+    assert_eq!((app.books().await, app.shelves().await), (vec!["refunded".to_owned()], (5, 0)));
     assert_eq!(alice.story(&order).await, ["placed", "processing", "paid", "cancelling", "cancelled"]);
-    app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn an_order_cancelled_while_its_charge_is_out_has_the_charge_recorded_and_refunded() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let provider = Gated::new(&app, Stops::BeforeAnswering);
-    let hands = ManualWorker::asking(&app, provider.clone());
+    let hands = ManualWorker::with_provider(&app, provider.clone());
     let order = alice.order("mug", "tok_ok").await;
 
     let cancelling = async {
@@ -267,23 +257,22 @@ async fn an_order_cancelled_while_its_charge_is_out_has_the_charge_recorded_and_
     charged.unwrap();
     let between = alice.see(&order).await;
     assert_eq!((&between["status"], &between["payment"]["status"]), (&json!("cancelling"), &json!("charged")));
-    assert_eq!((books(&app).await, jobs(&app, "ship_order").await), (vec!["charged".to_owned()], 0));
+    assert_eq!((app.books().await, app.jobs("ship_order").await), (vec!["charged".to_owned()], 0));
 
     hands.run().await;
     let cancelled = alice.see(&order).await;
     assert_eq!((&cancelled["status"], &cancelled["payment"]["status"]), (&json!("cancelled"), &json!("refunded")));
-    assert_eq!((books(&app).await, stock(&app).await), (vec!["refunded".to_owned()], (5, 0)));
+    assert_eq!((app.books().await, app.shelves().await), (vec!["refunded".to_owned()], (5, 0)));
     assert_eq!(alice.story(&order).await, ["placed", "processing", "cancelling", "cancelled"]);
-    app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn a_charge_whose_answer_comes_after_the_refund_stays_refunded() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let provider = Gated::new(&app, Stops::BeforeAnswering);
-    let hands = ManualWorker::asking(&app, provider.clone());
+    let hands = ManualWorker::with_provider(&app, provider.clone());
     let order = alice.order("mug", "tok_ok").await;
 
     let cancelling = async {
@@ -297,17 +286,16 @@ async fn a_charge_whose_answer_comes_after_the_refund_stays_refunded() {
     assert_eq!(charged.unwrap(), Done::Recorded);
     let cancelled = alice.see(&order).await;
     assert_eq!((&cancelled["status"], &cancelled["payment"]["status"]), (&json!("cancelled"), &json!("refunded")));
-    assert_eq!((books(&app).await, stock(&app).await), (vec!["refunded".to_owned()], (5, 0)));
-    app.assert_clean().await;
+    assert_eq!((app.books().await, app.shelves().await), (vec!["refunded".to_owned()], (5, 0)));
 }
 
 #[tokio::test]
 async fn a_worker_frozen_before_its_charge_finds_it_refused_after_the_order_was_cancelled() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let provider = Gated::new(&app, Stops::BeforeCharging);
-    let (frozen, other) = (ManualWorker::asking(&app, provider.clone()), ManualWorker::of(&app));
+    let (frozen, other) = (ManualWorker::with_provider(&app, provider.clone()), ManualWorker::of(&app));
     let order = alice.order("mug", "tok_ok").await;
     let first = frozen.take("process_payment").await;
 
@@ -325,17 +313,16 @@ async fn a_worker_frozen_before_its_charge_finds_it_refused_after_the_order_was_
     assert_eq!(provider.charges.load(Ordering::SeqCst), 1, "it did ask for the money");
     let cancelled = alice.see(&order).await;
     assert_eq!((&cancelled["status"], &cancelled["payment"]["status"]), (&json!("cancelled"), &json!("voided")));
-    assert_eq!((books(&app).await, stock(&app).await), (vec!["closed".to_owned()], (5, 0)));
-    app.assert_clean().await;
+    assert_eq!((app.books().await, app.shelves().await), (vec!["closed".to_owned()], (5, 0)));
 }
 
 #[tokio::test]
 async fn an_order_that_is_being_charged_is_not_expired_under_the_charge() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let provider = Gated::new(&app, Stops::BeforeAnswering);
-    let hands = ManualWorker::asking(&app, provider.clone());
+    let hands = ManualWorker::with_provider(&app, provider.clone());
     let order = alice.order("mug", "tok_ok").await;
 
     let reaping = async {
@@ -343,33 +330,32 @@ async fn an_order_that_is_being_charged_is_not_expired_under_the_charge() {
         overdue(&app).await;
         let reaped = staff.post("/v1/inventory/reaper", json!({})).await.done(200);
         assert_eq!(reaped.body["released_reservations"], 0);
-        assert_eq!(jobs(&app, "cancel_order").await, 0);
+        assert_eq!(app.jobs("cancel_order").await, 0);
         provider.let_go();
     };
     let (charged, ()) = join(hands.run_one("process_payment"), reaping).await;
     charged.unwrap();
 
     assert_eq!(alice.see(&order).await["status"], "paid");
-    assert_eq!(stock(&app).await, (5, 2));
-    app.assert_clean().await;
+    assert_eq!(app.shelves().await, (5, 2));
 }
 
 #[tokio::test]
 async fn an_overdue_order_whose_payment_is_dead_is_given_up_and_refunded() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let hands = ManualWorker::of(&app);
     let order = alice.order("mug", "tok_timeout_charged").await;
     sqlx::query("update jobs set max_attempt = 1").execute(&app.db).await.unwrap();
     hands.run_one("process_payment").await.unwrap_err();
     staff.post("/v1/inventory/reaper", json!({})).await.done(200);
-    assert_eq!(jobs(&app, "cancel_order").await, 0, "it is not overdue");
+    assert_eq!(app.jobs("cancel_order").await, 0, "it is not overdue");
     overdue(&app).await;
 
     for _ in 0..2 {
         staff.post("/v1/inventory/reaper", json!({})).await.done(200);
-        assert_eq!(jobs(&app, "cancel_order").await, 1, "only once");
+        assert_eq!(app.jobs("cancel_order").await, 1, "only once");
         assert_eq!(alice.see(&order).await["next_action"]["what"], "cancellation");
     }
     hands.run().await;
@@ -377,14 +363,13 @@ async fn an_overdue_order_whose_payment_is_dead_is_given_up_and_refunded() {
     let cancelled = alice.see(&order).await;
     assert_eq!((&cancelled["status"], &cancelled["cancel_reason"]), (&json!("cancelled"), &json!("payment_failed")));
     assert_eq!(cancelled["payment"]["status"], "refunded");
-    assert_eq!((books(&app).await, stock(&app).await), (vec!["refunded".to_owned()], (5, 0)));
-    app.assert_clean().await;
+    assert_eq!((app.books().await, app.shelves().await), (vec!["refunded".to_owned()], (5, 0)));
 }
 
 #[tokio::test]
 async fn an_overdue_order_whose_payment_was_discarded_stays_with_staff() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let order = alice.order("mug", "tok_unavailable").await;
     ManualWorker::of(&app).run().await;
@@ -397,18 +382,17 @@ async fn an_overdue_order_whose_payment_was_discarded_stays_with_staff() {
 
     let left = alice.see(&order).await;
     assert_eq!((&left["status"], &left["next_action"]["by"]), (&json!("processing"), &json!("staff")));
-    assert_eq!(jobs(&app, "cancel_order").await, 0);
+    assert_eq!(app.jobs("cancel_order").await, 0);
     staff.move_to(&order, "paid").await.done(200);
     ManualWorker::of(&app).run().await;
     assert_eq!(alice.see(&order).await["status"], "delivered");
-    assert_eq!(books(&app).await, ["closed"], "a late charge would be refused");
-    app.assert_clean().await;
+    assert_eq!(app.books().await, ["closed"], "a late charge would be refused");
 }
 
 #[tokio::test]
 async fn an_order_that_expired_before_its_payment_is_not_charged() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let order = alice.order("mug", "tok_ok").await;
     overdue(&app).await;
@@ -417,14 +401,13 @@ async fn an_order_that_expired_before_its_payment_is_not_charged() {
     assert_eq!(ManualWorker::of(&app).run_one("process_payment").await.unwrap(), Done::NothingToDo);
 
     assert_eq!(alice.see(&order).await["cancel_reason"], "reservation_expired");
-    assert_eq!(books(&app).await, [""; 0]);
-    app.assert_clean().await;
+    assert_eq!(app.books().await, [""; 0]);
 }
 
 #[tokio::test]
 async fn a_payment_that_cannot_be_decoded_is_dead_at_once_and_its_neighbour_runs() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let broken = alice.order("mug", "tok_ok").await;
     sqlx::query("update jobs set args = '{\"order\": 1}'").execute(&app.db).await.unwrap();
@@ -461,7 +444,7 @@ async fn the_providers_first_answer_for_a_key_stays() {
         assert_eq!(provider.void(paid).await.unwrap(), Outcome::Refunded);
     }
     assert_eq!(provider.charge(paid, amount, "tok_ok").await.unwrap(), Outcome::Refunded);
-    assert_eq!(books(&app).await, ["refunded", "declined", "closed"]);
+    assert_eq!(app.books().await, ["refunded", "declined", "closed"]);
 }
 
 /// What the clock would do in a quarter of an hour.

@@ -13,7 +13,9 @@ use sqlx::{Connection, PgConnection};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use testkit::app::{PASSWORD, TEST_KEY, empty_database, new_database, until};
+use testkit::app::{PASSWORD, TEST_KEY};
+use testkit::database::{empty_database, new_database};
+use testkit::until::until;
 
 /// Stands in the settings of every process here, and in nothing that one may print.
 const SECRET: &str = "hunter2-is-secret";

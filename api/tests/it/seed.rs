@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use sqlx::PgPool;
 
-use testkit::app::{TestApp, new_database};
+use testkit::app::TestApp;
+use testkit::database::new_database;
 
 const CATEGORIES: &str = "name,parent\nTable,\nMugs,Table\n";
 const PRODUCTS: &str = "sku,name,description,price_minor,currency,category,weight_grams,length_mm,width_mm,height_mm\n\

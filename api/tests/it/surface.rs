@@ -15,7 +15,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use testkit::app::{PASSWORD, Person, Reply, TestApp, new_database, settings, until};
+use testkit::app::{PASSWORD, TestApp, settings};
+use testkit::database::new_database;
+use testkit::person::{Person, Reply};
+use testkit::until::until;
 
 const TWO_MIB: usize = 2 * 1024 * 1024;
 
@@ -353,7 +356,7 @@ async fn health_says_that_all_is_well() {
 
 #[tokio::test]
 async fn health_says_how_redis_is_and_serves_without_it() {
-    let there = format!("--redis-url={}", testkit::app::redis_url());
+    let there = format!("--redis-url={}", testkit::database::redis_url());
     for (redis, state) in [(there.as_str(), "ok"), ("--redis-url=redis://127.0.0.1:1", "degraded")] {
         let app = TestApp::with(&[redis]).await;
         assert_eq!(app.anyone().get("/health").await.done(200).body, json!({ "db": "ok", "redis": state }));

@@ -24,7 +24,9 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::process::{Process, binary, enough};
-use testkit::app::{PASSWORD, TestApp, new_database, redis_url, until};
+use testkit::app::{PASSWORD, TestApp};
+use testkit::database::{new_database, redis_url};
+use testkit::until::until;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PROXY: &str = "00f067aa0ba902b7";

@@ -1,17 +1,19 @@
-//! Worker processes, and a shop for them to work for.
+//! Real `millrace-worker` processes, and an API whose jobs they run.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use crate::app::{Person, Reply, TestApp, redis_url, until};
+use crate::app::TestApp;
+use crate::database::redis_url;
+use crate::person::{Person, Reply};
+use crate::until::until;
 
-/// A `millrace-worker` of its own. It is killed when this is dropped.
-pub struct Worker {
+/// Dropping it kills the process.
+pub struct WorkerProcess {
     child: Child,
 }
 
@@ -27,9 +29,9 @@ const SETTINGS: [(&str, &str); 8] = [
     ("RUST_LOG", "warn"),
 ];
 
-impl Worker {
-    /// Settings given here count more than the shop's.
-    pub fn start(shop: &Shop, settings: &[(&str, &str)]) -> Self {
+impl WorkerProcess {
+    /// These settings count more than the system's.
+    pub fn start(shop: &TestSystem, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binary("millrace-worker"));
         command.env_clear().envs(SETTINGS).env("DATABASE_URL", &shop.app.database_url);
         if let Some(redis) = &shop.redis {
@@ -59,16 +61,16 @@ impl Worker {
     }
 }
 
-/// An API with something to sell, and where its workers ring.
-pub struct Shop {
+/// An API with 1,000 mugs to sell, and the Redis that tells its workers about jobs.
+pub struct TestSystem {
     pub app: TestApp,
     pub redis: Option<String>,
     pub prefix: String,
     pub mug: Uuid,
 }
 
-impl Shop {
-    pub async fn open() -> Self {
+impl TestSystem {
+    pub async fn start() -> Self {
         Self::with_redis(Some(redis_url())).await
     }
 
@@ -81,7 +83,7 @@ impl Shop {
         ];
         options.extend(redis.iter().map(|url| format!("--redis-url={url}")));
         let app = TestApp::with(&options.iter().map(String::as_str).collect::<Vec<_>>()).await;
-        let mug = stock(&app.db).await;
+        let mug = app.product("mug", 1250, 1000).await;
         Self { app, redis, prefix, mug }
     }
 
@@ -106,12 +108,8 @@ impl Shop {
     }
 
     /// On hand and reserved.
-    pub async fn stock(&self) -> (i32, i32) {
-        sqlx::query_as("select on_hand, reserved from inventory where product_id = $1")
-            .bind(self.mug)
-            .fetch_one(&self.app.db)
-            .await
-            .unwrap()
+    pub async fn stock(&self) -> (i64, i64) {
+        self.app.shelf(self.mug).await
     }
 
     /// What the provider's own books say: how many keys it charged, and how many of those it gave back.
@@ -125,7 +123,7 @@ impl Shop {
         .unwrap()
     }
 
-    /// Writes jobs that nobody rings for.
+    /// Writes jobs and rings for none of them.
     pub async fn jobs(&self, kind: &str, queue: &str, args: Value, count: i32) {
         sqlx::query(
             "insert into jobs (queue, kind, args, max_attempt) select $1::queue, $2, $3, 4 from generate_series(1, $4)",
@@ -140,7 +138,7 @@ impl Shop {
     }
 
     pub async fn count(&self, sql: &'static str) -> i64 {
-        sqlx::query_scalar(sql).fetch_one(&self.app.db).await.unwrap()
+        self.app.count(sql).await
     }
 
     pub async fn until_count(&self, what: &str, sql: &'static str, wanted: i64) {
@@ -152,17 +150,4 @@ impl Shop {
 fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
     test.parent().and_then(Path::parent).expect("it is in target/debug/deps").join(name)
-}
-
-async fn stock(db: &PgPool) -> Uuid {
-    for sql in [
-        "insert into products (sku, name, price_minor, currency) values ('mug', 'Mug', 1250, 'USD')",
-        "insert into warehouses (code, name) values ('MAIN', 'Main')",
-        "insert into inventory (product_id, warehouse_id, on_hand) select p.id, w.id, 1000 from products p, warehouses w",
-        "insert into stock_movements (product_id, warehouse_id, on_hand_delta, reason)
-         select product_id, warehouse_id, on_hand, 'received' from inventory",
-    ] {
-        sqlx::query(sql).execute(db).await.unwrap();
-    }
-    sqlx::query_scalar("select id from products").fetch_one(db).await.unwrap()
 }

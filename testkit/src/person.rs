@@ -17,6 +17,7 @@ pub struct Person<'a> {
 
 impl Person<'_> {
     /// The same with this token.
+    #[must_use]
     pub fn with(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
         self
@@ -162,6 +163,7 @@ impl Reply {
 
     /// Checks that it was done, with this status.
     #[track_caller]
+    #[expect(clippy::return_self_not_must_use, reason = "most tests only want the check")]
     pub fn done(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{self:#?}");
         self

@@ -11,7 +11,6 @@ mod inventory;
 mod limits;
 mod ops;
 mod orders;
-mod orders_move;
 mod payments;
 mod process;
 mod prometheus;

@@ -9,6 +9,7 @@ use reqwest::Response;
 use serde_json::Value;
 use servers::home::Home;
 use servers::redis_group::RedisGroup;
+use testkit::until::until;
 
 use crate::bins;
 use crate::killed::{Stage, order};
@@ -56,15 +57,6 @@ impl Scene {
         response.headers()["ratelimit-remaining"].to_str().unwrap().parse().unwrap()
     }
 
-    async fn until(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-        let deadline = Instant::now() + SOON;
-        let mut pulse = tokio::time::interval(Duration::from_millis(50));
-        while !is_so().await {
-            pulse.tick().await;
-            assert!(Instant::now() < deadline, "not within {SOON:?}: {what}");
-        }
-    }
-
     /// The node that has the doorbell, when all workers listen to it.
     async fn heard_at(&self) -> Option<usize> {
         let holder = self.redis.holder().await.unwrap()?;
@@ -77,8 +69,7 @@ impl Scene {
 
     /// Limits and cache are those of all processes together.
     async fn shares(&self) {
-        self.until("one bucket is taken from by both", async || self.remaining(0).await > self.remaining(1).await)
-            .await;
+        until("one bucket is taken from by both", async || self.remaining(0).await > self.remaining(1).await).await;
         let products = self.get(0, &self.stage.buyer, "/v1/products?limit=20").await.json::<Value>().await.unwrap();
         for product in products["data"].as_array().unwrap() {
             let path = format!("/v1/products/{}", product["id"].as_str().unwrap());
@@ -126,8 +117,8 @@ impl Scene {
     async fn rings_at(&mut self, holder: usize) {
         let (rung, taken) = (self.calls(holder, "zadd").await, self.calls(holder, "bzmpop").await);
         self.stage.order("tok_ok").await;
-        self.until("it is rung for", async || self.calls(holder, "zadd").await > rung).await;
-        self.until("it is heard", async || self.calls(holder, "bzmpop").await > taken).await;
+        until("it is rung for", async || self.calls(holder, "zadd").await > rung).await;
+        until("it is heard", async || self.calls(holder, "bzmpop").await > taken).await;
     }
 
     async fn ends_well(self) {
@@ -146,7 +137,7 @@ async fn a_master_that_is_killed_is_followed_by_the_one_that_sentinels_name() {
     let home = home().await;
     let redis = RedisGroup::with_sentinels(&home).await.unwrap();
     let mut scene = Scene::set(home, redis).await;
-    scene.until("the workers listen", async || scene.heard_at().await == Some(0)).await;
+    until("the workers listen", async || scene.heard_at().await == Some(0)).await;
     scene.shares().await;
     scene.redis.nodes[0].kill().await.unwrap();
     let holder = scene.lose(0).await;
@@ -160,12 +151,12 @@ async fn a_master_that_freezes_is_not_waited_for_and_comes_back_as_a_replica() {
     let home = home().await;
     let redis = RedisGroup::with_sentinels(&home).await.unwrap();
     let mut scene = Scene::set(home, redis).await;
-    scene.until("the workers listen", async || scene.heard_at().await == Some(0)).await;
+    until("the workers listen", async || scene.heard_at().await == Some(0)).await;
     scene.redis.nodes[0].freeze().await.unwrap();
     let holder = scene.lose(0).await;
     scene.redis.nodes[0].thaw().await.unwrap();
     scene.redis.nodes[0].until("it is a replica", &["ROLE"], |role| role.starts_with("slave")).await.unwrap();
-    scene.until("the workers listen there still", async || scene.heard_at().await == Some(holder)).await;
+    until("the workers listen there still", async || scene.heard_at().await == Some(holder)).await;
     scene.rings_at(holder).await;
     scene.shares().await;
     scene.ends_well().await;
@@ -176,7 +167,7 @@ async fn a_cluster_that_loses_the_doorbells_node_promotes_its_replica_and_both_e
     let home = home().await;
     let redis = RedisGroup::cluster(&home).await.unwrap();
     let mut scene = Scene::set(home, redis).await;
-    scene.until("the workers listen", async || scene.heard_at().await.is_some()).await;
+    until("the workers listen", async || scene.heard_at().await.is_some()).await;
     scene.shares().await;
     let lost = scene.heard_at().await.unwrap();
     scene.redis.nodes[lost].kill().await.unwrap();
@@ -198,14 +189,14 @@ async fn the_other_transport_follows_sentinels_too() {
     let mut scene = Scene::set_with(home, redis, &url, "apalis-redis").await;
     // What a worker was handed it puts into a set of what is done; nobody else has sets.
     scene.stage.order("tok_ok").await;
-    scene.until("an id travels", async || scene.calls(0, "sadd").await > 0).await;
+    until("an id travels", async || scene.calls(0, "sadd").await > 0).await;
     scene.redis.nodes[0].kill().await.unwrap();
     for _ in 0..5 {
         scene.stage.order("tok_slow_100").await;
     }
-    scene.until("another is master", async || scene.redis.holder().await.unwrap() == Some(1)).await;
+    until("another is master", async || scene.redis.holder().await.unwrap() == Some(1)).await;
     let done = scene.calls(1, "sadd").await;
     scene.stage.order("tok_ok").await;
-    scene.until("an id travels there", async || scene.calls(1, "sadd").await > done).await;
+    until("an id travels there", async || scene.calls(1, "sadd").await > done).await;
     scene.ends_well().await;
 }

@@ -9,6 +9,7 @@ use prove::cluster::{Cluster, LEASE, STAFF, Who};
 use prove::shop::Shop;
 use serde_json::{Value, json};
 use servers::postgres::Stop;
+use testkit::until::until;
 use uuid::Uuid;
 
 use crate::bins;
@@ -52,18 +53,10 @@ impl Stage {
         id
     }
 
-    /// Waits until what a query asks for is so; the database may be away meanwhile.
+    /// Waits until a query answers true; the database may be away meanwhile.
     async fn until(&self, what: &str, sql: &'static str, bind: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        let mut pulse = tokio::time::interval(Duration::from_millis(10));
-        loop {
-            pulse.tick().await;
-            let found = sqlx::query_scalar::<_, bool>(sql).bind(bind).fetch_one(&self.cluster.db).await;
-            if matches!(found, Ok(true)) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "not in time: {what}; {found:?}");
-        }
+        let found = async || sqlx::query_scalar::<_, bool>(sql).bind(bind).fetch_one(&self.cluster.db).await;
+        until(what, async || matches!(found().await, Ok(true))).await;
     }
 
     /// Waits until somebody runs the payment of an order, and answers who.

@@ -10,6 +10,7 @@ use prove::shop::Shop;
 use serde_json::{Value, json};
 use servers::postgres::{Postgres, Stop};
 use sqlx::{Connection, PgConnection};
+use testkit::until::until_some;
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
@@ -65,7 +66,7 @@ impl Stage {
     async fn more_orders(&self, more: usize) {
         let placed = || self.clients.memory().placed_at.len();
         let before = placed();
-        until("more orders are placed", async || (placed() >= before + more).then_some(())).await;
+        until_some("more orders are placed", async || (placed() >= before + more).then_some(())).await;
     }
 
     /// Asks once, and answers the status.
@@ -79,14 +80,14 @@ impl Stage {
         let waiting = "select count(*) = $1 from pg_stat_activity
                         where wait_event = 'SyncRep' and application_name = 'millrace-api'";
         let all = async || sqlx::query_scalar(waiting).bind(number).fetch_one(&self.cluster.db).await.ok();
-        until("commits wait", async || all().await.filter(|all: &bool| *all)).await;
+        until_some("commits wait", async || all().await.filter(|all: &bool| *all)).await;
     }
 
     /// How many orders, adjustments and charges there are to be seen.
     async fn seen(&self) -> (i64, i64, i64) {
         let seen = "select (select count(*) from orders), (select count(*) from stock_movements where note = 'once'),
                            (select count(*) from simulated.charges)";
-        until("Postgres answers", async || sqlx::query_as(seen).fetch_one(&self.cluster.db).await.ok()).await
+        until_some("Postgres answers", async || sqlx::query_as(seen).fetch_one(&self.cluster.db).await.ok()).await
     }
 
     /// Promotes the standby, and holds API and workers to finding it in time.
@@ -103,7 +104,7 @@ impl Stage {
         let ids = self.clients.memory().order_ids();
         let delivered = "select count(*) from orders where id = any($1) and status = 'delivered'";
         let all = async || sqlx::query_scalar(delivered).bind(&ids).fetch_one(&self.cluster.db).await.ok();
-        until("all are delivered", async || all().await.filter(|found: &i64| *found == ids.len() as i64)).await;
+        until_some("all are delivered", async || all().await.filter(|found: &i64| *found == ids.len() as i64)).await;
         let counts =
             "select (select count(*) from orders), (select count(*) from simulated.charges where state = 'charged')";
         let counts: (i64, i64) = sqlx::query_as(counts).fetch_one(&self.cluster.db).await.unwrap();
@@ -119,19 +120,6 @@ impl Stage {
         assert!(self.cluster.ended_by_themselves().await.unwrap().is_empty());
         self.cluster.close().await.unwrap();
         self.cluster.home.remove().unwrap();
-    }
-}
-
-/// Waits for what there will be; the database may be away meanwhile.
-async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    let mut pulse = tokio::time::interval(Duration::from_millis(20));
-    loop {
-        pulse.tick().await;
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not in time: {what}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Charging for orders: once, whatever happens on the way.
+//! The job that charges for an order: once, whatever happens on the way.
 
 use std::sync::atomic::Ordering;
 
@@ -6,12 +6,11 @@ use futures::future::join;
 use serde_json::json;
 use shared::payments::{Outcome, PaymentProvider};
 use shared::values::Money;
-use uuid::Uuid;
-use worker::error::{Done, JobError};
-
 use testkit::app::TestApp;
 use testkit::manual_worker::{ManualWorker, assert_transient};
 use testkit::providers::{Gated, Stops, simulated};
+use uuid::Uuid;
+use worker::error::{Done, JobError};
 
 #[tokio::test]
 async fn an_order_is_charged_shipped_and_delivered() {
@@ -222,189 +221,6 @@ async fn nobody_is_called_when_the_lease_could_not_be_renewed() {
 }
 
 #[tokio::test]
-async fn a_paid_order_is_cancelled_and_refunded() {
-    let app = TestApp::new().await;
-    app.product("mug", 1250, 5).await;
-    let alice = app.customer().await;
-    let hands = ManualWorker::of(&app);
-    let order = alice.order("mug", "tok_ok").await;
-    hands.run_one("process_payment").await.unwrap();
-
-    alice.cancel(&order).await.done(202);
-    hands.run().await;
-
-    let cancelled = alice.see(&order).await;
-    assert_eq!((&cancelled["status"], &cancelled["payment"]["status"]), (&json!("cancelled"), &json!("refunded")));
-    assert_eq!((app.books().await, app.shelves().await), (vec!["refunded".to_owned()], (5, 0)));
-    assert_eq!(alice.story(&order).await, ["placed", "processing", "paid", "cancelling", "cancelled"]);
-}
-
-#[tokio::test]
-async fn an_order_cancelled_while_its_charge_is_out_has_the_charge_recorded_and_refunded() {
-    let app = TestApp::new().await;
-    app.product("mug", 1250, 5).await;
-    let alice = app.customer().await;
-    let provider = Gated::new(&app, Stops::BeforeAnswering);
-    let hands = ManualWorker::with_provider(&app, provider.clone());
-    let order = alice.order("mug", "tok_ok").await;
-
-    let cancelling = async {
-        provider.until_asked().await;
-        alice.cancel(&order).await.done(202);
-        provider.let_go();
-    };
-    let (charged, ()) = join(hands.run_one("process_payment"), cancelling).await;
-    charged.unwrap();
-    let between = alice.see(&order).await;
-    assert_eq!((&between["status"], &between["payment"]["status"]), (&json!("cancelling"), &json!("charged")));
-    assert_eq!((app.books().await, app.jobs("ship_order").await), (vec!["charged".to_owned()], 0));
-
-    hands.run().await;
-    let cancelled = alice.see(&order).await;
-    assert_eq!((&cancelled["status"], &cancelled["payment"]["status"]), (&json!("cancelled"), &json!("refunded")));
-    assert_eq!((app.books().await, app.shelves().await), (vec!["refunded".to_owned()], (5, 0)));
-    assert_eq!(alice.story(&order).await, ["placed", "processing", "cancelling", "cancelled"]);
-}
-
-#[tokio::test]
-async fn a_charge_whose_answer_comes_after_the_refund_stays_refunded() {
-    let app = TestApp::new().await;
-    app.product("mug", 1250, 5).await;
-    let alice = app.customer().await;
-    let provider = Gated::new(&app, Stops::BeforeAnswering);
-    let hands = ManualWorker::with_provider(&app, provider.clone());
-    let order = alice.order("mug", "tok_ok").await;
-
-    let cancelling = async {
-        provider.until_asked().await;
-        alice.cancel(&order).await.done(202);
-        hands.run_one("cancel_order").await.unwrap();
-        provider.let_go();
-    };
-    let (charged, ()) = join(hands.run_one("process_payment"), cancelling).await;
-
-    assert_eq!(charged.unwrap(), Done::Recorded);
-    let cancelled = alice.see(&order).await;
-    assert_eq!((&cancelled["status"], &cancelled["payment"]["status"]), (&json!("cancelled"), &json!("refunded")));
-    assert_eq!((app.books().await, app.shelves().await), (vec!["refunded".to_owned()], (5, 0)));
-}
-
-#[tokio::test]
-async fn a_worker_frozen_before_its_charge_finds_it_refused_after_the_order_was_cancelled() {
-    let app = TestApp::new().await;
-    app.product("mug", 1250, 5).await;
-    let alice = app.customer().await;
-    let provider = Gated::new(&app, Stops::BeforeCharging);
-    let (frozen, other) = (ManualWorker::with_provider(&app, provider.clone()), ManualWorker::of(&app));
-    let order = alice.order("mug", "tok_ok").await;
-    let first = frozen.take("process_payment").await;
-
-    let meanwhile = async {
-        provider.until_asked().await;
-        alice.cancel(&order).await.done(202);
-        other.lose(&first).await;
-        other.run().await;
-        assert_eq!(alice.see(&order).await["status"], "cancelled");
-        provider.let_go();
-    };
-    let (late, ()) = join(frozen.carry_out(&first), meanwhile).await;
-
-    assert!(matches!(late, Err(JobError::LeaseLost)), "{late:?}");
-    assert_eq!(provider.charges.load(Ordering::SeqCst), 1, "it did ask for the money");
-    let cancelled = alice.see(&order).await;
-    assert_eq!((&cancelled["status"], &cancelled["payment"]["status"]), (&json!("cancelled"), &json!("voided")));
-    assert_eq!((app.books().await, app.shelves().await), (vec!["closed".to_owned()], (5, 0)));
-}
-
-#[tokio::test]
-async fn an_order_that_is_being_charged_is_not_expired_under_the_charge() {
-    let app = TestApp::new().await;
-    app.product("mug", 1250, 5).await;
-    let (alice, staff) = (app.customer().await, app.staff().await);
-    let provider = Gated::new(&app, Stops::BeforeAnswering);
-    let hands = ManualWorker::with_provider(&app, provider.clone());
-    let order = alice.order("mug", "tok_ok").await;
-
-    let reaping = async {
-        provider.until_asked().await;
-        overdue(&app).await;
-        let reaped = staff.post("/v1/inventory/reaper", json!({})).await.done(200);
-        assert_eq!(reaped.body["released_reservations"], 0);
-        assert_eq!(app.jobs("cancel_order").await, 0);
-        provider.let_go();
-    };
-    let (charged, ()) = join(hands.run_one("process_payment"), reaping).await;
-    charged.unwrap();
-
-    assert_eq!(alice.see(&order).await["status"], "paid");
-    assert_eq!(app.shelves().await, (5, 2));
-}
-
-#[tokio::test]
-async fn an_overdue_order_whose_payment_is_dead_is_given_up_and_refunded() {
-    let app = TestApp::new().await;
-    app.product("mug", 1250, 5).await;
-    let (alice, staff) = (app.customer().await, app.staff().await);
-    let hands = ManualWorker::of(&app);
-    let order = alice.order("mug", "tok_timeout_charged").await;
-    sqlx::query("update jobs set max_attempt = 1").execute(&app.db).await.unwrap();
-    hands.run_one("process_payment").await.unwrap_err();
-    staff.post("/v1/inventory/reaper", json!({})).await.done(200);
-    assert_eq!(app.jobs("cancel_order").await, 0, "it is not overdue");
-    overdue(&app).await;
-
-    for _ in 0..2 {
-        staff.post("/v1/inventory/reaper", json!({})).await.done(200);
-        assert_eq!(app.jobs("cancel_order").await, 1, "only once");
-        assert_eq!(alice.see(&order).await["next_action"]["what"], "cancellation");
-    }
-    hands.run().await;
-
-    let cancelled = alice.see(&order).await;
-    assert_eq!((&cancelled["status"], &cancelled["cancel_reason"]), (&json!("cancelled"), &json!("payment_failed")));
-    assert_eq!(cancelled["payment"]["status"], "refunded");
-    assert_eq!((app.books().await, app.shelves().await), (vec!["refunded".to_owned()], (5, 0)));
-}
-
-#[tokio::test]
-async fn an_overdue_order_whose_payment_was_discarded_stays_with_staff() {
-    let app = TestApp::new().await;
-    app.product("mug", 1250, 5).await;
-    let (alice, staff) = (app.customer().await, app.staff().await);
-    let order = alice.order("mug", "tok_unavailable").await;
-    ManualWorker::of(&app).run().await;
-    let dead = staff.get("/v1/ops/jobs?state=dead").await.done(200);
-    let job = dead.body["data"][0]["id"].as_str().unwrap();
-    staff.post(&format!("/v1/ops/jobs/{job}/discard"), json!({})).await.done(200);
-    overdue(&app).await;
-
-    staff.post("/v1/inventory/reaper", json!({})).await.done(200);
-
-    let left = alice.see(&order).await;
-    assert_eq!((&left["status"], &left["next_action"]["by"]), (&json!("processing"), &json!("staff")));
-    assert_eq!(app.jobs("cancel_order").await, 0);
-    staff.move_to(&order, "paid").await.done(200);
-    ManualWorker::of(&app).run().await;
-    assert_eq!(alice.see(&order).await["status"], "delivered");
-    assert_eq!(app.books().await, ["closed"], "a late charge would be refused");
-}
-
-#[tokio::test]
-async fn an_order_that_expired_before_its_payment_is_not_charged() {
-    let app = TestApp::new().await;
-    app.product("mug", 1250, 5).await;
-    let (alice, staff) = (app.customer().await, app.staff().await);
-    let order = alice.order("mug", "tok_ok").await;
-    overdue(&app).await;
-    staff.post("/v1/inventory/reaper", json!({})).await.done(200);
-
-    assert_eq!(ManualWorker::of(&app).run_one("process_payment").await.unwrap(), Done::NothingToDo);
-
-    assert_eq!(alice.see(&order).await["cancel_reason"], "reservation_expired");
-    assert_eq!(app.books().await, [""; 0]);
-}
-
-#[tokio::test]
 async fn a_payment_that_cannot_be_decoded_is_dead_at_once_and_its_neighbour_runs() {
     let app = TestApp::new().await;
     app.product("mug", 1250, 5).await;
@@ -445,9 +261,4 @@ async fn the_providers_first_answer_for_a_key_stays() {
     }
     assert_eq!(provider.charge(paid, amount, "tok_ok").await.unwrap(), Outcome::Refunded);
     assert_eq!(app.books().await, ["refunded", "declined", "closed"]);
-}
-
-/// What the clock would do in a quarter of an hour.
-async fn overdue(app: &TestApp) {
-    sqlx::query("update reservations set expires_at = now() - interval '1 minute'").execute(&app.db).await.unwrap();
 }

@@ -1,32 +1,23 @@
-//! Shipping and delivery: the worker's own handlers on a real database, until stock and orders have left.
+//! The jobs that ship and deliver an order: once, whatever happens on the way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, join_all};
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use shared::orders::deliver;
-use shared::orders::ship::{self, Booked};
-use shared::queue::{Lease, LeasedJob, Origin, Plan};
+use shared::orders::ship;
+use shared::queue::{Lease, LeasedJob};
 use shared::shipping::simulated::SimulatedCarrier;
-use shared::shipping::{Carrier, CarrierError, is_open};
-use shared::values::{OrderId, UserId};
-use sqlx::PgPool;
+use shared::shipping::{Carrier, CarrierError};
 use testkit::app::TestApp;
-use testkit::database::through_a_proxy;
 use testkit::manual_worker::ManualWorker;
-use testkit::person::{Person, Reply};
 use testkit::until::until;
 use uuid::Uuid;
 use worker::error::{Done, JobError};
-use worker::fleet::batch::Recording;
 
-const SHIPPING: [&str; 2] = ["ship_order", "deliver_order"];
-
-const PLAN: Plan =
-    Plan { delay: Duration::ZERO, max_attempts: 8, origin: Origin { request_id: None, trace_parent: None } };
+use super::{SHIPPING, claim_one, paid_order, status};
 
 /// A carrier that books, and whose answers are lost while `mumbles` is true.
 struct Mumbling {
@@ -42,28 +33,6 @@ impl Carrier for Mumbling {
         }
         .boxed()
     }
-}
-
-async fn pay(app: &TestApp, order: &Reply) -> OrderId {
-    let id: OrderId = order.id().parse().unwrap();
-    ManualWorker::of(app).pay(id).await;
-    id
-}
-
-/// The one job of shipping or delivery that is due.
-async fn claim_one(hands: &ManualWorker<'_>) -> LeasedJob {
-    let mut jobs = hands.take_all(&SHIPPING).await;
-    assert_eq!(jobs.len(), 1, "{jobs:#?}");
-    jobs.remove(0)
-}
-
-async fn paid_order(app: &TestApp, who: &Person<'_>, lines: Value) -> (OrderId, String) {
-    let placed = who.place(lines).await.done(201);
-    (pay(app, &placed).await, placed.header("location").to_owned())
-}
-
-async fn status(app: &TestApp, order: OrderId) -> String {
-    sqlx::query_scalar("select status from orders where id = $1").bind(order.0).fetch_one(&app.db).await.unwrap()
 }
 
 #[tokio::test]
@@ -244,7 +213,7 @@ async fn a_carrier_whose_answer_is_lost_is_booked_once() {
 
 #[tokio::test]
 async fn an_order_that_is_being_cancelled_is_not_shipped() {
-    let app = TestApp::new().await;
+    let app = TestApp::new().await.without_audit("it marks the order as cancelling without the job that cancels");
     let mug = app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let (order, _) = paid_order(&app, &alice, json!([{ "sku": "mug", "quantity": 2 }])).await;
@@ -333,149 +302,4 @@ async fn of_shipping_and_cancelling_exactly_one_wins() {
     assert_eq!(app.count("select count(*) from simulated.bookings").await, shipped);
     assert_eq!(app.count("select count(*) from shipments").await, shipped);
     assert!(shipped > 0 && cancelled > 0, "{shipped} were shipped and {cancelled} cancelled");
-}
-
-/// Paid orders whose shipments have been opened: only the recording is missing.
-async fn booked_orders(app: &TestApp, hands: &ManualWorker<'_>, who: &Person<'_>, number: usize) -> Vec<Booked> {
-    let placed = join_all((0..number).map(|_| who.place(json!([{ "sku": "mug", "quantity": 1 }])))).await;
-    for order in placed {
-        pay(app, &order.done(201)).await;
-    }
-    let mut booked = Vec::new();
-    for job in hands.take_all(&SHIPPING).await {
-        let order_id = job.order_id.unwrap();
-        let shipments = ship::start(&mut app.db.acquire().await.unwrap(), order_id).await.unwrap();
-        assert_eq!(shipments.len(), 1);
-        booked.push(Booked { job, order_id, shipments, delivery: PLAN });
-    }
-    assert_eq!(booked.len(), number);
-    booked
-}
-
-#[tokio::test]
-async fn many_shipments_of_a_hot_product_take_few_statements_together() {
-    let app = TestApp::with(&["--max-open-orders", "0"]).await;
-    let mug = app.product("mug", 1, 200).await;
-    let alice = app.customer().await;
-    let (proxy, url) = through_a_proxy(&app.database_url).await;
-    let db = PgPool::connect(&url).await.unwrap();
-    let hands = ManualWorker::of(&app);
-    let mut taken = Vec::new();
-    for number in [1, 1, 64] {
-        let booked = booked_orders(&app, &hands, &alice, number).await;
-        proxy.take_statements();
-        let mut tx = db.begin().await.unwrap();
-        let recorded = ship::record(&mut tx, &booked).await.unwrap();
-        tx.commit().await.unwrap();
-        taken.push(proxy.take_statements());
-        assert_eq!((recorded.finished.len(), recorded.rings.len()), (number, number));
-        join_all(hands.take_all(&SHIPPING).await.iter().map(|delivery| hands.attempt(delivery))).await;
-    }
-    // The first run of each statement also asks about types.
-    assert_eq!(taken[1], taken[2], "64 orders took other statements than one: {taken:?}");
-    assert!(taken[2] <= 9, "{taken:?}");
-    assert_eq!(app.shelf(mug).await, (134, 0));
-    assert_eq!(app.count("select count(*) from orders where status = 'delivered'").await, 66);
-
-    // Handlers that end while a recording commits are recorded together by the next one.
-    let through = ManualWorker::with_pool(&app, db);
-    for last in [false, true] {
-        let booked = booked_orders(&app, &through, &alice, 64).await;
-        proxy.take_statements();
-        let outcomes =
-            join_all(booked.into_iter().map(|one| through.ctx.recorder.record(Recording::Booked(one)))).await;
-        let statements = proxy.take_statements();
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Done::Recorded))), "{outcomes:?}");
-        assert!(!last || statements <= 18, "64 orders took {statements} statements");
-        join_all(through.take_all(&SHIPPING).await.iter().map(|delivery| through.attempt(delivery))).await;
-    }
-    assert_eq!(app.shelf(mug).await, (6, 0));
-    assert_eq!(app.count("select count(*) from orders where status = 'delivered'").await, 194);
-}
-
-#[tokio::test]
-async fn an_order_that_cannot_be_recorded_does_not_fail_its_neighbours() {
-    let app = TestApp::with(&["--max-open-orders", "0"]).await;
-    let mug = app.product("mug", 1, 100).await;
-    let alice = app.customer().await;
-    let hands = ManualWorker::of(&app);
-    let booked = booked_orders(&app, &hands, &alice, 5).await;
-    // No way of ours leads there; the batch must survive it all the same.
-    let poison = booked[2].order_id;
-    sqlx::query("update reservations set state = 'held' where order_id = $1")
-        .bind(poison.0)
-        .execute(&app.db)
-        .await
-        .unwrap();
-    let outcomes = join_all(booked.into_iter().map(|one| hands.ctx.recorder.record(Recording::Booked(one)))).await;
-    let wrong: Vec<usize> = (0..5).filter(|n| !matches!(outcomes[*n], Ok(Done::Recorded))).collect();
-    assert_eq!(wrong, [2], "{outcomes:?}");
-    assert!(matches!(outcomes[2], Err(JobError::Transient(_))));
-    assert_eq!((status(&app, poison).await.as_str(), app.shelf(mug).await), ("paid", (96, 1)));
-}
-
-#[tokio::test]
-async fn an_order_is_shipped_and_delivered_by_hand() {
-    let app = TestApp::new().await;
-    let mug = app.product("mug", 1250, 5).await;
-    let (alice, staff) = (app.customer().await, app.staff().await);
-    let placed = alice.place(json!([{ "sku": "mug", "quantity": 2 }])).await.done(201);
-    let hands = ManualWorker::of(&app);
-    let by_hand = async |order| {
-        let mut tx = app.db.begin().await.unwrap();
-        let ring = ship::by_hand(&mut tx, UserId(staff.id), order, &PLAN).await.unwrap();
-        tx.commit().await.unwrap();
-        ring
-    };
-    // An order that is not paid stays where it is.
-    assert_eq!(by_hand(placed.id().parse().unwrap()).await, None);
-    assert!(!deliver::by_hand(&mut app.db.acquire().await.unwrap(), placed.id().parse().unwrap()).await.unwrap());
-    assert_eq!(app.shelf(mug).await, (5, 2));
-
-    let order = pay(&app, &placed).await;
-    let job = claim_one(&hands).await;
-    assert!(by_hand(order).await.is_some());
-    assert_eq!(by_hand(order).await, None);
-    let shipped = alice.get(placed.header("location")).await.done(200);
-    assert_eq!(shipped.body["status"], "shipped");
-    assert_eq!(shipped.body["shipments"][0]["status"], "shipped");
-    assert_eq!(shipped.body["shipments"][0]["tracking_number"], Value::Null);
-    assert_eq!(app.shelf(mug).await, (3, 0));
-    let by_staff = "select count(*) from stock_movements m join users u on u.id = m.actor_id
-                     where m.reason = 'shipped' and u.role = 'staff'";
-    assert_eq!(app.count(by_staff).await, 1);
-
-    // The job that would have shipped it finds nothing to do, and books nothing.
-    assert_eq!(hands.attempt(&job).await.unwrap(), Done::NothingToDo);
-    assert_eq!(app.count("select count(*) from simulated.bookings").await, 0);
-
-    assert!(deliver::by_hand(&mut app.db.acquire().await.unwrap(), order).await.unwrap());
-    assert!(!deliver::by_hand(&mut app.db.acquire().await.unwrap(), order).await.unwrap());
-    assert_eq!(hands.attempt(&claim_one(&hands).await).await.unwrap(), Done::Recorded);
-    let delivered = alice.get(placed.header("location")).await.done(200);
-    assert_eq!((&delivered.body["status"], &delivered.body["version"]), (&json!("delivered"), &json!(5)));
-    let events = alice.get(&format!("{}/events", placed.header("location"))).await.done(200);
-    assert_eq!(events.body["data"].as_array().unwrap().len(), 5);
-}
-
-#[tokio::test]
-async fn what_the_carrier_has_booked_is_kept_when_somebody_ships_meanwhile() {
-    let app = TestApp::new().await;
-    let mug = app.product("mug", 1250, 5).await;
-    let (alice, staff) = (app.customer().await, app.staff().await);
-    let hands = ManualWorker::of(&app);
-    let mut booked = booked_orders(&app, &hands, &alice, 1).await.remove(0);
-    assert!(is_open(&mut app.db.acquire().await.unwrap(), booked.order_id).await.unwrap());
-    let mut tx = app.db.begin().await.unwrap();
-    assert!(ship::by_hand(&mut tx, UserId(staff.id), booked.order_id, &PLAN).await.unwrap().is_some());
-    tx.commit().await.unwrap();
-
-    let order = booked.order_id;
-    booked.shipments[0].tracking_number = Some("MR1234567890".to_owned());
-    assert_eq!(hands.ctx.recorder.record(Recording::Booked(booked)).await.unwrap(), Done::Recorded);
-
-    let read = alice.get(&format!("/v1/orders/{order}")).await.done(200);
-    assert_eq!(read.body["shipments"][0]["tracking_number"], "MR1234567890");
-    assert_eq!(app.shelf(mug).await, (4, 0));
-    assert_eq!(app.count("select count(*) from jobs where kind = 'deliver_order'").await, 1);
 }

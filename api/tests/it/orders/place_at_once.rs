@@ -83,10 +83,9 @@ async fn opposite_line_orders_never_deadlock() {
 
 #[tokio::test]
 async fn a_customer_has_so_many_unpaid_orders_and_no_more() {
-    let app = TestApp::with(&["--max-open-orders", "3"])
-        .await
-        .without_audit("it marks orders as paid that nobody was charged for");
-    let other = TestApp::on(&app.database_url, &["--max-open-orders", "3"]).await;
+    const CHARGED_NOBODY: &str = "it marks orders as paid that nobody was charged for";
+    let app = TestApp::with(&["--max-open-orders", "3"]).await.without_audit(CHARGED_NOBODY);
+    let other = TestApp::on(&app.database_url, &["--max-open-orders", "3"]).await.without_audit(CHARGED_NOBODY);
     for sku in ["a", "b", "c", "d"] {
         app.product(sku, 1, 100).await;
     }

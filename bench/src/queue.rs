@@ -15,11 +15,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use bench::servers::{Home, Process, Redis};
 use clap::ValueEnum;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
+use servers::home::Home;
+use servers::process::Process;
+use servers::redis::Redis;
 use sqlx::PgPool;
 
 /// Keeps the names of what we make in Redis apart from what the workers make.

@@ -3,7 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, Person, Reply, TestApp};
+use testkit::app::{PASSWORD, TestApp};
+use testkit::person::{Person, Reply};
 
 /// The newest actions, newest first.
 async fn actions(staff: &Person<'_>, query: &str) -> Vec<Value> {

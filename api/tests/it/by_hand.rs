@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::hands::ManualWorker;
-use crate::orders::product;
-use crate::support::{Person, TestApp};
+use testkit::app::TestApp;
+use testkit::manual_worker::ManualWorker;
+use testkit::person::Person;
 
 /// `by` of each event, as ids.
 async fn authors(who: &Person<'_>, order: &str) -> Vec<(String, Option<String>)> {
@@ -32,7 +32,7 @@ async fn actions(app: &TestApp) -> Vec<(String, String, Option<String>)> {
 #[tokio::test]
 async fn an_orders_timeline_and_the_record_of_actions_say_who_did_it() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 50).await;
+    app.product("mug", 1250, 50).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let hands = ManualWorker::of(&app);
     let by = |who: &Person<'_>| Some(who.id.to_string());
@@ -80,7 +80,7 @@ async fn an_orders_timeline_and_the_record_of_actions_say_who_did_it() {
 #[tokio::test]
 async fn what_is_done_to_stock_by_hand_is_recorded_once() {
     let app = TestApp::new().await;
-    let mug = product(&app, "mug", 1250, 5).await;
+    let mug = app.product("mug", 1250, 5).await;
     let staff = app.staff().await;
     let stock: String = sqlx::query_scalar("select id::text from inventory").fetch_one(&app.db).await.unwrap();
     let warehouse: String = sqlx::query_scalar("select code from warehouses").fetch_one(&app.db).await.unwrap();

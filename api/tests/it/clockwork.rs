@@ -16,14 +16,14 @@ use worker::context::Context;
 use worker::error::Done;
 use worker::fleet;
 
-use crate::hands::ManualWorker;
-use crate::orders::{count, product};
-use crate::support::{TestApp, until};
+use testkit::app::TestApp;
+use testkit::manual_worker::ManualWorker;
+use testkit::until::until;
 
 #[tokio::test]
 async fn a_tick_runs_once_with_three_workers_up() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let overdue = alice.place(json!([{ "sku": "mug", "quantity": 2 }])).await.done(201);
     let in_time = alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201);
@@ -48,7 +48,7 @@ async fn a_tick_runs_once_with_three_workers_up() {
     });
     let workers: Vec<_> = workers.collect();
     until("three ticks have run", async || {
-        count(&app, "select count(*) from jobs where kind = 'reap' and state = 'done'").await >= 3
+        app.count("select count(*) from jobs where kind = 'reap' and state = 'done'").await >= 3
     })
     .await;
     stopping.cancel();
@@ -57,9 +57,9 @@ async fn a_tick_runs_once_with_three_workers_up() {
     }
 
     let by_tick = "select count(*) - count(distinct args->>'at') from jobs where kind = 'reap'";
-    assert_eq!(count(&app, by_tick).await, 0);
-    assert_eq!(count(&app, "select max(attempt)::bigint from jobs where kind = 'reap'").await, 1);
-    assert_eq!(count(&app, "select count(*) from clockwork where name = 'reap'").await, 1);
+    assert_eq!(app.count(by_tick).await, 0);
+    assert_eq!(app.count("select max(attempt)::bigint from jobs where kind = 'reap'").await, 1);
+    assert_eq!(app.count("select count(*) from clockwork where name = 'reap'").await, 1);
     // Exactly what was overdue has ended.
     let read = alice.get(overdue.header("location")).await.done(200);
     assert_eq!(
@@ -67,9 +67,8 @@ async fn a_tick_runs_once_with_three_workers_up() {
         (&json!("cancelled"), &json!("reservation_expired"))
     );
     assert_eq!(alice.get(in_time.header("location")).await.done(200).body["status"], "pending");
-    assert_eq!(count(&app, "select count(*) from stock_movements where reason = 'expired'").await, 1);
-    assert_eq!(count(&app, "select reserved::bigint from inventory").await, 1);
-    app.assert_clean().await;
+    assert_eq!(app.count("select count(*) from stock_movements where reason = 'expired'").await, 1);
+    assert_eq!(app.count("select reserved::bigint from inventory").await, 1);
 }
 
 #[tokio::test]
@@ -95,8 +94,8 @@ async fn a_tick_of_an_earlier_version_is_carried_out_and_not_written_twice() {
     assert!(queue::enqueue(&mut conn, &Tick { name: "reap".to_owned(), at }, &plan).await.unwrap().is_some());
     assert!(queue::enqueue(&mut conn, &Reap { at }, &plan).await.unwrap().is_none());
     assert_eq!(ManualWorker::of(&app).run_one("tick").await.unwrap(), Done::Recorded);
-    assert_eq!(count(&app, "select count(*) from jobs where kind = 'tick' and state = 'done'").await, 1);
-    assert_eq!(count(&app, "select count(*) from clockwork where name = 'reap'").await, 1);
+    assert_eq!(app.count("select count(*) from jobs where kind = 'tick' and state = 'done'").await, 1);
+    assert_eq!(app.count("select count(*) from clockwork where name = 'reap'").await, 1);
 }
 
 #[tokio::test]
@@ -145,5 +144,5 @@ async fn what_is_too_old_is_removed_and_the_dead_stay() {
         "worker 00:00:01",
     ];
     assert_eq!(left, expected);
-    assert_eq!(count(&app, "select count(*) from job_attempts").await, 7);
+    assert_eq!(app.count("select count(*) from job_attempts").await, 7);
 }

@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bench::servers::{Home, Postgres, Process, Redis, Stop};
 use secrecy::SecretString;
 use serde::Serialize;
+use servers::home::Home;
+use servers::postgres::{Postgres, Stop};
+use servers::process::Process;
+use servers::redis::Redis;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
-use super::Settings;
+use super::settings::Settings;
 use super::shop::Shop;
 use super::usage::{self, Usage};
 

@@ -1,6 +1,13 @@
 //! The OpenAPI document, generated from the handlers, and the page that shows it.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
 use axum::Router;
+use axum::extract::Path;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{Redirect, Response};
+use axum::routing::get;
 use utoipa::Modify;
 use utoipa::OpenApi;
 use utoipa::openapi::header::HeaderBuilder;
@@ -8,10 +15,11 @@ use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn}
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::Config;
 
 use crate::AppState;
-use crate::error::{PROBLEM_JSON, Problem};
+use crate::error::{ApiError, ApiResult, PROBLEM_JSON, Problem};
+use crate::surface::assets::Asset;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -49,7 +57,41 @@ pub fn document() -> utoipa::openapi::OpenApi {
 /// Adds the page and the document to the routes.
 pub fn serve(routes: Router<AppState>, mut document: utoipa::openapi::OpenApi) -> Router<AppState> {
     complete(&mut document);
-    routes.merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+    let document = serde_json::to_vec(&document).expect("the document is JSON");
+    let document = Asset::new("application/json", document);
+    let page = Arc::new(Page::default());
+    let start = page.clone();
+    routes
+        .route("/openapi.json", get(async move |headers: HeaderMap| document.answer(&headers).await))
+        .route("/docs", get(|| async { Redirect::to("/docs/") }))
+        .route("/docs/", get(async move |headers: HeaderMap| start.answer("index.html", &headers).await))
+        .route(
+            "/docs/{*file}",
+            get(async move |Path(file): Path<String>, headers: HeaderMap| page.answer(&file, &headers).await),
+        )
+}
+
+/// The files of Swagger UI, each read when it is first asked for.
+#[derive(Default)]
+struct Page(Mutex<HashMap<String, Arc<Asset>>>);
+
+impl Page {
+    async fn answer(&self, file: &str, headers: &HeaderMap) -> ApiResult<Response> {
+        let asset = self.asset(file).ok_or_else(|| ApiError::of_status(StatusCode::NOT_FOUND))?;
+        Ok(asset.answer(headers).await)
+    }
+
+    /// Only files that there are are kept, so nobody can fill the map with names of their own.
+    fn asset(&self, file: &str) -> Option<Arc<Asset>> {
+        let mut assets = self.0.lock().expect("no code panics while it holds the files");
+        if let Some(asset) = assets.get(file) {
+            return Some(asset.clone());
+        }
+        let found = utoipa_swagger_ui::serve(file, Arc::new(Config::new(["/openapi.json"]))).ok()??;
+        let asset = Asset::new(&found.content_type, found.bytes.into_owned());
+        assets.insert(file.to_owned(), asset.clone());
+        Some(asset)
+    }
 }
 
 /// What every operation has in common, said once here and not at each handler: a name of its own, what it may
@@ -121,6 +163,7 @@ fn add_common_answers(operation: &mut Operation) {
     }
     if operation.request_body.is_some() {
         add(operation, "400", "`invalid_json`: the body is not JSON");
+        add(operation, "408", "`request_timeout`: the body did not arrive in time");
         add(operation, "413", "`body_too_large`");
         add(operation, "415", "`unsupported_media_type`");
         add(operation, "422", "a field is not right: see `code` and `errors`");

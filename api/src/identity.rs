@@ -1,7 +1,7 @@
 //! Accounts, sessions and roles over HTTP.
 
 use axum::Json as Answer;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use sha2::{Digest, Sha256};
@@ -20,7 +20,7 @@ use crate::error::{ApiResult, Problem};
 use crate::extract::etag::{IfMatch, Tagged};
 use crate::extract::json::{Json, Listed, Path};
 use crate::extract::principal::{Admin, Caller, ClientAddr};
-use crate::surface::limits;
+use crate::surface::{CREDENTIALS_LIMIT, limits};
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -28,8 +28,9 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(log_in))
         .routes(routes!(refresh))
         .routes(routes!(log_out))
-        .routes(routes!(me))
         .routes(routes!(change_password))
+        .layer(DefaultBodyLimit::max(CREDENTIALS_LIMIT))
+        .routes(routes!(me))
         .routes(routes!(list))
         .routes(routes!(get, change))
         .routes(routes!(jwks))

@@ -24,6 +24,8 @@ use std::sync::Arc;
 use axum::Router;
 use shared::identity::Identity;
 use shared::platform::health::Probe;
+use shared::platform::http::Limits;
+use shared::platform::http::places::Places;
 use shared::platform::limits::Limiter;
 use shared::product_cache::Cache;
 use shared::queue::doorbell::Doorbell;
@@ -48,6 +50,9 @@ pub struct AppState {
     pub metrics: Arc<ApiMetrics>,
     /// Rung after a commit that wrote jobs.
     pub doorbell: Doorbell,
+    /// The connections of the public listener, and how long their peers may take.
+    pub places: Arc<Places>,
+    pub connection_limits: Limits,
     /// Where the API itself speaks TLS.
     pub tls: Option<Arc<Tls>>,
     /// Cancelled when the process has been asked to stop.
@@ -69,7 +74,8 @@ impl axum::extract::FromRef<AppState> for Arc<Cache> {
 /// Everything that this API serves.
 pub fn app(state: AppState) -> Router {
     let (routes, document) = routes().split_for_parts();
-    surface::wrap(docs::serve(routes, document), state, surface::REQUEST_TIMEOUT)
+    let routes = if state.settings.docs { docs::serve(routes, document) } else { routes };
+    surface::wrap(routes, state, surface::REQUEST_TIMEOUT)
 }
 
 fn routes() -> OpenApiRouter<AppState> {

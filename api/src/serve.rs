@@ -9,6 +9,8 @@ use axum::Router;
 use axum::routing::get;
 use shared::identity::Identity;
 use shared::platform::health::Probe;
+use shared::platform::http::Limits;
+use shared::platform::http::places::{ConnectionMetrics, OPERATORS, Places};
 use shared::platform::limits::Limiter;
 use shared::platform::redis::Redis;
 use shared::platform::settings::Common;
@@ -50,6 +52,10 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
     let metrics = Arc::new(ApiMetrics::new(db.clone(), &doorbell, settings.reservation_ttl)?);
     let redis = common.cache_redis().map(|url| Redis::open(url, &common.redis_prefix)).transpose()?;
+    let connections = ConnectionMetrics::new("millrace_api")?;
+    connections.register(metrics.shared.registry())?;
+    let trusted = settings.trusted_proxies.clone();
+    let places = Places::new(settings.connections(), move |peer| trusted.trusts(peer), connections);
     let cache = Cache::start(db.clone(), redis.clone(), settings.caching.settings(), metrics.shared.registry())?;
     let (terms, in_flight) = (settings.terms(), settings.max_placements_in_flight);
     Ok(AppState {
@@ -60,6 +66,8 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
         cache,
         metrics,
         doorbell,
+        places,
+        connection_limits: Limits::default(),
         tls: settings.tls()?.map(Arc::new),
         settings: Arc::new(settings),
         stopping: CancellationToken::new(),
@@ -75,9 +83,12 @@ pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .with_state(state.clone());
-    let scraping = tokio::spawn(axum::serve(metrics, scrape).into_future());
-    let (tls, most) = (state.tls.clone(), state.settings.max_connections);
-    let serving = connections::serve(api, tls, most, app(state), stopping.clone());
+    let (tls, places, limits) = (state.tls.clone(), state.places.clone(), state.connection_limits);
+    let scrapers = Places::new(OPERATORS, |_| false, ConnectionMetrics::new("millrace_metrics")?);
+    // It answers until all else is done: a scraper wants to see the end too.
+    let scraping = connections::serve(metrics, None, scrapers, limits, scrape, CancellationToken::new());
+    let scraping = tokio::spawn(scraping);
+    let serving = connections::serve(api, tls, places, limits, app(state), stopping.clone());
     let overdue = async {
         stopping.cancelled().await;
         tokio::time::sleep(GRACE).await;

@@ -1,11 +1,17 @@
 //! Health and metrics of this worker, for probes and for the scraper.
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use shared::platform::health::Health;
+use shared::platform::http::connection::Connection;
+use shared::platform::http::places::{ConnectionMetrics, OPERATORS, Places};
+use shared::platform::http::{self, Limits};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use crate::Vitals;
 
@@ -17,7 +23,17 @@ pub async fn serve(listener: TcpListener, vitals: Vitals) -> anyhow::Result<()> 
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(vitals);
-    axum::serve(listener, routes).await?;
+    let places = Places::new(OPERATORS, |_| false, ConnectionMetrics::new("millrace_worker")?);
+    let talk = |Connection { socket, talk }| {
+        let routes = routes.clone();
+        let app = move |request: hyper::Request<hyper::body::Incoming>| {
+            let answer = routes.clone().oneshot(request.map(Body::new));
+            async move { answer.await.unwrap_or_else(|never| match never {}) }
+        };
+        talk.http1(socket, app)
+    };
+    // Nothing ends it but the process.
+    http::serve(listener, places, Limits::default(), CancellationToken::new(), talk).await;
     Ok(())
 }
 

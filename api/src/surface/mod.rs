@@ -1,6 +1,9 @@
 //! What every request passes and every answer has: a request id, a trace, a time limit, one log line, one form of
 //! error, headers for browsers. Nothing below here needs to think of them.
 
+mod answers;
+pub mod assets;
+pub mod compression;
 pub mod connections;
 pub mod cors;
 pub mod freshness;
@@ -9,6 +12,7 @@ pub mod tls;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -22,7 +26,6 @@ use futures::{FutureExt, StreamExt};
 use shared::platform::telemetry::trace::{self, TraceParent};
 use shared::queue::Origin;
 use tower::util::option_layer;
-use tower_http::compression::CompressionLayer;
 use tracing::{Instrument, Span, error_span, field};
 use uuid::Uuid;
 
@@ -35,6 +38,10 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Room for an order of 100 lines many times over. Bulk counts have their own limit.
 pub const BODY_LIMIT: usize = 1024 * 1024;
+
+/// Where nobody is known yet: an address, a password and a name many times over. Such bodies are read before we know
+/// who sends them.
+pub const CREDENTIALS_LIMIT: usize = 8 * 1024;
 
 /// After this much of a body that nobody reads, or after this time, we stop listening and hang up.
 const HEAR_OUT_BYTES: usize = 64 * 1024 * 1024;
@@ -73,9 +80,9 @@ pub fn wrap(routes: Router<AppState>, state: AppState, timeout: Duration) -> Rou
         .layer(middleware::from_fn_with_state(state.clone(), crate::extract::principal::identify))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn_with_state(timeout, carry_out))
+        .layer(middleware::from_fn(answers::bound))
         .layer(option_layer(state.settings.cors_origins.layer()))
         .layer(middleware::from_fn_with_state(state.clone(), around))
-        .layer(CompressionLayer::new())
         .with_state(state)
 }
 
@@ -137,8 +144,10 @@ fn order_of<'a>(route: &str, path: &'a str) -> Option<&'a str> {
     Uuid::parse_str(id).ok().map(|_| id)
 }
 
-/// Runs the handler, and answers for it when it panics or takes too long.
+/// Runs the handler, and answers for it when it panics or takes too long. A body that does not arrive is the client's
+/// fault, and everything else is ours.
 async fn carry_out(State(timeout): State<Duration>, request: Request, next: Next) -> Response {
+    let body = request.extensions().get::<WaitsForBody>().cloned();
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
     match tokio::time::timeout(timeout, handled).await {
         Ok(Ok(response)) => response,
@@ -151,9 +160,16 @@ async fn carry_out(State(timeout): State<Duration>, request: Request, next: Next
             tracing::error!(panic = what, "a handler panicked: {what}");
             ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
         }
+        Err(_elapsed) if body.is_some_and(|body| body.0.load(Ordering::Relaxed)) => {
+            ApiError::of_status(StatusCode::REQUEST_TIMEOUT).into_response()
+        }
         Err(_elapsed) => ApiError::of_status(StatusCode::GATEWAY_TIMEOUT).into_response(),
     }
 }
+
+/// Does the handler wait for more of the body?
+#[derive(Clone, Default)]
+struct WaitsForBody(Arc<AtomicBool>);
 
 type Rest = Arc<Mutex<BodyDataStream>>;
 
@@ -162,11 +178,14 @@ fn keep_hold_of_body(request: Request) -> (Request, Option<Rest>) {
     if request.body().is_end_stream() {
         return (request, None);
     }
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let rest = Rest::new(Mutex::new(body.into_data_stream()));
-    let reader = rest.clone();
+    let (reader, waits) = (rest.clone(), WaitsForBody::default());
+    parts.extensions.insert(waits.clone());
     let body = Body::from_stream(futures::stream::poll_fn(move |context| {
-        reader.lock().expect("its two users take turns").poll_next_unpin(context)
+        let next = reader.lock().expect("its two users take turns").poll_next_unpin(context);
+        waits.0.store(next.is_pending(), Ordering::Relaxed);
+        next
     }));
     (Request::from_parts(parts, body), Some(rest))
 }

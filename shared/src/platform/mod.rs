@@ -3,6 +3,7 @@
 
 pub mod db;
 pub mod health;
+pub mod http;
 pub mod limits;
 pub mod redis;
 pub mod settings;

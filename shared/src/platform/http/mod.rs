@@ -1,0 +1,108 @@
+//! Takes HTTP connections and bounds what each may cost: how many there are, how long a peer may stay silent, and how
+//! long it may leave an answer unread. The API, its metrics listener and the worker's listener use it. Writes no table.
+//!
+//! It speaks HTTP with hyper and knows no web framework: the caller gives a function from request to answer.
+
+pub mod answer;
+pub mod connection;
+pub mod places;
+pub mod socket;
+
+mod activity;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::connection::Connection;
+use self::places::Places;
+
+/// How long we wait when no connection can be accepted, for example when no file descriptor is left.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a peer may take. Tests shorten these.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A TLS handshake takes two round trips. A client that needs longer is broken or hostile.
+    pub handshake: Duration,
+    /// From the connection's start to its first request, and over HTTP/1.1 from a request's first byte to the end of its
+    /// head. A client that sends its head more slowly holds a place that another could have (slowloris).
+    pub head: Duration,
+    /// Without a request. Pings of HTTP/2 do not count: they only prove that the peer answers pings.
+    pub idle: Duration,
+    /// After this we finish what runs and close, so that clients spread over the processes there are.
+    pub lifetime: Duration,
+    /// While we have something to write and the peer takes no byte. The same for one stream of HTTP/2.
+    pub write: Duration,
+    /// From an answer's head to its end, unless it carries `OwnTimeLimit`.
+    pub answer: Duration,
+    /// For the peer to go once we have said that we close and no request runs.
+    pub close: Duration,
+    /// Without a free place for a connection. After this, new clients should be sent to another process.
+    pub full: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(30),
+            idle: Duration::from_mins(1),
+            lifetime: Duration::from_hours(1),
+            write: Duration::from_secs(20),
+            answer: Duration::from_mins(1),
+            close: Duration::from_secs(5),
+            full: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Accepts connections and lets `talk` speak on each, until `stopping` is cancelled. Then it waits until the requests
+/// that run are answered.
+pub async fn serve<T, F>(
+    listener: TcpListener,
+    places: Arc<Places>,
+    limits: Limits,
+    stopping: CancellationToken,
+    talk: T,
+) where
+    T: Fn(Connection) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let running = TaskTracker::new();
+    let next = async || (places.free().await, accept(&listener).await);
+    while let Some((free, (stream, peer))) = stopping.run_until_cancelled(next()).await {
+        // A refused connection is closed without a word: it must cost us as little as possible.
+        let Some(place) = places.assign(free, peer.ip()) else { continue };
+        // Small answers must not wait for Nagle's algorithm.
+        stream.set_nodelay(true).ok();
+        running.spawn(talk(Connection::new(stream, peer, place, limits, stopping.clone())));
+    }
+    drop(listener);
+    running.close();
+    running.wait().await;
+}
+
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if ended_in_the_queue(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "no connection can be accepted: {error}");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Did the peer close the connection before we accepted it?
+fn ended_in_the_queue(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

@@ -34,7 +34,8 @@ impl Peer {
     }
 }
 
-/// A large body reaches HTTP/2 in pieces of this size, since a piece that the library has counts as taken.
+/// A large body reaches hyper in pieces of this size, since a body that hyper has taken whole counts as ended. Pieces
+/// share the memory of the whole.
 const PIECE: usize = 16 * 1024;
 
 tokio::task_local! {
@@ -96,8 +97,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
-        let Some(clock) = &this.exchange.clock else { return Pin::new(&mut this.body).poll_frame(context) };
-        clock.piece_taken();
+        if let Some(clock) = &this.exchange.clock {
+            clock.piece_taken();
+        }
         let frame = match this.rest.take() {
             Some(rest) => Frame::data(rest),
             None => match ready!(Pin::new(&mut this.body).poll_frame(context)) {
@@ -105,7 +107,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
                 end => return Poll::Ready(end),
             },
         };
-        clock.piece_given();
+        if let Some(clock) = &this.exchange.clock {
+            clock.piece_given();
+        }
         Poll::Ready(Some(Ok(match frame.into_data() {
             Ok(mut data) => {
                 if data.len() > PIECE {

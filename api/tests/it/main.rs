@@ -7,6 +7,7 @@ mod customers;
 mod deploy;
 mod documents;
 mod hands;
+mod hostile;
 mod identity;
 mod inventory;
 mod limits;

@@ -101,6 +101,13 @@ impl Process {
         }
     }
 
+    /// What it holds of the machine's memory, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it runs");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
@@ -177,6 +184,8 @@ kDQgG+y/QLF7XyIydj1aAdfKXgoQuGST+nVXMSqrEADhRZ/GL7RxjWOZ
         ("CACHE_LOW_STOCK_TTL", Some("soon")),
         ("TRUSTED_PROXIES", Some("10.0.0.0/64")),
         ("MAX_CONNECTIONS", Some("0")),
+        ("MAX_CONNECTIONS_PER_ADDRESS", Some("0")),
+        ("DOCS", Some("sometimes")),
         ("CORS_ORIGINS", Some("shop.example")),
         ("CORS_ORIGINS", Some("https://shop.example/")),
         ("TLS_CERT", Some("/nowhere/cert.pem")), // Without a key.
@@ -268,6 +277,8 @@ fn help_lists_every_setting_of_the_contract_and_no_secret() {
         "CACHE_LOCAL_TTL",
         "TRUSTED_PROXIES",
         "MAX_CONNECTIONS",
+        "MAX_CONNECTIONS_PER_ADDRESS",
+        "DOCS",
         "TLS_CERT",
         "TLS_KEY",
         "CORS_ORIGINS",

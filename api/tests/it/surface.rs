@@ -7,7 +7,8 @@ use api::surface::REQUEST_TIMEOUT;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::routing::get;
+use axum::routing::{get, post};
+use futures::StreamExt;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,7 +43,7 @@ async fn a_body_that_cannot_be_meant_is_refused_in_the_one_form_and_changes_noth
     const JSON: &str = "application/json";
     let app = TestApp::new().await;
     let alice = app.customer().await;
-    let (deep, large) = ("[".repeat(50_000), vec![b' '; TWO_MIB]);
+    let (deep, large) = ("[".repeat(5000), vec![b' '; TWO_MIB]);
     let deep_field = format!(r#"{{"name": {deep}"#);
     for (kind, body, status, code) in [
         (JSON, &b"{"[..], 400, "invalid_json"),
@@ -162,6 +163,29 @@ async fn what_takes_too_long_is_given_up_in_the_one_form() {
     let api = api::surface::wrap(routes, state, Duration::from_millis(1));
     let reply = call(&api, Request::get("/v1/slow")).await;
     reply.refused(504, "timeout");
+}
+
+/// A body that does not arrive is the client's fault: no error of ours, and nobody is woken for it.
+#[tokio::test]
+async fn a_body_that_never_comes_is_given_up_in_the_one_form() {
+    let state = state("postgres://nobody@127.0.0.1:1/nothing", &[]);
+    let routes = Router::new().route("/v1/read", post(|body: String| async { body }));
+    let api = api::surface::wrap(routes, state, Duration::from_millis(1));
+    let half = futures::stream::iter([Ok::<_, std::io::Error>("{")]).chain(futures::stream::pending());
+    let request = Request::post("/v1/read").body(Body::from_stream(half)).unwrap();
+    reply(api.oneshot(request).await.unwrap()).await.refused(408, "request_timeout");
+}
+
+#[tokio::test]
+async fn where_nobody_is_known_yet_bodies_are_small() {
+    let app = TestApp::new().await;
+    let alice = app.customer().await;
+    let body = json!({ "email": "x".repeat(8 * 1024), "password": PASSWORD });
+    for path in ["/v1/auth/login", "/v1/auth/register", "/v1/auth/refresh", "/v1/me/password"] {
+        alice.post(path, body.clone()).await.refused(413, "body_too_large");
+    }
+    // Elsewhere it is read, and refused for what it says.
+    assert_eq!(alice.post("/v1/orders", body).await.status.as_u16(), 422);
 }
 
 #[tokio::test]
@@ -308,16 +332,53 @@ fn seconds(reply: &Reply, name: &str) -> u64 {
 #[tokio::test]
 async fn answers_are_compressed_for_those_who_ask() {
     let app = TestApp::new().await;
-    let plain = app.http.get(format!("{}/openapi.json", app.url)).send().await.unwrap();
-    assert_eq!(plain.headers().get("content-encoding"), None);
-    let plain = plain.bytes().await.unwrap();
-    for (accepted, encoding) in [("gzip", "gzip"), ("br", "br"), ("gzip;q=0.5, br", "br")] {
-        let request = app.http.get(format!("{}/openapi.json", app.url)).header("accept-encoding", accepted);
-        let response = request.send().await.unwrap();
-        assert_eq!(response.headers()["content-encoding"], encoding);
-        assert!(response.headers()["vary"].to_str().unwrap().contains("accept-encoding"));
-        let packed = response.bytes().await.unwrap();
-        assert!(packed.len() * 4 < plain.len(), "{} bytes of {}", packed.len(), plain.len());
+    a_mug_in_stock(&app.staff().await).await;
+    let long = "A cup. ".repeat(250);
+    let product =
+        json!({ "sku": "cup", "name": "Cup", "description": long, "price": { "amount": 1, "currency": "USD" } });
+    app.staff().await.post("/v1/products", product).await.done(201);
+    for path in ["/openapi.json", "/docs/swagger-ui-bundle.js", "/v1/products"] {
+        let get = async |accepted: &'static str| {
+            let request = app.http.get(format!("{}{path}", app.url)).header("accept-encoding", accepted);
+            request.send().await.unwrap()
+        };
+        let plain = get("identity").await.bytes().await.unwrap();
+        for (accepted, encoding) in [("gzip", "gzip"), ("br", ""), ("gzip;q=0.5, br", "gzip"), ("gzip;q=0", "")] {
+            let response = get(accepted).await;
+            let said = response.headers().get("content-encoding").map_or("", |it| it.to_str().unwrap());
+            assert_eq!(said, encoding, "{path} {accepted}");
+            assert_eq!(response.headers()["vary"], "accept-encoding", "{path} {accepted}");
+            let body = response.bytes().await.unwrap();
+            match encoding {
+                "" => assert!(body == plain, "{path} {accepted}"),
+                _ => assert!(body.len() * 2 < plain.len(), "{path}: {} bytes of {}", body.len(), plain.len()),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn documents_are_read_once_and_then_known() {
+    let app = TestApp::new().await;
+    for path in ["/openapi.json", "/docs/", "/docs/swagger-ui-bundle.js", "/docs/swagger-initializer.js"] {
+        let first = app.anyone().get(path).await.done(200);
+        assert_eq!(first.header("cache-control"), "public, max-age=300", "{path}");
+        let etag = first.header("etag").to_owned();
+        for (known, status) in [(etag.as_str(), 304), ("*", 304), ("W/\"other\"", 200), ("\"\"", 200)] {
+            let again = app.anyone().send(Method::GET, path, None, &[("if-none-match", known)]).await.done(status);
+            assert_eq!(again.header("etag"), etag, "{path} {known}");
+            assert_eq!(again.text.is_empty(), status == 304, "{path} {known}");
+        }
+        let several = format!("\"a\", {}", etag.trim_start_matches("W/"));
+        app.anyone().send(Method::GET, path, None, &[("if-none-match", &several)]).await.done(304);
+    }
+}
+
+#[tokio::test]
+async fn documents_can_be_off() {
+    let app = TestApp::with(&["--docs=off"]).await;
+    for path in ["/openapi.json", "/docs", "/docs/", "/docs/swagger-ui-bundle.js"] {
+        app.anyone().get(path).await.refused(404, "not_found");
     }
 }
 
@@ -465,7 +526,10 @@ async fn listener() -> TcpListener {
 
 /// Calls a router without a network.
 async fn call(api: &Router, request: axum::http::request::Builder) -> Reply {
-    let response = api.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    reply(api.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await
+}
+
+async fn reply(response: axum::response::Response) -> Reply {
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let text = String::from_utf8(bytes.into()).unwrap();

@@ -1,6 +1,7 @@
 //! The pool, and what Postgres's errors mean. Writes no table.
 
 mod primary;
+pub mod roles;
 mod servers;
 
 use std::io;

@@ -14,6 +14,7 @@ mod health;
 mod identity;
 mod inventory;
 mod metrics;
+mod open_files;
 mod ops;
 mod orders;
 mod placing;

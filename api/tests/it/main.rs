@@ -14,6 +14,7 @@ mod ops;
 mod orders;
 mod orders_move;
 mod payments;
+mod privilege;
 mod process;
 mod prometheus;
 mod readme;

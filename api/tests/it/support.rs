@@ -22,6 +22,9 @@ MC4CAQAwBQYDK2VwBCIEICK0wiYbFsopBwLBYPARWckKJ59173Cc2Vfg7GOSjm+S
 
 pub const PASSWORD: &str = "correct horse battery";
 
+/// The application's role in the databases of tests, as a URL begins.
+const APP: &str = "postgres://millrace_app:app";
+
 pub struct TestApp {
     pub url: String,
     pub metrics_url: String,
@@ -53,7 +56,8 @@ impl TestApp {
         let url = format!("http://{}", api.local_addr().unwrap());
         let metrics_url = format!("http://{}", metrics.local_addr().unwrap());
         tokio::spawn(api::serve::serve_on(api, metrics, state.clone()));
-        let db = PgPoolOptions::new().max_connections(5).connect(database_url).await.unwrap();
+        // The test itself may do everything; the process that it tests may not.
+        let db = PgPoolOptions::new().max_connections(5).connect(&as_owner(database_url)).await.unwrap();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
         Self { url, metrics_url, database_url: database_url.to_owned(), db, state, http }
     }
@@ -256,11 +260,24 @@ async fn free_port() -> TcpListener {
     TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap()
 }
 
-/// A database of its own for a test, copied from a template that is migrated once.
+/// A database of its own for a test, copied from a template that is migrated once. The URL is that of API and workers:
+/// its role has the privileges of an application, and no more.
 pub async fn new_database() -> String {
     let (server, mut admin) = server().await;
     let template = template(&mut admin, &server).await;
-    create_database(&server, &mut admin, &template).await
+    let url = create_database(&server, &mut admin, &template).await;
+    let (_, rest) = url.split_once('@').expect("the owner has a password");
+    format!("{APP}@{rest}")
+}
+
+/// The same database for its owner, who may change the schema and everything in it.
+pub fn as_owner(database_url: &str) -> String {
+    let server = address("TEST_DATABASE_URL");
+    let (owner, _) = server.split_once('@').expect("the owner has a password");
+    match database_url.strip_prefix(APP) {
+        Some(rest) => format!("{owner}{rest}"),
+        None => database_url.to_owned(),
+    }
 }
 
 /// One that is not migrated yet.
@@ -298,12 +315,21 @@ async fn template(admin: &mut PgConnection, server: &str) -> String {
         run(admin, format!("create database {draft}")).await;
         let db = PgPool::connect(&url_of(server, &draft)).await.unwrap();
         shared::platform::db::migrate(&db).await.unwrap();
+        run(admin, MAKE_APP_ROLE.to_owned()).await;
+        shared::platform::db::roles::grant(&db, "millrace_app").await.unwrap();
         db.close().await;
         run(admin, format!("alter database {draft} rename to {name}")).await;
     }
     sqlx::query("select pg_advisory_unlock(7217)").execute(&mut *admin).await.unwrap();
     name
 }
+
+/// Roles belong to the server and not to a database, so another template may have made it.
+const MAKE_APP_ROLE: &str = "
+    do $$ begin
+        create role millrace_app login password 'app';
+    exception when duplicate_object then null;
+    end $$";
 
 async fn run(admin: &mut PgConnection, sql: String) {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(admin).await.unwrap();

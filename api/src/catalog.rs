@@ -9,28 +9,39 @@ use axum::response::Response;
 use shared::catalog::categories::{self, CategoryView, ChangeCategory, NewCategory};
 use shared::catalog::products::{self, ChangeProduct, NewProduct, ProductFilter, ProductView};
 use shared::page::{List, Paging};
+use shared::principal::Permission;
 use shared::product_cache::Cache;
 use shared::values::{CategoryId, ProductId};
 use sqlx::PgPool;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::AppState;
 use crate::error::{ApiResult, Problem};
 use crate::extract::etag::{IfMatch, Tagged};
 use crate::extract::idempotent::Once;
 use crate::extract::json::{Json, Listed, NoFilter, Path};
-use crate::extract::principal::{Caller, Staff};
+use crate::extract::principal::Caller;
+use crate::policy::{Access, Policy};
+use crate::router::Routes;
 
-pub fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(products, create_product))
-        .routes(routes!(product, replace_product, change_product, delete_product))
-        .routes(routes!(categories, create_category))
-        .routes(routes!(category, change_category, delete_category))
+pub fn routes() -> Routes {
+    let read = Policy::read(Access::Anyone);
+    let write = Policy::write(Access::Needs(Permission::CatalogWrite));
+    let write_product = write.stales_products();
+    Routes::default()
+        .on(routes!(products), read)
+        .on(routes!(create_product), write_product.takes_key())
+        .on(routes!(product), read)
+        .on(routes!(replace_product), write_product)
+        .on(routes!(change_product), write_product)
+        .on(routes!(delete_product), write_product)
+        .on(routes!(categories), read)
+        .on(routes!(create_category), write.takes_key())
+        .on(routes!(category), read)
+        .on(routes!(change_category), write)
+        .on(routes!(delete_category), write)
 }
 
-/// The products on sale
+/// List products on sale
 #[utoipa::path(get, path = "/v1/products", tag = "catalog", params(ProductFilter, Paging), responses(
     (status = 200, description = "A page of products, oldest first", body = List<ProductView>),
     (status = 403, description = "`forbidden`: only staff may ask for `active=false`", body = Problem),
@@ -46,9 +57,9 @@ async fn products(
     Ok(Answer(products))
 }
 
-/// A product, also one that is not sold any more
+/// Read a product, also one that is no longer sold
 ///
-/// What others have just changed may show a moment late. `If-Match` is compared with what is there.
+/// The answer may be up to 2 s old. A later `If-Match` is compared with the present version.
 #[utoipa::path(get, path = "/v1/products/{id}", tag = "catalog", params(("id" = ProductId, Path)), responses(
     (status = 200, description = "The product, its version in `ETag`", body = ProductView),
     (status = 404, description = "`product_not_found`", body = Problem),
@@ -58,22 +69,22 @@ async fn product(State(cache): State<Arc<Cache>>, Path(id): Path<ProductId>) -> 
     Ok(Tagged(product.version, product))
 }
 
-/// Adds a product
-#[utoipa::path(post, path = "/v1/products", tag = "catalog", security(("token" = [])), request_body = NewProduct, responses(
+/// Add a product
+#[utoipa::path(post, path = "/v1/products", tag = "catalog", request_body = NewProduct, responses(
     (status = 201, description = "The product; `Location` says where it is", body = ProductView),
     (status = 409, description = "`sku_taken`", body = Problem),
     (status = 422, description = "`category_not_found`, or a field is not right: see `code` and `errors`", body = Problem),
 ))]
-async fn create_product(_staff: Staff, mut once: Once<NewProduct>) -> ApiResult<Response> {
-    let product = products::create(&mut once.tx, &once.body).await?;
+async fn create_product(caller: Caller, mut once: Once<NewProduct>) -> ApiResult<Response> {
+    let product = products::create(&mut once.tx, &caller, &once.body).await?;
     once.created(format!("/v1/products/{}", product.id), product.version, &product).await
 }
 
-/// Replaces everything about a product
+/// Replace a product
 ///
-/// What is not given is empty afterwards, but for `active`, which stays.
+/// Fields that are left out become empty, except `active`, which stays.
 #[utoipa::path(
-    put, path = "/v1/products/{id}", tag = "catalog", security(("token" = [])),
+    put, path = "/v1/products/{id}", tag = "catalog",
     params(("id" = ProductId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = NewProduct, responses(
     (status = 200, description = "The product as it is now", body = ProductView),
@@ -84,22 +95,22 @@ async fn create_product(_staff: Staff, mut once: Once<NewProduct>) -> ApiResult<
 ))]
 async fn replace_product(
     State(db): State<PgPool>,
-    _staff: Staff,
+    caller: Caller,
     Path(id): Path<ProductId>,
     IfMatch(seen): IfMatch,
     Json(body): Json<NewProduct>,
 ) -> ApiResult<Tagged<ProductView>> {
     let mut tx = db.begin().await?;
-    let product = products::change(&mut tx, id, seen, &body.into()).await?;
+    let product = products::change(&mut tx, &caller, id, seen, &body.into()).await?;
     tx.commit().await?;
     Ok(Tagged(product.version, product))
 }
 
-/// Changes what is given about a product
+/// Change a product
 ///
-/// `active: true` brings one back that was deleted.
+/// Fields that are left out stay. `active: true` brings a deleted product back.
 #[utoipa::path(
-    patch, path = "/v1/products/{id}", tag = "catalog", security(("token" = [])),
+    patch, path = "/v1/products/{id}", tag = "catalog",
     params(("id" = ProductId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = ChangeProduct, responses(
     (status = 200, description = "The product as it is now", body = ProductView),
@@ -110,41 +121,41 @@ async fn replace_product(
 ))]
 async fn change_product(
     State(db): State<PgPool>,
-    _staff: Staff,
+    caller: Caller,
     Path(id): Path<ProductId>,
     IfMatch(seen): IfMatch,
     Json(body): Json<ChangeProduct>,
 ) -> ApiResult<Tagged<ProductView>> {
     let mut tx = db.begin().await?;
-    let product = products::change(&mut tx, id, seen, &body).await?;
+    let product = products::change(&mut tx, &caller, id, seen, &body).await?;
     tx.commit().await?;
     Ok(Tagged(product.version, product))
 }
 
-/// Takes a product out of the shop
+/// End the sale of a product
 ///
-/// It stays for old orders, as `active: false`.
+/// It becomes `active: false`; old orders still show it.
 #[utoipa::path(
-    delete, path = "/v1/products/{id}", tag = "catalog", security(("token" = [])),
+    delete, path = "/v1/products/{id}", tag = "catalog",
     params(("id" = ProductId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     responses(
-    (status = 204, description = "It is out of the shop; asked again, the same"),
+    (status = 204, description = "It is no longer sold; asking again changes nothing"),
     (status = 404, description = "`product_not_found`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),
 ))]
 async fn delete_product(
     State(db): State<PgPool>,
-    _staff: Staff,
+    caller: Caller,
     Path(id): Path<ProductId>,
     IfMatch(seen): IfMatch,
 ) -> ApiResult<StatusCode> {
     let mut tx = db.begin().await?;
-    products::retire(&mut tx, id, seen).await?;
+    products::retire(&mut tx, &caller, id, seen).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// All categories
+/// List categories
 #[utoipa::path(get, path = "/v1/categories", tag = "catalog", params(Paging), responses(
     (status = 200, description = "A page of categories, oldest first", body = List<CategoryView>),
     (status = 422, description = "`invalid_limit` or `invalid_cursor`", body = Problem),
@@ -154,7 +165,7 @@ async fn categories(State(db): State<PgPool>, list: Listed<NoFilter>) -> ApiResu
     Ok(Answer(categories::list(&mut conn, &list.page).await?))
 }
 
-/// A category
+/// Read a category
 #[utoipa::path(get, path = "/v1/categories/{id}", tag = "catalog", params(("id" = CategoryId, Path)), responses(
     (status = 200, description = "The category, its version in `ETag`", body = CategoryView),
     (status = 404, description = "`category_not_found`", body = Problem),
@@ -165,20 +176,20 @@ async fn category(State(db): State<PgPool>, Path(id): Path<CategoryId>) -> ApiRe
     Ok(Tagged(category.version, category))
 }
 
-/// Adds a category
-#[utoipa::path(post, path = "/v1/categories", tag = "catalog", security(("token" = [])), request_body = NewCategory, responses(
+/// Add a category
+#[utoipa::path(post, path = "/v1/categories", tag = "catalog", request_body = NewCategory, responses(
     (status = 201, description = "The category; `Location` says where it is", body = CategoryView),
     (status = 409, description = "`category_name_taken`", body = Problem),
     (status = 422, description = "`category_not_found` for the parent, or a field is not right: see `code` and `errors`", body = Problem),
 ))]
-async fn create_category(_staff: Staff, mut once: Once<NewCategory>) -> ApiResult<Response> {
-    let category = categories::create(&mut once.tx, &once.body).await?;
+async fn create_category(caller: Caller, mut once: Once<NewCategory>) -> ApiResult<Response> {
+    let category = categories::create(&mut once.tx, &caller, &once.body).await?;
     once.created(format!("/v1/categories/{}", category.id), category.version, &category).await
 }
 
-/// Renames a category, or moves it
+/// Rename or move a category
 #[utoipa::path(
-    patch, path = "/v1/categories/{id}", tag = "catalog", security(("token" = [])),
+    patch, path = "/v1/categories/{id}", tag = "catalog",
     params(("id" = CategoryId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = ChangeCategory, responses(
     (status = 200, description = "The category as it is now", body = CategoryView),
@@ -189,20 +200,20 @@ async fn create_category(_staff: Staff, mut once: Once<NewCategory>) -> ApiResul
 ))]
 async fn change_category(
     State(db): State<PgPool>,
-    _staff: Staff,
+    caller: Caller,
     Path(id): Path<CategoryId>,
     IfMatch(seen): IfMatch,
     Json(body): Json<ChangeCategory>,
 ) -> ApiResult<Tagged<CategoryView>> {
     let mut tx = db.begin().await?;
-    let category = categories::change(&mut tx, id, seen, &body).await?;
+    let category = categories::change(&mut tx, &caller, id, seen, &body).await?;
     tx.commit().await?;
     Ok(Tagged(category.version, category))
 }
 
-/// Removes a category in which nothing is
+/// Delete an empty category
 #[utoipa::path(
-    delete, path = "/v1/categories/{id}", tag = "catalog", security(("token" = [])),
+    delete, path = "/v1/categories/{id}", tag = "catalog",
     params(("id" = CategoryId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     responses(
     (status = 204, description = "It is gone"),
@@ -212,12 +223,12 @@ async fn change_category(
 ))]
 async fn delete_category(
     State(db): State<PgPool>,
-    _staff: Staff,
+    caller: Caller,
     Path(id): Path<CategoryId>,
     IfMatch(seen): IfMatch,
 ) -> ApiResult<StatusCode> {
     let mut tx = db.begin().await?;
-    categories::delete(&mut tx, id, seen).await?;
+    categories::delete(&mut tx, &caller, id, seen).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

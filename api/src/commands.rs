@@ -1,11 +1,12 @@
-//! What `millrace-api` does besides serving.
+//! The commands of `millrace-api` other than `serve`.
 
 use std::path::Path;
 
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
-use shared::identity::{self, Role};
+use shared::identity::users;
 use shared::platform::settings::Common;
+use shared::principal::Role;
 use shared::values::{Email, Name, NewPassword};
 use sqlx::PgPool;
 
@@ -16,8 +17,8 @@ fn pool(common: &Common) -> anyhow::Result<PgPool> {
 pub async fn migrate(common: &Common, down: Option<u32>, app_role: Option<&str>) -> anyhow::Result<()> {
     let db = pool(common)?;
     match down {
-        None => shared::platform::db::migrate(&db).await?,
-        Some(steps) => shared::platform::db::migrate_down(&db, steps as usize).await?,
+        None => shared::platform::db::migrate(&db, &shared::MIGRATOR).await?,
+        Some(steps) => shared::platform::db::migrate_down(&db, &shared::MIGRATOR, steps as usize).await?,
     }
     if let Some(role) = app_role {
         shared::platform::db::roles::grant(&db, role).await.context("DATABASE_APP_ROLE")?;
@@ -46,7 +47,7 @@ pub async fn create_user(
         None => email.as_str().to_owned().try_into()?,
     };
     let db = pool(common)?;
-    let user = identity::create_user(&db, email, password, name, role).await?;
-    println!("made the user {} with the role {}", user.id, serde_json::to_string(&role)?.trim_matches('"'));
+    let user = users::create_user(&db, email, password, name, role).await?;
+    println!("created the user {} with the role {}", user.id, serde_json::to_string(&role)?.trim_matches('"'));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! This binary's settings, read once at the start.
+//! The settings and commands of `millrace-api`, read once at the start.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
-use shared::identity::Role;
-use shared::orders::placing::PlacingTerms;
+use shared::orders::placing::request::PlacingTerms;
 use shared::platform::limits::{Class, Limit};
-use shared::platform::settings::{Common, duration, positive_duration};
+use shared::platform::settings::{Common, JobSettings, duration, positive_duration};
+use shared::principal::Role;
 use shared::values::{Email, Name};
 
 use crate::surface::cors::Origins;
-use crate::surface::limits::TrustedProxies;
+use crate::surface::proxies::TrustedProxies;
 use crate::surface::tls::Tls;
 
-/// Millrace's HTTP API: takes orders, holds their stock, and writes the jobs that workers carry out.
+/// Millrace's HTTP API: takes orders, reserves their stock, and enqueues the jobs that workers run.
 ///
 /// Every setting can be given as an option or in the environment (also in a file `.env`).
 #[derive(Debug, Parser)]
@@ -34,9 +34,9 @@ pub struct Cli {
 pub enum Command {
     /// Apply pending migrations, then serve (what happens without a command)
     Serve,
-    /// Apply pending migrations, or take some back
+    /// Apply pending migrations, or revert some
     Migrate {
-        /// Take back the last N migrations instead
+        /// Revert the last N migrations instead
         #[arg(long, value_name = "N")]
         down: Option<u32>,
         /// The database role of API and workers, if it is not the one that migrates: it gets its privileges
@@ -45,22 +45,22 @@ pub enum Command {
     },
     /// Load the demo shop; running it again changes nothing
     Seed {
-        /// Where the CSV files are
+        /// The folder with the CSV files
         #[arg(default_value = "seed")]
         dir: PathBuf,
     },
     /// Ask the API of this machine whether it is ready, at `METRICS_ADDR`; fails if it is not
     Health,
-    /// Make a user, such as the first administrator
+    /// Create a user, such as the first administrator
     CreateUser {
         #[arg(long)]
         email: Email,
-        /// At least 8 characters; better given as `MILLRACE_PASSWORD`, where no process list shows it
+        /// At least 8 characters; set `MILLRACE_PASSWORD` instead to keep it out of the process list
         #[arg(long, env = "MILLRACE_PASSWORD", hide_env_values = true)]
         password: SecretString,
         #[arg(long, default_value = "customer")]
         role: Role,
-        /// What the user is called; the e-mail address, if not given
+        /// The user's name; the e-mail address, if not given
         #[arg(long)]
         name: Option<Name>,
     },
@@ -68,11 +68,11 @@ pub enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
-    /// Where the API listens; port 0 takes a free one and logs it
+    /// The address of the API; port 0 takes a free port and logs it
     #[arg(long, env = "API_ADDR", default_value = "127.0.0.1:8080")]
     pub api_addr: SocketAddr,
 
-    /// Where /metrics is served, away from the public address, and the two probes
+    /// The address of /metrics and of the two probes, apart from the public address
     #[arg(long, env = "METRICS_ADDR", default_value = "127.0.0.1:9091")]
     pub metrics_addr: SocketAddr,
 
@@ -88,15 +88,15 @@ pub struct Serve {
     #[arg(long, env = "JWT_PRIVATE_KEY_FILE", value_name = "FILE")]
     pub jwt_private_key_file: Option<PathBuf>,
 
-    /// Public keys that are still believed while the key is changed: PEMs, one after the other
+    /// Public keys whose tokens are still accepted while the key is rotated: PEMs, concatenated
     #[arg(long, env = "JWT_PREVIOUS_PUBLIC_KEYS", value_name = "PEMS", allow_hyphen_values = true)]
     pub jwt_previous_public_keys: Option<String>,
 
-    /// How long an access token is good
+    /// How long an access token is valid
     #[arg(long, env = "ACCESS_TOKEN_TTL", default_value = "15m", value_parser = positive_duration)]
     pub access_token_ttl: Duration,
 
-    /// How long a refresh token is good
+    /// How long a refresh token is valid
     #[arg(long, env = "REFRESH_TOKEN_TTL", default_value = "7d", value_parser = positive_duration)]
     pub refresh_token_ttl: Duration,
 
@@ -104,31 +104,26 @@ pub struct Serve {
     #[arg(long, env = "SESSION_MAX_AGE", default_value = "30d", value_parser = positive_duration)]
     pub session_max_age: Duration,
 
-    /// How long an unpaid order holds its stock
+    /// How long the stock of an unpaid order stays reserved
     #[arg(long, env = "RESERVATION_TTL", default_value = "15m", value_parser = positive_duration)]
     pub reservation_ttl: Duration,
 
-    /// How often a job is tried before a person must look at it
-    #[arg(long, env = "JOB_MAX_ATTEMPTS", default_value_t = 8, value_parser = clap::value_parser!(i32).range(1..=100))]
-    pub job_max_attempts: i32,
-
-    /// How long the simulated carrier takes to deliver what staff has sent by hand
-    #[arg(long, env = "DELIVERY_DELAY", default_value = "1m", value_parser = duration)]
-    pub delivery_delay: Duration,
+    #[command(flatten)]
+    pub jobs: JobSettings,
 
     /// Unpaid orders that one customer may have; 0: no limit
     #[arg(long, env = "MAX_OPEN_ORDERS", default_value_t = 20)]
     pub max_open_orders: u32,
 
-    /// Orders that are being placed at once in this process; one more is answered 503 `overloaded`
+    /// Orders that this process places at once; one more is answered 503 `overloaded`
     #[arg(long, env = "MAX_PLACEMENTS_IN_FLIGHT", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_placements_in_flight: u32,
 
-    /// Connections that this process holds at once; one more waits until another ends
+    /// Connections that this process holds at once; one more waits until another is closed
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
 
-    /// The certificate, and those that it rests on, PEM: with `TLS_KEY` the API speaks HTTPS. SIGHUP reads both anew
+    /// The certificate chain, PEM: with `TLS_KEY` the API serves HTTPS. SIGHUP reloads both files
     #[arg(long, env = "TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
 
@@ -146,7 +141,7 @@ pub struct Serve {
     #[command(flatten)]
     pub caching: Caching,
 
-    /// Proxies whose X-Forwarded-For is believed: addresses and networks, with commas
+    /// Proxies whose X-Forwarded-For is trusted: addresses and networks, with commas
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
     pub trusted_proxies: TrustedProxies,
 }
@@ -197,7 +192,7 @@ impl RateLimits {
 
 #[derive(Debug, Clone, Args)]
 pub struct Caching {
-    /// Whether products and their stock may be shown from a cache, a moment late; off for comparison
+    /// Whether products and their stock are served from a cache, up to 2 s old; off for comparison
     #[arg(id = "CACHE", long = "cache", env = "CACHE", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
     pub on: bool,
 
@@ -205,11 +200,11 @@ pub struct Caching {
     #[arg(long, env = "CACHE_LOCAL_TTL", default_value = "2s", value_parser = a_few_seconds)]
     pub cache_local_ttl: Duration,
 
-    /// How long Redis keeps a product, give or take a tenth
+    /// How long Redis keeps a product, plus or minus 10 %
     #[arg(long, env = "CACHE_TTL", default_value = "10m", value_parser = positive_duration)]
     pub cache_ttl: Duration,
 
-    /// The same for a product of which there is little
+    /// The same for a product with little stock
     #[arg(long, env = "CACHE_LOW_STOCK_TTL", default_value = "3m", value_parser = positive_duration)]
     pub cache_low_stock_ttl: Duration,
 }
@@ -225,7 +220,7 @@ impl Caching {
     }
 }
 
-/// It is the most that an answer may be behind, whatever fails.
+/// However much fails, no answer may be older than this.
 const LONGEST_LOCAL_TTL: Duration = Duration::from_secs(10);
 
 fn a_few_seconds(text: &str) -> Result<Duration, String> {
@@ -242,18 +237,18 @@ fn on_or_off(text: &str) -> Result<bool, String> {
 }
 
 impl Serve {
-    pub fn identity(&self) -> anyhow::Result<shared::identity::IdentitySettings> {
-        Ok(shared::identity::IdentitySettings {
+    pub fn identity(&self) -> anyhow::Result<shared::identity::authenticate::IdentitySettings> {
+        Ok(shared::identity::authenticate::IdentitySettings {
             private_key: self.private_key()?,
             previous_public_keys: self.jwt_previous_public_keys.clone(),
             access_token_ttl: self.access_token_ttl,
             refresh_token_ttl: self.refresh_token_ttl,
             session_max_age: self.session_max_age,
-            caller_believed_for: shared::identity::CALLER_BELIEVED_FOR,
+            caller_believed_for: shared::identity::authenticate::CALLER_BELIEVED_FOR,
         })
     }
 
-    /// The certificate that the API shows, if it has one.
+    /// The certificate for HTTPS, if one is set.
     pub fn tls(&self) -> anyhow::Result<Option<Tls>> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(cert), Some(key)) => Ok(Some(Tls::load(cert, key)?)),
@@ -263,12 +258,12 @@ impl Serve {
         }
     }
 
-    /// What holds for every order that is placed.
+    /// The terms of every order that is placed.
     pub fn terms(&self) -> PlacingTerms {
         PlacingTerms {
             reservation_ttl: self.reservation_ttl,
             max_open_orders: self.max_open_orders,
-            max_attempts: self.job_max_attempts,
+            max_attempts: self.jobs.job_max_attempts,
         }
     }
 

@@ -1,32 +1,35 @@
-//! The OpenAPI document, generated from the handlers, and the page that shows it.
+//! The OpenAPI document, generated from the handlers and their policies, and the page at /docs that shows it.
 
-use axum::Router;
-use utoipa::Modify;
-use utoipa::OpenApi;
-use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::Path;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa::{Modify, OpenApi};
+use utoipa_swagger_ui::Config;
 
-use crate::AppState;
-use crate::error::{PROBLEM_JSON, Problem};
+use crate::error::Problem;
+use crate::operations::TOKEN;
+use crate::policy::{Access, Face, Policy};
+use crate::router::Routes;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Millrace", description = "Takes orders, holds their stock, and carries them out: \
-        never oversold, never lost, never twice.\n\nEvery error is an `application/problem+json` whose `code` is stable. \
-        Every POST that creates or moves something takes an `Idempotency-Key`."),
+    info(title = "Millrace", description = "Takes orders, reserves their stock, charges and ships them. \
+        Stock is never oversold, and no order is lost or charged twice.\n\nEvery error is an `application/problem+json` \
+        whose `code` is stable. Every POST that creates or moves something takes an `Idempotency-Key`."),
     components(schemas(Problem)),
     modifiers(&Token),
     tags(
         (name = "identity", description = "Accounts, sessions, roles"),
         (name = "catalog", description = "Products and categories"),
-        (name = "customers", description = "Who orders"),
+        (name = "customers", description = "The people who order"),
         (name = "inventory", description = "Stock, reservations, the ledger"),
-        (name = "orders", description = "Placing, reading, moving orders"),
-        (name = "operations", description = "Queues, jobs, workers, the audit"),
+        (name = "orders", description = "Placing, reading and moving orders"),
+        (name = "operations", description = "Queues, jobs, workers, the audit, the record of actions"),
         (name = "health", description = "For probes"),
     )
 )]
@@ -38,106 +41,43 @@ impl Modify for Token {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+        components.add_security_scheme(TOKEN, SecurityScheme::Http(scheme));
     }
 }
 
+/// The document without any operation.
 pub fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
-/// Adds the page and the document to the routes.
-pub fn serve(routes: Router<AppState>, mut document: utoipa::openapi::OpenApi) -> Router<AppState> {
-    complete(&mut document);
-    routes.merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+/// The document, written once, and the files of the page that shows it.
+pub fn routes(document: &utoipa::openapi::OpenApi) -> Routes {
+    let document = Bytes::from(document.to_json().expect("the document can be written as JSON"));
+    let document = move || async move { ([(header::CONTENT_TYPE, "application/json")], document) };
+    let config = Arc::new(Config::from("/openapi.json"));
+    let index = config.clone();
+    let (data, page) = (Policy::read(Access::Anyone), Policy::read(Access::Anyone).face(Face::Docs));
+    Routes::default()
+        .undocumented("/openapi.json", get(document), data)
+        .undocumented("/docs", get(async || Redirect::to("/docs/")), page)
+        .undocumented("/docs/", get(async move || file("", index)), page)
+        .undocumented("/docs/{*file}", get(async move |Path(name): Path<String>| file(&name, config)), page)
 }
 
-/// What every operation has in common, said once here and not at each handler: a name of its own, what it may
-/// answer, and that each refusal is a problem document.
-fn complete(document: &mut utoipa::openapi::OpenApi) {
-    for (path, item) in &mut document.paths.paths {
-        if let Some(operation) = item.post.as_mut().filter(|_| takes_a_key(path)) {
-            add_key(operation);
-        }
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
-            name(operation);
-            if path.starts_with("/v1/") {
-                add_common_answers(operation);
+/// A file of Swagger UI.
+fn file(name: &str, config: Arc<Config<'static>>) -> Response {
+    match utoipa_swagger_ui::serve(name, config) {
+        Ok(Some(file)) => {
+            let mut response = ([(header::CONTENT_TYPE, file.content_type)], file.bytes).into_response();
+            if file.gzpipped {
+                response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
             }
-            for (status, response) in &mut operation.responses.responses {
-                if let RefOr::T(response) = response
-                    && status.starts_with(['4', '5'])
-                    && let Some(problem) = response.content.shift_remove("application/json")
-                {
-                    response.content.insert(PROBLEM_JSON.to_owned(), problem);
-                }
-            }
+            response
+        }
+        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the file {name} of /docs cannot be served: {error}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
-}
-
-/// Every POST creates or moves something, but for those that are about who is asking.
-fn takes_a_key(path: &str) -> bool {
-    path.starts_with("/v1/") && !path.starts_with("/v1/auth/") && !path.starts_with("/v1/me/")
-}
-
-fn add_key(operation: &mut Operation) {
-    let key = ParameterBuilder::new()
-        .name("Idempotency-Key")
-        .parameter_in(ParameterIn::Header)
-        .required(Required::False)
-        .description(Some("Same key and same body within a day: the first answer again, and no second effect"))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(255))))
-        .example(Some("cart-7f3a-attempt-1".into()))
-        .build();
-    operation.parameters.get_or_insert_default().push(key.into());
-    let replayed = HeaderBuilder::new()
-        .description(Some("`true` when this is the first answer again"))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-        .build();
-    for (status, response) in &mut operation.responses.responses {
-        if let RefOr::T(response) = response
-            && status.starts_with('2')
-        {
-            response.headers.insert("Idempotent-Replayed".to_owned(), replayed.clone().into());
-        }
-    }
-    add(operation, "409", "`request_in_progress`: another request with this key is still running");
-    add(operation, "422", "`idempotency_key_reused`: the key came with another body before");
-}
-
-/// Handlers are named to be read with their module: two modules may each have a `list`.
-fn name(operation: &mut Operation) {
-    let module = operation.tags.iter().flatten().next().map_or("", String::as_str);
-    let handler = operation.operation_id.as_deref().unwrap_or_default();
-    operation.operation_id = Some(format!("{module}_{handler}"));
-}
-
-fn add_common_answers(operation: &mut Operation) {
-    if operation.security.is_some() {
-        add(operation, "401", "`unauthenticated`: the access token is missing, expired or not valid");
-        add(operation, "403", "`forbidden`: the caller's role does not allow it");
-    }
-    if operation.request_body.is_some() {
-        add(operation, "400", "`invalid_json`: the body is not JSON");
-        add(operation, "413", "`body_too_large`");
-        add(operation, "415", "`unsupported_media_type`");
-        add(operation, "422", "a field is not right: see `code` and `errors`");
-    }
-    let queried =
-        |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(it) if it.parameter_in == ParameterIn::Query);
-    if operation.parameters.iter().flatten().any(queried) {
-        add(operation, "422", "a parameter is not right, or not known: see `code` and `errors`");
-    }
-    add(operation, "429", "`rate_limited`: see `Retry-After`");
-    add(operation, "500", "`internal`: our fault; the log has it under the request id");
-    add(operation, "503", "`unavailable`: the database did not answer in time; see `Retry-After`");
-    add(operation, "504", "`timeout`: the answer took too long");
-}
-
-fn add(operation: &mut Operation, status: &str, description: &str) {
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build();
-    operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
 }

@@ -1,4 +1,4 @@
-//! The one form of every error answer (RFC 9457), and the only place that knows status codes.
+//! The form of every error answer (RFC 9457), and the mapping from errors to status codes.
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// An answer that says what went wrong. `surface` writes it down, when it knows the request's id.
+/// An error answer. `surface::problem` writes its body, because only the surface knows the request id.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     pub status: StatusCode,
@@ -21,7 +21,7 @@ pub struct ApiError {
 
 pub type ApiResult<T> = Result<T, ApiError>;
 
-/// What the client reads.
+/// The body of an error answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
     /// Names the kind of problem, as a URN
@@ -33,11 +33,11 @@ pub struct Problem {
     pub status: u16,
     /// A sentence that a person can act on
     pub detail: String,
-    /// Stable: what a program branches on
+    /// Stable, for programs
     #[schema(example = "insufficient_stock")]
     pub code: String,
     pub request_id: String,
-    /// The fields at fault: `field`, `code`, `message`, and what else a program may want to know
+    /// The fields at fault: `field`, `code`, `message`, and further details for programs
     #[schema(value_type = Vec<Object>)]
     pub errors: Vec<Value>,
 }
@@ -47,7 +47,7 @@ impl ApiError {
         Self { status, code: code.to_owned(), detail: detail.into(), errors: Vec::new(), retry_after_seconds: None }
     }
 
-    /// For answers that a library made without us: its status is right, its form is not ours.
+    /// For an error that a library answered: its status is right, but its form is not ours.
     pub fn of_status(status: StatusCode) -> Self {
         let (code, detail) = match status {
             StatusCode::NOT_FOUND => ("not_found", "there is nothing at this address; see /docs for what there is"),
@@ -96,7 +96,7 @@ fn status_of(error: &Error) -> StatusCode {
 impl<E: Into<Error>> From<E> for ApiError {
     fn from(error: E) -> Self {
         let error = error.into();
-        // The cause is for the log only: it can name tables and values.
+        // Only the log gets the cause: it can contain names of tables, and values.
         match &error {
             Error::Internal(cause) => tracing::error!(%cause, "a request failed: {cause}"),
             Error::Unavailable(cause) => tracing::warn!(%cause, "the database did not answer: {cause}"),

@@ -1,24 +1,27 @@
-//! For probes and for people: is this process alive, and can it do its work?
+//! Health checks, for probes and for people.
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
-use shared::platform::health::Health;
+use shared::health::Health;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::AppState;
 use crate::error::{ApiError, ApiResult, PROBLEM_JSON, Problem};
-use crate::surface::RequestId;
+use crate::policy::{Access, Policy};
+use crate::router::Routes;
+use crate::state::AppState;
+use crate::surface::request_id::RequestId;
 
-pub fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(health)).routes(routes!(live)).routes(routes!(ready))
+pub fn routes() -> Routes {
+    let read = Policy::read(Access::Anyone);
+    let probe = read.without_rate_limit();
+    Routes::default().on(routes!(health), read).on(routes!(live), probe).on(routes!(ready), probe)
 }
 
-/// The problem document, which says as well what is down.
+/// The problem document, together with what is down.
 #[derive(Serialize, ToSchema)]
 struct Unhealthy {
     #[serde(flatten)]
@@ -27,9 +30,9 @@ struct Unhealthy {
     problem: Problem,
 }
 
-/// What this process can reach
+/// Read which servers this process can reach
 ///
-/// 503 when the database is down. Without Redis everything still works, a little slower: 200, `degraded`.
+/// 503 when the database is down. Without Redis everything still works, only slower: 200, `degraded`.
 #[utoipa::path(get, path = "/health", tag = "health", responses(
     (status = 200, description = "The database answers", body = Health, example = json!({ "db": "ok", "redis": "ok" })),
     (status = 503, description = "`unavailable`: the database does not answer", body = Unhealthy, content_type = "application/problem+json"),

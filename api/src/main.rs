@@ -1,4 +1,4 @@
-//! Settings, pool, serve, stop gracefully.
+//! The binary `millrace-api`: reads the settings and runs one command.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use api::config::{Cli, Command};
 use clap::Parser;
 use mimalloc::MiMalloc;
 
-/// Passwords are hashed in 19 MiB each, on many threads: the system's allocator keeps that for every thread.
+/// Hashing a password takes 19 MiB, on many threads. The system's allocator would keep that memory for every thread.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
@@ -31,9 +31,7 @@ async fn run() -> anyhow::Result<()> {
             api::commands::migrate(&cli.common, down, app_role.as_deref().filter(|role| !role.is_empty())).await
         }
         Command::Seed { dir } => api::commands::seed(&cli.common, &dir).await,
-        Command::Health => {
-            shared::platform::health::ask_process(cli.serve.metrics_addr).await.map_err(anyhow::Error::msg)
-        }
+        Command::Health => shared::health::ask_process(cli.serve.metrics_addr).await.map_err(anyhow::Error::msg),
         Command::CreateUser { email, password, role, name } => {
             api::commands::create_user(&cli.common, email, password, role, name).await
         }

@@ -1,5 +1,5 @@
-//! What this process counts about its requests, beside what both binaries export. Labels are bounded: a route,
-//! never an address or an id.
+//! The metrics of HTTP requests, in addition to those that both binaries export. Labels have few values: a route, never
+//! an address or an id.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ impl ApiMetrics {
         let help = "Time from a request's head to its answer's head";
         let durations =
             HistogramVec::new(histogram_opts!("millrace_http_request_duration_seconds", help, buckets), &labels[..2])?;
-        // An alert compares it with the age of the backlog.
+        // An alert compares this with the age of the oldest waiting job.
         let ttl = Gauge::new("millrace_reservation_ttl_seconds", "How long an unpaid order holds its stock")?;
         ttl.set(reservation_ttl.as_secs_f64());
         shared.registry().register(Box::new(ttl))?;
@@ -38,5 +38,5 @@ impl ApiMetrics {
     }
 }
 
-/// A client may invent methods; a label may not.
+/// Clients can invent methods, and each label value costs memory, so all other methods count as `other`.
 const KNOWN_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];

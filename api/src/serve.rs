@@ -1,4 +1,4 @@
-//! The life of the API process: listen, serve, stop gracefully.
+//! Runs the API process: listens, serves, stops gracefully.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,33 +7,38 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
-use shared::identity::Identity;
-use shared::platform::health::Probe;
+use shared::health::Probe;
+use shared::identity::authenticate::Identity;
+use shared::orders::placing::lanes::PlacingLanes;
 use shared::platform::limits::Limiter;
 use shared::platform::redis::Redis;
 use shared::platform::settings::Common;
 use shared::product_cache::Cache;
+use shared::queue::Ring;
 use shared::queue::doorbell::Doorbell;
+use shared::values::ProductId;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Serve;
 use crate::metrics::ApiMetrics;
-use crate::placing::Placing;
+use crate::state::AppState;
 use crate::surface::connections;
-use crate::{AppState, app, health};
+use crate::{health, routes, surface};
 
-/// What runs when we are asked to stop may take this long to finish. No request may take longer.
+/// How long running requests have to finish after the process is asked to stop. Longer than any request may take.
 pub const GRACE: Duration = Duration::from_secs(15);
 
-/// Serves until the process is asked to stop, and finishes what it has begun.
+/// Serves until the process is asked to stop, then finishes the running requests.
 pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     let api = listen(settings.api_addr, "API_ADDR").await?;
     let metrics = listen(settings.metrics_addr, "METRICS_ADDR").await?;
     let state = state(&common, settings)?;
     crate::open_files::warn_if_few(state.settings.max_connections);
     if state.settings.auto_migrate {
-        shared::platform::db::migrate(&state.db).await.context("the database of DATABASE_URL could not be migrated")?;
+        shared::platform::db::migrate(&state.db, &shared::MIGRATOR)
+            .await
+            .context("the database of DATABASE_URL could not be migrated")?;
     }
     let stopping = state.stopping.clone();
     shared::platform::shutdown::when_asked(move || stopping.cancel());
@@ -46,6 +51,11 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     serve_on(api, metrics, state).await
 }
 
+/// The whole API: every route, with the surface around it.
+pub fn app(state: AppState) -> Router {
+    surface::wrap(routes::all(), state, surface::REQUEST_TIMEOUT)
+}
+
 pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let db = common.pool("millrace-api").map_err(anyhow::Error::msg)?;
     let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
@@ -53,10 +63,17 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let redis = common.cache_redis().map(|url| Redis::open(url, &common.redis_prefix)).transpose()?;
     let cache = Cache::start(db.clone(), redis.clone(), settings.caching.settings(), metrics.shared.registry())?;
     let (terms, in_flight) = (settings.terms(), settings.max_placements_in_flight);
+    let after_batch = {
+        let (doorbell, cache) = (doorbell.clone(), cache.clone());
+        move |rings: Vec<Ring>, sold: Vec<ProductId>| {
+            doorbell.ring(rings);
+            cache.mark_stale(sold);
+        }
+    };
     Ok(AppState {
         identity: Arc::new(Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?),
         probe: Arc::new(Probe::new(db.clone(), doorbell.clone())),
-        placing: Arc::new(Placing::start(&db, &doorbell, &cache, terms, in_flight)),
+        placing: Arc::new(PlacingLanes::start(&db, terms, in_flight, after_batch)),
         limiter: Arc::new(Limiter::new(redis)),
         cache,
         metrics,
@@ -68,7 +85,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     })
 }
 
-/// Serves both addresses until `state.stopping` is cancelled, then for as long as running requests need.
+/// Serves both addresses until `state.stopping` is cancelled, then waits for the running requests.
 pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -> anyhow::Result<()> {
     let stopping = state.stopping.clone();
     let scrape = Router::new()
@@ -94,11 +111,11 @@ pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -
 
 async fn scrape(axum::extract::State(state): axum::extract::State<AppState>) -> Result<String, axum::http::StatusCode> {
     state.metrics.shared.text().await.map_err(|error| {
-        tracing::error!(%error, "metrics cannot be written: {error}");
+        tracing::error!(%error, "cannot write the metrics: {error}");
         axum::http::StatusCode::INTERNAL_SERVER_ERROR
     })
 }
 
 async fn listen(addr: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr).await.with_context(|| format!("{setting}={addr} cannot be listened on"))
+    TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {setting}={addr}"))
 }

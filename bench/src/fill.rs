@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use shared::error::Error;
-use shared::identity::{self, Role};
+use shared::identity::users;
+use shared::principal::Role;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::time::MissedTickBehavior;
 
@@ -57,7 +58,7 @@ pub async fn make_people(url: &SecretString) -> anyhow::Result<()> {
     let db = shared::platform::db::pool(url.expose_secret(), 1, "millrace-bench")?;
     for (email, role) in [(STAFF, Role::Staff), (ADMIN, Role::Admin)] {
         let password = PASSWORD.to_owned().try_into()?;
-        match identity::create_user(&db, email.parse()?, password, "Bench".parse()?, role).await {
+        match users::create_user(&db, email.parse()?, password, "Bench".parse()?, role).await {
             Ok(_) | Err(Error::EmailTaken) => {} // Taken: by an attempt to fill that failed.
             Err(error) => return Err(error.into()),
         }

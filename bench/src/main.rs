@@ -5,17 +5,15 @@ mod fill;
 mod load;
 mod peers;
 mod queue;
+mod redis_client;
 mod report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use bench::prove;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use queue::Part;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Notify;
 
 /// Measures Millrace.
 #[derive(Debug, Parser)]
@@ -54,7 +52,7 @@ enum Command {
         json: Option<PathBuf>,
     },
     /// What `./dev bench` runs: the real binaries under load, each figure beside another of the same run
-    Run(load::Settings),
+    Run(load::settings::Settings),
     /// What orders and reads are measured against; `run` starts it
     #[command(hide = true)]
     Bare {
@@ -81,13 +79,6 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Break everything again and again while people buy, and show that every promise is kept
-    ///
-    /// Fails where one is not, and names what broke it.
-    Prove {
-        #[command(flatten)]
-        settings: prove::Settings,
-    },
     /// Other queues that are measured beside ours; `run --peers` starts them
     #[command(hide = true)]
     Peer {
@@ -110,16 +101,6 @@ async fn main() -> ExitCode {
         Command::Queue { database: Database { database_url }, bins, only, jobs_health: jobs, json } => {
             let parts = if only.is_empty() { Part::value_variants().to_vec() } else { only };
             queue::run(database_url, &bins, parts, jobs, json.as_deref()).await.map(|()| true)
-        }
-        Command::Prove { settings } => {
-            let asked = Arc::new(Notify::new());
-            let stop = asked.clone();
-            shared::platform::shutdown::when_asked(move || stop.notify_one());
-            tokio::select! {
-                done = prove::run(&settings) => done,
-                // What was started ends with what stands for it.
-                () = asked.notified() => Err(anyhow::anyhow!("interrupted")),
-            }
         }
         Command::Peer { peer, verb, redis_url } => {
             peers::run(peer, &verb, redis_url.expose_secret()).await.map(|()| true)

@@ -22,7 +22,9 @@ use redis::aio::MultiplexedConnection;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::load::{Settings, System};
+use crate::load::settings::Settings;
+use crate::load::system::System;
+use crate::redis_client::connect;
 use crate::report::{Report, Row, say};
 
 const IDLE_JOBS: u32 = 200;
@@ -148,7 +150,7 @@ impl Bench<'_> {
         let jobs = self.jobs();
         self.system.redis.flush().await?;
         said(&mut self.command("push", &jobs.to_string())?).await?;
-        let mut redis = self.system.redis.connect().await?;
+        let mut redis = connect(&self.system.redis).await?;
         let pushed = self.left(&mut redis).await?;
         ensure!(pushed == jobs, "{pushed} jobs lie in Redis, not {jobs}");
         let mut workers =

@@ -15,11 +15,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use bench::servers::{Home, Process, Redis};
 use clap::ValueEnum;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
+use servers::home::Home;
+use servers::process::Process;
+use servers::redis::Redis;
 use sqlx::PgPool;
 
 /// Keeps the names of what we make in Redis apart from what the workers make.
@@ -100,7 +102,7 @@ pub async fn run(
 /// Empties the Redis.
 pub async fn measure(home: &Home, redis: &Redis, options: &Options) -> Result<Vec<Line>> {
     let db = PgPool::connect(options.database_url.expose_secret()).await.context("DATABASE_URL")?;
-    shared::platform::db::migrate(&db).await?;
+    shared::platform::db::migrate(&db, &shared::MIGRATOR).await?;
     let used = "select exists (select from products) or exists (select from orders)";
     if sqlx::query_scalar(used).fetch_one(&db).await? {
         bail!("the database has a shop in it, and this empties its jobs; make a new one");

@@ -1,25 +1,26 @@
-//! The record of everything that is done by hand: who, what, on what, why, when, from where. Alone writes `actions`.
+//! The record of everything that people do by hand: who, what, to what, why, when, from where. Alone writes `actions`.
 //!
-//! A row is written in the transaction of what was done, so neither exists without the other. Rows are only added.
+//! A row is written in the transaction of what was done, so neither exists without the other. Rows are never changed or
+//! deleted; a trigger refuses both.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::error::Result;
-use crate::identity::principal::{By, Principal};
 use crate::page::{IdRange, List, Page};
 use crate::platform::db::CustomPlan;
+use crate::principal::{By, Principal, Source};
 
-/// What was done, to what. The actor and the source of the request come from the principal.
+/// What was done, and to what. The actor and the source of the request come from the principal.
 #[derive(Debug)]
 pub struct Action<'a> {
-    /// `thing.done`, such as `order.cancel_requested`. Names never change: people filter by them.
+    /// `thing.done`, such as `queue.paused`. Names never change: people filter by them.
     pub name: &'static str,
-    /// What kind of thing it was done to, such as `order`.
+    /// The kind of thing it was done to, such as `order`.
     pub subject_type: &'static str,
     pub subject_id: String,
     pub reason: Option<&'a str>,
@@ -32,40 +33,49 @@ impl<'a> Action<'a> {
         Self { name, subject_type, subject_id: subject_id.to_string(), reason: None, data }
     }
 
+    /// A thing of which these fields were changed.
+    pub fn changed(name: &'static str, subject_type: &'static str, id: impl ToString, fields: &[String]) -> Self {
+        Self::new(name, subject_type, id).data(json!({ "changed": fields }))
+    }
+
     #[must_use]
     pub fn reason(self, reason: Option<&'a str>) -> Self {
         Self { reason, ..self }
     }
 
-    /// What a reader wants to know besides, as a JSON object. Never a secret.
+    /// Further details, as a JSON object. Never a secret, never an e-mail address.
     #[must_use]
     pub fn data(self, data: Value) -> Self {
         Self { data, ..self }
     }
 }
 
-/// Writes down what a principal does, in the transaction in which they do it.
+/// Records what a principal did. Call it in the transaction that does it.
 pub async fn record(conn: &mut PgConnection, principal: &Principal, action: Action<'_>) -> Result<()> {
-    let by = principal.by();
+    record_by(conn, principal.by().as_ref(), &principal.source, action).await
+}
+
+/// Records what somebody did who is not signed in (yet), such as signing in.
+pub async fn record_by(conn: &mut PgConnection, by: Option<&By>, source: &Source, action: Action<'_>) -> Result<()> {
     sqlx::query!(
         "insert into actions (actor_id, actor_name, action, subject_type, subject_id, reason, data, request_id, address)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::inet)",
-        by.as_ref().map(|by| by.id),
-        by.as_ref().map(|by| by.name.as_str()),
+        by.map(|by| by.id),
+        by.map(|by| by.name.as_str()),
         action.name,
         action.subject_type,
         action.subject_id,
         action.reason,
         action.data,
-        principal.source.request_id,
-        principal.source.address.map(|address| address.to_string()),
+        source.request_id,
+        source.address.map(|address| address.to_string()),
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Something that was done by hand.
+/// Something that a person did by hand.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "019a4f70-1b00-7e52-8c11-3d9a6f2b4c09", "at": "2026-11-21T09:30:00Z",
@@ -76,7 +86,7 @@ pub async fn record(conn: &mut PgConnection, principal: &Principal, action: Acti
 pub struct ActionView {
     pub id: Uuid,
     pub at: DateTime<Utc>,
-    /// Null where nobody is known: a sign-in with an address that has no account
+    /// Null for Millrace itself (such as a user made on the command line), and where nobody is signed in (a failed sign-in)
     pub by: Option<By>,
     #[schema(example = "queue.paused")]
     pub action: String,
@@ -86,17 +96,17 @@ pub struct ActionView {
     pub reason: Option<String>,
     #[schema(value_type = Object)]
     pub data: Value,
-    /// The request that did it: log lines and jobs carry the same id
+    /// The request that did it; its log lines and its jobs have the same id
     pub request_id: Option<String>,
     pub address: Option<String>,
 }
 
-/// Which actions are listed.
+/// A filter for the list of actions.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ActionFilter {
-    /// Exactly this action, such as `order.cancel_requested`
+    /// Exactly this action, such as `queue.paused`
     pub action: Option<String>,
     /// Done by this person
     pub actor_id: Option<Uuid>,

@@ -1,4 +1,4 @@
-//! Who orders. Alone writes `customers`.
+//! Customers, who place orders: name, e-mail, addresses. Alone writes `customers`.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,9 +6,12 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::error::{Error, Invalid, Resource, Result};
+use crate::actions::{self, Action};
+use crate::error::{Error, Resource, Result};
+use crate::invalid::Invalid;
 use crate::page::{List, Page};
 use crate::platform::db::{self, CustomPlan};
+use crate::principal::Principal;
 use crate::values::{Address, CustomerId, Email, Name, Phone, UserId, given};
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -19,7 +22,7 @@ use crate::values::{Address, CustomerId, Email, Name, Phone, UserId, given};
 }))]
 pub struct CustomerView {
     pub id: CustomerId,
-    /// The account that sees this customer's orders
+    /// The user account that may see the orders of this customer
     pub user_id: Option<UserId>,
     pub email: Email,
     pub name: Name,
@@ -31,13 +34,13 @@ pub struct CustomerView {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Where a customer lets us send things.
+/// The addresses of a customer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "Vec<Address>")]
 pub struct Addresses(Vec<Address>);
 
 impl Addresses {
-    /// More than a person has; fewer than make a page of customers slow.
+    /// More than a person has, and few enough that a page of customers stays fast.
     const MAX: usize = 20;
 }
 
@@ -75,7 +78,7 @@ pub struct ChangeCustomer {
     #[schema(value_type = Option<Phone>)]
     pub phone: Option<Option<Phone>>,
     pub addresses: Option<Addresses>,
-    /// Links the customer to an account, which sees its orders from then on; null takes the link away
+    /// Links the customer to a user account, which can then see its orders; null removes the link
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<UserId>)]
     pub user_id: Option<Option<UserId>>,
@@ -85,7 +88,7 @@ pub struct ChangeCustomer {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CustomerFilter {
-    /// The whole address; its case does not matter
+    /// The complete address; upper and lower case do not matter
     #[param(value_type = Option<String>)]
     email: Option<Email>,
 }
@@ -120,8 +123,8 @@ pub async fn get(conn: &mut PgConnection, id: CustomerId) -> Result<CustomerView
     .ok_or(Error::NotFound(Resource::Customer))
 }
 
-/// A customer without an account. Whoever registers with this address later does not inherit it.
-pub async fn create(conn: &mut PgConnection, new: &NewCustomer) -> Result<CustomerView> {
+/// Creates a customer without a user account. A user who registers with the same address later does not get this customer.
+pub async fn create(conn: &mut PgConnection, principal: &Principal, new: &NewCustomer) -> Result<CustomerView> {
     let id = CustomerId::new();
     sqlx::query!(
         "insert into customers (id, email, name, phone, addresses) values ($1, $2, $3, $4, coalesce($5::jsonb, '[]'))",
@@ -133,11 +136,12 @@ pub async fn create(conn: &mut PgConnection, new: &NewCustomer) -> Result<Custom
     )
     .execute(&mut *conn)
     .await?;
+    actions::record(conn, principal, Action::new("customer.created", "customer", id)).await?;
     get(conn, id).await
 }
 
-/// Makes the customer that a new user orders as. It inherits nothing from one that staff made with the
-/// same address: anybody can type anybody's address.
+/// Creates the customer of a new user. It is not linked to an existing customer with the same address, because anybody can
+/// register with any address.
 pub async fn create_own(conn: &mut PgConnection, user_id: UserId, email: &Email, name: &Name) -> Result<CustomerId> {
     let id = sqlx::query_scalar!(
         "insert into customers (user_id, email, name) values ($1, $2, $3) returning id as \"id: CustomerId\"",
@@ -156,9 +160,10 @@ pub async fn exists(conn: &mut PgConnection, id: CustomerId) -> Result<bool> {
         .await?)
 }
 
-/// Changes what is given, if the customer still has the version that the caller saw.
+/// Changes the given fields. With `seen`, only if the customer still has that version.
 pub async fn change(
     conn: &mut PgConnection,
+    principal: &Principal,
     id: CustomerId,
     seen: Option<i32>,
     change: &ChangeCustomer,
@@ -166,16 +171,24 @@ pub async fn change(
     if let Some(user_id) = change.user_id {
         refuse_to_leave_a_user_without(conn, id, user_id).await?;
     }
-    let changed = sqlx::query!(
-        "update customers
-            set email = coalesce($3, email),
-                name = coalesce($4, name),
-                phone = case when $5 then $6 else phone end,
-                addresses = coalesce($7, addresses),
-                user_id = case when $8 then $9 else user_id end,
-                version = version + 1,
+    let changed = sqlx::query_scalar!(
+        "update customers c
+            set email = coalesce($3, c.email),
+                name = coalesce($4, c.name),
+                phone = case when $5 then $6 else c.phone end,
+                addresses = coalesce($7, c.addresses),
+                user_id = case when $8 then $9 else c.user_id end,
+                version = c.version + 1,
                 updated_at = clock_timestamp()
-          where id = $1 and ($2::int is null or version = $2)",
+           from (select * from customers where id = $1 for no key update) old
+          where c.id = old.id and ($2::int is null or c.version = $2)
+         returning array_remove(array[
+                case when c.email <> old.email then 'email' end,
+                case when c.name <> old.name then 'name' end,
+                case when c.phone is distinct from old.phone then 'phone' end,
+                case when c.addresses <> old.addresses then 'addresses' end,
+                case when c.user_id is distinct from old.user_id then 'user_id' end], null)
+                as \"changed!: Vec<String>\"",
         id.0,
         seen,
         change.email.as_ref().map(Email::as_str),
@@ -186,26 +199,27 @@ pub async fn change(
         change.user_id.is_some(),
         change.user_id.flatten().map(|id| id.0),
     )
-    .execute(&mut *conn)
+    .fetch_optional(&mut *conn)
     .await
     .map_err(|error| match db::broken_constraint(&error) {
         Some("customers_user_id_fkey") => Error::field("user_id", "user_not_found", "there is no user with this id"),
         _ => error.into(),
     })?;
     let customer = get(conn, id).await?;
-    if changed.rows_affected() == 0 {
-        return Err(Error::VersionMismatch);
+    let changed = changed.ok_or(Error::VersionMismatch)?;
+    if !changed.is_empty() {
+        actions::record(conn, principal, Action::changed("customer.changed", "customer", id, &changed)).await?;
     }
     Ok(customer)
 }
 
-/// Every user orders as some customer, so nobody's last one is linked to somebody else.
+/// Every user needs a customer, so the last customer of a user cannot be unlinked or linked to another user.
 async fn refuse_to_leave_a_user_without(
     conn: &mut PgConnection,
     id: CustomerId,
     user_id: Option<UserId>,
 ) -> Result<()> {
-    // Two changes at once could each leave the other's customer, so they wait for each other.
+    // Two changes at the same time could each rely on the customer that the other one takes, so only one runs at a time.
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended('customers', 0))").execute(&mut *conn).await?;
     let is_last = sqlx::query_scalar!(
         "select exists (
@@ -219,7 +233,7 @@ async fn refuse_to_leave_a_user_without(
     .fetch_one(conn)
     .await?;
     if is_last {
-        let message = "it is the only customer of its account; link that account to another customer first";
+        let message = "this is the only customer of its user account; link the account to another customer first";
         return Err(Error::field("user_id", "last_customer", message));
     }
     Ok(())

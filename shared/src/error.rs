@@ -1,91 +1,98 @@
-//! Everything that can go wrong in the domain, one variant per reason. `kind()` sorts the reasons for the
-//! edges, which know what to answer; `code()` is the name that clients and tests match on.
+//! The errors of the domain, one variant for each reason. `kind()` groups the reasons; the API turns a kind into a status
+//! code, the worker into "retry" or "give up". `code()` is the stable name that clients and tests compare. Writes no table.
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::orders::Status;
+use crate::invalid::{FieldError, Invalid};
+use crate::platform::db;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-#[derive(Debug, thiserror::Error)]
+/// Cloning is cheap: callers that wait for the same result share one error.
+///
+/// The code of a variant is its name in snake case (see `code`), so renaming a variant breaks clients.
+#[derive(Debug, Clone, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Error {
-    // Not there, or not for this caller to see.
+    // It does not exist, or the caller may not see it.
     #[error("there is no {0} with this id")]
     NotFound(Resource),
 
-    // Something about the request itself.
+    // The request is wrong.
     #[error("{}", .0.message)]
     Invalid(Invalid),
     #[error("{}", summary(.0))]
     InvalidFields(Vec<FieldError>),
-    #[error("this Idempotency-Key was used before with another request; use a new key for a new request")]
+    #[error("this Idempotency-Key was used before with a different request; use a new key for a new request")]
     IdempotencyKeyReused,
 
-    // Who asks.
-    #[error("the access token is missing, expired or not valid; log in or refresh it")]
+    // The caller is unknown, or lacks a permission.
+    #[error("the access token is missing, expired or invalid; log in, or refresh the token")]
     Unauthenticated,
-    #[error("e-mail or password are not right")]
+    #[error("the e-mail address or the password is wrong")]
     InvalidCredentials,
-    #[error("the token is not valid any more; log in again")]
+    #[error("the token is no longer valid; log in again")]
     InvalidToken,
-    #[error("this needs the role `{needed}`")]
+    #[error("this requires the role `{needed}`")]
     Forbidden { needed: &'static str },
 
-    // The state of things says no.
-    #[error("an account with this e-mail address exists already; log in instead")]
+    // The present state does not allow it.
+    #[error("an account with this e-mail address already exists; log in instead")]
     EmailTaken,
-    #[error("this is the last administrator who can log in; make another one first")]
+    #[error("this is the last administrator who can log in; create another one first")]
     LastAdmin,
-    #[error("a product with the SKU `{sku}` exists already")]
+    #[error("a product with the SKU `{sku}` already exists")]
     SkuTaken { sku: String },
-    #[error("a category with this name exists already")]
+    #[error("a category with this name already exists")]
     CategoryNameTaken,
-    #[error("a warehouse with this code exists already")]
+    #[error("a warehouse with this code already exists")]
     WarehouseCodeTaken,
     #[error("the category still has products or sub-categories; move them first")]
     CategoryInUse,
-    #[error("this product has stock settings in this warehouse already; adjust those")]
+    #[error("this product already has stock settings in this warehouse; adjust those")]
     InventoryExists,
-    #[error("on hand would fall to {would_be} while {reserved} are reserved; nothing was changed")]
+    #[error("on hand would fall to {would_be}, but {reserved} units are reserved; nothing was changed")]
     WouldGoNegative { would_be: i64, reserved: i64 },
     #[error("not enough stock: {}", shortages(.0))]
     InsufficientStock(Vec<Shortage>),
-    #[error("the reservation is {state}, so this cannot be done any more")]
+    #[error("the reservation is {state}; this needs one that is held")]
     ReservationNotHeld { state: String },
-    #[error("the reservation belongs to order {order_id} and moves with it; act on the order")]
+    #[error("the reservation belongs to order {order_id} and changes only with it; change the order instead")]
     ReservationBelongsToOrder { order_id: uuid::Uuid },
-    #[error("{open} orders of this customer wait for payment, and {limit} may; pay or cancel one first")]
+    #[error("{open} orders of this customer are unpaid, and the limit is {limit}; pay or cancel one first")]
     TooManyOpenOrders { open: i64, limit: u32 },
-    #[error("the order is being shipped, so it cannot be cancelled any more")]
+    #[error("the order is being shipped and can no longer be cancelled")]
     OrderNotCancellable,
-    #[error("an order that is `{}` becomes {}, and not `{}`", .from.name(), either(.allowed), .to.name())]
-    InvalidTransition { from: Status, to: Status, allowed: &'static [Status] },
-    #[error("the payment provider is being asked for the money; wait for its answer, or cancel the order")]
+    #[error("an order that is `{from}` can become {}, not `{to}`", either(.allowed))]
+    InvalidTransition { from: &'static str, to: &'static str, allowed: Vec<&'static str> },
+    #[error("a payment is in progress; wait for its result, or cancel the order")]
     PaymentInProgress,
-    #[error("the request with this Idempotency-Key is still being carried out; ask again in a moment")]
+    #[error("a request with this Idempotency-Key is still running; try again in a moment")]
     RequestInProgress,
-    #[error("the job is {state}; only a dead one can be retried or discarded")]
+    #[error("the job is {state}; only a dead job can be retried or discarded")]
     JobNotDead { state: String },
-    #[error("another attempt holds this job now; nothing of this one was kept")]
+    #[error("another attempt holds this job now; the changes of this attempt were rolled back")]
     LeaseLost,
-    #[error("it was changed since you read it; read it again and repeat your change")]
+    #[error("it has changed since you read it; read it again and repeat your change")]
     VersionMismatch,
 
-    // Not now.
-    #[error("too much is asked for at this moment; try again shortly")]
+    // Temporary.
+    #[error("the server is overloaded; try again shortly")]
     Overloaded,
     #[error("too many requests; try again in {retry_after_seconds} s")]
     RateLimited { retry_after_seconds: u64 },
-    #[error("whether this was carried out is not known yet; ask again with the same Idempotency-Key")]
+    #[error("the outcome is unknown: the request may have been carried out; repeat it with the same Idempotency-Key")]
     OutcomeUnknown,
     #[error("the database did not answer in time; try again shortly")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Arc<sqlx::Error>),
 
-    #[error("something went wrong on our side")]
-    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("something went wrong on our side; try again, and report the request id if it happens again")]
+    Internal(#[source] Arc<dyn std::error::Error + Send + Sync>),
 }
 
-/// What the reasons have in common, as far as the edges care.
+/// What a reason means to a caller: the API maps it to a status code, the worker to "retry" or "give up".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     NotFound,
@@ -100,8 +107,9 @@ pub enum Kind {
     Internal,
 }
 
-/// What was not found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The kind of thing that was not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", suffix = "_not_found")]
 pub enum Resource {
     User,
     Customer,
@@ -115,35 +123,10 @@ pub enum Resource {
     Queue,
 }
 
-/// One value that cannot be: its stable code and a sentence that a person can act on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: {message}")]
-pub struct Invalid {
-    pub code: String,
-    pub message: String,
-}
-
-impl Invalid {
-    pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into() }
-    }
-
-    pub fn at(self, field: impl Into<String>) -> FieldError {
-        FieldError { field: field.into(), code: self.code, message: self.message }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct FieldError {
-    pub field: String,
-    pub code: String,
-    pub message: String,
-}
-
-/// A line that asked for more than there is.
+/// A line of an order or a reservation that asked for more than is available.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortage {
-    /// Where the line stands in the request.
+    /// The index of the line in the request.
     pub line: usize,
     pub product_id: uuid::Uuid,
     pub sku: Option<String>,
@@ -184,44 +167,17 @@ impl Error {
         }
     }
 
+    /// The stable name that clients and tests compare.
     pub fn code(&self) -> &str {
         match self {
-            Self::NotFound(thing) => thing.not_found(),
+            Self::NotFound(resource) => (*resource).into(),
             Self::Invalid(invalid) => &invalid.code,
             Self::InvalidFields(fields) => common_code(fields),
-            Self::IdempotencyKeyReused => "idempotency_key_reused",
-            Self::Unauthenticated => "unauthenticated",
-            Self::InvalidCredentials => "invalid_credentials",
-            Self::InvalidToken => "invalid_token",
-            Self::Forbidden { .. } => "forbidden",
-            Self::EmailTaken => "email_taken",
-            Self::LastAdmin => "last_admin",
-            Self::SkuTaken { .. } => "sku_taken",
-            Self::CategoryNameTaken => "category_name_taken",
-            Self::WarehouseCodeTaken => "warehouse_code_taken",
-            Self::CategoryInUse => "category_in_use",
-            Self::InventoryExists => "inventory_exists",
-            Self::WouldGoNegative { .. } => "would_go_negative",
-            Self::InsufficientStock(_) => "insufficient_stock",
-            Self::ReservationNotHeld { .. } => "reservation_not_held",
-            Self::ReservationBelongsToOrder { .. } => "reservation_belongs_to_order",
-            Self::TooManyOpenOrders { .. } => "too_many_open_orders",
-            Self::OrderNotCancellable => "order_not_cancellable",
-            Self::InvalidTransition { .. } => "invalid_transition",
-            Self::PaymentInProgress => "payment_in_progress",
-            Self::RequestInProgress => "request_in_progress",
-            Self::JobNotDead { .. } => "job_not_dead",
-            Self::LeaseLost => "lease_lost",
-            Self::VersionMismatch => "version_mismatch",
-            Self::Overloaded => "overloaded",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::OutcomeUnknown => "outcome_unknown",
-            Self::Unavailable(_) => "unavailable",
-            Self::Internal(_) => "internal",
+            error => error.into(),
         }
     }
 
-    /// The fields at fault, with what a program may want to know about each.
+    /// The fields that are wrong, each with the data that a client program may need.
     pub fn fields(&self) -> Vec<Value> {
         match self {
             Self::InvalidFields(fields) => fields.iter().map(|field| json!(field)).collect(),
@@ -249,7 +205,7 @@ impl Error {
         }
     }
 
-    /// Seconds after which asking again makes sense.
+    /// How many seconds a client should wait before it tries again.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         match self {
             Self::RateLimited { retry_after_seconds } => Some(*retry_after_seconds),
@@ -267,11 +223,27 @@ impl Error {
     }
 
     pub fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Internal(error.into())
+        Self::Internal(Arc::from(error.into()))
+    }
+
+    /// Is one entry of a batch at fault, so that the others succeed without it? Then the batch is repeated one by one.
+    ///
+    /// - Not when the database was unreachable, slow or overloaded: that fails each entry alike.
+    /// - Of other database errors, only those about values (SQLSTATE 22 and 23). A missing table or a wrong statement
+    ///   also fails each entry, and one by one would only multiply the failures.
+    /// - Everything else is about an entry: a rule of the domain refused it, or one of its values could not be converted.
+    pub fn is_about_data(&self) -> bool {
+        match self.kind() {
+            Kind::Unavailable | Kind::RateLimited | Kind::Unknown => false,
+            _ => match self {
+                Self::Internal(cause) => cause.downcast_ref::<sqlx::Error>().is_none_or(db::is_about_data),
+                _ => true,
+            },
+        }
     }
 }
 
-/// Fields that fail for one reason give the whole its code; for several reasons it has its own.
+/// If all fields fail for the same reason, the error has the code of that reason.
 fn common_code(fields: &[FieldError]) -> &str {
     match fields {
         [first, rest @ ..] if rest.iter().all(|field| field.code == first.code) => &first.code,
@@ -282,14 +254,14 @@ fn common_code(fields: &[FieldError]) -> &str {
 fn summary(fields: &[FieldError]) -> String {
     match fields {
         [one] => format!("`{}`: {}", one.field, one.message),
-        many => format!("{} fields are not right; see `errors`", many.len()),
+        many => format!("{} fields are wrong; see `errors`", many.len()),
     }
 }
 
-fn either(allowed: &[Status]) -> String {
+fn either(allowed: &[&str]) -> String {
     match allowed {
-        [] => "nothing else".to_owned(),
-        allowed => allowed.iter().map(|status| format!("`{}`", status.name())).collect::<Vec<_>>().join(" or "),
+        [] => "no other status".to_owned(),
+        allowed => allowed.iter().map(|status| format!("`{status}`")).collect::<Vec<_>>().join(" or "),
     }
 }
 
@@ -300,44 +272,65 @@ fn shortages(lines: &[Shortage]) -> String {
 impl std::fmt::Display for Shortage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let product = self.sku.clone().unwrap_or_else(|| self.product_id.to_string());
-        write!(f, "`{product}`: {} asked for, {} available", self.requested, self.available)
-    }
-}
-
-impl Resource {
-    fn not_found(self) -> &'static str {
-        match self {
-            Self::User => "user_not_found",
-            Self::Customer => "customer_not_found",
-            Self::Category => "category_not_found",
-            Self::Product => "product_not_found",
-            Self::Warehouse => "warehouse_not_found",
-            Self::Inventory => "inventory_not_found",
-            Self::Reservation => "reservation_not_found",
-            Self::Order => "order_not_found",
-            Self::Job => "job_not_found",
-            Self::Queue => "queue_not_found",
-        }
+        write!(f, "`{product}`: {} requested, {} available", self.requested, self.available)
     }
 }
 
 impl std::fmt::Display for Resource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.not_found().trim_end_matches("_not_found"))
+        let code: &str = (*self).into();
+        f.write_str(code.trim_end_matches("_not_found"))
     }
 }
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if crate::platform::db::is_transient(&error) {
-            return Self::Unavailable(error);
+        if db::is_transient(&error) {
+            return Self::Unavailable(Arc::new(error));
         }
         match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
-            // A value that no check of ours caught and that Postgres cannot hold. It is the request's fault.
+            // Postgres refused a value that our own checks let through. The request is at fault.
             Some(code) if code.starts_with("22") => {
-                Self::invalid("invalid_value", "a value in the request is out of the range that can be stored")
+                Self::invalid("invalid_value", "a value in the request is outside the range that can be stored")
             }
             _ => Self::internal(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_stable() {
+        for (error, code) in [
+            (Error::NotFound(Resource::Product), "product_not_found"),
+            (Error::invalid("invalid_value", "x"), "invalid_value"),
+            (Error::field("q", "invalid_search", "x"), "invalid_search"),
+            (Error::IdempotencyKeyReused, "idempotency_key_reused"),
+            (Error::Forbidden { needed: "staff" }, "forbidden"),
+            (Error::SkuTaken { sku: "MUG".to_owned() }, "sku_taken"),
+            (Error::RateLimited { retry_after_seconds: 1 }, "rate_limited"),
+            (Error::internal("x"), "internal"),
+        ] {
+            assert_eq!(error.code(), code);
+        }
+        assert_eq!(Error::NotFound(Resource::Product).to_string(), "there is no product with this id");
+    }
+
+    #[test]
+    fn a_batch_is_repeated_one_by_one_only_if_an_entry_is_at_fault() {
+        for (error, about_data) in [
+            (Error::from(sqlx::Error::PoolTimedOut), false),
+            (Error::from(sqlx::Error::RowNotFound), false),
+            (Error::Overloaded, false),
+            (Error::OutcomeUnknown, false),
+            (Error::invalid("invalid_value", "x"), true),
+            (Error::NotFound(Resource::Order), true),
+            (Error::internal("a value that cannot be converted"), true),
+        ] {
+            assert_eq!(error.is_about_data(), about_data, "{error:?}");
         }
     }
 }

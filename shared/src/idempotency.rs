@@ -1,8 +1,10 @@
-//! What a caller asked for under a key, and what came of it. Alone writes `idempotency_keys`, but for the
-//! placing of orders, which takes the keys of a whole batch in its own statements (`orders::place`).
+//! Remembers the answer to each request that has an `Idempotency-Key`, so that the client can repeat the request safely.
+//! Alone writes `idempotency_keys`, except for the placing of orders, which claims the keys of a whole batch in statements
+//! of its own (`orders::placing`).
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -11,7 +13,13 @@ use sqlx::PgConnection;
 use crate::error::{Error, Result};
 use crate::values::UserId;
 
-/// A key as it came, at most 255 visible characters.
+/// How long the second of two equal requests waits for the first.
+pub const WAIT_FOR_KEY: Duration = Duration::from_secs(3);
+
+/// A key is free again after this time. Clients repeat a request within minutes; a day also covers an outage overnight.
+pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
+
+/// A key as the client sent it: 1 to 255 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key(String);
 
@@ -20,7 +28,7 @@ impl Key {
         if (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
             return Ok(Self(text.to_owned()));
         }
-        Err(Error::field("Idempotency-Key", "invalid_idempotency_key", "it has 1 to 255 visible ASCII characters"))
+        Err(Error::field("Idempotency-Key", "invalid_idempotency_key", "a key has 1 to 255 visible ASCII characters"))
     }
 
     pub fn as_str(&self) -> &str {
@@ -28,12 +36,12 @@ impl Key {
     }
 }
 
-/// What was asked for, so that another request under the same key is noticed.
+/// The hash of a request. It shows whether another request uses the same key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BodyHash([u8; 32]);
 
 impl BodyHash {
-    /// The meaning counts and not the spelling: the order of fields and blanks changes nothing.
+    /// JSON is compared by meaning: the order of fields and white space do not matter.
     pub fn of(method: &str, path: &str, body: &[u8]) -> Self {
         let mut hash = Sha256::new();
         hash.update(method);
@@ -58,46 +66,48 @@ impl fmt::Debug for BodyHash {
     }
 }
 
-/// An answer that was given before, and is given again.
+/// The stored answer to an earlier request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
-    /// `location` and `etag`, where the first answer had them.
+    /// `location` and `etag`, if the answer had them.
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
 }
 
 #[derive(Debug)]
 pub enum Claim {
-    /// Ours to carry out; the key is kept if the transaction commits.
+    /// The caller must carry out the request. The key is used up if the transaction commits.
     Fresh,
-    /// Carried out before.
+    /// The request was carried out before; this was the answer.
     Replay(Answer),
-    /// Somebody carries it out right now.
+    /// Another transaction is carrying out the request.
     Busy,
 }
 
-/// Takes a key for this transaction, and never waits for another one.
+/// Claims a key for this transaction. It never waits for another transaction.
 pub async fn claim(conn: &mut PgConnection, caller: UserId, key: &Key, hash: &BodyHash) -> Result<Claim> {
-    // The lock ends with the transaction. A key of more than a day ago is as good as never used.
+    // The lock ends with the transaction. An expired key is overwritten, as if it had never been used.
     let claimed = sqlx::query_scalar!(
         "insert into idempotency_keys as k (caller_id, key, body_hash)
          select $1, $2, $3 where pg_try_advisory_xact_lock(hashtextextended($1::uuid::text || $2, 0))
          on conflict (caller_id, key) do update
             set body_hash = excluded.body_hash, resource = null, status = null, headers = null, body = null,
                 created_at = clock_timestamp()
-          where k.created_at < now() - interval '24 hours'
+          where k.created_at < now() - $4::interval
          returning true as \"claimed!\"",
         caller.0,
         key.as_str(),
         hash.as_bytes(),
+        KEY_LIFETIME as _,
     )
     .fetch_optional(&mut *conn)
     .await?;
     if claimed.is_some() {
         return Ok(Claim::Fresh);
     }
-    // Locked, so that something is written: the commit then waits until the standby has that, and what was before it.
+    // `for key share` writes to the row, so our commit waits until the synchronous standby has everything up to here. Without
+    // it we could return an answer that a failover loses.
     let earlier = sqlx::query!(
         "select body_hash, status, headers, body from idempotency_keys where caller_id = $1 and key = $2 for key share",
         caller.0,
@@ -117,7 +127,7 @@ pub async fn claim(conn: &mut PgConnection, caller: UserId, key: &Key, hash: &Bo
     }
 }
 
-/// Keeps the answer beside its effect, in the effect's transaction.
+/// Stores the answer, in the transaction that carried out the request.
 pub async fn remember(conn: &mut PgConnection, caller: UserId, key: &Key, answer: &Answer) -> Result<()> {
     sqlx::query!(
         "update idempotency_keys set status = $3, headers = $4, body = $5 where caller_id = $1 and key = $2",
@@ -132,14 +142,15 @@ pub async fn remember(conn: &mut PgConnection, caller: UserId, key: &Key, answer
     Ok(())
 }
 
-/// Forgets keys of more than a day ago, so many at most; tells how many.
+/// Deletes up to `limit` expired keys and returns how many it deleted.
 pub async fn remove_expired(conn: &mut PgConnection, limit: i64) -> Result<u64> {
     let removed = sqlx::query!(
         "delete from idempotency_keys where ctid = any(array(
-             select ctid from idempotency_keys where created_at < now() - interval '24 hours'
+             select ctid from idempotency_keys where created_at < now() - $2::interval
               order by created_at limit $1
                 for update skip locked))",
         limit,
+        KEY_LIFETIME as _,
     )
     .execute(conn)
     .await?;

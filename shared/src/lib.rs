@@ -1,13 +1,29 @@
-//! The domain of Millrace: what orders, stock, identities and jobs are, and the only code that writes them.
-//! It knows nothing of HTTP and nothing of how workers are run; both binaries are built on it.
+//! The domain of Millrace: orders, stock, identities, jobs. All code that writes their tables is here. This crate knows
+//! nothing of HTTP, and nothing of how workers run jobs; the API and the worker are built on it.
+//!
+//! Modules import only modules of lower layers; a test holds that (`tests/tidy/arrows.rs`). From the bottom:
+//!
+//! | layer | modules |
+//! | --- | --- |
+//! | what every program needs | `platform` |
+//! | the words of the domain | `invalid`, then `values`, then `error`, then `page` |
+//! | who acts | `principal` |
+//! | jobs, and records of what happened | `queue`, `actions`, `idempotency` |
+//! | tables that depend on few others | `customers`, `warehouses`, `schedule`, `health` |
+//! | who signs in, and what orders consist of | `identity`, `catalog`, `inventory`, `payments`, `shipping` |
+//! | orders | `orders` |
+//! | above several domains | `audit` and `product_cache`, then `ops` |
+//! | whole programs | `metrics`, `retention`, `seed` |
 
 pub mod actions;
 pub mod audit;
 pub mod catalog;
 pub mod customers;
 pub mod error;
+pub mod health;
 pub mod idempotency;
 pub mod identity;
+pub mod invalid;
 pub mod inventory;
 pub mod metrics;
 pub mod ops;
@@ -15,6 +31,7 @@ pub mod orders;
 pub mod page;
 pub mod payments;
 pub mod platform;
+pub mod principal;
 pub mod product_cache;
 pub mod queue;
 pub mod retention;
@@ -24,5 +41,5 @@ pub mod shipping;
 pub mod values;
 pub mod warehouses;
 
-/// The schema, compiled into the programs that apply it.
+/// The migrations, compiled into the programs.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

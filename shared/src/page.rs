@@ -1,5 +1,5 @@
-//! Pages by keyset: a cursor says after which row to go on, never how many rows to skip, so page 10,000
-//! costs what page 1 costs and rows that are added meanwhile move nothing.
+//! Keyset pages: a cursor names the last row of a page instead of a number of rows to skip. So page 10,000 costs as much as
+//! page 1, and new rows do not shift the pages. Writes no table.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,10 +12,10 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 
 pub const DEFAULT_LIMIT: i64 = 50;
-/// Above this a page costs more than it is worth to anyone who reads it.
+/// A larger page is slow for the client and expensive for us.
 pub const MAX_LIMIT: i64 = 500;
 
-/// Where a page starts and how long it is.
+/// The start and the length of a page.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
     pub limit: i64,
@@ -23,7 +23,7 @@ pub struct Page {
     filter: [u8; 8],
 }
 
-/// The last row that was seen: its id, and what the list is sorted by where that is not the id.
+/// The last row of the previous page: its id, and the value that the list is sorted by if that is not the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     pub rank: i64,
@@ -34,24 +34,24 @@ pub struct Position {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct List<T> {
     pub data: Vec<T>,
-    /// Give it as `cursor`, with the same filters, for the next page; null on the last one
+    /// Send it as `cursor`, with the same filters, to get the next page; null on the last page
     #[schema(example = "AZpPblsgfESPPSprnB59EG1pbGxyYWNl")]
     pub next_cursor: Option<String>,
 }
 
-/// What every list takes besides its filters, for the documentation; `Page::parse` reads it.
+/// The query parameters of every list, for the documentation; `Page::parse` reads them.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Paging {
-    /// How many rows at most
+    /// The most rows in a page
     #[param(minimum = 1, maximum = 500, default = 50)]
     pub limit: Option<i64>,
-    /// The `next_cursor` of the page before, with the same filters
+    /// The `next_cursor` of the previous page, with the same filters
     pub cursor: Option<String>,
 }
 
 impl Page {
-    /// `filter` is whatever else was asked for: a cursor is good only for the list that gave it.
+    /// `filter` is the text of all other parameters: a cursor is valid only with the filters of the page it came from.
     pub fn parse(limit: Option<i64>, cursor: Option<&str>, filter: &str) -> Result<Self> {
         let limit = limit.unwrap_or(DEFAULT_LIMIT);
         if !(1..=MAX_LIMIT).contains(&limit) {
@@ -67,12 +67,12 @@ impl Page {
         self.after.map(|position| position.id)
     }
 
-    /// One row more than the page holds tells whether there is a next page.
+    /// The number of rows to fetch: one more than the page holds, which shows whether there is a next page.
     pub fn fetch(&self) -> i64 {
         self.limit + 1
     }
 
-    /// Makes the page of what `fetch()` rows brought.
+    /// Makes a page from up to `fetch()` rows.
     pub fn list<T>(&self, mut rows: Vec<T>, position: impl Fn(&T) -> Position) -> List<T> {
         let limit = usize::try_from(self.limit).expect("a limit is from 1 to 500");
         let more = rows.len() > limit;
@@ -104,7 +104,7 @@ fn encode(position: Position, filter: [u8; 8]) -> String {
 
 fn decode(cursor: &str, filter: [u8; 8]) -> Result<Position> {
     let wrong = || {
-        let message = "it is not a cursor of this list with these filters; start again without one";
+        let message = "this is not a cursor of this list with these filters; start again without a cursor";
         Error::field("cursor", "invalid_cursor", message)
     };
     let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|b| b.try_into().ok()).ok_or_else(wrong)?;
@@ -116,10 +116,10 @@ fn decode(cursor: &str, filter: [u8; 8]) -> Result<Position> {
     Ok(Position { rank, id })
 }
 
-/// The ids that rows made between two moments can have, a minute wider on both sides.
+/// The ids of rows that were created in a range of time, a minute wider on both sides.
 ///
-/// Ids begin with their time, so a list that is sorted by id finds a range of time by its index; the
-/// statement still compares the row's own time, which may differ from the id's by a transaction's length.
+/// An id begins with a time, so a list that is sorted by id finds a range of time by its index. The statement must also
+/// compare the time of the row, which may differ from that of the id by the length of a transaction.
 #[derive(Debug, Clone, Copy)]
 pub struct IdRange {
     pub low: Option<Uuid>,
@@ -136,7 +136,7 @@ impl IdRange {
     }
 }
 
-/// Ids that are made at this time or later are not smaller.
+/// The smallest id that can be made at this time.
 pub(crate) fn first_id_at(time: DateTime<Utc>) -> Uuid {
     let millis = u64::try_from(time.timestamp_millis()).unwrap_or(0).min((1 << 48) - 1);
     Uuid::from_u128(u128::from(millis) << 80)

@@ -1,47 +1,71 @@
-//! What is kept for how long. Each minute what is older is removed, in steps: a step locks few rows and ends
-//! soon, so nobody waits for it. The dead stay until a person acts, and the audit forgets its own runs.
+//! Deletes rows that are too old, once a minute: jobs, workers, idempotency keys, sessions. It works in steps: a step
+//! locks few rows and ends soon, so nobody waits for it. The audit deletes its own old runs.
 
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
 
 use crate::error::Result;
 use crate::idempotency;
 use crate::identity::sessions;
+use crate::ops;
 use crate::queue::prune;
 
-/// Rows in one statement: some tens of milliseconds.
+/// Rows deleted by one statement: some tens of milliseconds.
 const STEP: i64 = 5_000;
-/// A run that finds more than it can remove goes on at the next minute.
+/// A run that needs longer stops, and the next run goes on.
 const TIME: Duration = Duration::from_secs(30);
 
-/// Removes so many at most, and tells how many.
-type Remove = for<'c> fn(&'c mut PgConnection, i64) -> BoxFuture<'c, Result<u64>>;
+/// The kinds of rows that get old. Each module knows how long its rows are kept.
+#[derive(Debug, Clone, Copy)]
+enum Old {
+    DoneJobs,
+    DiscardedJobs,
+    SilentWorkers,
+    IdempotencyKeys,
+    Sessions,
+}
 
-/// By what they remove. Each knows how long its rows are kept.
-const REMOVALS: [(&str, Remove); 5] = [
-    ("jobs done", |conn, limit| prune::remove_done(conn, prune::DONE_KEPT, limit).boxed()),
-    ("jobs discarded", |conn, limit| prune::remove_discarded(conn, limit).boxed()),
-    ("workers gone", |conn, limit| prune::remove_silent_workers(conn, limit).boxed()),
-    ("idempotency keys", |conn, limit| idempotency::remove_expired(conn, limit).boxed()),
-    ("sessions", |conn, limit| sessions::remove_expired(conn, limit).boxed()),
-];
+impl Old {
+    const ALL: [Self; 5] =
+        [Self::DoneJobs, Self::DiscardedJobs, Self::SilentWorkers, Self::IdempotencyKeys, Self::Sessions];
 
-/// Removes what is too old.
+    fn name(self) -> &'static str {
+        match self {
+            Self::DoneJobs => "jobs done",
+            Self::DiscardedJobs => "jobs discarded",
+            Self::SilentWorkers => "workers gone",
+            Self::IdempotencyKeys => "idempotency keys",
+            Self::Sessions => "sessions",
+        }
+    }
+
+    /// Deletes up to `limit` rows and returns how many it deleted.
+    async fn remove(self, conn: &mut PgConnection, limit: i64) -> Result<u64> {
+        match self {
+            Self::DoneJobs => prune::remove_done(conn, prune::DONE_KEPT, limit).await,
+            Self::DiscardedJobs => ops::jobs::remove_discarded(conn, limit).await,
+            Self::SilentWorkers => prune::remove_silent_workers(conn, limit).await,
+            Self::IdempotencyKeys => idempotency::remove_expired(conn, limit).await,
+            Self::Sessions => sessions::remove_expired(conn, limit).await,
+        }
+    }
+}
+
+/// Deletes everything that is too old.
 pub async fn run(db: &PgPool) -> Result<()> {
     let started = Instant::now();
-    for (what, remove) in REMOVALS {
+    for old in Old::ALL {
         let mut removed = 0;
         loop {
-            let step = remove(&mut *db.acquire().await?, STEP).await?;
+            let step = old.remove(&mut *db.acquire().await?, STEP).await?;
             removed += step;
             if step < STEP.unsigned_abs() || started.elapsed() > TIME {
                 break;
             }
         }
         if removed > 0 {
+            let what = old.name();
             tracing::debug!(what, removed, "removed {removed} {what}");
         }
     }

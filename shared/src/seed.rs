@@ -1,5 +1,5 @@
-//! The demo shop, from CSV files. What is there already stays as it is, so that loading again changes nothing.
-//! Writes no table itself: each module adds a file of rows in one statement.
+//! Loads the demo shop from CSV files. Rows that exist already are not changed, so loading twice is harmless. Writes no table
+//! itself: for each file it calls the module that owns the table.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,15 +12,16 @@ use sqlx::{PgConnection, PgPool};
 use crate::catalog::categories::{self, NewCategory};
 use crate::catalog::products::{self, Dimensions, Measure, NewProduct};
 use crate::error::{Error, Result};
-use crate::identity::{self, Role};
+use crate::identity::users;
 use crate::inventory::{self, NewStock};
+use crate::principal::Role;
 use crate::values::{
     CategoryId, Currency, Description, Email, Money, Name, NewPassword, ProductId, Sku, Units, WarehouseCode,
     WarehouseId,
 };
 use crate::warehouses::{self, NewWarehouse};
 
-/// Everything in a directory, checked as far as that is possible without the database.
+/// The content of all files, checked as far as possible without the database.
 struct Shop {
     categories: Vec<Category>,
     products: Vec<Product>,
@@ -52,7 +53,7 @@ struct Product {
 }
 
 impl Product {
-    /// All three or none.
+    /// None unless all three are given.
     fn dimensions_mm(&self) -> Option<Dimensions> {
         Some(Dimensions { length: self.length_mm?, width: self.width_mm?, height: self.height_mm? })
     }
@@ -77,7 +78,7 @@ struct User {
     password: NewPassword,
 }
 
-/// How many of a file's rows were new.
+/// The result of one file.
 struct Loaded {
     what: &'static str,
     new: usize,
@@ -90,12 +91,12 @@ impl fmt::Display for Loaded {
     }
 }
 
-/// Loads the shop in a directory, in one transaction, then its people; tells what was new.
+/// Loads all files of a directory in one transaction, except for the users, who follow one by one. Returns a summary.
 pub async fn load(db: &PgPool, dir: &Path) -> Result<String> {
     let shop = Shop::read(dir).await?;
 
     let mut tx = db.begin().await?;
-    take_turns(&mut tx).await?;
+    lock_seed(&mut tx).await?;
     let (categories, category_ids) = load_categories(&mut tx, &shop.categories).await?;
     let products = load_products(&mut tx, shop.products, &category_ids).await?;
     let warehouses = load_warehouses(&mut tx, &shop.warehouses).await?;
@@ -122,7 +123,7 @@ impl Shop {
         stock.unique(|stock| (stock.sku.clone(), stock.warehouse.clone()))?;
         users.unique(|user| user.email.as_str().to_lowercase())?;
         categories.check(|line, category| match &category.parent {
-            // So the categories are a tree: none is a part of itself.
+            // A parent must come first, so the categories are a tree without circles.
             Some(parent) if names.get(parent).is_none_or(|above| *above >= line) => {
                 Some(format!("the parent `{}` is not on a line above", parent.as_str()))
             }
@@ -156,7 +157,7 @@ impl Shop {
     }
 }
 
-/// The rows of a file, each with its line, so that a complaint can say where.
+/// The rows of a file, each with the number of its line for error messages.
 struct File<T> {
     name: &'static str,
     rows: Vec<(u64, T)>,
@@ -169,18 +170,18 @@ impl<T: DeserializeOwned> File<T> {
             .map_err(|error| wrong(format!("{} cannot be read: {error}", dir.join(name).display())))?;
         let mut file = Self { name, rows: Vec::new() };
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_slice());
-        let headers = reader.headers().map_err(|error| file.complaint(1, &error))?.clone();
+        let headers = reader.headers().map_err(|error| file.problem(1, &error))?.clone();
         for record in reader.records() {
             let line = |error: &csv::Error| error.position().map_or(0, csv::Position::line);
-            let record = record.map_err(|error| file.complaint(line(&error), &error))?;
+            let record = record.map_err(|error| file.problem(line(&error), &error))?;
             let line = record.position().map_or(0, csv::Position::line);
             let row = record.deserialize(Some(&headers)).map_err(|error| match error.kind() {
                 csv::ErrorKind::Deserialize { err, .. } => {
                     let column = err.field().and_then(|field| headers.get(usize::try_from(field).ok()?));
                     let what = err.kind().to_string();
-                    file.complaint(line, &column.map_or(what.clone(), |column| format!("{column}: {what}")))
+                    file.problem(line, &column.map_or(what.clone(), |column| format!("{column}: {what}")))
                 }
-                _ => file.complaint(line, &error),
+                _ => file.problem(line, &error),
             })?;
             file.rows.push((line, row));
         }
@@ -189,23 +190,23 @@ impl<T: DeserializeOwned> File<T> {
 }
 
 impl<T> File<T> {
-    /// On which line each key is; no two rows have the same.
+    /// The line of each key. Fails if two rows have the same key.
     fn unique<K: Ord>(&self, key: impl Fn(&T) -> K) -> Result<BTreeMap<K, u64>> {
         let mut lines = BTreeMap::new();
         for (line, row) in &self.rows {
             if let Some(earlier) = lines.insert(key(row), *line) {
-                return Err(self.complaint(*line, &format!("the same as line {earlier}")));
+                return Err(self.problem(*line, &format!("the same as line {earlier}")));
             }
         }
         Ok(lines)
     }
 
-    fn check(&self, complaint: impl Fn(u64, &T) -> Option<String>) -> Result<()> {
-        let found = self.rows.iter().find_map(|(line, row)| Some((*line, complaint(*line, row)?)));
-        found.map_or(Ok(()), |(line, what)| Err(self.complaint(line, &what)))
+    fn check(&self, problem: impl Fn(u64, &T) -> Option<String>) -> Result<()> {
+        let found = self.rows.iter().find_map(|(line, row)| Some((*line, problem(*line, row)?)));
+        found.map_or(Ok(()), |(line, what)| Err(self.problem(line, &what)))
     }
 
-    fn complaint(&self, line: u64, what: &dyn fmt::Display) -> Error {
+    fn problem(&self, line: u64, what: &dyn fmt::Display) -> Error {
         wrong(format!("{}, line {line}: {what}", self.name))
     }
 
@@ -218,8 +219,8 @@ fn wrong(message: String) -> Error {
     Error::invalid("invalid_seed", message)
 }
 
-/// Two who load at once take turns; and a large shop may take its time, since nobody waits for an answer.
-async fn take_turns(conn: &mut PgConnection) -> Result<()> {
+/// Only one load runs at a time. It has no statement timeout, because a large shop takes long and no client waits.
+async fn lock_seed(conn: &mut PgConnection) -> Result<()> {
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended('seed', 0))").execute(&mut *conn).await?;
     sqlx::query!("set local statement_timeout = 0").execute(conn).await?;
     Ok(())
@@ -294,11 +295,11 @@ async fn load_stock(conn: &mut PgConnection, rows: &[SeedStock]) -> Result<Loade
     Ok(Loaded { what: "stock", new: opened.len(), all: rows.len() })
 }
 
-/// One by one, and not in the shop's transaction: hashing a password takes its time.
+/// Creates users one by one and outside the transaction, because hashing a password is slow.
 async fn load_users(db: &PgPool, rows: Vec<User>) -> Result<Loaded> {
     let mut loaded = Loaded { what: "users", new: 0, all: rows.len() };
     for User { email, name, role, password } in rows {
-        match identity::create_user(db, email, password, name, role).await {
+        match users::create_user(db, email, password, name, role).await {
             Ok(_) => loaded.new += 1,
             Err(Error::EmailTaken) => {}
             Err(error) => return Err(error),
@@ -307,7 +308,7 @@ async fn load_users(db: &PgPool, rows: Vec<User>) -> Result<Loaded> {
     Ok(loaded)
 }
 
-/// What was planned while the tables were empty is planned anew.
+/// Updates the planner's statistics. Plans that were made for empty tables are slow on full ones.
 ///
 /// Only the owner of a table may do that. For another role autovacuum does it within a minute.
 async fn analyze(conn: &mut PgConnection) -> Result<()> {

@@ -1,7 +1,7 @@
-//! Values that cannot be invalid: whoever holds one need not check it again. Writes no table.
+//! Types whose values are always valid: ids, texts, quantities, money, addresses. Code that gets one does not check it
+//! again. Writes no table.
 //!
-//! Each deserialises by its own check, whose complaint carries a code; `api`'s JSON reader turns that into
-//! a field error with the field's path.
+//! Deserialising checks the value. The error carries a code; the API's JSON reader adds the path of the field.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::error::Invalid;
+use crate::invalid::Invalid;
 
-/// An id of one kind of thing, so that a customer's cannot be passed where an order's is meant.
+/// Declares a type of id, so that the compiler refuses a customer's id where an order's is needed.
 macro_rules! id {
     ($($name:ident),+) => {$(
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, ToSchema)]
@@ -23,8 +23,8 @@ macro_rules! id {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// Time-ordered, so that rows made together lie together.
-            #[expect(clippy::new_without_default, reason = "a new id is another one each time, not a default")]
+            /// Ids are ordered by time, so rows that are created together are stored together.
+            #[expect(clippy::new_without_default, reason = "each call makes a different id; a default would be the same each time")]
             pub fn new() -> Self {
                 Self(Uuid::now_v7())
             }
@@ -54,7 +54,7 @@ macro_rules! id {
 
 id!(UserId, SessionId, CustomerId, CategoryId, ProductId, WarehouseId, InventoryId, ReservationId, OrderId, JobId);
 
-/// A text of bounded length without control characters; blanks around it are dropped.
+/// Declares a text of bounded length without control characters. White space around it is removed.
 macro_rules! text {
     ($($(#[$doc:meta])* $name:ident: $min:tt..=$max:tt, $code:literal, $what:literal;)+) => {$(
         $(#[$doc])*
@@ -100,21 +100,21 @@ macro_rules! text {
 }
 
 text! {
-    /// What a person or a thing is called.
+    /// The name of a person or a thing.
     Name: 1..=200, "invalid_name", "a name";
-    /// The shop's own name for a product. Unique as it is written.
+    /// The shop's identifier of a product. Upper and lower case are different.
     Sku: 1..=64, "invalid_sku", "a SKU";
-    /// The shop's own name for a warehouse.
+    /// The shop's identifier of a warehouse.
     WarehouseCode: 1..=32, "invalid_code", "a warehouse code";
     Description: 0..=10_000, "invalid_description", "a description";
     Phone: 3..=40, "invalid_phone", "a phone number";
-    /// Why somebody did something, in their words.
+    /// A reason that a person typed.
     Note: 0..=500, "invalid_note", "a note";
-    /// What the storefront got from the payment provider. Erased after the charge.
+    /// The token that the storefront got from the payment provider. We erase it after the charge.
     PaymentToken: 1..=200, "invalid_payment_token", "a payment token";
 }
 
-/// An e-mail address as it was typed; two that differ in case are the same account.
+/// An e-mail address as the user typed it. Two addresses that differ only in case belong to the same account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(try_from = "String")]
 #[sqlx(transparent)]
@@ -130,7 +130,7 @@ impl Email {
 impl TryFrom<String> for Email {
     type Error = Invalid;
 
-    /// Only what every deliverable address has; the mail server knows the rest.
+    /// Checks only what every address must have. Whether it exists, only the mail server knows.
     fn try_from(text: String) -> Result<Self, Invalid> {
         let text = text.trim();
         let fine = text.len() <= 254
@@ -162,7 +162,7 @@ impl FromStr for Email {
     }
 }
 
-/// A password that somebody may choose. Never printed.
+/// A password that a user may choose. It is never printed.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
 #[schema(value_type = String, format = "password", min_length = 8, max_length = 128)]
@@ -177,7 +177,7 @@ impl NewPassword {
 impl TryFrom<String> for NewPassword {
     type Error = Invalid;
 
-    /// The upper bound keeps a megabyte of "password" away from a hash that is slow by design.
+    /// The upper bound protects the hash function, which is slow by design, from a password of a megabyte.
     fn try_from(text: String) -> Result<Self, Invalid> {
         match text.chars().count() {
             8..=128 => Ok(Self(text.into())),
@@ -186,7 +186,7 @@ impl TryFrom<String> for NewPassword {
     }
 }
 
-/// How many of something; never zero.
+/// A number of units, from 1 to 10,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(try_from = "i64")]
 #[sqlx(transparent)]
@@ -194,7 +194,7 @@ impl TryFrom<String> for NewPassword {
 pub struct Quantity(i32);
 
 impl Quantity {
-    /// More of one product in one order is a typing error or a stock denial.
+    /// More of one product in one order is a typing error, or an attempt to block the stock.
     pub const MAX: i64 = 10_000;
 
     pub fn get(self) -> i32 {
@@ -213,7 +213,7 @@ impl TryFrom<i64> for Quantity {
     }
 }
 
-/// Units on a shelf: what a count may find, from none to more than any shelf holds.
+/// A number of units on a shelf, as a stock count may find it; it may be zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(try_from = "i64")]
 #[sqlx(transparent)]
@@ -221,7 +221,7 @@ impl TryFrom<i64> for Quantity {
 pub struct Units(i32);
 
 impl Units {
-    /// Leaves room below `i32::MAX` for a delivery on top.
+    /// Below `i32::MAX`, so that a delivery can be added without overflow.
     pub const MAX: i64 = 1_000_000_000;
 
     pub fn get(self) -> i32 {
@@ -240,7 +240,7 @@ impl TryFrom<i64> for Units {
     }
 }
 
-/// An ISO 4217 code.
+/// A currency, by its ISO 4217 code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(into = "String")]
 #[schema(value_type = String, pattern = "^[A-Z]{3}$", example = "USD")]
@@ -259,7 +259,7 @@ impl FromStr for Currency {
 
 impl fmt::Display for Currency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.0).expect("a currency is three capital letters"))
+        f.write_str(std::str::from_utf8(&self.0).expect("a currency consists of three capital letters"))
     }
 }
 
@@ -275,7 +275,7 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
-/// Integer minor units of a currency; never a float, never negative.
+/// An amount in integer minor units of a currency; never negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Money {
@@ -286,12 +286,12 @@ pub struct Money {
 }
 
 impl Money {
-    /// With a million units at most in one order, a total stays far below what an i64 holds.
+    /// An order has at most a million units, so its total fits into an i64.
     pub const MAX_PRICE: i64 = 1_000_000_000_000;
 
-    /// Of what the database holds, whose checks are the same.
+    /// From columns of the database, which has the same checks.
     pub fn stored(amount: i64, currency: &str) -> Self {
-        Self { amount, currency: currency.parse().expect("the database checks its currencies") }
+        Self { amount, currency: currency.parse().expect("the database allows only valid currencies") }
     }
 }
 
@@ -304,7 +304,7 @@ fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     Err(serde::de::Error::custom(Invalid::new("invalid_amount", message)))
 }
 
-/// Where to send something. The shop decides what an address has; we keep it as it came.
+/// A postal address. The shop decides which fields it has; we store them unchanged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "Map<String, Value>")]
 #[schema(value_type = Object, example = json!({"name": "Alice", "line1": "1 Mill Lane", "city": "Bath", "postal_code": "BA1 1AA", "country": "GB"}))]
@@ -335,16 +335,16 @@ impl TryFrom<Map<String, Value>> for Address {
     }
 }
 
-/// The short name of an order that a person can read out. Bijective, so it is as unique as the
-/// counter behind it, and scattered, so it does not tell how many orders a shop has.
+/// The short number of an order, which a person can read out. It is a bijection of a counter, so it is unique; it scatters the
+/// counter, so that it does not reveal how many orders the shop has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrderNumber(pub i64);
 
 impl OrderNumber {
-    /// 7 characters of 5 bits; an odd factor has an inverse modulo a power of two, so no two counters meet.
+    /// 7 characters of 5 bits each. The factor is odd, so it has an inverse modulo 2^35: no two counters give the same number.
     const BITS: u32 = 35;
     const FACTOR: u64 = 0x5_A3C9_17D3;
-    /// Crockford's alphabet: nothing in it looks like something else.
+    /// Crockford's alphabet, without letters that look like digits.
     const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 }
 
@@ -353,13 +353,13 @@ impl fmt::Display for OrderNumber {
         let scattered = self.0.cast_unsigned().wrapping_mul(Self::FACTOR) & ((1 << Self::BITS) - 1);
         f.write_str("M-")?;
         (0..Self::BITS / 5).rev().try_for_each(|digit| {
-            let index = usize::try_from(scattered >> (5 * digit) & 31).expect("five bits");
+            let index = usize::try_from(scattered >> (5 * digit) & 31).expect("five bits are below 32");
             write!(f, "{}", char::from(Self::ALPHABET[index]))
         })
     }
 }
 
-/// For a field of a PATCH that may be set to null: not given, given as null, given.
+/// Deserialises a field of a PATCH that may be null. None: not given. Some(None): null. Some(Some(value)): a value.
 pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

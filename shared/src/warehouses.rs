@@ -1,16 +1,18 @@
-//! Where stock lies. Alone writes `warehouses`.
+//! Warehouses, which hold the stock. Alone writes `warehouses`.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
+use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::page::{List, Page};
 use crate::platform::db::{self, CustomPlan};
+use crate::principal::Principal;
 use crate::values::{Name, WarehouseCode, WarehouseId};
 
-/// In the middle, so that a later warehouse can be asked before or after.
+/// Leaves room for warehouses with a higher and a lower priority.
 const DEFAULT_PRIORITY: i32 = 100;
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -22,7 +24,7 @@ pub struct WarehouseView {
     pub id: WarehouseId,
     pub code: WarehouseCode,
     pub name: Name,
-    /// The smaller number is asked first
+    /// Orders take from the warehouse with the smallest number first
     pub priority: i32,
     /// Orders take stock from active warehouses only
     pub active: bool,
@@ -37,9 +39,9 @@ pub struct WarehouseView {
 pub struct NewWarehouse {
     pub code: WarehouseCode,
     pub name: Name,
-    /// The smaller number is asked first; 100 unless given
+    /// Orders take from the warehouse with the smallest number first; 100 by default
     pub priority: Option<i32>,
-    /// True unless given
+    /// True by default
     pub active: Option<bool>,
 }
 
@@ -80,14 +82,17 @@ pub async fn get(conn: &mut PgConnection, id: WarehouseId) -> Result<WarehouseVi
     .ok_or(Error::NotFound(Resource::Warehouse))
 }
 
-pub async fn create(conn: &mut PgConnection, new: &NewWarehouse) -> Result<WarehouseView> {
+pub async fn create(conn: &mut PgConnection, principal: &Principal, new: &NewWarehouse) -> Result<WarehouseView> {
     match add(conn, std::slice::from_ref(new)).await?[..] {
-        [id] => get(conn, id).await,
+        [id] => {
+            actions::record(conn, principal, Action::new("warehouse.created", "warehouse", id)).await?;
+            get(conn, id).await
+        }
         _ => Err(Error::WarehouseCodeTaken),
     }
 }
 
-/// Adds warehouses in one statement. One whose code is taken is left out; tells which are new.
+/// Adds warehouses in one statement, skips those whose code exists, and returns the ids of the new ones.
 pub async fn add(conn: &mut PgConnection, new: &[NewWarehouse]) -> Result<Vec<WarehouseId>> {
     let ids = sqlx::query_scalar!(
         "insert into warehouses (id, code, name, priority, active)
@@ -105,22 +110,29 @@ pub async fn add(conn: &mut PgConnection, new: &[NewWarehouse]) -> Result<Vec<Wa
     Ok(ids)
 }
 
-/// Changes what is given, if the warehouse still has the version that the caller saw.
+/// Changes the given fields. With `seen`, only if the warehouse still has that version.
 pub async fn change(
     conn: &mut PgConnection,
+    principal: &Principal,
     id: WarehouseId,
     seen: Option<i32>,
     change: &ChangeWarehouse,
 ) -> Result<WarehouseView> {
-    let changed = sqlx::query!(
-        "update warehouses
-            set code = coalesce($3, code),
-                name = coalesce($4, name),
-                priority = coalesce($5, priority),
-                active = coalesce($6, active),
-                version = version + 1,
+    let changed = sqlx::query_scalar!(
+        "update warehouses w
+            set code = coalesce($3, w.code),
+                name = coalesce($4, w.name),
+                priority = coalesce($5, w.priority),
+                active = coalesce($6, w.active),
+                version = w.version + 1,
                 updated_at = clock_timestamp()
-          where id = $1 and ($2::int is null or version = $2)",
+           from (select * from warehouses where id = $1 for no key update) old
+          where w.id = old.id and ($2::int is null or w.version = $2)
+         returning array_remove(array[
+                case when w.code <> old.code then 'code' end,
+                case when w.name <> old.name then 'name' end,
+                case when w.priority <> old.priority then 'priority' end,
+                case when w.active <> old.active then 'active' end], null) as \"changed!: Vec<String>\"",
         id.0,
         seen,
         change.code.as_ref().map(WarehouseCode::as_str),
@@ -128,12 +140,13 @@ pub async fn change(
         change.priority,
         change.active,
     )
-    .execute(&mut *conn)
+    .fetch_optional(&mut *conn)
     .await
     .map_err(refused)?;
     let warehouse = get(conn, id).await?;
-    if changed.rows_affected() == 0 {
-        return Err(Error::VersionMismatch);
+    let changed = changed.ok_or(Error::VersionMismatch)?;
+    if !changed.is_empty() {
+        actions::record(conn, principal, Action::changed("warehouse.changed", "warehouse", id, &changed)).await?;
     }
     Ok(warehouse)
 }

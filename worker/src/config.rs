@@ -1,4 +1,4 @@
-//! This binary's settings, read once at the start.
+//! The settings of the worker. They are read once, at the start.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use shared::platform::redis::server::Server;
-use shared::platform::settings::{Common, duration, positive_duration};
+use shared::platform::settings::{Common, JobSettings, duration, positive_duration};
 use shared::queue::Queue;
 
 /// Millrace's worker: carries out the jobs that the API and other jobs have written.
@@ -26,7 +26,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Ask the worker of this machine whether it is ready, at `WORKER_ADDR`; fails if it is not
+    /// Ask the worker at `WORKER_ADDR` whether it is ready; fails if it is not
     Health,
 }
 
@@ -44,15 +44,14 @@ pub struct Work {
     #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub worker_concurrency: u16,
 
-    /// How long a job belongs to a worker that gives no sign of life
+    /// How long a claimed job stays with a worker that does not renew its lease
     #[arg(long, env = "JOB_LEASE", default_value = "10s", value_parser = lease)]
     pub job_lease: Duration,
 
-    /// How often a job is tried before a person must look at it
-    #[arg(long, env = "JOB_MAX_ATTEMPTS", default_value_t = 8, value_parser = clap::value_parser!(i32).range(1..=100))]
-    pub job_max_attempts: i32,
+    #[command(flatten)]
+    pub jobs: JobSettings,
 
-    /// How long a job of a kind that no worker knows waits for one, before a person must look at it
+    /// How long a job of a kind that no worker knows waits for such a worker, before a person must look at it
     #[arg(long, env = "JOB_UNKNOWN_AFTER", default_value = "10m", value_parser = positive_duration)]
     pub job_unknown_after: Duration,
 
@@ -68,25 +67,21 @@ pub struct Work {
     #[arg(long, env = "QUEUE_TRANSPORT", default_value = "doorbell")]
     pub queue_transport: Transport,
 
-    /// When overdue reservations are tidied up: cron, with seconds first
+    /// When overdue reservations are ended: cron, with seconds first
     #[arg(long, env = "REAPER_SCHEDULE", default_value = "0 * * * * *")]
     pub reaper_schedule: cron::Schedule,
 
-    /// Who takes the money: simulated, which understands the test tokens and takes none
+    /// The payment provider: simulated, which understands the test tokens and takes no money
     #[arg(long, env = "PAYMENT_PROVIDER", default_value = "simulated")]
     pub payment_provider: ProviderName,
 
     /// How long the simulated provider takes to answer
     #[arg(long, env = "PAYMENT_LATENCY", default_value = "50ms", value_parser = duration)]
     pub payment_latency: Duration,
-
-    /// How long the simulated carrier takes to deliver
-    #[arg(long, env = "DELIVERY_DELAY", default_value = "1m", value_parser = duration)]
-    pub delivery_delay: Duration,
 }
 
 impl Work {
-    /// Says by name what is wrong between settings that are each fine alone.
+    /// Checks settings against each other. The error names them.
     pub fn check(&self, common: &Common) -> Result<(), String> {
         if self.retry_max < self.retry_initial {
             return Err("RETRY_MAX must not be shorter than RETRY_INITIAL".to_owned());
@@ -106,7 +101,7 @@ impl Work {
     }
 }
 
-/// A shorter lease would be lost to a pause that any machine has now and then.
+/// A shorter lease would expire during the short pauses that any machine has.
 const SHORTEST_LEASE: Duration = Duration::from_millis(500);
 
 fn lease(text: &str) -> Result<Duration, String> {
@@ -114,7 +109,7 @@ fn lease(text: &str) -> Result<Duration, String> {
     if lease < SHORTEST_LEASE { Err("it must be at least 500ms".to_owned()) } else { Ok(lease) }
 }
 
-/// Some of the queues, in order of priority.
+/// A set of queues, in the order of their priority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queues(pub BTreeSet<Queue>);
 
@@ -126,7 +121,7 @@ impl FromStr for Queues {
             "high" => Ok(Queue::High),
             "default" => Ok(Queue::Default),
             "low" => Ok(Queue::Low),
-            other => Err(format!("`{other}` is not a queue; there are high, default and low, written with commas")),
+            other => Err(format!("`{other}` is not a queue: use high, default and low, separated by commas")),
         };
         text.split(',').map(queue).collect::<Result<_, _>>().map(Self)
     }
@@ -145,7 +140,7 @@ impl FromStr for Transport {
         match text {
             "doorbell" => Ok(Self::Doorbell),
             "apalis-redis" => Ok(Self::ApalisRedis),
-            other => Err(format!("`{other}` is neither `doorbell` nor `apalis-redis`")),
+            other => Err(format!("`{other}` is not a transport: use doorbell or apalis-redis")),
         }
     }
 }
@@ -161,7 +156,7 @@ impl FromStr for ProviderName {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "simulated" => Ok(Self::Simulated),
-            other => Err(format!("`{other}` is not a provider; there is only `simulated` so far")),
+            other => Err(format!("`{other}` is not a provider: use simulated")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What every handler gets beside its job.
+//! What every handler gets beside its job: connections to the outside, and settings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,23 +15,23 @@ use crate::config::{self, Transport, Work};
 use crate::fleet::batch::Recorder;
 use crate::fleet::transport::apalis_redis::RedisStorageTransport;
 
-/// How long the simulated carrier takes to answer.
+/// The latency of the simulated carrier.
 const CARRIER_LATENCY: Duration = Duration::from_millis(20);
 
-/// Handles to the outside. Cloning it clones handles.
+/// Cloning it clones handles.
 #[derive(Clone)]
 pub struct Context {
     pub db: PgPool,
     pub doorbell: Doorbell,
-    /// Where the worker hears of jobs instead of the doorbell.
-    pub stock: Option<RedisStorageTransport>,
+    /// The other transport, if the settings choose it instead of the doorbell.
+    pub redis_storage: Option<RedisStorageTransport>,
     pub provider: Arc<dyn PaymentProvider>,
     pub carrier: Arc<dyn Carrier>,
     pub recorder: Recorder,
     pub terms: JobTerms,
 }
 
-/// The settings that handlers ask for.
+/// The settings that handlers need.
 #[derive(Debug, Clone, Copy)]
 pub struct JobTerms {
     pub max_attempts: i32,
@@ -40,11 +40,11 @@ pub struct JobTerms {
 }
 
 impl Context {
-    /// As the settings say.
+    /// Connects as the settings say.
     pub fn connect(common: &Common, work: &Work) -> anyhow::Result<Self> {
         let database = common.database().map_err(anyhow::Error::msg)?;
         let pool = |name| database.pool(common.database_max_connections, name);
-        // The simulated ones keep their books on connections of their own, as somebody else's would be.
+        // The simulated provider and carrier have connections of their own, as real ones would.
         let provider: Arc<dyn PaymentProvider> = match work.payment_provider {
             config::ProviderName::Simulated => Arc::new(payments::simulated::SimulatedProvider::new(
                 pool("millrace-simulated-provider"),
@@ -53,19 +53,19 @@ impl Context {
         };
         let carrier = shipping::simulated::SimulatedCarrier::new(pool("millrace-simulated-carrier"), CARRIER_LATENCY);
         let terms = JobTerms {
-            max_attempts: work.job_max_attempts,
-            retry: Schedule { initial: work.retry_initial, max: work.retry_max, budget: work.job_max_attempts },
-            delivery_delay: work.delivery_delay,
+            max_attempts: work.jobs.job_max_attempts,
+            retry: Schedule { initial: work.retry_initial, max: work.retry_max, budget: work.jobs.job_max_attempts },
+            delivery_delay: work.jobs.delivery_delay,
         };
         let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
-        let stock = match (work.queue_transport, common.queue_redis()) {
+        let redis_storage = match (work.queue_transport, common.queue_redis()) {
             (Transport::ApalisRedis, Some(url)) => Some(RedisStorageTransport::new(url, &common.redis_prefix)?),
             _ => None,
         };
-        Ok(Self { stock, ..Self::new(pool("millrace-worker"), doorbell, provider, Arc::new(carrier), terms) })
+        Ok(Self { redis_storage, ..Self::new(pool("millrace-worker"), doorbell, provider, Arc::new(carrier), terms) })
     }
 
-    /// Starts the recorder too, so it is called once a process.
+    /// Also starts the recorder, so call it once per process.
     pub fn new(
         db: PgPool,
         doorbell: Doorbell,
@@ -74,10 +74,10 @@ impl Context {
         terms: JobTerms,
     ) -> Self {
         let recorder = Recorder::start(db.clone(), doorbell.clone());
-        Self { db, doorbell, stock: None, provider, carrier, recorder, terms }
+        Self { db, doorbell, redis_storage: None, provider, carrier, recorder, terms }
     }
 
-    /// For a job that follows at once from this one.
+    /// The plan for a job that follows from this one at once.
     pub fn next(&self, job: &LeasedJob) -> Plan {
         job.plan(Duration::ZERO, self.terms.max_attempts)
     }

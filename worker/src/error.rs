@@ -1,27 +1,27 @@
-//! Again, or never? The only place that decides.
+//! How an attempt ended, and whether a failed one is tried again. Only this file decides that.
 
 use shared::error::{Error, Kind};
 use shared::queue::settle::AttemptFailure;
 
-/// How an attempt can end that did not fail.
+/// How an attempt ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
-    /// The job was finished in the transaction of its effect.
+    /// The handler finished the job in the transaction of its effect.
     Recorded,
-    /// There was nothing to do: the job is finished together with others.
+    /// There was nothing to do. The settler finishes the job together with others.
     NothingToDo,
 }
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// The moment was bad; the next attempt may find a better one.
+    /// The cause may go away: the job is tried again.
     #[error("{0}")]
     Transient(String),
-    /// Trying again would fail again.
+    /// Another attempt would fail in the same way: the job is dead.
     #[error("{0}")]
     Permanent(String),
-    /// Another attempt holds the job: nothing of this one may be kept, and there is nothing to report.
+    /// Another attempt has the job. Nothing of this one may be committed, and there is nothing to write down.
     #[error("another attempt holds this job now")]
     LeaseLost,
 }
@@ -29,12 +29,12 @@ pub enum JobError {
 pub type JobResult = Result<Done, JobError>;
 
 impl JobError {
-    /// Its arguments are not what its kind and version promise: no attempt will read them better.
+    /// The payload does not fit the kind and version. Another attempt cannot decode it either.
     pub fn undecodable(error: &serde_json::Error) -> Self {
         Self::Permanent(format!("the job's arguments cannot be decoded: {error}"))
     }
 
-    /// What is kept of the failure; nothing where the job is not ours any more.
+    /// What the queue writes down. None: the job belongs to another attempt now.
     pub fn failure(&self) -> Option<AttemptFailure> {
         let permanent = match self {
             Self::Transient(_) => false,
@@ -50,8 +50,8 @@ impl<E: Into<Error>> From<E> for JobError {
         match error.into() {
             Error::LeaseLost => Self::LeaseLost,
             Error::Unavailable(cause) => Self::Transient(format!("the database did not answer: {cause}")),
-            // What we did not foresee may pass, and a person sees it when it does not.
-            Error::Internal(cause) => Self::Transient(format!("unforeseen: {cause}")),
+            // An unexpected error may go away. If it does not, the job is dead in the end and a person sees it.
+            Error::Internal(cause) => Self::Transient(format!("unexpected: {cause}")),
             error => match error.kind() {
                 Kind::Unavailable | Kind::RateLimited | Kind::Unknown => Self::Transient(error.to_string()),
                 _ => Self::Permanent(error.to_string()),

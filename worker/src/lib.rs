@@ -1,26 +1,28 @@
-//! Jobs in, effects out: what a worker knows, and the one list of everything that it runs.
+//! The worker: claims jobs from the queue and carries them out. `jobs` has the list of all jobs and their handlers, `fleet`
+//! runs them.
 
 pub mod config;
 pub mod context;
 pub mod error;
 pub mod fleet;
 pub mod jobs;
+pub mod provider;
 pub mod serve;
 
 use std::sync::Arc;
 
+use shared::health::Probe;
 use shared::metrics::Metrics;
-use shared::platform::health::Probe;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 
-/// What probes and scrapers look at. Cloning it clones handles.
+/// What health checks and metrics need. Cloning it clones handles.
 #[derive(Clone)]
 pub struct Vitals {
     pub probe: Arc<Probe>,
     pub metrics: Arc<Metrics>,
-    /// Cancelled when the process has been asked to stop.
+    /// Cancelled when the process is asked to stop.
     pub stopping: CancellationToken,
 }
 

@@ -1,4 +1,4 @@
-//! Settings, pool, fleet, stop gracefully.
+//! The worker's program: reads the settings, connects, runs jobs, and stops gracefully.
 
 use std::process::ExitCode;
 
@@ -26,12 +26,11 @@ async fn run() -> anyhow::Result<()> {
     common.check().map_err(anyhow::Error::msg)?;
     work.check(&common).map_err(anyhow::Error::msg)?;
     if let Some(Command::Health) = command {
-        return shared::platform::health::ask_process(work.worker_addr).await.map_err(anyhow::Error::msg);
+        return shared::health::ask_process(work.worker_addr).await.map_err(anyhow::Error::msg);
     }
 
     let addr = work.worker_addr;
-    let listener =
-        TcpListener::bind(addr).await.with_context(|| format!("WORKER_ADDR={addr} cannot be listened on"))?;
+    let listener = TcpListener::bind(addr).await.with_context(|| format!("cannot listen on WORKER_ADDR={addr}"))?;
     let addr = listener.local_addr()?;
     let context = Context::connect(&common, &work)?;
     let vitals = Vitals::new(&context)?;

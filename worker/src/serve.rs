@@ -1,15 +1,15 @@
-//! Health and metrics of this worker, for probes and for the scraper.
+//! Serves `/health` and `/metrics` of this worker.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use shared::platform::health::Health;
+use shared::health::Health;
 use tokio::net::TcpListener;
 
 use crate::Vitals;
 
-/// Serves until it is dropped, also while the last jobs finish: a scraper wants to see them.
+/// Serves until it is dropped, also while the last jobs finish, so that their metrics are scraped.
 pub async fn serve(listener: TcpListener, vitals: Vitals) -> anyhow::Result<()> {
     let routes = Router::new()
         .route("/health", get(health))
@@ -37,7 +37,7 @@ async fn ready(State(vitals): State<Vitals>) -> StatusCode {
 
 async fn metrics(State(vitals): State<Vitals>) -> Result<String, StatusCode> {
     vitals.metrics.text().await.map_err(|error| {
-        tracing::error!(%error, "metrics cannot be written: {error}");
+        tracing::error!(%error, "metrics could not be written: {error}");
         StatusCode::INTERNAL_SERVER_ERROR
     })
 }

@@ -1,4 +1,4 @@
-//! Versions of single things, so that two people who edit one do not undo each other unseen.
+//! `ETag` and `If-Match`: two people who edit the same thing do not overwrite each other without noticing.
 
 use axum::Json;
 use axum::extract::FromRequestParts;
@@ -10,7 +10,7 @@ use shared::error::Error;
 
 use crate::error::ApiError;
 
-/// The version that the client has seen, if it said one (`If-Match`). Without it, the last write wins.
+/// The version that the client has seen (`If-Match`). `None`: the last write wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IfMatch(pub Option<i32>);
 
@@ -25,7 +25,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         }
         match value.trim_matches('"').parse() {
             Ok(version) => Ok(Self(Some(version))),
-            // A tag that we never gave matches nothing.
+            // A tag that we never issued matches no version.
             Err(_) => Err(Error::VersionMismatch.into()),
         }
     }
@@ -35,7 +35,7 @@ pub fn of(version: i32) -> String {
     format!("\"{version}\"")
 }
 
-/// A single thing with its version in `ETag`.
+/// An answer with its version in `ETag`.
 pub struct Tagged<T>(pub i32, pub T);
 
 impl<T: Serialize> IntoResponse for Tagged<T> {

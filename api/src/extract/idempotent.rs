@@ -1,36 +1,38 @@
-//! A request that creates or moves something, carried out once: its body, its transaction and, where the
-//! caller gave one, its `Idempotency-Key`.
+//! A request that creates or moves something and runs once: its body, its transaction and, if the caller sent one, its
+//! `Idempotency-Key`.
 //!
-//! The key is taken and its answer kept in the transaction of the effect, so neither exists without the
-//! other. A replay never reaches the handler: it is answered by the extractor.
+//! The key and the stored answer are written in the transaction of the effect, so neither exists without the other. A
+//! replay never reaches the handler: the extractor answers it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use axum::extract::{FromRequest, Request};
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::error::Error;
-use shared::idempotency::{self, Answer, BodyHash, Claim, Key};
+use shared::idempotency::{self, Answer, BodyHash, Claim, Key, WAIT_FOR_KEY};
 use shared::platform::db;
 use shared::values::UserId;
 use sqlx::{PgPool, Postgres, Transaction};
 
-use crate::AppState;
-use crate::error::ApiError;
+use crate::error::{ApiError, ApiResult};
 use crate::extract::json;
 use crate::extract::principal::Caller;
+use crate::policy::Policy;
+use crate::state::AppState;
 
 pub static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// How long the second of two equal requests waits for the first.
-pub const PATIENCE: Duration = Duration::from_secs(3);
+/// Between two attempts to take a key that another request holds.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The body and the transaction in which it is carried out. Whoever takes one must `answer`, or nothing is kept.
+/// A request's body and its transaction. The handler must `answer`, or the transaction is rolled back.
 pub struct Once<T> {
     pub body: T,
     pub tx: Transaction<'static, Postgres>,
@@ -38,20 +40,20 @@ pub struct Once<T> {
 }
 
 impl<T> Once<T> {
-    /// Keeps the answer under the key, commits, and gives it.
+    /// Stores the answer under the key, commits, and returns the answer.
     pub async fn answer(self, status: StatusCode, body: &impl Serialize) -> Result<Response, ApiError> {
         let answer = Answer { status: status.as_u16(), headers: BTreeMap::new(), body: written(body)? };
         self.finish(answer).await
     }
 
-    /// As `answer`, with where the new thing is and its version.
+    /// As `answer`, with status 201, the address of the new thing, and its version.
     pub async fn created(self, location: String, version: i32, body: &impl Serialize) -> Result<Response, ApiError> {
         let headers = [("location".to_owned(), location), ("etag".to_owned(), crate::extract::etag::of(version))];
         let answer = Answer { status: 201, headers: headers.into(), body: written(body)? };
         self.finish(answer).await
     }
 
-    /// As `created`, for a thing that has no versions because nobody edits it.
+    /// As `created`, for a thing without versions because nobody edits it.
     pub async fn begun(self, location: String, body: &impl Serialize) -> Result<Response, ApiError> {
         let headers = [("location".to_owned(), location)];
         self.finish(Answer { status: 201, headers: headers.into(), body: written(body)? }).await
@@ -82,37 +84,44 @@ fn response(answer: Answer) -> Response {
     response
 }
 
-/// The key that came with a request, if one did.
-pub fn key(headers: &HeaderMap) -> Result<Option<Key>, ApiError> {
-    let Some(value) = headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
-    Ok(Some(Key::parse(value.to_str().unwrap_or_default())?))
+/// The key that came with a request, where the route's policy says that it takes one.
+pub fn key(parts: &Parts) -> ApiResult<Option<Key>> {
+    let takes_key = parts.extensions.get::<Policy>().is_some_and(|policy| policy.takes_key);
+    match parts.headers.get(&IDEMPOTENCY_KEY).filter(|_| takes_key) {
+        Some(value) => Ok(Some(Key::parse(value.to_str().unwrap_or_default())?)),
+        None => Ok(None),
+    }
 }
 
 impl<T: DeserializeOwned + Send> FromRequest<AppState> for Once<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Response> {
-        let (mut parts, body) = request.into_parts();
-        let caller = caller(&mut parts, state).await.map_err(IntoResponse::into_response)?;
-        let key = key(&parts.headers).map_err(IntoResponse::into_response)?;
-        let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-        json::require_json(&parts.headers, &body).map_err(IntoResponse::into_response)?;
-        let bytes = json::read(Request::from_parts(parts, body), state).await.map_err(IntoResponse::into_response)?;
-        let body = json::parse(&bytes).map_err(IntoResponse::into_response)?;
-        let hash = || BodyHash::of(method.as_str(), &path, &bytes);
-        Self::begin(&state.db, body, caller, key, hash).await
+        Self::read(request, state, json::require_json, |bytes| json::parse(bytes)).await
     }
 }
 
-async fn caller(parts: &mut axum::http::request::Parts, state: &AppState) -> Result<UserId, ApiError> {
-    use axum::extract::FromRequestParts;
-    let caller = <Caller as FromRequestParts<AppState>>::from_request_parts(parts, state).await?;
-    Ok(caller.person().user_id)
-}
-
 impl<T> Once<T> {
-    /// For a body that is read in another way than as JSON.
-    pub async fn begin(
+    /// Reads a request and begins: `check` looks at the content type, `parse` at the body.
+    pub async fn read(
+        request: Request,
+        state: &AppState,
+        check: impl FnOnce(&HeaderMap, &Body) -> ApiResult<()>,
+        parse: impl FnOnce(&Bytes) -> ApiResult<T>,
+    ) -> Result<Self, Response> {
+        let refused = IntoResponse::into_response;
+        let (mut parts, body) = request.into_parts();
+        let caller = caller(&mut parts, state).await.map_err(refused)?;
+        let key = key(&parts).map_err(refused)?;
+        let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+        check(&parts.headers, &body).map_err(refused)?;
+        let bytes = json::read(Request::from_parts(parts, body), state).await.map_err(refused)?;
+        let body = parse(&bytes).map_err(refused)?;
+        let hash = || BodyHash::of(method.as_str(), &path, &bytes);
+        Self::begin(&state.db, body, caller, key, hash).await
+    }
+
+    async fn begin(
         db: &PgPool,
         body: T,
         caller: UserId,
@@ -136,7 +145,7 @@ impl<T> Once<T> {
 }
 
 impl<T> Once<T> {
-    /// Undoes what was tried, lets go of every lock and of the key for `meanwhile`, and begins again.
+    /// Rolls back what was tried, which releases all locks and the key, runs `meanwhile`, and begins again.
     pub async fn again<R>(
         self,
         db: &PgPool,
@@ -152,7 +161,13 @@ impl<T> Once<T> {
     }
 }
 
-/// A commit that failed with the moment may stand all the same.
+/// The user whose key it is: keys are per caller.
+async fn caller(parts: &mut Parts, state: &AppState) -> ApiResult<UserId> {
+    let caller = <Caller as FromRequestParts<AppState>>::from_request_parts(parts, state).await?;
+    Ok(caller.require_person()?.user_id)
+}
+
+/// After a connection is lost during a commit, nobody knows whether the commit took effect.
 fn in_doubt(error: sqlx::Error) -> Error {
     if db::is_transient(&error) { Error::OutcomeUnknown } else { error.into() }
 }
@@ -166,19 +181,20 @@ enum Claimed {
     Replay(Answer),
 }
 
-/// Asks for the key until it is free or answered. No connection is held between two tries.
+/// Takes the key, waiting while another request holds it. No connection is held between two attempts.
 async fn claim(db: &PgPool, caller: UserId, key: &Key, hash: &BodyHash) -> Result<Claimed, Error> {
-    let patient_until = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_FOR_KEY;
     loop {
         let mut tx = db.begin().await?;
         match idempotency::claim(&mut tx, caller, key, hash).await? {
             Claim::Fresh => return Ok(Claimed::Fresh(tx)),
             Claim::Replay(answer) => {
-                // After a crash of the primary what was done may be here and not on the standby: this waits for it.
+                // After a crash of the primary, the answer may be stored here but not yet on the synchronous standby.
+                // A commit waits for the standby.
                 tx.commit().await.map_err(in_doubt)?;
                 return Ok(Claimed::Replay(answer));
             }
-            Claim::Busy if Instant::now() >= patient_until => return Err(Error::RequestInProgress),
+            Claim::Busy if Instant::now() >= deadline => return Err(Error::RequestInProgress),
             Claim::Busy => tx.rollback().await?,
         }
         tokio::time::sleep(PAUSE).await;

@@ -1,18 +1,20 @@
-//! Bodies and queries, read strictly: what cannot be meant is refused, with the field and a sentence.
+//! Request bodies, query strings and path parameters, parsed strictly. An error names the field and says what is wrong.
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use shared::error::{Error, FieldError, Invalid};
+use shared::error::Error;
+use shared::invalid::{FieldError, Invalid};
 use shared::page::Page;
 
 use crate::error::{ApiError, ApiResult};
 
-/// A JSON body. An absent one reads as `{}`, so that a body whose every field is optional can be left out.
+/// A JSON body. An absent body counts as `{}`, so it can be left out if every field is optional.
 pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
@@ -30,7 +32,11 @@ pub async fn read<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Byte
         BytesRejection::FailedToBufferBody(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             ApiError::of_status(StatusCode::PAYLOAD_TOO_LARGE)
         }
-        _ => ApiError::new(StatusCode::BAD_REQUEST, "incomplete_body", "the body ended before it was whole"),
+        _ => ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "incomplete_body",
+            "the connection ended before the whole body arrived",
+        ),
     })
 }
 
@@ -56,7 +62,7 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
     Ok(parsed)
 }
 
-/// The elements of a list, each read on its own: the good ones with their place, and what is wrong with the others.
+/// Parses each element of a list by itself. Returns the valid ones with their index, and the errors of the others.
 pub fn each<T: DeserializeOwned>(list: &str, values: Vec<Value>) -> (Vec<(usize, T)>, Vec<FieldError>) {
     let (mut good, mut complaints) = (Vec::with_capacity(values.len()), Vec::new());
     for (index, value) in values.into_iter().enumerate() {
@@ -77,7 +83,7 @@ pub fn each<T: DeserializeOwned>(list: &str, values: Vec<Value>) -> (Vec<(usize,
     (good, complaints)
 }
 
-/// Serde would also take an array, field by field; nobody means that.
+/// Serde would also accept an array with the fields in order, which no client sends on purpose.
 fn require_object(body: &[u8]) -> ApiResult<()> {
     if body.trim_ascii_start().first() == Some(&b'{') {
         return Ok(());
@@ -86,7 +92,8 @@ fn require_object(body: &[u8]) -> ApiResult<()> {
     Err(Error::invalid("invalid_body", "the body must be a JSON object").into())
 }
 
-/// Postgres holds no NUL in a text. The escape is rare enough to look for before anything else.
+/// Postgres cannot store NUL in text. We search for its JSON escape first, because parsing the body twice is only
+/// needed if it is there.
 fn refuse_nul(body: &[u8]) -> ApiResult<()> {
     const ESCAPED: &[u8] = br"\u0000";
     if !body.windows(ESCAPED.len()).any(|window| window == ESCAPED) {
@@ -97,7 +104,7 @@ fn refuse_nul(body: &[u8]) -> ApiResult<()> {
             Some(path) => {
                 Err(Error::field(path.trim_start_matches('.'), "invalid_text", "it contains a NUL character").into())
             }
-            None => Ok(()), // A backslash that was itself escaped.
+            None => Ok(()), // The backslash was itself escaped.
         },
         Err(error) => Err(complaint("", error)),
     }
@@ -119,7 +126,7 @@ fn path_of_nul(value: &Value) -> Option<String> {
     }
 }
 
-/// What serde says, as a field error where a field is at fault.
+/// Turns serde's error into ours: a field error if a field is at fault, else a syntax error.
 fn complaint(path: &str, error: serde_json::Error) -> ApiError {
     if !error.is_data() {
         let detail = format!("the body is not JSON: {error}");
@@ -130,7 +137,11 @@ fn complaint(path: &str, error: serde_json::Error) -> ApiError {
     Error::InvalidFields(vec![field_error(path, message)]).into()
 }
 
-/// Our own values complain as `code: sentence`; serde's complaints are told by how they begin.
+/// Turns the message of a deserialization error into a field error.
+///
+/// Errors of our own value types read `code: sentence`. Errors of serde are plain English without a code, so this
+/// recognises them by the beginning of their message (`unknown field`, `missing field`, `duplicate field`). That
+/// depends on serde's wording; the test below has each phrase and fails if an update changes one.
 fn field_error(path: &str, message: &str) -> FieldError {
     let path = if path == "." { "" } else { path };
     let quoted = || message.split('`').nth(1).unwrap_or_default();
@@ -156,8 +167,7 @@ fn field_error(path: &str, message: &str) -> FieldError {
     FieldError { field, code: code.to_owned(), message }
 }
 
-/// A query string. A parameter that the address does not know is refused: a filter that is misspelt would
-/// answer with everything.
+/// A query string. Unknown parameters are refused: a misspelt filter would otherwise return everything.
 pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
@@ -168,16 +178,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The filters of a list, and which page of it.
+/// The filters of a list, and the page.
 pub struct Listed<T> {
     pub filter: T,
     pub page: Page,
 }
 
-/// A list that cannot be filtered; a filter is refused like any parameter that is not known.
-#[derive(serde::Deserialize)]
+/// For a list without filters: any parameter besides `limit` and `cursor` is refused.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoFilter {}
+
+/// For a request whose address says everything: its body may be absent or `{}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoBody {}
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Listed<T> {
     type Rejection = ApiError;
@@ -191,7 +206,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Listed<T> {
         let limit = last("limit").map(|limit| {
             limit.parse().map_err(|_| Error::field("limit", "invalid_limit", "it is a whole number from 1 to 500"))
         });
-        let filters = serde_urlencoded::to_string(&filters).expect("pairs of text can be written");
+        let filters = serde_urlencoded::to_string(&filters).expect("pairs of text can be serialized");
         let list = format!("{}?{filters}", parts.uri.path());
         let page = Page::parse(limit.transpose()?, last("cursor"), &list)?;
         Ok(Self { filter: parse_query(&filters)?, page })
@@ -213,7 +228,7 @@ fn form_pairs(query: &str) -> serde_urlencoded::Deserializer<'_> {
     serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()))
 }
 
-/// The ids in a path. One that is not an id is one that does not exist.
+/// The parameters of a path. An id that cannot be parsed does not exist, so the answer is 404.
 pub struct Path<T>(pub T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
@@ -230,7 +245,6 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
     use shared::values::Quantity;
 
     #[derive(Debug, Deserialize)]
@@ -279,6 +293,8 @@ mod tests {
             (r#"{"items": [{"sku": "a\u0000b", "quantity": 1}]}"#, 422, "invalid_text", "items[0].sku"),
             (r#"{"items": [{"sku": "a", "quantity": 1, "colour": 1}]}"#, 422, "unknown_field", "items[0].colour"),
             (r#"{"items": [], "coupon": 1}"#, 422, "unknown_field", "coupon"),
+            (r#"{"items": [], "items": []}"#, 422, "duplicate_field", "items"),
+            (r#"{"items": [{"sku": "a", "sku": "b", "quantity": 1}]}"#, 422, "duplicate_field", "items[0].sku"),
         ] {
             let error = parse::<Basket>(body.as_bytes()).unwrap_err();
             let named = error.errors.first().map_or("", |error| error["field"].as_str().unwrap());

@@ -1,4 +1,4 @@
-//! Connections: taken, bounded in number and in patience, and answered until the process is asked to stop.
+//! Accepts connections, limits how many there are and how slow they may be, and serves them until the process stops.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,43 +25,43 @@ use tower::ServiceExt;
 
 use crate::surface::tls::Tls;
 
-/// A client that has not said what it wants by now holds a place that another could have (slowloris). It is also how
-/// long an idle connection stays, so a proxy should let go of its own a little sooner.
+/// A client that has not sent a whole request head by now occupies a connection for nothing (slowloris). It is also how
+/// long an idle connection is kept, so a proxy should close its idle connections a little sooner.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Two round trips and some arithmetic: whoever needs longer does not mean it.
+/// A TLS handshake takes two round trips. A client that needs more than 10 s is broken or hostile.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The request line and all headers. Ours are tokens of 1 KiB; proxies add a few hundred bytes each.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// Requests side by side on one connection of HTTP/2. More than a browser asks for, and one connection must not be
-/// worth a thousand.
+/// Concurrent requests on one HTTP/2 connection. Browsers use fewer, and one connection must not cost us as much as a
+/// thousand.
 const MAX_STREAMS: u32 = 128;
 
-/// How often a silent HTTP/2 connection is asked whether anybody is still there, and how long for the answer.
+/// How often we ping a silent HTTP/2 connection, and how long we wait for the answer.
 const PING_EVERY: Duration = Duration::from_secs(20);
 
-/// When connections cannot be taken, as when no file descriptor is left: others must end first.
+/// How long we wait when no connection can be accepted, for example because no file descriptor is free.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Serves until `stopping`, then lets the requests that run come to their end.
+/// Serves until `stopping`, then waits for the running requests.
 pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, most: u32, app: Router, stopping: CancellationToken) {
     let places = Arc::new(Semaphore::new(most as usize));
     let running = GracefulShutdown::new();
     let next = async || {
-        let place = places.clone().acquire_owned().await.expect("it is never closed");
+        let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
         (place, take(&listener).await)
     };
     while let Some((place, (stream, peer))) = stopping.run_until_cancelled(next()).await {
         let connection = Connection { peer, app: app.clone(), watcher: running.watcher() };
         let (tls, stopping) = (tls.clone(), stopping.clone());
         tokio::spawn(async move {
-            // Small answers are not to wait for company.
+            // Send small answers at once instead of collecting them (Nagle's algorithm).
             stream.set_nodelay(true).ok();
             match tls {
                 None => connection.speak_http1(stream).await,
-                // Boxed, so that connections without it have no room for it.
+                // Boxed, so that the futures of plain connections are not larger because of it.
                 Some(tls) => _ = Box::pin(connection.speak_tls(stream, &tls, &stopping)).await,
             }
             drop(place);
@@ -77,14 +77,14 @@ async fn take(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             Ok(taken) => return taken,
             Err(error) if is_its_own_fault(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "no connection can be taken: {error}");
+                tracing::error!(%error, "cannot accept a connection: {error}");
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
 }
 
-/// It was gone before we came to it.
+/// Did the client close the connection before we accepted it?
 fn is_its_own_fault(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
@@ -97,13 +97,13 @@ struct Connection {
 }
 
 impl Connection {
-    /// Both sides agree on the version of HTTP in the handshake. None: they did not agree on anything.
+    /// The handshake agrees on the version of HTTP. `None`: the handshake failed.
     async fn speak_tls(self, stream: TcpStream, tls: &Tls, stopping: &CancellationToken) -> Option<()> {
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream));
         let stream = match stopping.run_until_cancelled(handshake).await? {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
-                tracing::debug!(%error, "a handshake failed: {error}");
+                tracing::debug!(%error, "a TLS handshake failed: {error}");
                 return None;
             }
             Err(_elapsed) => return None,
@@ -115,7 +115,7 @@ impl Connection {
         Some(())
     }
 
-    /// Errors are the client's: it went, or it does not speak HTTP, and then hyper has answered 400.
+    /// An error is the client's fault: it closed the connection, or it does not speak HTTP (hyper then answers 400).
     async fn speak_http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static) {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -132,9 +132,9 @@ impl Connection {
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_EVERY)
             .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).expect("it is small"))
+            .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).expect("64 KiB fit into a u32"))
             .serve_connection(TokioIo::new(stream), answer(self.app, self.peer, asked.clone()));
-        // Here hyper does not wait for a head with impatience of its own.
+        // For HTTP/2 hyper has no timeout for the first request, so this is ours.
         let never_asked = async {
             tokio::time::sleep(HEAD_TIMEOUT).await;
             if asked.load(Ordering::Relaxed) {
@@ -148,7 +148,7 @@ impl Connection {
     }
 }
 
-/// The app, as hyper wants to call it. Notes that somebody has `asked`.
+/// The app as a service for hyper. Sets `asked` at the first request.
 fn answer(
     app: Router,
     peer: SocketAddr,

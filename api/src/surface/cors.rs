@@ -6,13 +6,13 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// A browser asks again after this whether a page may call us.
+/// After this time a browser repeats its preflight request.
 const PREFLIGHT_GOOD_FOR: Duration = Duration::from_hours(1);
 
-/// What pages may send: what the contract reads.
+/// Request headers that pages may send: those that the API reads.
 const SENT: [&str; 5] = ["authorization", "content-type", "idempotency-key", "if-match", "x-request-id"];
 
-/// What pages may read, beside the body.
+/// Response headers that pages may read.
 const READ: [&str; 8] = [
     "etag",
     "idempotent-replayed",
@@ -35,7 +35,7 @@ impl FromStr for Origins {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // As a browser writes it: scheme, host and perhaps a port, and not even a slash after that.
+        // As browsers write it: scheme, host and perhaps a port, without a slash at the end.
         let origin = |text: &str| {
             let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
             let fine = host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']));
@@ -56,8 +56,8 @@ impl FromStr for Origins {
 }
 
 impl Origins {
-    /// None where no other origin is allowed. Tokens stand in a header that only a page itself can set, so no cookie is
-    /// at risk, and credentials need no permission.
+    /// `None` if no other origin is allowed. Credentials (cookies) stay forbidden: tokens are sent in a header that the
+    /// page itself sets.
     pub fn layer(&self) -> Option<CorsLayer> {
         let origins = match self {
             Self::Any => AllowOrigin::any(),

@@ -1,23 +1,21 @@
-//! Whoever has changed something sees it: an answer to a change waits until this process has heard of it.
+//! A caller who has changed a product or its stock sees the change in their next read from this process.
 
 use axum::extract::{Request, State};
-use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::AppState;
+use crate::policy::{Policy, Stale};
+use crate::state::AppState;
 
-/// Below these stands what changes products, stock or warehouses. Placed orders forget what they took themselves
-/// (`placing`): there are too many of them to ask the database for each.
-const CHANGES: [&str; 4] = ["/v1/products", "/v1/inventory", "/v1/warehouses", "/v1/orders/"];
-
-pub async fn after_change(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    let changes = !reads && CHANGES.iter().any(|start| path.starts_with(start));
+/// Delays the answer to a change until the product cache of this process has read the change from the database.
+///
+/// Placing an order also changes stock, but its policy does not say so: there are too many orders to ask the database
+/// after each. Placing marks the ordered products as stale in this process's cache itself.
+pub async fn catch_up_after_change(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let changes = request.extensions().get::<Policy>().is_some_and(|policy| policy.stale == Stale::Products);
     let response = next.run(request).await;
     if changes && response.status().is_success() {
-        // Boxed, so that requests that read have no room for it.
+        // Boxed, so that the futures of all other requests are not larger because of it.
         Box::pin(state.cache.catch_up()).await;
     }
     response

@@ -1,4 +1,4 @@
-//! The certificate that the API shows, for those without a proxy in front of it.
+//! TLS in the API itself, for installations without a proxy in front of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -11,7 +11,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The files of `TLS_CERT` and `TLS_KEY`, and what they held when they were last read well.
+/// The files of `TLS_CERT` and `TLS_KEY`, and the configuration from when they were last read without an error.
 pub struct Tls {
     cert: PathBuf,
     key: PathBuf,
@@ -24,13 +24,13 @@ impl Tls {
         Ok(Self { cert: cert.to_owned(), key: key.to_owned(), read })
     }
 
-    /// For the next connection. Those that are there keep what they began with.
+    /// For the next connection. Open connections keep the certificate they began with.
     pub fn acceptor(&self) -> TlsAcceptor {
         self.read.read().expect("no code panics while it holds the certificate").clone().into()
     }
 
-    /// From now on each SIGHUP has the files read anew. To be called before the process says that it is there:
-    /// without this, the signal would end it.
+    /// From now on each SIGHUP reloads the files. Call this before the process reports that it is ready: until then the
+    /// signal would end it.
     pub fn reread_when_asked(self: Arc<Self>) {
         let mut asked = signal(SignalKind::hangup()).expect("the runtime handles signals");
         tokio::spawn(async move {
@@ -40,12 +40,12 @@ impl Tls {
         });
     }
 
-    /// Where the new files cannot be used, the old ones stay: an API with yesterday's certificate is better than none.
+    /// If the new files cannot be used, the old certificate stays: better an old one than no API.
     fn reread(&self) {
         match read(&self.cert, &self.key) {
             Ok(new) => {
                 *self.read.write().expect("no code panics while it holds the certificate") = Arc::new(new);
-                tracing::info!("read the certificate anew");
+                tracing::info!("reloaded the certificate");
             }
             Err(error) => {
                 let error = format!("{error:#}");
@@ -61,7 +61,7 @@ fn read(cert: &Path, key: &Path) -> anyhow::Result<ServerConfig> {
     let certs: Vec<_> = certs.collect::<Result<_, _>>().with_context(|| unreadable("TLS_CERT", cert))?;
     ensure!(!certs.is_empty(), "TLS_CERT names {}, which holds no certificate", cert.display());
     let key = PrivateKeyDer::from_pem_file(key).with_context(|| unreadable("TLS_KEY", key))?;
-    // The provider by name: what else is linked could bring another one, and then there is no default.
+    // Name the provider: if another crate links a second one, rustls has no default and would panic.
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .context("TLS_CERT: the provider knows no version of TLS")?

@@ -6,21 +6,24 @@ use chrono::DateTime;
 use clap::Parser;
 use futures::future::join_all;
 use serde_json::json;
-use shared::queue::{self, Origin, Plan, Tick};
+use shared::queue::{self, Origin, Plan};
 use shared::retention;
+use shared::schedule::{Prune, Reap, Tick};
 use tokio_util::sync::CancellationToken;
 use worker::Vitals;
 use worker::config::Cli;
 use worker::context::Context;
+use worker::error::Done;
 use worker::fleet;
 
-use crate::orders::{count, product};
-use crate::support::{TestApp, until};
+use testkit::app::TestApp;
+use testkit::manual_worker::ManualWorker;
+use testkit::until::until;
 
 #[tokio::test]
 async fn a_tick_runs_once_with_three_workers_up() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     let overdue = alice.place(json!([{ "sku": "mug", "quantity": 2 }])).await.done(201);
     let in_time = alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201);
@@ -45,9 +48,7 @@ async fn a_tick_runs_once_with_three_workers_up() {
     });
     let workers: Vec<_> = workers.collect();
     until("three ticks have run", async || {
-        count(&app, "select count(*) from jobs where kind = 'tick' and state = 'done' and unique_key like 'reap %'")
-            .await
-            >= 3
+        app.count("select count(*) from jobs where kind = 'reap' and state = 'done'").await >= 3
     })
     .await;
     stopping.cancel();
@@ -55,10 +56,10 @@ async fn a_tick_runs_once_with_three_workers_up() {
         worker.unwrap().unwrap();
     }
 
-    let by_tick = "select count(*) - count(distinct args->>'at') from jobs where args->>'name' = 'reap'";
-    assert_eq!(count(&app, by_tick).await, 0);
-    assert_eq!(count(&app, "select max(attempt)::bigint from jobs where kind = 'tick'").await, 1);
-    assert_eq!(count(&app, "select count(*) from clockwork where name = 'reap'").await, 1);
+    let by_tick = "select count(*) - count(distinct args->>'at') from jobs where kind = 'reap'";
+    assert_eq!(app.count(by_tick).await, 0);
+    assert_eq!(app.count("select max(attempt)::bigint from jobs where kind = 'reap'").await, 1);
+    assert_eq!(app.count("select count(*) from clockwork where name = 'reap'").await, 1);
     // Exactly what was overdue has ended.
     let read = alice.get(overdue.header("location")).await.done(200);
     assert_eq!(
@@ -66,15 +67,14 @@ async fn a_tick_runs_once_with_three_workers_up() {
         (&json!("cancelled"), &json!("reservation_expired"))
     );
     assert_eq!(alice.get(in_time.header("location")).await.done(200).body["status"], "pending");
-    assert_eq!(count(&app, "select count(*) from stock_movements where reason = 'expired'").await, 1);
-    assert_eq!(count(&app, "select reserved::bigint from inventory").await, 1);
-    app.assert_clean().await;
+    assert_eq!(app.count("select count(*) from stock_movements where reason = 'expired'").await, 1);
+    assert_eq!(app.count("select reserved::bigint from inventory").await, 1);
 }
 
 #[tokio::test]
 async fn a_tick_that_has_run_is_not_written_again() {
     let app = TestApp::new().await;
-    let tick = Tick { name: "retain".to_owned(), at: DateTime::from_timestamp(1_800_000_000, 0).unwrap() };
+    let tick = Prune { at: DateTime::from_timestamp(1_800_000_000, 0).unwrap() };
     let plan = Plan { delay: Duration::ZERO, max_attempts: 8, origin: Origin::default() };
     let mut conn = app.db.acquire().await.unwrap();
     assert!(queue::enqueue(&mut conn, &tick, &plan).await.unwrap().is_some());
@@ -82,6 +82,20 @@ async fn a_tick_that_has_run_is_not_written_again() {
     sqlx::query("update jobs set state = 'done', finished_at = now()").execute(&app.db).await.unwrap();
     retention::run(&app.db).await.unwrap();
     assert!(queue::enqueue(&mut conn, &tick, &plan).await.unwrap().is_none());
+}
+
+/// During an upgrade, workers of the earlier and of this version run side by side.
+#[tokio::test]
+async fn a_tick_of_an_earlier_version_is_carried_out_and_not_written_twice() {
+    let app = TestApp::new().await;
+    let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+    let plan = Plan { delay: Duration::ZERO, max_attempts: 8, origin: Origin::default() };
+    let mut conn = app.db.acquire().await.unwrap();
+    assert!(queue::enqueue(&mut conn, &Tick { name: "reap".to_owned(), at }, &plan).await.unwrap().is_some());
+    assert!(queue::enqueue(&mut conn, &Reap { at }, &plan).await.unwrap().is_none());
+    assert_eq!(ManualWorker::of(&app).run_one("tick").await.unwrap(), Done::Recorded);
+    assert_eq!(app.count("select count(*) from jobs where kind = 'tick' and state = 'done'").await, 1);
+    assert_eq!(app.count("select count(*) from clockwork where name = 'reap'").await, 1);
 }
 
 #[tokio::test]
@@ -130,5 +144,5 @@ async fn what_is_too_old_is_removed_and_the_dead_stay() {
         "worker 00:00:01",
     ];
     assert_eq!(left, expected);
-    assert_eq!(count(&app, "select count(*) from job_attempts").await, 7);
+    assert_eq!(app.count("select count(*) from job_attempts").await, 7);
 }

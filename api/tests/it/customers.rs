@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, TestApp};
+use testkit::app::{PASSWORD, TestApp};
 
 #[tokio::test]
 async fn staff_add_read_and_change_a_customer() {

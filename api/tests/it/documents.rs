@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::support::TestApp;
+use testkit::app::TestApp;
 
 /// The rows of the contract. Everything here is documented and served, and everything documented is served.
 const CONTRACT: &[(&str, &str)] = &[

@@ -6,8 +6,9 @@ use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::redis_server::RedisServer;
-use crate::support::{PASSWORD, TestApp, new_database};
+use testkit::app::{PASSWORD, TestApp};
+use testkit::database::new_database;
+use testkit::redis_server::RedisServer;
 
 /// Clients that ask as fast as they are answered.
 const CLIENTS: usize = 16;

@@ -16,9 +16,10 @@ use worker::context::Context;
 use worker::fleet;
 
 use crate::deploy::{read, root, said};
-use crate::orders::{count, product};
 use crate::process::{binary, run};
-use crate::support::{TestApp, as_owner, empty_database, new_database, until};
+use testkit::app::TestApp;
+use testkit::database::{as_owner, empty_database, new_database};
+use testkit::until::until;
 
 // ---- the list --------------------------------------------------------------------------------
 
@@ -63,7 +64,7 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 #[tokio::test]
 async fn the_application_can_neither_change_the_schema_nor_rewrite_history() {
     let app = TestApp::new().await;
-    product(&app, "mug", 1250, 5).await;
+    app.product("mug", 1250, 5).await;
     let alice = app.customer().await;
     alice.place(json!([{ "sku": "mug", "quantity": 2 }])).await.done(201);
     let before = history(&app.db).await;
@@ -157,7 +158,7 @@ async fn the_whole_shop_runs_as_the_applications_role() {
     let app = TestApp::new().await;
     let role: String = sqlx::query_scalar("select current_user::text").fetch_one(&app.state.db).await.unwrap();
     assert_eq!(role, "millrace_app");
-    product(&app, "mug", 1250, 50).await;
+    app.product("mug", 1250, 50).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let place = async |quantity: i64, token: &str| {
         let body = json!({
@@ -202,7 +203,7 @@ async fn the_whole_shop_runs_as_the_applications_role() {
     staff.post("/v1/inventory/reaper", json!({})).await.done(200);
     staff.get("/v1/ops/audit?fresh=true").await.done(200);
     until("the reaper ran by the clock", async || {
-        count(&app, "select count(*) from clockwork where name = 'reap'").await == 1
+        app.count("select count(*) from clockwork where name = 'reap'").await == 1
     })
     .await;
     shared::retention::run(&app.state.db).await.unwrap();
@@ -389,7 +390,7 @@ async fn queue_and_cache_work_as_users_that_can_do_nothing_else() {
     let (queue, cache) = (GuardedRedis::start("queue").await, GuardedRedis::start("cache").await);
     let urls = [format!("--queue-redis-url={}", queue.url()), format!("--cache-redis-url={}", cache.url())];
     let app = TestApp::with(&["--cache=on", "--cache-local-ttl=0s", &urls[0], &urls[1]]).await;
-    let mug = product(&app, "mug", 1250, 50).await;
+    let mug = app.product("mug", 1250, 50).await;
     let cli = Cli::try_parse_from(["millrace-worker", "--database-url", &app.database_url, &urls[0]]).unwrap();
     let ctx = Context::connect(&cli.common, &cli.work).unwrap();
     let vitals = Vitals::new(&ctx).unwrap();

@@ -16,8 +16,8 @@ use worker::context::Context;
 use worker::{Vitals, fleet};
 
 use crate::deploy::{read, root, said, yaml};
-use crate::orders::product;
-use crate::support::{TestApp, until};
+use testkit::app::TestApp;
+use testkit::until::until;
 
 const RULES: &str = "deploy/prometheus/rules.yml";
 const RULE_TESTS: &str = "deploy/prometheus/rules.test.yml";
@@ -195,8 +195,8 @@ fn free_port() -> u16 {
 
 #[tokio::test]
 async fn a_real_prometheus_finds_both_evaluates_every_rule_fills_every_panel_and_calls_when_the_books_are_wrong() {
-    let app = TestApp::new().await;
-    product(&app, "mug", 1250, 100).await;
+    let app = TestApp::new().await.without_audit("it damages an order, so that the audit finds it");
+    app.product("mug", 1250, 100).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let worker = start_worker(&app).await;
     let prometheus = Prometheus::start(app.metrics_url.strip_prefix("http://").unwrap(), &worker);

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::process::{Process, binary, run};
-use crate::support::new_database;
+use testkit::database::new_database;
 
 /// The blocks that are marked as tested, as one script.
 fn commands() -> Vec<&'static str> {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::support::{TestApp, new_database};
+use testkit::app::TestApp;
+use testkit::database::new_database;
 
 const CATEGORIES: &str = "name,parent\nTable,\nMugs,Table\n";
 const PRODUCTS: &str = "sku,name,description,price_minor,currency,category,weight_grams,length_mm,width_mm,height_mm\n\
@@ -16,9 +17,9 @@ const STOCK: &str =
 const USERS: &str = "email,name,role,password\nsam@example.com,Sam,staff,correct horse battery\n";
 
 /// A directory with a small shop, of which some files may be others.
-struct Shop(PathBuf);
+struct SeedFolder(PathBuf);
 
-impl Shop {
+impl SeedFolder {
     fn with(others: &[(&str, &str)]) -> Self {
         let dir = std::env::temp_dir().join(format!("millrace-seed-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir(&dir).unwrap();
@@ -36,7 +37,7 @@ impl Shop {
     }
 }
 
-impl Drop for Shop {
+impl Drop for SeedFolder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
@@ -58,7 +59,7 @@ async fn everything(db: &PgPool) -> String {
 #[tokio::test]
 async fn a_shop_is_loaded_and_sells() {
     let app = TestApp::new().await;
-    let summary = shared::seed::load(&app.db, &Shop::with(&[]).0).await.unwrap();
+    let summary = shared::seed::load(&app.db, &SeedFolder::with(&[]).0).await.unwrap();
     assert_eq!(
         summary,
         "categories: 2 new, 0 there\nproducts: 2 new, 0 there\nwarehouses: 2 new, 0 there\n\
@@ -93,15 +94,15 @@ async fn a_shop_is_loaded_and_sells() {
 #[tokio::test]
 async fn loading_again_changes_nothing_and_adds_what_is_new() {
     let app = TestApp::new().await;
-    shared::seed::load(&app.db, &Shop::with(&[]).0).await.unwrap();
+    shared::seed::load(&app.db, &SeedFolder::with(&[]).0).await.unwrap();
     sqlx::query("update products set price_minor = 1 where sku = 'MUG'").execute(&app.db).await.unwrap();
     let before = everything(&app.db).await;
-    let again = shared::seed::load(&app.db, &Shop::with(&[]).0).await.unwrap();
+    let again = shared::seed::load(&app.db, &SeedFolder::with(&[]).0).await.unwrap();
     assert!(!again.lines().any(|line| !line.contains(": 0 new, ")), "{again}");
     assert_eq!(everything(&app.db).await, before);
 
     let categories = format!("{CATEGORIES}Cups,Mugs\nTeacups,Cups\n");
-    let more = shared::seed::load(&app.db, &Shop::with(&[("categories.csv", &categories)]).0).await.unwrap();
+    let more = shared::seed::load(&app.db, &SeedFolder::with(&[("categories.csv", &categories)]).0).await.unwrap();
     assert!(more.starts_with("categories: 2 new, 2 there\nproducts: 0 new, 2 there\n"), "{more}");
     let list = app.anyone().get("/v1/categories").await.done(200).body["data"].clone();
     assert_eq!((&list[2]["parent_id"], &list[3]["parent_id"]), (&list[1]["id"], &list[2]["id"]));
@@ -133,7 +134,7 @@ async fn a_mistake_is_named_by_file_and_line_and_nothing_is_loaded() {
         ("users.csv", USERS.replace("staff", "king"), "line 2: unknown variant `king`"),
         ("users.csv", USERS.replace("correct horse battery", "secret"), "line 2: weak_password"),
     ] {
-        let shop = Shop::with(&[(file, &text)]);
+        let shop = SeedFolder::with(&[(file, &text)]);
         let error = shared::seed::load(&app.db, &shop.0).await.unwrap_err().to_string();
         assert!(error.starts_with(file) && error.contains(complaint), "{error}");
         assert_eq!(everything(&app.db).await, before, "{error}");
@@ -146,7 +147,7 @@ async fn a_mistake_is_named_by_file_and_line_and_nothing_is_loaded() {
 async fn two_who_load_at_once_load_one_shop() {
     let database = new_database().await;
     let db = PgPool::connect(&database).await.unwrap();
-    let shop = Shop::with(&[]);
+    let shop = SeedFolder::with(&[]);
     let (one, other) = tokio::join!(shared::seed::load(&db, &shop.0), shared::seed::load(&db, &shop.0));
     let (one, other) = (one.unwrap(), other.unwrap());
     assert_ne!(one.contains("products: 2 new"), other.contains("products: 2 new"), "{one}\n{other}");

@@ -17,7 +17,10 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use uuid::Uuid;
 
 use crate::process::{Process, binary, enough};
-use crate::support::{Reply, TestApp, new_database, until};
+use testkit::app::TestApp;
+use testkit::database::new_database;
+use testkit::person::Reply;
+use testkit::until::until;
 
 // ---- TLS -------------------------------------------------------------------------------------
 

@@ -18,13 +18,15 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::identity::Role;
+use shared::principal::Role;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::process::{Process, binary, enough};
-use crate::support::{PASSWORD, TestApp, new_database, redis_url, until};
+use testkit::app::{PASSWORD, TestApp};
+use testkit::database::{new_database, redis_url};
+use testkit::until::until;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PROXY: &str = "00f067aa0ba902b7";
@@ -37,7 +39,7 @@ async fn a_traceparent_is_believed_from_trusted_proxies_only_and_travels_with_th
     for (trusted, believed) in [("--trusted-proxies=127.0.0.1", true), ("--trusted-proxies=10.0.0.0/8", false)] {
         let app = TestApp::with(&[trusted]).await;
         let staff = app.staff().await;
-        let shop = Shop { url: app.url.clone(), token: staff.token.clone().unwrap() };
+        let shop = Seller { url: app.url.clone(), token: staff.token.clone().unwrap() };
         shop.stock().await;
         let order = shop.place("tok_ok", &[("traceparent", &sent)]).await;
         let kept: String = sqlx::query_scalar("select trace_parent from jobs where order_id = $1")
@@ -220,7 +222,7 @@ fn documented() -> Vec<BTreeMap<String, bool>> {
 struct Life {
     api: Process,
     worker: Process,
-    shop: Shop,
+    shop: Seller,
 }
 
 impl Life {
@@ -239,7 +241,7 @@ impl Life {
         worker.env_clear().envs(both).current_dir("/").stdin(Stdio::null());
         let db = PgPool::connect(&database).await.unwrap();
         let token = staff(&db, &url).await;
-        Self { api, worker: Process::start(&mut worker), shop: Shop { url, token } }
+        Self { api, worker: Process::start(&mut worker), shop: Seller { url, token } }
     }
 
     /// Asks both to stop, and returns all that they said.
@@ -257,19 +259,19 @@ async fn staff(db: &PgPool, url: &str) -> String {
     let email = "staff@example.com";
     let password = PASSWORD.to_owned().try_into().unwrap();
     let name = "Some One".parse().unwrap();
-    shared::identity::create_user(db, email.parse().unwrap(), password, name, Role::Staff).await.unwrap();
+    shared::identity::users::create_user(db, email.parse().unwrap(), password, name, Role::Staff).await.unwrap();
     let login = json!({ "email": email, "password": PASSWORD });
     let login = reqwest::Client::new().post(format!("{url}/v1/auth/login")).json(&login).send().await.unwrap();
     login.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned()
 }
 
 /// A member of staff who sells mugs.
-struct Shop {
+struct Seller {
     url: String,
     token: String,
 }
 
-impl Shop {
+impl Seller {
     async fn call(&self, method: Method, path: &str, body: Value, headers: &[(&str, &str)]) -> Value {
         let request = reqwest::Client::new().request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
         let request = headers.iter().fold(request.json(&body), |request, (name, value)| request.header(*name, *value));

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::TestApp;
+use testkit::app::TestApp;
 
 #[tokio::test]
 async fn staff_add_list_and_change_warehouses() {

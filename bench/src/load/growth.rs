@@ -9,8 +9,8 @@ use sqlx::PgPool;
 use tokio::process::Command;
 use uuid::Uuid;
 
-use super::Settings;
 use super::generator::{Ask, Load, Measured};
+use super::settings::Settings;
 use super::shop::{self, Buying, Shop};
 use super::system::{Database, System};
 use crate::report::{Curve, Plot, Report, Row, number, say};

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bench::servers::Process;
+use servers::process::Process;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
-use super::Settings;
 use super::generator::Load;
 use super::http::Connection;
+use super::settings::Settings;
 use super::shop::{self, Buying};
 use super::system::{System, statements};
 use crate::report::{Curve, Plot, Report, Row, say};

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::process::Command;
 
-use super::Settings;
 use super::generator::{Load, Measured};
+use super::settings::Settings;
 use super::shop::{self, Buying};
 use super::system::{System, Taken};
 use crate::report::{Aim, Curve, Plot, Report, Row, say};

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::Settings;
+use super::settings::Settings;
 use super::system::System;
 use crate::peers::Speed;
 use crate::queue::{self, Options, Part};

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use bench::servers::{Process, free_port};
 use serde::Serialize;
 use serde_json::json;
+use servers::home::free_port;
+use servers::process::Process;
 use tokio::sync::Semaphore;
 use tokio::time::sleep_until;
 
-use super::Settings;
 use super::generator::{Ask, Load, Measured};
 use super::http::{self, Connection};
+use super::settings::Settings;
 use super::shop::{self, Buying, Shop};
 use super::system::{System, statements};
 use super::usage;

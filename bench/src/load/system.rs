@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bench::servers::{Home, Postgres, Process, Redis, Stop};
 use secrecy::SecretString;
 use serde::Serialize;
+use servers::home::Home;
+use servers::postgres::{Postgres, Stop};
+use servers::process::Process;
+use servers::redis::Redis;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
-use super::Settings;
+use super::settings::Settings;
 use super::shop::Shop;
 use super::usage::{self, Usage};
 
@@ -52,7 +55,7 @@ pub struct Database {
 impl Database {
     async fn open(url: String) -> Result<Self> {
         let db = shared::platform::db::pool(&url, 4, "millrace-bench")?;
-        shared::platform::db::migrate(&db).await?;
+        shared::platform::db::migrate(&db, &shared::MIGRATOR).await?;
         sqlx::raw_sql("create extension if not exists pg_stat_statements").execute(&db).await?;
         let shop = Shop::open(&db).await?;
         Ok(Self { url, db, shop })

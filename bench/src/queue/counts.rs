@@ -1,7 +1,9 @@
 //! What Redis itself counts: commands and bytes.
 
 use anyhow::{Context, Result};
-use bench::servers::Redis;
+use servers::redis::Redis;
+
+use crate::redis_client::connect;
 
 /// All commands so far.
 pub async fn commands(redis: &Redis) -> Result<f64> {
@@ -22,7 +24,7 @@ pub async fn bytes_in(redis: &Redis) -> Result<f64> {
 
 /// What a line `name:value` of `INFO` says; nothing where there is none, as for a command never used.
 async fn info(redis: &Redis, section: &str, name: &str) -> Result<Option<String>> {
-    let info: String = redis::cmd("INFO").arg(section).query_async(&mut redis.connect().await?).await?;
+    let info: String = redis::cmd("INFO").arg(section).query_async(&mut connect(redis).await?).await?;
     let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     Ok(line.map(str::to_owned))
 }

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bench::servers::Redis;
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use servers::redis::Redis;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 
 use super::{Bench, PREFIX, counts, quantile, stop_all};
+use crate::redis_client;
 
 const JOBS: u32 = 100_000;
 const WORKERS: u32 = 2;
@@ -166,7 +167,7 @@ struct Watch {
 
 impl Watch {
     async fn start(redis: &Redis) -> Result<Self> {
-        let mut connection = redis.connect().await?;
+        let mut connection = redis_client::connect(redis).await?;
         let stopping = Arc::new(AtomicBool::new(false));
         let stopped = stopping.clone();
         let watching = tokio::spawn(async move {

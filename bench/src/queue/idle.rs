@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bench::servers::Process;
 use serde_json::json;
+use servers::process::Process;
 
 use super::{Bench, counts, stop_all};
 use crate::load::usage;

@@ -14,6 +14,7 @@ use shared::queue::{self, Noop, Origin, Plan};
 use shared::values::JobId;
 
 use super::{Bench, PATIENCE, PREFIX, quantile};
+use crate::redis_client::connect;
 
 const JOBS: usize = 500;
 /// The first find a worker that is still starting, and plans that are still made.
@@ -30,7 +31,7 @@ impl Bench<'_> {
         let mut worker = self.worker(1, "info,worker::jobs=debug");
         worker.start().await?;
         let mut log = BufReader::new(File::open(worker.log())?);
-        let (mut push, mut pop) = (self.redis.connect().await?, self.redis.connect().await?);
+        let (mut push, mut pop) = (connect(self.redis).await?, connect(self.redis).await?);
         let (mut ours, mut whole, mut bare) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..WARM_UP + JOBS {
             let (since_commit, since_begin) = self.one(&doorbell, &mut log).await?;

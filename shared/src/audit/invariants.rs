@@ -1,18 +1,36 @@
-//! What must always be true: the list.
+//! The invariants: what must always be true, each as a query for the rows that break it.
 
-/// One thing that must be true, and how to find what breaks it.
+use crate::orders::status::Status;
+
+/// One thing that must be true, and the query for its offenders.
 pub(super) struct Invariant {
     pub name: &'static str,
     pub offenders: Of,
 }
 
-/// The query answers `(key, offender)`, sorted by the key, at most `$1` of them. Not one of the checked macros:
-/// those each have a type of their own and make no list. The tests run every one.
+/// The query returns `(key, offender)`, sorted by the key, at most `$1` rows. It is not checked at compile time: each
+/// `query!` has its own type, so they make no list. The tests run every query. `with_states` fills in the names in
+/// braces.
 pub(super) enum Of {
-    /// What it reads does not grow with the years.
+    /// What it reads does not grow with history.
     All(&'static str),
-    /// It grows with every order, so the query looks at those from the id `$2` on and before `$3`.
+    /// What it reads grows with every order, so it looks only at the ids from `$2` and before `$3`.
     Orders(&'static str),
+}
+
+/// Fills in the states of orders: `{open}`, `{charged}`, `{uncharged}`, `{left}` as lists for `in`, and `{next_jobs}` as
+/// the branches of a `case`.
+pub(super) fn with_states(sql: &str) -> String {
+    let list = |keep: fn(Status) -> bool| {
+        Status::names(keep).iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
+    };
+    let next_jobs: Vec<_> =
+        Status::next_jobs().iter().map(|(status, job)| format!("when '{status}' then '{job}'")).collect();
+    sql.replace("{open}", &list(|status| !status.is_final()))
+        .replace("{charged}", &list(Status::is_charged))
+        .replace("{uncharged}", &list(Status::is_uncharged))
+        .replace("{left}", &list(Status::has_left))
+        .replace("{next_jobs}", &next_jobs.join(" "))
 }
 
 pub(super) const LEDGER: &str = "stock_is_the_sum_of_its_movements";
@@ -80,17 +98,17 @@ pub(super) const INVARIANTS: [Invariant; 11] = [
                                       'charges', count(*) filter (where c.state = 'charged'),
                                       'unsettled', count(*) filter (where c.state = 'started'))
               from orders o left join charges c on c.order_id = o.id
-             where o.id >= $2 and o.id < $3 and o.status in ('paid', 'shipped', 'delivered', 'cancelled')
+             where o.id >= $2 and o.id < $3 and o.status in ({charged}, {uncharged})
              group by o.id
-            having case o.status
-                   when 'cancelled' then count(*) filter (where c.state in ('started', 'charged')) > 0
+            having case
+                   when o.status in ({uncharged}) then count(*) filter (where c.state in ('started', 'charged')) > 0
                    else count(*) filter (where c.state = 'charged') <> 1
                      or not bool_and(c.amount_minor = o.total_minor and c.currency = o.currency)
                            filter (where c.state = 'charged')
                    end
              order by 1 limit $1"),
     },
-    // Our charges' ids are the provider's keys. A sale that was paid for by hand must not stand in its books too.
+    // The ids of our charges are the provider's keys. A sale that was paid another way must not be in its books too.
     Invariant {
         name: "the_provider_charged_each_sale_once",
         offenders: Of::Orders("
@@ -101,9 +119,9 @@ pub(super) const INVARIANTS: [Invariant; 11] = [
                   from orders o
                   left join charges c on c.order_id = o.id
                   left join simulated.charges b on b.key = c.id and b.state = 'charged'
-                 where o.id >= $2 and o.id < $3 and o.status in ('paid', 'shipped', 'delivered', 'cancelled')
+                 where o.id >= $2 and o.id < $3 and o.status in ({charged}, {uncharged})
                  group by o.id
-                having count(b.key) <> case when o.status = 'cancelled' or bool_or(c.manual and c.state = 'charged')
+                having count(b.key) <> case when o.status in ({uncharged}) or bool_or(c.manual and c.state = 'charged')
                                              then 0 else 1 end
                     or not coalesce(bool_and(b.amount_minor = o.total_minor and b.currency = o.currency)
                                     filter (where b.key is not null), true)
@@ -126,7 +144,7 @@ pub(super) const INVARIANTS: [Invariant; 11] = [
                and (r.state not in ('released', 'expired') or exists (select from shipments s where s.order_id = o.id))
              order by 1 limit $1"),
     },
-    // For each line of a reservation that left, and for each movement that says so: one is the other, once.
+    // Each reserved line of an order that has left has one movement of the same quantity, and there is no other.
     Invariant {
         name: "what_was_shipped_left_once",
         offenders: Of::Orders("
@@ -139,7 +157,7 @@ pub(super) const INVARIANTS: [Invariant; 11] = [
                           from orders o
                           join reservations r on r.order_id = o.id
                           join reservation_lines l on l.reservation_id = r.id
-                         where o.id >= $2 and o.id < $3 and o.status in ('shipped', 'delivered')) owed
+                         where o.id >= $2 and o.id < $3 and o.status in ({left})) owed
                   full join (select order_id, product_id, warehouse_id, -sum(on_hand_delta) as quantity
                                from stock_movements where reason = 'shipped' and order_id >= $2 and order_id < $3
                               group by 1, 2, 3) gone using (order_id, product_id, warehouse_id)
@@ -150,28 +168,24 @@ pub(super) const INVARIANTS: [Invariant; 11] = [
                        jsonb_build_object('order_id', o.id, 'status', o.status, 'reservation', r.state)
                   from orders o left join reservations r on r.order_id = o.id
                  where o.id >= $2 and o.id < $3
-                   and (o.status in ('shipped', 'delivered')) <> (coalesce(r.state, '') = 'shipped')
+                   and (o.status in ({left})) <> (coalesce(r.state, '') = 'shipped')
             ) offenders (key, offender)
              order by 1 limit $1"),
     },
-    // For the job of its state. One that is dead or was discarded stands in front of a person (`next_action`).
+    // For the job of its state. A dead or discarded job counts: then the order waits for staff (`next_action`).
     Invariant {
         name: "every_open_order_waits_for_somebody",
         offenders: Of::All("
             select o.id::text,
                    jsonb_build_object('order_id', o.id, 'status', o.status, 'since', o.updated_at)
               from orders o
-             where o.status in ('pending', 'processing', 'paid', 'shipped', 'cancelling')
+             where o.status in ({open})
                and not exists (select from jobs j
                                 where j.order_id = o.id and j.state <> 'done'
-                                  and j.kind = any (case o.status
-                                      when 'paid' then array['ship_order']
-                                      when 'shipped' then array['deliver_order']
-                                      when 'cancelling' then array['cancel_order']
-                                      else array['process_payment', 'cancel_order'] end))
+                                  and j.kind = case o.status {next_jobs} end)
              order by 1 limit $1"),
     },
-    // A lease that has just run out is the sweep's to find; one that ran out long ago is nobody's.
+    // The queue reclaims a lease that has just expired. One that expired a minute ago should have been reclaimed.
     Invariant {
         name: "nothing_runs_without_a_lease",
         offenders: Of::All("

@@ -1,5 +1,5 @@
-//! The audit: one list of what must always be true, each as one query for whatever breaks it. Alone writes
-//! `audit_runs`; reads every other table, and repairs nothing.
+//! The audit: checks a list of invariants, each by one query for the rows that break it. Alone writes `audit_runs`; reads
+//! every other table, and repairs nothing.
 
 mod invariants;
 
@@ -11,78 +11,77 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::invariants::{INVARIANTS, Invariant, LEDGER, Of};
+use self::invariants::{INVARIANTS, Invariant, LEDGER, Of, with_states};
 use crate::error::Result;
 use crate::inventory::ledger;
 use crate::page;
 
-/// More suspects than this of one invariant are not told apart: something is very wrong, and it is known.
+/// Suspects of one invariant in a run. With more of them something is very wrong, and the exact number does not matter.
 const MAX_SUSPECTS: i64 = 1000;
-/// Offenders that a report shows of each invariant.
+/// Offenders of each invariant that a report shows.
 const SHOWN: usize = 50;
-/// A look at everything reads whole tables, so it may take longer than what a request asks for.
+/// A run over everything reads whole tables, so a statement may take longer than in a request.
 const STATEMENT_TIMEOUT: &str = "120s";
-/// Somebody else's run is waited for so long.
-const PATIENCE: &str = "60s";
-/// Orders of the past that a run by the clock looks at: some seconds.
+/// How long a run waits for another run to end.
+const WAIT_FOR_OTHER_RUN: &str = "60s";
+/// Older orders that a scheduled run looks at; that takes some seconds.
 const STRETCH: i64 = 100_000;
-/// Orders that are this young every run looks at.
+/// Every run looks at the orders of the last days.
 const RECENT_DAYS: i32 = 2;
-/// Between two looks. What is only on its way from one book to the other has arrived by then.
+/// The pause before suspects are looked at again. A change that one of two books already has is in both by then.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long runs are kept.
 const KEPT_DAYS: i32 = 30;
-/// Any constant number: runs take turns, so that each has a run before it.
+/// The advisory lock that makes runs take turns, so that each run knows the suspects of the one before. Any number.
 const LOCK: i64 = 0x6175_6469;
 
-/// What a run found.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Report {
     pub ran_at: DateTime<Utc>,
-    /// Over all invariants; 0 is how it must be
+    /// Of all invariants; it should be 0
     #[schema(example = 0)]
     pub violations: i64,
     pub invariants: Vec<Finding>,
 }
 
-/// How one invariant stands.
+/// The result of one invariant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     #[schema(example = "stock_is_never_negative")]
     pub name: String,
-    /// What was seen to break it twice; counted up to 1,000
+    /// Rows that two consecutive runs saw breaking it; counted up to 1,000
     #[schema(example = 0)]
     pub violations: i64,
-    /// The first 50 of them, with what is wrong
+    /// The first 50 of them, and what is wrong
     #[schema(value_type = Vec<Object>)]
     pub offenders: Vec<Value>,
 }
 
-/// What looked wrong to a run, by invariant. Only what the next run sees again is a violation.
+/// The keys of the rows that looked wrong to a run, by invariant. Only if the next run sees a row again it is a violation.
 type Suspects = BTreeMap<String, BTreeSet<String>>;
 
-/// Looks once, at what is recent and at the next stretch of the past, and stores what it found. What the run before
-/// did not see is a suspect, not yet a violation: the provider's books are another snapshot than ours.
+/// Looks once, at recent orders and at the next stretch of older ones, and stores the result. A row that the run before
+/// did not see is a suspect, not yet a violation: the provider's books are read in another snapshot than ours.
 pub async fn run(db: &PgPool) -> Result<Report> {
     Ok(look(db, false).await?.0)
 }
 
-/// Looks at everything, and where something looks wrong for the first time looks again a moment later: the answer
-/// is final.
+/// Looks at everything. If a row looks wrong for the first time it looks again a second later, so the result is final.
 pub async fn run_to_certainty(db: &PgPool) -> Result<Report> {
-    let (report, news) = look(db, true).await?;
-    if !news {
+    let (report, new_suspects) = look(db, true).await?;
+    if !new_suspects {
         return Ok(report);
     }
     tokio::time::sleep(LOOK_AGAIN_AFTER).await;
     Ok(look(db, true).await?.0)
 }
 
-/// What the last run found; none if there was none yet.
+/// The result of the last run; None before the first.
 pub async fn last(conn: &mut PgConnection) -> Result<Option<Report>> {
     let row = sqlx::query!(
         r#"select ran_at, violations, invariants as "invariants: Json<Vec<Finding>>"
@@ -93,19 +92,19 @@ pub async fn last(conn: &mut PgConnection) -> Result<Option<Report>> {
     Ok(row.map(|row| Report { ran_at: row.ran_at, violations: row.violations.into(), invariants: row.invariants.0 }))
 }
 
-/// One run, and whether it saw anything that the run before had not seen.
+/// One run, and whether it saw a row that the run before had not seen.
 async fn look(db: &PgPool, everything: bool) -> Result<(Report, bool)> {
     let mut tx = db.begin().await?;
     take_turn(&mut tx).await?;
     let reach = if everything { Reach::everything() } else { Reach::next(&mut tx).await? };
     let before = suspects_of_last(&mut tx).await?;
     let (mut suspects, mut invariants) = (Suspects::new(), Vec::with_capacity(INVARIANTS.len()));
-    let mut news = false;
+    let mut new_suspects = false;
     for invariant in &INVARIANTS {
         let seen = offenders(&mut tx, invariant, &reach).await?;
         let known = |key: &String| before.get(invariant.name).is_some_and(|keys| keys.contains(key));
         let again: Vec<&Value> = seen.iter().filter(|(key, _)| known(key)).map(|(_, offender)| offender).collect();
-        news |= again.len() < seen.len();
+        new_suspects |= again.len() < seen.len();
         invariants.push(Finding {
             name: invariant.name.to_owned(),
             violations: i64::try_from(again.len()).expect("it is limited"),
@@ -113,7 +112,7 @@ async fn look(db: &PgPool, everything: bool) -> Result<(Report, bool)> {
         });
         suspects.insert(invariant.name.to_owned(), seen.into_iter().map(|(key, _)| key).collect());
     }
-    // What is wrong must stay to be seen.
+    // Checkpoints must not hide what is wrong with the ledger.
     if suspects[LEDGER].is_empty() {
         ledger::checkpoint(&mut tx).await?;
     }
@@ -129,12 +128,12 @@ async fn look(db: &PgPool, everything: bool) -> Result<(Report, bool)> {
             finding.name
         );
     }
-    Ok((report, news))
+    Ok((report, new_suspects))
 }
 
-/// Which orders a run looks at, by their ids, which are times. A run by the clock takes the recent ones and a stretch
-/// of the past, and the next run the stretch behind it: so its cost does not grow with the years, and yet every
-/// order is looked at again and again.
+/// The orders that a run looks at, by their ids, which begin with the time. A scheduled run takes the recent orders and
+/// one stretch of older ones, and the next run takes the stretch after that. So its cost does not grow with history,
+/// and every order is checked again and again.
 struct Reach {
     stretch: Range<Uuid>,
     recent: Range<Uuid>,
@@ -164,7 +163,7 @@ impl Reach {
         })
     }
 
-    /// Where the next run begins: behind this one, or again at what looked wrong, until it does not.
+    /// Where the next run begins: after this stretch, or at the same one while something looks wrong in it.
     fn next_stretch(&self, suspects: &Suspects) -> Uuid {
         if suspects.values().any(|keys| !keys.is_empty()) {
             self.stretch.start
@@ -178,20 +177,27 @@ impl Reach {
 
 async fn offenders(conn: &mut PgConnection, invariant: &Invariant, reach: &Reach) -> Result<Vec<(String, Value)>> {
     let orders = match invariant.offenders {
-        Of::All(sql) => return Ok(sqlx::query_as(sql).bind(MAX_SUSPECTS).fetch_all(conn).await?),
-        Of::Orders(sql) => sql,
+        Of::All(sql) => {
+            let sql = AssertSqlSafe(with_states(sql));
+            return Ok(sqlx::query_as(sql).bind(MAX_SUSPECTS).fetch_all(conn).await?);
+        }
+        Of::Orders(sql) => with_states(sql),
     };
     let mut seen = Vec::new();
     for span in [&reach.stretch, &reach.recent].into_iter().filter(|span| !span.is_empty()) {
-        // Planned anew each time: a day of orders and a year of them are found in different ways.
-        let found = sqlx::query_as(orders).bind(MAX_SUSPECTS).bind(span.start).bind(span.end).persistent(false);
+        // Not a prepared statement: a day of orders and a year of them need different plans.
+        let found = sqlx::query_as(AssertSqlSafe(orders.clone()))
+            .bind(MAX_SUSPECTS)
+            .bind(span.start)
+            .bind(span.end)
+            .persistent(false);
         seen.extend(found.fetch_all(&mut *conn).await?);
     }
     Ok(seen)
 }
 
 async fn take_turn(conn: &mut PgConnection) -> Result<()> {
-    for (setting, value) in [("lock_timeout", PATIENCE), ("statement_timeout", STATEMENT_TIMEOUT)] {
+    for (setting, value) in [("lock_timeout", WAIT_FOR_OTHER_RUN), ("statement_timeout", STATEMENT_TIMEOUT)] {
         sqlx::query_scalar!("select set_config($1, $2, true)", setting, value).fetch_one(&mut *conn).await?;
     }
     sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(conn).await?;
@@ -207,7 +213,7 @@ async fn suspects_of_last(conn: &mut PgConnection) -> Result<Suspects> {
     Ok(last.map(|Json(suspects)| suspects).unwrap_or_default())
 }
 
-/// Keeps the run, and forgets the very old ones.
+/// Stores the run, and deletes very old ones.
 async fn store(conn: &mut PgConnection, invariants: Vec<Finding>, suspects: Suspects, reach: &Reach) -> Result<Report> {
     let violations: i64 = invariants.iter().map(|finding| finding.violations).sum();
     let ran_at = sqlx::query_scalar!(

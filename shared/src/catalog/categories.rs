@@ -1,13 +1,15 @@
-//! In which categories products are; a category may be a part of another one. Alone writes `categories`.
+//! Categories of products, in a tree. Alone writes `categories`.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
+use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::page::{List, Page};
 use crate::platform::db::{self, CustomPlan};
+use crate::principal::Principal;
 use crate::values::{CategoryId, Name, given};
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -18,7 +20,7 @@ use crate::values::{CategoryId, Name, given};
 pub struct CategoryView {
     pub id: CategoryId,
     pub name: Name,
-    /// The category that this one is a part of
+    /// The category above this one
     pub parent_id: Option<CategoryId>,
     pub version: i32,
     pub created_at: DateTime<Utc>,
@@ -68,16 +70,17 @@ pub async fn get(conn: &mut PgConnection, id: CategoryId) -> Result<CategoryView
     .ok_or(Error::NotFound(Resource::Category))
 }
 
-pub async fn create(conn: &mut PgConnection, new: &NewCategory) -> Result<CategoryView> {
+pub async fn create(conn: &mut PgConnection, principal: &Principal, new: &NewCategory) -> Result<CategoryView> {
     let id = CategoryId::new();
-    match add(conn, &[(id, new)]).await? {
-        0 => Err(Error::CategoryNameTaken),
-        _ => get(conn, id).await,
+    if add(conn, &[(id, new)]).await? == 0 {
+        return Err(Error::CategoryNameTaken);
     }
+    actions::record(conn, principal, Action::new("category.created", "category", id)).await?;
+    get(conn, id).await
 }
 
-/// Adds categories in one statement, parents among them. One whose name is taken is left out; tells how many
-/// are new.
+/// Adds categories in one statement, which may contain parents and their children. Skips those whose name exists, and returns
+/// how many are new.
 pub async fn add(conn: &mut PgConnection, new: &[(CategoryId, &NewCategory)]) -> Result<u64> {
     let added = sqlx::query!(
         "insert into categories (id, name, parent_id) select * from unnest($1::uuid[], $2::text[], $3::uuid[])
@@ -92,50 +95,57 @@ pub async fn add(conn: &mut PgConnection, new: &[(CategoryId, &NewCategory)]) ->
     Ok(added.rows_affected())
 }
 
-/// Changes what is given, if the category still has the version that the caller saw. Never makes a circle.
+/// Changes the given fields. With `seen`, only if the category still has that version. It refuses to make a circle.
 pub async fn change(
     conn: &mut PgConnection,
+    principal: &Principal,
     id: CategoryId,
     seen: Option<i32>,
     change: &ChangeCategory,
 ) -> Result<CategoryView> {
     if let Some(Some(parent)) = change.parent_id {
-        take_turns_at_the_tree(conn).await?;
+        lock_tree(conn).await?;
         if is_above(conn, id, parent).await? {
-            let message = "the parent is this category itself, or a part of it";
+            let message = "the parent is this category itself, or a category below it";
             return Err(Error::field("parent_id", "category_cycle", message));
         }
     }
-    let changed = sqlx::query!(
-        "update categories
-            set name = coalesce($3, name),
-                parent_id = case when $4 then $5 else parent_id end,
-                version = version + 1,
+    let changed = sqlx::query_scalar!(
+        "update categories c
+            set name = coalesce($3, c.name),
+                parent_id = case when $4 then $5 else c.parent_id end,
+                version = c.version + 1,
                 updated_at = clock_timestamp()
-          where id = $1 and ($2::int is null or version = $2)",
+           from (select * from categories where id = $1 for no key update) old
+          where c.id = old.id and ($2::int is null or c.version = $2)
+         returning array_remove(array[
+                case when c.name <> old.name then 'name' end,
+                case when c.parent_id is distinct from old.parent_id then 'parent_id' end], null)
+                as \"changed!: Vec<String>\"",
         id.0,
         seen,
         change.name.as_ref().map(Name::as_str),
         change.parent_id.is_some(),
         change.parent_id.flatten().map(|id| id.0),
     )
-    .execute(&mut *conn)
+    .fetch_optional(&mut *conn)
     .await
     .map_err(refused_category)?;
     let category = get(conn, id).await?;
-    if changed.rows_affected() == 0 {
-        return Err(Error::VersionMismatch);
+    let changed = changed.ok_or(Error::VersionMismatch)?;
+    if !changed.is_empty() {
+        actions::record(conn, principal, Action::changed("category.changed", "category", id, &changed)).await?;
     }
     Ok(category)
 }
 
-/// Two moves at once could each be fine and make a circle together, so they wait for each other.
-async fn take_turns_at_the_tree(conn: &mut PgConnection) -> Result<()> {
+/// Two moves at the same time could make a circle although each alone does not, so only one runs at a time.
+async fn lock_tree(conn: &mut PgConnection) -> Result<()> {
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended('categories', 0))").execute(conn).await?;
     Ok(())
 }
 
-/// Is the first category the second one, or one that it is a part of?
+/// Is `id` the same category as `other`, or above it?
 async fn is_above(conn: &mut PgConnection, id: CategoryId, other: CategoryId) -> Result<bool> {
     let above = sqlx::query_scalar!(
         "with recursive above as (
@@ -152,8 +162,8 @@ async fn is_above(conn: &mut PgConnection, id: CategoryId, other: CategoryId) ->
     Ok(above)
 }
 
-/// Removes a category in which nothing is.
-pub async fn delete(conn: &mut PgConnection, id: CategoryId, seen: Option<i32>) -> Result<()> {
+/// Deletes a category that has no products and no categories below it.
+pub async fn delete(conn: &mut PgConnection, principal: &Principal, id: CategoryId, seen: Option<i32>) -> Result<()> {
     let deleted =
         sqlx::query!("delete from categories where id = $1 and ($2::int is null or version = $2)", id.0, seen)
             .execute(&mut *conn)
@@ -166,7 +176,7 @@ pub async fn delete(conn: &mut PgConnection, id: CategoryId, seen: Option<i32>) 
         get(conn, id).await?;
         return Err(Error::VersionMismatch);
     }
-    Ok(())
+    actions::record(conn, principal, Action::new("category.deleted", "category", id)).await
 }
 
 fn refused_category(error: sqlx::Error) -> Error {

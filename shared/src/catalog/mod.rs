@@ -1,4 +1,4 @@
-//! What the shop sells and how it is sorted.
+//! Products and their categories.
 
 pub mod categories;
 pub mod products;

@@ -1,4 +1,4 @@
-//! What the shop sells. Alone writes `products`.
+//! Products: create, change, search. Alone writes `products`.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,10 +6,12 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::error::{Error, Invalid, Resource, Result};
-use crate::identity::principal::{Permission, Principal};
+use crate::actions::{self, Action};
+use crate::error::{Error, Resource, Result};
+use crate::invalid::Invalid;
 use crate::page::{List, Page, Position};
 use crate::platform::db::{self, CustomPlan};
+use crate::principal::{Permission, Principal};
 use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, given};
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -30,14 +32,14 @@ pub struct ProductView {
     pub dimensions_mm: Option<Dimensions>,
     /// Only active products are listed and can be ordered
     pub active: bool,
-    /// What can be bought now, over all active warehouses
+    /// Units that can be bought now, in all active warehouses
     pub available: i64,
     pub version: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
 
-/// A length or a weight in whole units, from none to more than any parcel has.
+/// A length or a weight in whole units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(try_from = "i64")]
 #[sqlx(transparent)]
@@ -71,7 +73,7 @@ pub struct Dimensions {
     pub height: Measure,
 }
 
-/// A product as POST and PUT ask for it.
+/// The body of POST and PUT.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -86,11 +88,11 @@ pub struct NewProduct {
     pub category_id: Option<CategoryId>,
     pub weight_grams: Option<Measure>,
     pub dimensions_mm: Option<Dimensions>,
-    /// True for a new product, and as it was for a replaced one, unless given
+    /// By default true for a new product, and unchanged for a replaced one
     pub active: Option<bool>,
 }
 
-/// What PATCH may change. What is not given stays as it is.
+/// The body of PATCH. Fields that are not given keep their value.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"price": {"amount": 1100, "currency": "USD"}}))]
@@ -113,7 +115,7 @@ pub struct ChangeProduct {
     pub active: Option<bool>,
 }
 
-/// To replace is to change everything: what is not given is empty afterwards.
+/// PUT replaces all fields: those that are not given become empty.
 impl From<NewProduct> for ChangeProduct {
     fn from(new: NewProduct) -> Self {
         Self {
@@ -133,40 +135,40 @@ impl From<NewProduct> for ChangeProduct {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ProductFilter {
-    /// Part of the name or the SKU; one or two characters are looked for where a word begins
+    /// Part of the name or the SKU; one or two characters match only at the start of a word
     #[param(value_type = Option<String>, max_length = 100)]
     q: Option<Search>,
     #[param(value_type = Option<uuid::Uuid>)]
     category_id: Option<CategoryId>,
-    /// In minor units; with a price the products come in its order
+    /// In minor units; with a price the list is sorted by price
     min_price: Option<i64>,
-    /// In minor units; likewise
+    /// In minor units; sorted in the same way
     max_price: Option<i64>,
-    /// False shows what is not sold any more; for staff only
+    /// False lists the products that are no longer sold; for staff only
     #[param(default = true)]
     active: Option<bool>,
 }
 
 impl ProductFilter {
-    /// Are products asked for by their price? Then they come in its order, otherwise the oldest first.
+    /// With a limit on the price the list is sorted by price, otherwise the oldest product comes first.
     fn by_price(&self) -> bool {
         self.min_price.is_some() || self.max_price.is_some()
     }
 }
 
-/// What somebody typed into a search box.
+/// The text of a search.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 struct Search(String);
 
 impl Search {
     const MAX_CHARACTERS: usize = 100;
-    /// The index holds three characters at a time, and finds no fewer in the middle of a word.
+    /// The index consists of groups of three characters, so it cannot find fewer in the middle of a word.
     const ANYWHERE: usize = 3;
 
     fn pattern(&self) -> String {
         let literal = self.0.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
-        // Each word in `search` has a blank before it.
+        // In the column `search`, each word has a blank before it.
         let start = if self.0.chars().count() < Self::ANYWHERE { "% " } else { "%" };
         format!("{start}{literal}%")
     }
@@ -178,14 +180,14 @@ impl TryFrom<String> for Search {
     fn try_from(text: String) -> Result<Self, Invalid> {
         let text = text.trim();
         if text.chars().count() > Self::MAX_CHARACTERS {
-            let message = format!("what to search for has at most {} characters", Self::MAX_CHARACTERS);
+            let message = format!("a search text has at most {} characters", Self::MAX_CHARACTERS);
             return Err(Invalid::new("invalid_search", message));
         }
         Ok(Self(text.to_owned()))
     }
 }
 
-/// The products that match. Only staff may look at those that are not sold any more.
+/// The products that match. Only staff may list those that are no longer sold.
 pub async fn list(
     conn: &mut PgConnection,
     caller: Option<&Principal>,
@@ -229,8 +231,8 @@ async fn oldest_first(
     Ok(ids.fetch_all(CustomPlan(conn)).await?)
 }
 
-/// Whoever asks for a price gets the products in its order: so a page is one walk along the index of prices,
-/// and does not look at everything that is cheaper or dearer.
+/// Sorted by price, so that a page reads only its part of the price index and not all products that are cheaper or more
+/// expensive.
 async fn cheapest_first(
     conn: &mut PgConnection,
     active: bool,
@@ -254,11 +256,11 @@ async fn cheapest_first(
     Ok(ids.fetch_all(CustomPlan(conn)).await?)
 }
 
-/// How many products are looked at one by one before the search index is asked.
-const LOOK_FIRST: i64 = 5000;
+/// How many products the first search reads one by one, before we use the search index.
+const SCAN_FIRST: i64 = 5000;
 
-/// What many products have in their names fills a page from the first few thousand; what few have the search
-/// index finds at once. Either way alone reads everything for the other kind of word.
+/// Searches in two steps. A word that many products have fills a page from the first few thousand products. A rare word is
+/// found by the search index. Each step alone would read all products for the other kind of word.
 async fn found(
     conn: &mut PgConnection,
     active: bool,
@@ -273,7 +275,7 @@ async fn found(
               where active = $3 and search like lower($4) and ($5::uuid is null or category_id = $5)
               order by id limit $6",
             page.after_id(),
-            LOOK_FIRST,
+            SCAN_FIRST,
             active,
             q.pattern(),
             filter.category_id.map(|id| id.0),
@@ -303,12 +305,12 @@ async fn found(
     Ok(all.fetch_all(CustomPlan(conn)).await?)
 }
 
-/// A product, also one that is not sold any more: old orders show it.
+/// A product, also one that is no longer sold: old orders show it.
 pub async fn get(conn: &mut PgConnection, id: ProductId) -> Result<ProductView> {
     read(conn, &[id.0]).await?.pop().ok_or(Error::NotFound(Resource::Product))
 }
 
-/// Products by their ids, in the order of those.
+/// Products by their ids, sorted by id.
 async fn read(conn: &mut PgConnection, ids: &[uuid::Uuid]) -> Result<Vec<ProductView>> {
     let rows = sqlx::query!(
         "select p.id as \"id: ProductId\", p.sku as \"sku: Sku\", p.name as \"name: Name\",
@@ -342,14 +344,17 @@ async fn read(conn: &mut PgConnection, ids: &[uuid::Uuid]) -> Result<Vec<Product
     Ok(products.collect())
 }
 
-pub async fn create(conn: &mut PgConnection, new: &NewProduct) -> Result<ProductView> {
+pub async fn create(conn: &mut PgConnection, principal: &Principal, new: &NewProduct) -> Result<ProductView> {
     match add(conn, std::slice::from_ref(new)).await?[..] {
-        [id] => get(conn, id).await,
+        [id] => {
+            actions::record(conn, principal, Action::new("product.created", "product", id)).await?;
+            get(conn, id).await
+        }
         _ => Err(Error::SkuTaken { sku: new.sku.as_str().to_owned() }),
     }
 }
 
-/// Adds products in one statement. One whose SKU is taken is left out; tells which are new.
+/// Adds products in one statement, skips those whose SKU exists, and returns the ids of the new ones.
 pub async fn add(conn: &mut PgConnection, new: &[NewProduct]) -> Result<Vec<ProductId>> {
     sqlx::query_scalar!(
         "insert into products
@@ -374,27 +379,38 @@ pub async fn add(conn: &mut PgConnection, new: &[NewProduct]) -> Result<Vec<Prod
     .map_err(|error| refused_product(error, None))
 }
 
-/// Changes what is given, if the product still has the version that the caller saw.
+/// Changes the given fields. With `seen`, only if the product still has that version.
 pub async fn change(
     conn: &mut PgConnection,
+    principal: &Principal,
     id: ProductId,
     seen: Option<i32>,
     change: &ChangeProduct,
 ) -> Result<ProductView> {
-    let changed = sqlx::query!(
-        "update products
-            set sku = coalesce($3, sku),
-                name = coalesce($4, name),
-                description = case when $5 then coalesce($6, '') else description end,
-                price_minor = coalesce($7, price_minor),
-                currency = coalesce($8, currency),
-                category_id = case when $9 then $10 else category_id end,
-                weight_grams = case when $11 then $12 else weight_grams end,
-                dimensions_mm = case when $13 then $14 else dimensions_mm end,
-                active = coalesce($15, active),
-                version = version + 1,
+    let changed = sqlx::query_scalar!(
+        "update products p
+            set sku = coalesce($3, p.sku),
+                name = coalesce($4, p.name),
+                description = case when $5 then coalesce($6, '') else p.description end,
+                price_minor = coalesce($7, p.price_minor),
+                currency = coalesce($8, p.currency),
+                category_id = case when $9 then $10 else p.category_id end,
+                weight_grams = case when $11 then $12 else p.weight_grams end,
+                dimensions_mm = case when $13 then $14 else p.dimensions_mm end,
+                active = coalesce($15, p.active),
+                version = p.version + 1,
                 updated_at = clock_timestamp()
-          where id = $1 and ($2::int is null or version = $2)",
+           from (select * from products where id = $1 for no key update) old
+          where p.id = old.id and ($2::int is null or p.version = $2)
+         returning array_remove(array[
+                case when p.sku <> old.sku then 'sku' end,
+                case when p.name <> old.name then 'name' end,
+                case when p.description <> old.description then 'description' end,
+                case when (p.price_minor, p.currency) <> (old.price_minor, old.currency) then 'price' end,
+                case when p.category_id is distinct from old.category_id then 'category_id' end,
+                case when p.weight_grams is distinct from old.weight_grams then 'weight_grams' end,
+                case when p.dimensions_mm is distinct from old.dimensions_mm then 'dimensions_mm' end,
+                case when p.active <> old.active then 'active' end], null) as \"changed!: Vec<String>\"",
         id.0,
         seen,
         change.sku.as_ref().map(Sku::as_str),
@@ -411,18 +427,19 @@ pub async fn change(
         change.dimensions_mm.flatten().map(Json) as _,
         change.active,
     )
-    .execute(&mut *conn)
+    .fetch_optional(&mut *conn)
     .await
     .map_err(|error| refused_product(error, change.sku.as_ref()))?;
     let product = get(conn, id).await?;
-    if changed.rows_affected() == 0 {
-        return Err(Error::VersionMismatch);
+    let changed = changed.ok_or(Error::VersionMismatch)?;
+    if !changed.is_empty() {
+        actions::record(conn, principal, Action::changed("product.changed", "product", id, &changed)).await?;
     }
     Ok(product)
 }
 
-/// Takes a product out of the shop and keeps it for old orders. Repeating it changes nothing.
-pub async fn retire(conn: &mut PgConnection, id: ProductId, seen: Option<i32>) -> Result<()> {
+/// Stops selling a product. The row stays, because old orders show it. Repeating it changes nothing.
+pub async fn retire(conn: &mut PgConnection, principal: &Principal, id: ProductId, seen: Option<i32>) -> Result<()> {
     let retired = sqlx::query!(
         "update products set active = false, version = version + 1, updated_at = clock_timestamp()
           where id = $1 and ($2::int is null or version = $2) and active",
@@ -436,8 +453,9 @@ pub async fn retire(conn: &mut PgConnection, id: ProductId, seen: Option<i32>) -
         if product.active || seen.is_some_and(|seen| seen != product.version) {
             return Err(Error::VersionMismatch);
         }
+        return Ok(());
     }
-    Ok(())
+    actions::record(conn, principal, Action::new("product.ended", "product", id)).await
 }
 
 fn refused_product(error: sqlx::Error, sku: Option<&Sku>) -> Error {

@@ -1,4 +1,5 @@
-//! Passwords: hashed slowly on purpose, away from the async threads, a few at a time. Writes no table.
+//! Hashes and verifies passwords, which is slow on purpose: not on the async threads, and only a few at a time. Writes
+//! no table.
 
 use std::sync::{Arc, LazyLock};
 
@@ -10,29 +11,29 @@ use tokio::sync::Semaphore;
 use crate::error::{Error, Result};
 use crate::values::NewPassword;
 
-/// Nobody can have chosen a longer one, in bytes: 128 characters of 4. Hashing it would only cost us.
+/// The longest password that can be chosen: 128 characters of 4 bytes. Hashing a longer one would be wasted work.
 const MAX_BYTES: usize = 128 * 4;
 
-/// Hashes that may wait for each core. A hash takes 20 to 90 ms, so the last of them is served in time.
+/// Hashes that may wait for each core. A hash takes 20 to 90 ms, so the last one is still done in time.
 const WAITING_PER_CORE: usize = 100;
 
-/// What a password is checked against when there is no such account, so that it takes as long.
+/// The hash that is used when there is no such account, so that the answer takes as long.
 const NOBODYS_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdA$2M3c8HqvP5FvB1xDPRLmpYbGdXNEmXzX4u3SuQgkCqA";
 
-/// One for the process, because what it shares out are the process's cores.
+/// One for the process, because it shares out the cores of the process.
 static QUEUE: LazyLock<Queue> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Queue::new(cores, cores * WAITING_PER_CORE)
 });
 
-/// Makes the hash to be stored.
+/// The hash to store.
 pub async fn hash(password: NewPassword) -> Result<String> {
     let hashed = QUEUE.run(move || argon2().hash_password(password.expose().as_bytes()).map(|hash| hash.to_string()));
     hashed.await?.map_err(Error::internal)
 }
 
-/// Is this the password? Without a hash the answer is no, after the same work.
+/// Is this the password? Without a hash the answer is no, but it takes as long.
 pub async fn verify(password: SecretString, hash: Option<String>) -> Result<bool> {
     if password.expose_secret().len() > MAX_BYTES {
         return Ok(false);
@@ -50,13 +51,13 @@ pub async fn verify(password: SecretString, hash: Option<String>) -> Result<bool
     Ok(verified.map_err(Error::internal)? && known)
 }
 
-/// 19 MiB, twice, on one lane: what OWASP asks for.
+/// 19 MiB, 2 iterations, 1 lane: the parameters that OWASP recommends.
 fn argon2() -> Argon2<'static> {
     let params = Params::new(19 * 1024, 2, 1, None).expect("the parameters are within their bounds");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-/// Runs what needs a core for a while: at most `cores` at once, at most `waiting` behind them.
+/// Runs CPU-bound work: at most `cores` pieces at once, with at most `waiting` more in the queue.
 struct Queue {
     places: Arc<Semaphore>,
     cores: Arc<Semaphore>,
@@ -67,11 +68,11 @@ impl Queue {
         Self { places: Arc::new(Semaphore::new(cores + waiting)), cores: Arc::new(Semaphore::new(cores)) }
     }
 
-    /// Refuses at once when the queue is full: a password that is checked after its client has gone helps nobody.
+    /// Refuses at once when the queue is full: it is useless to check a password after its client has given up.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
         let core = self.cores.clone().acquire_owned().await.map_err(Error::internal)?;
-        // The permits go with the work: it runs on when its request is dropped.
+        // The work holds the permits, because it continues when its request is dropped.
         let done = tokio::task::spawn_blocking(move || {
             let _held = (place, core);
             work()

@@ -1,8 +1,8 @@
-//! Sessions: begun by a login, prolonged by refresh tokens that are each good once, ended as a whole.
+//! Sessions: a login begins one, refresh tokens prolong it (each can be used once), and ending it ends all its tokens.
 //!
-//! A refresh token is 32 random bytes, of which only a hash is kept. The token that follows it is kept in
-//! the spent one's row, sealed with the spent one itself: whoever lost the answer to a refresh and asks
-//! again gets the same successor, and whoever reads the database gets nothing.
+//! A refresh token is 32 random bytes; the database has only its hash. The row of a spent token also holds its
+//! successor, encrypted with the spent token itself. So a client that lost the answer to a refresh and asks again gets
+//! the same successor, and a reader of the database learns no token.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,20 +12,24 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
+use crate::actions::{self, Action};
 use crate::error::{Error, Result};
-use crate::identity::principal::Person;
+use crate::identity::authenticate::Identity;
+use crate::identity::passwords;
 use crate::identity::tokens::Session;
-use crate::identity::{Identity, passwords};
-use crate::values::{Email, NewPassword, SessionId, UserId};
+use crate::principal::{By, Principal, Source};
+use crate::values::{Email, Name, NewPassword, SessionId, UserId};
 
-/// How long the answer to a refresh may have been lost before asking again looks like a theft.
+/// For so long after a refresh the same client may repeat it, because the answer may have been lost. After that, a
+/// repetition counts as theft.
 const LOST_ANSWER_SECONDS: f64 = 10.0;
 
-/// What somebody says who wants in. Whatever is wrong with it, the answer is the same.
+/// Credentials. Whatever is wrong with them, the answer is the same.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogIn {
@@ -38,7 +42,7 @@ pub struct LogIn {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
-    /// The last refresh token that was given; it is good once
+    /// The last refresh token that was issued; it can be used once
     #[schema(value_type = String)]
     pub refresh_token: SecretString,
 }
@@ -51,7 +55,7 @@ pub struct ChangePassword {
     pub new_password: NewPassword,
 }
 
-/// What a client needs to be somebody.
+/// What a client needs to act as a user.
 #[derive(Serialize, ToSchema)]
 pub struct Tokens {
     /// Sent with each request: `Authorization: Bearer …`
@@ -62,55 +66,60 @@ pub struct Tokens {
     pub refresh_token: String,
     #[schema(example = "Bearer")]
     pub token_type: &'static str,
-    /// Seconds for which the access token is good
+    /// Seconds for which the access token is valid
     #[schema(example = 900)]
     pub expires_in: i64,
 }
 
-/// What came of a refresh. Whatever it is, it is to be committed.
+/// The outcome of a refresh. The caller must commit in every case: `Stolen` has changed something too.
 pub enum Refreshed {
     Tokens(Tokens),
     /// Not a token, or an expired one, or one of a session that has ended.
     Refused,
-    /// A spent token came again: the session is ended, and to be forgotten (`Identity::forget_session`).
+    /// A spent token was used again, so its session has ended. The caller must call `Identity::forget_session`.
     Stolen(SessionId),
 }
 
-/// Which program on which machine asks, as far as we can tell; kept as a hash.
+/// A hash of the client's address and user agent: how we recognise a client that repeats a refresh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client([u8; 32]);
 
 impl Client {
-    pub fn new(address: IpAddr, user_agent: &[u8]) -> Self {
-        Self(digest(&[address.to_string().as_bytes(), b"\0", user_agent]))
+    pub fn new(address: Option<IpAddr>, user_agent: &[u8]) -> Self {
+        let address = address.map_or_else(String::new, |address| address.to_string());
+        Self(digest(&[address.as_bytes(), b"\0", user_agent]))
     }
 }
 
 impl Identity {
-    /// Checks a password and begins a session.
+    /// Checks a password and begins a session. Records the sign-in, or that it failed.
     ///
     /// Takes the pool, because no connection may be held while a password is hashed.
-    pub async fn log_in(&self, db: &PgPool, login: LogIn) -> Result<Tokens> {
-        // What cannot be an address is not in the database, but must take as long as one that is not.
-        let user = match login.email.parse::<Email>() {
-            Ok(email) => {
-                sqlx::query!(
-                    "select id as \"id: UserId\", password_hash, active from users where lower(email) = lower($1)",
-                    email.as_str(),
-                )
-                .fetch_optional(db)
-                .await?
-            }
+    pub async fn log_in(&self, db: &PgPool, login: LogIn, source: &Source) -> Result<Tokens> {
+        // A text that is no address has no account, but the answer must take as long as for one that has.
+        let account = match login.email.parse::<Email>() {
+            Ok(email) => find_account(db, &email).await?,
             Err(_) => None,
         };
-        let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let hash = account.as_ref().map(|account| account.password_hash.clone());
         let verified = passwords::verify(login.password, hash).await?;
-        let user = user.filter(|user| verified && user.active).ok_or(Error::InvalidCredentials)?;
-        self.begin_session(&mut *db.acquire().await?, user.id, &user.password_hash).await
+        let signed_in = match &account {
+            Some(account) if verified && account.active => self.begin_session(db, account, source).await,
+            _ => Err(Error::InvalidCredentials),
+        };
+        if matches!(signed_in, Err(Error::InvalidCredentials)) {
+            // The address that was typed is not recorded: people type passwords there.
+            let id = account.map_or_else(|| "unknown".to_owned(), |account| account.id.to_string());
+            let failed = Action::new("auth.sign_in_failed", "user", id);
+            actions::record_by(&mut *db.acquire().await?, None, source, failed).await?;
+        }
+        signed_in
     }
 
-    /// One statement, and it looks again: meanwhile the user may have been deactivated or have changed the password.
-    async fn begin_session(&self, conn: &mut PgConnection, user_id: UserId, password_hash: &str) -> Result<Tokens> {
+    /// One statement that checks the account again: since we read it, it may have been deactivated or have got another
+    /// password.
+    async fn begin_session(&self, db: &PgPool, account: &Account, source: &Source) -> Result<Tokens> {
+        let mut tx = db.begin().await?;
         let token = RefreshToken::random()?;
         let session = sqlx::query!(
             "with begun as (
@@ -124,20 +133,30 @@ impl Identity {
                  select $4, id, least(expires_at, clock_timestamp() + make_interval(secs => $5)) from begun
              )
              select id as \"id: SessionId\", expires_at from begun",
-            user_id.0,
-            password_hash,
+            account.id.0,
+            account.password_hash,
             self.session_max_age.as_secs_f64(),
             &token.hash()[..],
             self.refresh_token_ttl.as_secs_f64(),
         )
-        .fetch_optional(conn)
+        .fetch_optional(&mut *tx)
         .await?
         .ok_or(Error::InvalidCredentials)?;
-        self.tokens(user_id, session.id, session.expires_at, &token)
+        let by = By { id: account.id.0, name: account.name.as_str().to_owned() };
+        let signed_in = Action::new("auth.signed_in", "user", account.id).data(json!({ "session_id": session.id }));
+        actions::record_by(&mut tx, Some(&by), source, signed_in).await?;
+        tx.commit().await?;
+        self.tokens(account.id, session.id, session.expires_at, &token)
     }
 
-    /// Spends a refresh token for the next pair.
-    pub async fn refresh(&self, conn: &mut PgConnection, asked: &Refresh, client: &Client) -> Result<Refreshed> {
+    /// Exchanges a refresh token for the next pair of tokens.
+    pub async fn refresh(
+        &self,
+        conn: &mut PgConnection,
+        asked: &Refresh,
+        client: &Client,
+        source: &Source,
+    ) -> Result<Refreshed> {
         let Some(token) = RefreshToken::parse(asked.refresh_token.expose_secret()) else {
             return Ok(Refreshed::Refused);
         };
@@ -165,12 +184,18 @@ impl Identity {
         .await?;
         match spent {
             Some(session) => self.tokens(session.user_id, session.id, session.expires_at, &next).map(Refreshed::Tokens),
-            None => self.refresh_again(conn, &token, client).await,
+            None => self.refresh_again(conn, &token, client, source).await,
         }
     }
 
-    /// The token was not good for a refresh. If it is a spent one, either its answer was lost or it was stolen.
-    async fn refresh_again(&self, conn: &mut PgConnection, token: &RefreshToken, client: &Client) -> Result<Refreshed> {
+    /// The token cannot be exchanged. If it was exchanged before, either that answer was lost or the token was stolen.
+    async fn refresh_again(
+        &self,
+        conn: &mut PgConnection,
+        token: &RefreshToken,
+        client: &Client,
+        source: &Source,
+    ) -> Result<Refreshed> {
         let spent = sqlx::query!(
             "select s.id as \"id: SessionId\", s.user_id as \"user_id: UserId\", s.expires_at,
                     t.successor_sealed as \"successor_sealed!\",
@@ -190,14 +215,18 @@ impl Identity {
             return self.tokens(spent.user_id, spent.id, spent.expires_at, &next).map(Refreshed::Tokens);
         }
         end(conn, spent.id).await?;
-        tracing::warn!(user_id = %spent.user_id, session_id = %spent.id, "a spent refresh token came again: its session is ended");
+        // Nobody knows whether the user or the thief sent it, so there is no actor.
+        let reused = Action::new("auth.refresh_token_reused", "user", spent.user_id);
+        actions::record_by(conn, None, source, reused.data(json!({ "session_id": spent.id }))).await?;
+        tracing::warn!(user_id = %spent.user_id, session_id = %spent.id, "a refresh token was used twice, so its session has ended");
         Ok(Refreshed::Stolen(spent.id))
     }
 
     /// Changes the caller's own password and ends their other sessions.
     ///
     /// Takes the pool, because no connection may be held while a password is hashed.
-    pub async fn change_password(&self, db: &PgPool, person: &Person, change: ChangePassword) -> Result<()> {
+    pub async fn change_password(&self, db: &PgPool, principal: &Principal, change: ChangePassword) -> Result<()> {
+        let person = principal.require_person()?;
         let stored = sqlx::query_scalar!("select password_hash from users where id = $1 and active", person.user_id.0)
             .fetch_optional(db)
             .await?
@@ -217,9 +246,11 @@ impl Identity {
         .execute(&mut *tx)
         .await?;
         if changed.rows_affected() == 0 {
-            return Err(Error::InvalidCredentials); // Somebody else changed it meanwhile.
+            return Err(Error::InvalidCredentials); // It was changed meanwhile.
         }
         end_all(&mut tx, person.user_id, Some(person.session_id)).await?;
+        let changed = Action::new("auth.password_changed", "user", person.user_id);
+        actions::record(&mut tx, principal, changed).await?;
         tx.commit().await?;
         self.forget_user(person.user_id);
         Ok(())
@@ -249,15 +280,46 @@ fn expiry(now: DateTime<Utc>, ttl: Duration, session_ends_at: DateTime<Utc>) -> 
     DateTime::from_timestamp(whole, 0).unwrap_or(end)
 }
 
-/// Ends a session with all its tokens. Repeating it changes nothing.
-pub async fn end(conn: &mut PgConnection, id: SessionId) -> Result<()> {
-    sqlx::query!("update sessions set ended_at = clock_timestamp() where id = $1 and ended_at is null", id.0)
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Ends the caller's session with all its tokens. Repeating it changes nothing. The caller must then call
+/// `Identity::forget_session`.
+pub async fn log_out(conn: &mut PgConnection, principal: &Principal) -> Result<SessionId> {
+    let person = principal.require_person()?;
+    if end(conn, person.session_id).await? {
+        let signed_out = Action::new("auth.signed_out", "user", person.user_id);
+        actions::record(conn, principal, signed_out.data(json!({ "session_id": person.session_id }))).await?;
+    }
+    Ok(person.session_id)
 }
 
-/// Ends a user's sessions, but for the one that is to stay.
+/// Did this end it, or had it ended before?
+async fn end(conn: &mut PgConnection, id: SessionId) -> Result<bool> {
+    let ended =
+        sqlx::query!("update sessions set ended_at = clock_timestamp() where id = $1 and ended_at is null", id.0)
+            .execute(conn)
+            .await?;
+    Ok(ended.rows_affected() > 0)
+}
+
+/// Who signs in.
+struct Account {
+    id: UserId,
+    name: Name,
+    password_hash: String,
+    active: bool,
+}
+
+async fn find_account(db: &PgPool, email: &Email) -> Result<Option<Account>> {
+    Ok(sqlx::query_as!(
+        Account,
+        "select id as \"id: UserId\", name as \"name: Name\", password_hash, active
+           from users where lower(email) = lower($1)",
+        email.as_str(),
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Ends all sessions of a user except one.
 pub(super) async fn end_all(conn: &mut PgConnection, user_id: UserId, but: Option<SessionId>) -> Result<()> {
     sqlx::query!(
         "update sessions set ended_at = clock_timestamp()
@@ -270,7 +332,7 @@ pub(super) async fn end_all(conn: &mut PgConnection, user_id: UserId, but: Optio
     Ok(())
 }
 
-/// Removes sessions that nobody can use any more, with their tokens; says how many. For the housekeeping.
+/// Deletes expired sessions with their tokens, and returns how many. For the retention job.
 pub async fn remove_expired(conn: &mut PgConnection, limit: i64) -> Result<u64> {
     let removed = sqlx::query!(
         "delete from sessions where id in (
@@ -304,7 +366,7 @@ impl RefreshToken {
         digest(&[&self.0])
     }
 
-    /// The next token, readable only with this one. The pad is used once: a token is spent once.
+    /// Encrypts the next token with this one. The pad is used once, because a token is spent once.
     fn seal(&self, next: &Self) -> [u8; 32] {
         let pad = digest(&[b"successor", &self.0]);
         std::array::from_fn(|i| next.0[i] ^ pad[i])

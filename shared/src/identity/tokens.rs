@@ -1,4 +1,4 @@
-//! Access tokens: how they are signed, and which ones are believed. Writes no table.
+//! Signs and verifies access tokens (JWT, Ed25519). Writes no table.
 
 use std::collections::HashMap;
 
@@ -18,21 +18,21 @@ use crate::values::{SessionId, UserId};
 
 const ISSUER: &str = "millrace";
 const AUDIENCE: &str = "millrace-api";
-/// Says that it is an access token and no other kind of JWT that a key of ours might sign one day (RFC 9068).
+/// Marks an access token, in case the same key signs another kind of JWT one day (RFC 9068).
 const TYPE: &str = "at+jwt";
 
-/// Ours have about 400; a longer one is not even looked at.
+/// Our tokens have about 400 bytes; we do not parse a longer one.
 pub const MAX_BYTES: usize = 2048;
 
-/// The key that signs, and those that are believed: it and its predecessors.
+/// The key that signs tokens, and the keys that verify them: it and previous keys.
 pub struct Keys {
     kid: String,
     signing: EncodingKey,
-    believed: HashMap<String, DecodingKey>,
+    verifying: HashMap<String, DecodingKey>,
     jwks: JwkSet,
 }
 
-/// What a token says, once it is believed.
+/// The content of a verified token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
     pub user_id: UserId,
@@ -52,7 +52,7 @@ struct Claims {
 }
 
 impl Keys {
-    /// The complaint names the setting and never quotes the key.
+    /// The error names the setting and never quotes the key.
     pub fn new(private_key: &SecretString, previous: &str) -> Result<Self, String> {
         let wrong = |_| {
             "JWT_PRIVATE_KEY (or the file that JWT_PRIVATE_KEY_FILE names) is not an Ed25519 key in PKCS#8 PEM; \
@@ -62,15 +62,15 @@ impl Keys {
         let signing = EncodingKey::from_ed_pem(in_lines(private_key.expose_secret()).as_bytes()).map_err(wrong)?;
         let public_key = DEFAULT_PROVIDER.key_utils.ed_pub_components_from_private_key;
         let current = public_key(signing.as_bytes(), &EllipticCurve::Ed25519).map_err(wrong)?;
-        let mut keys = Self { kid: String::new(), signing, believed: HashMap::new(), jwks: JwkSet::default() };
-        keys.kid = keys.believe(&current);
+        let mut keys = Self { kid: String::new(), signing, verifying: HashMap::new(), jwks: JwkSet::default() };
+        keys.kid = keys.add(&current);
         for key in previous_keys(previous)? {
-            keys.believe(&key);
+            keys.add(&key);
         }
         Ok(keys)
     }
 
-    /// The public keys, for whoever wants to check our tokens.
+    /// The public keys, for other programs that verify our tokens.
     pub fn jwks(&self) -> &JwkSet {
         &self.jwks
     }
@@ -90,30 +90,30 @@ impl Keys {
         jsonwebtoken::encode(&header, &claims, &self.signing).map_err(Error::internal)
     }
 
-    /// Believes what we signed and nothing else. Whether the session still stands is another question.
+    /// Accepts only tokens that we signed and that have not expired. Does not check whether the session has ended.
     pub fn verify(&self, token: &str) -> Option<Session> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
             return None;
         }
-        let key = self.believed.get(header.kid.as_deref()?)?;
+        let key = self.verifying.get(header.kid.as_deref()?)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        validation.leeway = 0; // Who signs and who checks has the same clock.
+        validation.leeway = 0; // Our own processes sign and verify, and their clocks agree.
         let claims = jsonwebtoken::decode::<Claims>(token, key, &validation).ok()?.claims;
         let expires_at = DateTime::from_timestamp(claims.exp, 0)?;
         Some(Session { user_id: claims.sub, session_id: claims.sid, expires_at })
     }
 
-    /// A key is named by its thumbprint (RFC 7638), so every process gives it the same name.
-    fn believe(&mut self, public_key: &[u8]) -> String {
+    /// A key's id is its thumbprint (RFC 7638), so every process gives it the same id.
+    fn add(&mut self, public_key: &[u8]) -> String {
         let key = DecodingKey::from_ed_der(public_key);
         let mut jwk = jwk(public_key);
         let kid = jwk.thumbprint(ThumbprintHash::SHA256).expect("an Ed25519 key has a thumbprint");
         jwk.common.key_id = Some(kid.clone());
-        if self.believed.insert(kid.clone(), key).is_none() {
+        if self.verifying.insert(kid.clone(), key).is_none() {
             self.jwks.keys.push(jwk);
         }
         kid
@@ -150,7 +150,7 @@ fn previous_keys(pems: &str) -> Result<Vec<Vec<u8>>, String> {
     })
 }
 
-/// Where an environment cannot hold several lines, people write `\n`.
+/// Some environments cannot hold several lines, so people write `\n` instead.
 fn in_lines(pem: &str) -> String {
     pem.replace("\\n", "\n")
 }

@@ -1,15 +1,18 @@
-//! One row of stock set right by a person: received, damaged, counted, returned. Writes by the ledger.
+//! Corrections of one row of stock by a person: received, damaged, counted, returned. Writes through `ledger`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::ledger::{self, Change, MovementView, Reason};
-use crate::error::{Error, Invalid, Resource, Result};
-use crate::identity::principal::Principal;
+use crate::actions::{self, Action};
+use crate::error::{Error, Resource, Result};
+use crate::invalid::Invalid;
+use crate::principal::Principal;
 use crate::values::{InventoryId, Note, ProductId, Units, WarehouseId};
 
-/// By how much, and why.
+/// How many units come or go, and why.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"delta": -3, "reason": "damaged", "note": "dropped"}))]
@@ -19,7 +22,7 @@ pub struct Adjust {
     pub note: Option<Note>,
 }
 
-/// Units that come or go; never zero.
+/// Units that are added, or removed if negative; never zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(try_from = "i64")]
 #[schema(value_type = i32, minimum = -1_000_000_000, maximum = 1_000_000_000, example = -3)]
@@ -31,12 +34,12 @@ impl TryFrom<i64> for Delta {
     fn try_from(number: i64) -> Result<Self, Invalid> {
         match i32::try_from(number) {
             Ok(delta) if delta != 0 && (-Units::MAX..=Units::MAX).contains(&number) => Ok(Self(delta)),
-            _ => Err(too_far()),
+            _ => Err(invalid_delta()),
         }
     }
 }
 
-/// The reasons that a person may give; the others are Millrace's own.
+/// The reasons that a person may give; Millrace itself has others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AdjustReason {
@@ -70,11 +73,11 @@ impl From<AdjustReason> for Reason {
 pub struct Adjustment {
     #[serde(flatten)]
     pub movement: MovementView,
-    /// As it was asked for; the same as `on_hand_delta`
+    /// As in the request; the same as `on_hand_delta`
     pub delta: i32,
 }
 
-/// Changes what is on hand, but never to less than what is promised.
+/// Changes what is on hand, but never to less than what is reserved.
 pub async fn adjust(
     conn: &mut PgConnection,
     principal: &Principal,
@@ -91,17 +94,20 @@ pub async fn adjust(
         return Err(Error::WouldGoNegative { would_be, reserved: i64::from(level.reserved) });
     }
     if would_be > Units::MAX {
-        return Err(Error::InvalidFields(vec![too_far().at("delta")]));
+        return Err(Error::InvalidFields(vec![invalid_delta().at("delta")]));
     }
 
     let note = asked.note.clone().map(Note::into_string);
     let change = Change { on_hand_delta: delta, note, ..Change::of(pair.0, pair.1) };
     let mut written = ledger::write(conn, principal.user_id(), asked.reason.into(), &[change]).await?;
-    let movement = written.pop().expect("a change is a movement");
+    let movement = written.pop().expect("`write` returns a movement for each change");
+    let data = json!({ "delta": delta, "reason": movement.reason, "movement_id": movement.id });
+    let action = Action::new("stock.adjusted", "stock", id).reason(movement.note.as_deref()).data(data);
+    actions::record(conn, principal, action).await?;
     Ok(Adjustment { movement, delta })
 }
 
-fn too_far() -> Invalid {
+fn invalid_delta() -> Invalid {
     let message = format!("a delta is a whole number, not 0, after which at most {} units are on hand", Units::MAX);
     Invalid::new("invalid_delta", message)
 }

@@ -1,4 +1,4 @@
-//! Stock counts by the thousand: all of them or none. Writes by `inventory::open` and the ledger.
+//! Stock counts, thousands in one request: all of them or none. Writes through `inventory::open` and `ledger`.
 //!
 //! The number of statements does not grow with the rows.
 
@@ -6,23 +6,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::ledger::{self, Change, Reason};
 use super::{NewStock, Pair};
-use crate::error::{Error, FieldError, Invalid, Result};
-use crate::identity::principal::Principal;
+use crate::actions::{self, Action};
+use crate::error::{Error, Result};
+use crate::invalid::{FieldError, Invalid};
+use crate::principal::Principal;
 use crate::values::{ProductId, Sku, Units, WarehouseCode, WarehouseId};
 
-/// More than a shop counts in a night; its locks are held for about a second.
+/// More than a shop counts in a night. So many rows are locked for about a second.
 pub const MAX_ROWS: usize = 10_000;
 
-/// Complaints in one answer. Who has more of them has sent the wrong file.
+/// Errors in one answer. A request with more of them is probably the wrong file.
 pub const MAX_COMPLAINTS: usize = 1_000;
 
-/// What somebody has counted.
+/// One row of a stock count.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CountRow {
@@ -33,11 +36,11 @@ pub struct CountRow {
     #[schema(value_type = String, example = "EAST")]
     pub warehouse: WarehouseRef,
     pub quantity: Units,
-    /// When it was counted, if that was earlier; it is kept in the movement's note
+    /// When it was counted, if earlier than now; kept in the movement's note
     pub at: Option<DateTime<Utc>>,
 }
 
-/// A warehouse as people name it.
+/// A warehouse, by its id or its code.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub enum WarehouseRef {
@@ -57,7 +60,7 @@ impl TryFrom<String> for WarehouseRef {
     }
 }
 
-/// The rows that could be read, each with its place in the request, and what was wrong with the others.
+/// The rows that could be read, each with its position in the request, and the errors of the others.
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
     pub asked: usize,
@@ -76,7 +79,7 @@ pub struct Counted {
     pub created: usize,
 }
 
-/// Sets what is on hand to what was counted. If a row cannot be right, nothing is changed and every such row is named.
+/// Sets what is on hand to what was counted. If any row is invalid, nothing is changed and each invalid row is named.
 pub async fn count(conn: &mut PgConnection, principal: &Principal, counts: Counts) -> Result<Counted> {
     let Counts { asked, rows, mut complaints } = counts;
     if !(1..=MAX_ROWS).contains(&asked) {
@@ -85,7 +88,7 @@ pub async fn count(conn: &mut PgConnection, principal: &Principal, counts: Count
     let counted = resolve(conn, &rows, &mut complaints).await?;
     refuse(&mut complaints)?;
 
-    // Before the locks: here an insert waits only for others that insert the same rows, in the same order.
+    // Before the locks: here an insert waits only for transactions that insert the same rows, in the same order.
     let zero = Units::try_from(0).expect("none is a number of units");
     let rows = |&(product_id, warehouse_id): &Pair| NewStock {
         product_id,
@@ -111,7 +114,12 @@ pub async fn count(conn: &mut PgConnection, principal: &Principal, counts: Count
     }
     refuse(&mut complaints)?;
     ledger::write(conn, principal.user_id(), Reason::Counted, &changes).await?;
-    Ok(Counted { counted: counted.len(), changed: changes.len(), created })
+    let (counted, changed) = (counted.len(), changes.len());
+    if changed + created > 0 {
+        let data = json!({ "rows": counted, "changed": changed, "created": created });
+        actions::record(conn, principal, Action::new("stock.counted", "stock", "bulk").data(data)).await?;
+    }
+    Ok(Counted { counted, changed, created })
 }
 
 struct Count {
@@ -120,7 +128,7 @@ struct Count {
     at: Option<DateTime<Utc>>,
 }
 
-/// Finds the products and warehouses that the rows name.
+/// Finds the product and the warehouse of each row, and adds an error for each row that has none.
 async fn resolve(
     conn: &mut PgConnection,
     rows: &[(usize, CountRow)],
@@ -221,7 +229,7 @@ async fn warehouses(
         .collect())
 }
 
-/// Refuses everything if there is a complaint, in the order of the request.
+/// Returns the errors, if there are any, in the order of the rows.
 fn refuse(complaints: &mut Vec<FieldError>) -> Result<()> {
     if complaints.is_empty() {
         return Ok(());
@@ -231,7 +239,7 @@ fn refuse(complaints: &mut Vec<FieldError>) -> Result<()> {
     Err(Error::InvalidFields(std::mem::take(complaints)))
 }
 
-/// The row that a complaint is about, of `items[7].sku`.
+/// The row of a field such as `items[7].sku`.
 fn index_of(field: &str) -> Option<usize> {
     field.split(['[', ']']).nth(1)?.parse().ok()
 }

@@ -1,5 +1,6 @@
-//! The ledger: every change of stock with its reason, who made it and for what. The sums of a row's movements
-//! are the row, because one statement writes both (`write`, and `inventory::open` for a new row).
+//! The stock ledger: every change of stock with its reason, its author and what it was for. The quantities of a row of
+//! stock are the sums of its movements, because one statement writes both (`write`, and `inventory::open` for a new
+//! row).
 
 use std::collections::BTreeSet;
 
@@ -30,7 +31,7 @@ pub enum Reason {
     Shipped,
 }
 
-/// A row of the ledger. It never changes; a correction is a new row.
+/// A row of the ledger. Rows never change; a correction is a new row.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d50", "product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10",
@@ -46,7 +47,7 @@ pub struct MovementView {
     pub reserved_delta: i32,
     pub reason: Reason,
     pub note: Option<String>,
-    /// Null where the system itself acted
+    /// Null for the system
     pub actor_id: Option<UserId>,
     pub order_id: Option<OrderId>,
     pub reservation_id: Option<ReservationId>,
@@ -60,13 +61,13 @@ pub struct MovementFilter {
     pub product_id: Option<ProductId>,
     pub warehouse_id: Option<WarehouseId>,
     pub order_id: Option<OrderId>,
-    /// From this moment on
+    /// At this time or later
     pub from: Option<DateTime<Utc>>,
-    /// Before this moment
+    /// Before this time
     pub to: Option<DateTime<Utc>>,
 }
 
-/// What shall change in one row of stock. Of several for one row the sum counts, and each is in the ledger.
+/// A change of one row of stock. Several changes of one row are added up, and each has its own row in the ledger.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub product_id: ProductId,
@@ -92,8 +93,8 @@ impl Change {
     }
 }
 
-/// Changes rows of stock and tells the ledger, in one statement. The rows must be locked (`inventory::lock`):
-/// an update takes its locks in no order of ours.
+/// Changes rows of stock and writes the ledger, in one statement. The caller has locked the rows (`inventory::lock`):
+/// an update takes its locks in the order of its plan, and two of them could deadlock.
 pub(crate) async fn write(
     conn: &mut PgConnection,
     actor: Option<UserId>,
@@ -143,17 +144,17 @@ pub(crate) async fn write(
     if movements.len() == changes.len() {
         Ok(movements)
     } else {
-        Err(Error::internal("stock was to change that does not exist"))
+        Err(Error::internal("a row of stock was to change that does not exist"))
     }
 }
 
-/// The rows that changes touch, to be locked before.
+/// The rows that changes touch: lock them first.
 pub(crate) fn rows_of(changes: &[Change]) -> BTreeSet<super::Pair> {
     changes.iter().map(|change| (change.product_id, change.warehouse_id)).collect()
 }
 
-/// Adds what became old to the checkpoints. A transaction that began to write an hour ago is over: the database
-/// ends those that idle, and statements that take long.
+/// Adds movements older than an hour to the checkpoints. No transaction that wrote one of them can still be open:
+/// the database ends transactions that idle and statements that take too long.
 pub(crate) async fn checkpoint(conn: &mut PgConnection) -> Result<()> {
     sqlx::query!(
         // A movement's id begins with the milliseconds of its time.
@@ -180,7 +181,7 @@ pub(crate) async fn checkpoint(conn: &mut PgConnection) -> Result<()> {
 /// The ledger, newest first.
 pub async fn list(conn: &mut PgConnection, filter: &MovementFilter, page: &Page) -> Result<List<MovementView>> {
     if let MovementFilter { warehouse_id: Some(warehouse), product_id: None, order_id: None, .. } = filter {
-        return list_of(conn, *warehouse, filter, page).await;
+        return list_of_warehouse(conn, *warehouse, filter, page).await;
     }
     let ids = IdRange::between(filter.from, filter.to);
     let rows = sqlx::query_as!(
@@ -213,10 +214,11 @@ pub async fn list(conn: &mut PgConnection, filter: &MovementFilter, page: &Page)
     Ok(page.list(rows, |row| row.id.into()))
 }
 
-/// Those of one warehouse. The planner takes each warehouse's movements to lie evenly over the years and walks along
-/// all of them, for a warehouse that was closed half a year ago through millions. Asked for in the order of the
-/// warehouse (of any of one, or it would see through that) only the index by warehouse has what it needs.
-async fn list_of(
+/// The movements of one warehouse. With a plain `order by id` the planner may scan the primary key backwards: it assumes
+/// that the warehouse's movements lie evenly over the years, and reads millions for one that was closed long ago.
+/// Ordering by `warehouse_id` first leaves only the index by warehouse. It must be `= any(array[$1])`: with `= $1` the
+/// planner drops `warehouse_id` from the order and picks the wrong index again.
+async fn list_of_warehouse(
     conn: &mut PgConnection,
     warehouse: WarehouseId,
     filter: &MovementFilter,

@@ -1,12 +1,13 @@
-//! Stock: what is on the shelves and what of it is promised to somebody. Alone writes `inventory`,
-//! `reservations`, `reservation_lines`, `stock_movements`, `stock_checkpoints` and `stock_checkpointed`, but for
-//! the placing of orders, which takes the stock of a whole batch in its own statement (`orders::place`).
+//! Stock: what each warehouse has of each product, and what of it is reserved. Alone writes `inventory`,
+//! `reservations`, `reservation_lines`, `stock_movements`, `stock_checkpoints` and `stock_checkpointed`, except that
+//! placing reserves the stock of a whole batch of orders in its own statement (`orders::placing`).
 //!
-//! Whoever changes stock locks its rows by `lock` and changes them by `ledger::write`: so all locks are taken
-//! in one order, and no unit moves without a row in the ledger.
+//! Everything else locks rows with `lock` and changes them with `ledger::write`. So all locks are taken in one
+//! order, and no unit moves without a row in the ledger.
 
 pub mod adjust;
 pub mod bulk;
+pub(crate) mod expire;
 pub mod ledger;
 pub mod reserve;
 pub mod source;
@@ -15,13 +16,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
-use crate::identity::principal::Principal;
 use crate::page::{List, Page, Position};
 use crate::platform::db::{self, CustomPlan};
+use crate::principal::Principal;
 use crate::values::{InventoryId, ProductId, Units, UserId, WarehouseId};
 
 /// What a warehouse has of a product.
@@ -37,11 +40,11 @@ pub struct StockView {
     pub sku: String,
     pub warehouse_id: WarehouseId,
     pub on_hand: i32,
-    /// Promised to orders and to reservations made by hand
+    /// Reserved for orders and by hand
     pub reserved: i32,
     /// `on_hand - reserved`
     pub available: i32,
-    /// At this many available or fewer the stock is low
+    /// The stock is low when this many or fewer are available
     pub reorder_level: i32,
     pub reorder_quantity: i32,
     /// When units were last received or returned
@@ -51,7 +54,7 @@ pub struct StockView {
     pub version: i32,
 }
 
-/// A product that a warehouse begins to stock.
+/// A product that a warehouse starts to stock.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -66,8 +69,8 @@ pub struct NewStock {
     pub reorder_quantity: Option<Units>,
 }
 
-/// When to reorder, and how many. What is not given stays.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+/// When to reorder, and how many. A field that is not given stays as it is.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reorder_level": 10, "reorder_quantity": 50}))]
 pub struct ReorderSettings {
@@ -85,7 +88,7 @@ pub struct StockFilter {
     pub low_stock: Option<bool>,
 }
 
-/// What there is of a product. Staff see the shelves, the public only whether it can be bought.
+/// How much there is of a product. Only staff see each warehouse, and what is reserved.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({"product_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d10", "available": 37}))]
 pub struct OnHand {
@@ -98,7 +101,7 @@ pub struct OnHand {
     /// Staff only: over all warehouses
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reserved: Option<i64>,
-    /// Staff only: in the order in which they are asked
+    /// Staff only: the warehouses, by priority
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warehouses: Option<Vec<OnShelf>>,
 }
@@ -108,14 +111,14 @@ pub struct OnHand {
 pub struct OnShelf {
     pub warehouse_id: WarehouseId,
     pub code: String,
-    /// What an inactive warehouse has is not sold
+    /// The stock of an inactive warehouse is not sold
     pub active: bool,
     pub on_hand: i32,
     pub reserved: i32,
     pub available: i32,
 }
 
-/// What a locked row has: nobody else changes it before this transaction ends.
+/// The quantities of a locked row: they do not change before this transaction ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Level {
     pub on_hand: i32,
@@ -128,10 +131,10 @@ impl Level {
     }
 }
 
-/// One row: a product in a warehouse.
+/// A row of stock: a product in a warehouse.
 pub(crate) type Pair = (ProductId, WarehouseId);
 
-/// Locks rows of stock, always in the one order, and reads what they have. A pair without a row is left out.
+/// Locks rows of stock, always in the order (product, warehouse), and reads them. A pair without a row is left out.
 pub(crate) async fn lock(conn: &mut PgConnection, pairs: &BTreeSet<Pair>) -> Result<BTreeMap<Pair, Level>> {
     let (products, warehouses): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
     let rows = sqlx::query!(
@@ -150,7 +153,7 @@ pub(crate) async fn lock(conn: &mut PgConnection, pairs: &BTreeSet<Pair>) -> Res
     Ok(levels.collect())
 }
 
-/// Begins to stock products in warehouses. Rows that are there already stay as they are; tells which are new.
+/// Starts to stock products in warehouses. Rows that exist stay as they are; returns the ids of the new ones.
 pub async fn open(conn: &mut PgConnection, actor: Option<UserId>, rows: &[NewStock]) -> Result<Vec<InventoryId>> {
     let units = |pick: fn(&NewStock) -> Option<Units>| -> Vec<i32> {
         rows.iter().map(|row| pick(row).map_or(0, Units::get)).collect()
@@ -165,7 +168,7 @@ pub async fn open(conn: &mut PgConnection, actor: Option<UserId>, rows: &[NewSto
                 order by product_id, warehouse_id
                on conflict (product_id, warehouse_id) do nothing
                returning id, product_id, warehouse_id, on_hand),
-           told as (
+           movement as (
                insert into stock_movements (product_id, warehouse_id, on_hand_delta, reason, actor_id)
                select product_id, warehouse_id, on_hand, 'received', $6 from opened where on_hand > 0)
            select id as "id: InventoryId" from opened"#,
@@ -185,12 +188,14 @@ pub async fn open(conn: &mut PgConnection, actor: Option<UserId>, rows: &[NewSto
     })
 }
 
-/// Begins to stock one product in one warehouse.
+/// Starts to stock one product in one warehouse.
 pub async fn create(conn: &mut PgConnection, principal: &Principal, row: &NewStock) -> Result<StockView> {
-    match open(conn, principal.user_id(), std::slice::from_ref(row)).await?[..] {
-        [id] => find(conn, id).await,
-        _ => Err(Error::InventoryExists),
-    }
+    let [id] = open(conn, principal.user_id(), std::slice::from_ref(row)).await?[..] else {
+        return Err(Error::InventoryExists);
+    };
+    let data = json!({ "product_id": row.product_id, "warehouse_id": row.warehouse_id, "on_hand": row.on_hand });
+    actions::record(conn, principal, Action::new("stock.created", "stock", id).data(data)).await?;
+    find(conn, id).await
 }
 
 pub async fn find(conn: &mut PgConnection, id: InventoryId) -> Result<StockView> {
@@ -231,9 +236,9 @@ pub async fn list(conn: &mut PgConnection, filter: &StockFilter, page: &Page) ->
     Ok(page.list(rows, |row| row.id.0.into()))
 }
 
-/// What is low, worst first: sorted by how far below the reorder level it is.
+/// Low stock, worst first: sorted by how far it is below its reorder level.
 ///
-/// A row that is sold from while somebody pages moves up, so it may be missed or seen twice; its place is its news.
+/// Rows can move between pages while stock is sold, so a row may be skipped or repeated. That is acceptable here.
 pub async fn list_low(conn: &mut PgConnection, page: &Page) -> Result<List<StockView>> {
     let rows = sqlx::query_as!(
         StockView,
@@ -253,9 +258,10 @@ pub async fn list_low(conn: &mut PgConnection, page: &Page) -> Result<List<Stock
     Ok(page.list(rows, |row| Position { rank: i64::from(row.available - row.reorder_level), id: row.id.0 }))
 }
 
-/// Changes when to reorder, if the row is still as the caller has seen it.
+/// Changes when to reorder, if the row still has the version that the caller saw.
 pub async fn update_settings(
     conn: &mut PgConnection,
+    principal: &Principal,
     id: InventoryId,
     version: Option<i32>,
     settings: &ReorderSettings,
@@ -274,5 +280,10 @@ pub async fn update_settings(
     .fetch_optional(&mut *conn)
     .await?;
     let stock = find(conn, id).await?;
-    if updated.is_none() { Err(Error::VersionMismatch) } else { Ok(stock) }
+    if updated.is_none() {
+        return Err(Error::VersionMismatch);
+    }
+    let action = Action::new("stock.settings_changed", "stock", id).data(json!(settings));
+    actions::record(conn, principal, action).await?;
+    Ok(stock)
 }

@@ -1,5 +1,5 @@
-//! Reservations: stock that is promised, and what becomes of it. held → posted (paid for) → shipped; or →
-//! released, or → expired (`reap`). Each edge is one guarded statement, so it is gone along once.
+//! Reservations: stock that is promised. A reservation is held, then posted (paid for), then shipped; or released, or
+//! expired (`expire`). Each step is one guarded statement, so a reservation takes it only once.
 //!
 //! An order's reservation moves with its order: the functions `…_of_orders` take orders that the caller holds
 //! locked, many at once, and the number of statements does not grow with them.
@@ -9,17 +9,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::ledger::{self, Change, Reason};
 use super::source::{Shelf, Shelves, SourceLine};
 use super::{Level, Pair};
-use crate::error::{Error, FieldError, Invalid, Resource, Result, Shortage};
-use crate::identity::principal::Principal;
+use crate::actions::{self, Action};
+use crate::error::{Error, Resource, Result, Shortage};
+use crate::invalid::{FieldError, Invalid};
+use crate::principal::Principal;
 use crate::values::{OrderId, ProductId, Quantity, ReservationId, UserId, WarehouseId};
 
-/// As many as an order may have.
+/// The same limit as for an order's lines.
 pub const MAX_LINES: usize = 100;
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -28,7 +31,7 @@ pub const MAX_LINES: usize = 100;
 pub struct Reserve {
     #[schema(min_items = 1, max_items = 100)]
     pub items: Vec<ReserveLine>,
-    /// How long the stock is held; as long as an unpaid order's, if not given
+    /// How long the stock is held; if not given, as long as for an unpaid order
     pub ttl_seconds: Option<TtlSeconds>,
 }
 
@@ -36,12 +39,12 @@ pub struct Reserve {
 #[serde(deny_unknown_fields)]
 pub struct ReserveLine {
     pub product_id: ProductId,
-    /// From wherever it is, if not given
+    /// From any active warehouse, if not given
     pub warehouse_id: Option<WarehouseId>,
     pub quantity: Quantity,
 }
 
-/// How long stock is held for somebody who may never come.
+/// How long stock is held: one second to a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(try_from = "i64")]
 #[schema(value_type = i32, minimum = 1, maximum = 86_400, example = 900)]
@@ -62,7 +65,7 @@ impl TryFrom<i64> for TtlSeconds {
     }
 }
 
-/// Which reservation to release or to ship.
+/// The reservation to release or to ship.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reservation_id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d30"}))]
@@ -106,7 +109,7 @@ pub struct ReservationView {
     pub id: ReservationId,
     pub state: ReservationState,
     pub items: Vec<ReservedLine>,
-    /// Until then the stock is held for whoever asked; afterwards the reaper gives it back
+    /// The stock is held until then; afterwards the reaper releases it
     pub expires_at: DateTime<Utc>,
     /// Null for one made by hand
     pub order_id: Option<OrderId>,
@@ -154,6 +157,8 @@ pub async fn reserve(
         })
         .collect();
     ledger::write(conn, Some(actor), Reason::Reserved, &changes).await?;
+    let action = Action::new("reservation.made", "reservation", id).data(json!({ "lines": asked.items.len() }));
+    actions::record(conn, principal, action).await?;
     find(conn, id).await
 }
 
@@ -187,38 +192,51 @@ pub async fn find(conn: &mut PgConnection, id: ReservationId) -> Result<Reservat
     })
 }
 
-/// Gives back what was held by hand.
+/// Releases a reservation that was made by hand.
 pub async fn release(conn: &mut PgConnection, principal: &Principal, id: ReservationId) -> Result<ReservationView> {
-    let ended = advance(conn, Whose::ByHand(id), &[ReservationState::Held], ReservationState::Released).await?;
-    settle(conn, principal.user_id(), &ended, Reason::Released).await?;
-    if ended.is_empty() { Err(refusal(conn, id).await?) } else { find(conn, id).await }
+    let released = (ReservationState::Released, Reason::Released, "reservation.released");
+    end_manually(conn, principal, id, released).await
 }
 
-/// What was held by hand leaves the house: on hand and reserved fall together.
+/// The stock of a reservation that was made by hand leaves: on hand and reserved fall together.
 pub async fn ship(conn: &mut PgConnection, principal: &Principal, id: ReservationId) -> Result<ReservationView> {
-    let ended = advance(conn, Whose::ByHand(id), &[ReservationState::Held], ReservationState::Shipped).await?;
-    settle(conn, principal.user_id(), &ended, Reason::Shipped).await?;
-    if ended.is_empty() { Err(refusal(conn, id).await?) } else { find(conn, id).await }
+    let shipped = (ReservationState::Shipped, Reason::Shipped, "reservation.shipped");
+    end_manually(conn, principal, id, shipped).await
 }
 
-/// The orders are paid for: their stock does not expire any more. Tells whose was held until now.
+async fn end_manually(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    id: ReservationId,
+    (to, reason, action): (ReservationState, Reason, &'static str),
+) -> Result<ReservationView> {
+    let ended = advance(conn, Whose::Manual(id), &[ReservationState::Held], to).await?;
+    if ended.is_empty() {
+        return Err(refusal(conn, id).await?);
+    }
+    take_out_of_stock(conn, principal.user_id(), &ended, reason).await?;
+    actions::record(conn, principal, Action::new(action, "reservation", id)).await?;
+    find(conn, id).await
+}
+
+/// The orders are paid: their reservations do not expire any more. Returns the orders whose reservation was held.
 pub async fn post_of_orders(conn: &mut PgConnection, orders: &[OrderId]) -> Result<Vec<OrderId>> {
     let posted = advance(conn, Whose::Orders(orders), &[ReservationState::Held], ReservationState::Posted).await?;
     Ok(orders_of(&posted))
 }
 
-/// The orders' stock leaves the house. Tells whose did, and only now.
+/// The orders' stock leaves. Returns the orders whose reservation was posted until now.
 pub async fn ship_of_orders(
     conn: &mut PgConnection,
     actor: Option<UserId>,
     orders: &[OrderId],
 ) -> Result<Vec<OrderId>> {
     let ended = advance(conn, Whose::Orders(orders), &[ReservationState::Posted], ReservationState::Shipped).await?;
-    settle(conn, actor, &ended, Reason::Shipped).await?;
+    take_out_of_stock(conn, actor, &ended, Reason::Shipped).await?;
     Ok(orders_of(&ended))
 }
 
-/// The orders do not need their stock any more. Tells whose was given back, and only now.
+/// The orders do not need their stock any more. Returns the orders whose reservation was released.
 pub async fn release_of_orders(
     conn: &mut PgConnection,
     actor: Option<UserId>,
@@ -231,13 +249,13 @@ pub async fn release_of_orders(
         ReservationState::Released,
     )
     .await?;
-    settle(conn, actor, &ended, Reason::Released).await?;
+    take_out_of_stock(conn, actor, &ended, Reason::Released).await?;
     Ok(orders_of(&ended))
 }
 
 /// One line of a reservation that has just moved.
 #[derive(Debug)]
-pub(crate) struct MovedLine {
+pub(super) struct MovedLine {
     pub id: ReservationId,
     pub order_id: Option<OrderId>,
     pub product_id: ProductId,
@@ -246,35 +264,41 @@ pub(crate) struct MovedLine {
 }
 
 enum Whose<'a> {
-    ByHand(ReservationId),
+    /// One that was made by hand.
+    Manual(ReservationId),
     Orders(&'a [OrderId]),
 }
 
-/// Moves reservations along one edge, locking them by id; those in another state stay where they are.
+/// Moves reservations from one state to another, locking them by id. Those in another state stay as they are.
+///
+/// The arrays come from a CTE for the same reason as in `orders::transition`: else Postgres plans each call again.
 async fn advance(
     conn: &mut PgConnection,
     whose: Whose<'_>,
     from: &[ReservationState],
     to: ReservationState,
 ) -> Result<Vec<MovedLine>> {
-    let (by_hand, orders) = match whose {
-        Whose::ByHand(id) => (Some(id), &[][..]),
+    let (manual, orders) = match whose {
+        Whose::Manual(id) => (Some(id), &[][..]),
         Whose::Orders(orders) => (None, orders),
     };
     let from: Vec<String> = from.iter().map(|state| state.as_str().to_owned()).collect();
     let moved = sqlx::query_as!(
         MovedLine,
-        r#"with here as materialized (
+        r#"with given as materialized (select $1::uuid as manual, $2::uuid[] as orders, $3::text[] as origins),
+           locked as materialized (
                select id from reservations
-                where ((id = $1 and order_id is null) or order_id = any($2)) and state = any($3)
+                where ((id = (select manual from given) and order_id is null)
+                       or order_id = any((select orders from given)::uuid[]))
+                  and state = any((select origins from given)::text[])
                 order by id for no key update),
            moved as (
                update reservations r set state = $4, updated_at = clock_timestamp()
-                 from here where r.id = here.id
+                 from locked where r.id = locked.id
                returning r.id, r.order_id)
            select moved.id, moved.order_id as "order_id: OrderId", l.product_id, l.warehouse_id, l.quantity
              from moved join reservation_lines l on l.reservation_id = moved.id"#,
-        by_hand as Option<ReservationId>,
+        manual as Option<ReservationId>,
         orders as &[OrderId],
         &from,
         to.as_str(),
@@ -284,8 +308,9 @@ async fn advance(
     Ok(moved)
 }
 
-/// Takes the lines of reservations that have ended out of the stock: locked in the one order, then written.
-pub(crate) async fn settle(
+/// Takes the lines of reservations that have just ended off what is reserved, and off what is on hand if they were
+/// shipped. Locks the stock in its one order, then writes.
+pub(super) async fn take_out_of_stock(
     conn: &mut PgConnection,
     actor: Option<UserId>,
     ended: &[MovedLine],
@@ -329,7 +354,7 @@ impl ReserveLine {
     }
 }
 
-/// The products' names, if there are such products.
+/// The products' SKUs; refuses lines whose product does not exist.
 async fn skus_of(conn: &mut PgConnection, items: &[ReserveLine]) -> Result<BTreeMap<ProductId, String>> {
     let ids: Vec<ProductId> = items.iter().map(|item| item.product_id).collect();
     let rows =
@@ -347,7 +372,7 @@ struct Warehouse {
     active: bool,
 }
 
-/// The warehouses that may be asked, if those that are named exist.
+/// The warehouses that stock may come from; refuses lines that name one which does not exist.
 async fn warehouses_for(conn: &mut PgConnection, items: &[ReserveLine]) -> Result<Vec<Warehouse>> {
     let named: Vec<WarehouseId> = items.iter().filter_map(|item| item.warehouse_id).collect();
     let mut warehouses = sqlx::query_as!(
@@ -360,7 +385,7 @@ async fn warehouses_for(conn: &mut PgConnection, items: &[ReserveLine]) -> Resul
     refuse_unknown(items, "warehouse_id", "warehouse_not_found", |item| {
         item.warehouse_id.is_none_or(|named| warehouses.iter().any(|warehouse| warehouse.id == named))
     })?;
-    warehouses.retain(|warehouse| warehouse.active); // Nothing leaves an inactive one, also if it is named.
+    warehouses.retain(|warehouse| warehouse.active); // An inactive warehouse sells nothing, even if it is named.
     Ok(warehouses)
 }
 
@@ -372,7 +397,7 @@ fn refuse_unknown(items: &[ReserveLine], field: &str, code: &str, known: impl Fn
     if unknown.is_empty() { Ok(()) } else { Err(Error::InvalidFields(unknown)) }
 }
 
-/// Locks whatever stock the lines could come from.
+/// Locks all stock that the lines could come from.
 async fn locked_shelves(conn: &mut PgConnection, items: &[ReserveLine], warehouses: &[Warehouse]) -> Result<Shelves> {
     let of = |item: &ReserveLine| {
         let (product_id, named) = (item.product_id, item.warehouse_id);

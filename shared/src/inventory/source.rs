@@ -1,5 +1,5 @@
-//! Which warehouse each line comes from: of the active ones the first by priority that has every line; else
-//! each line from the first that has it whole; else split. Writes no table; it is arithmetic.
+//! Chooses the warehouse that each line comes from: the first active one by priority that has every line; else for
+//! each line the first that has it whole; else several. Pure arithmetic; writes no table.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::error::Shortage;
 use crate::values::{ProductId, WarehouseId};
 
-/// So many of a product, from wherever they are, or from one warehouse only.
+/// A quantity of a product, from any warehouse or from one that is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourceLine {
     pub product_id: ProductId,
@@ -21,30 +21,31 @@ pub struct SourceLine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shelf {
     pub warehouse_id: WarehouseId,
-    /// The smaller number is asked first.
+    /// The warehouse with the smaller number comes first.
     pub priority: i32,
     pub available: i32,
 }
 
-/// The stock that lines are taken from. What a line takes, the next one does not find.
+/// The stock that lines are taken from. What one line takes, the next line no longer finds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Shelves(BTreeMap<ProductId, Vec<Shelf>>);
 
-/// A line, or a part of it, and where it comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A line, or a part of it, and the warehouse that it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Allocation {
-    /// Where the line stands in the request.
+    /// The position of the line in the request.
     pub line: usize,
     pub product_id: ProductId,
     pub warehouse_id: WarehouseId,
     pub quantity: i32,
 }
 
-/// Where everything comes from, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where all lines of a request come from, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sourced {
     pub how: How,
     pub considered: Vec<Considered>,
+    #[serde(rename = "from")]
     pub allocations: Vec<Allocation>,
 }
 
@@ -59,7 +60,7 @@ pub enum How {
     Split,
 }
 
-/// A warehouse that was asked for every line, and the lines that it could not give whole: none if it was chosen.
+/// A warehouse that was considered for all lines, and the lines that it does not have whole: none if it was chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Considered {
     pub warehouse_id: WarehouseId,
@@ -78,12 +79,12 @@ impl Shelves {
         Self(products)
     }
 
-    /// What there is of a product, over all its warehouses.
+    /// What is available of a product in all its warehouses.
     pub fn available(&self, product_id: ProductId) -> i64 {
         self.of(product_id).iter().map(|shelf| i64::from(shelf.available)).sum()
     }
 
-    /// Takes every line, or nothing and says which lines are short.
+    /// Takes every line; or takes nothing and returns the lines that are short.
     pub fn take(&mut self, lines: &[SourceLine]) -> Result<Sourced, Vec<Shortage>> {
         let mut left = self.only(lines);
         let sourced = left.source(lines)?;
@@ -101,7 +102,7 @@ impl Shelves {
         let mut short = Vec::new();
         let (named, free): (Vec<_>, Vec<_>) =
             lines.iter().enumerate().partition(|(_, line)| line.warehouse_id.is_some());
-        // A line that names its warehouse has no choice, so it goes first.
+        // A line that names its warehouse has no alternative, so it is served first.
         for (index, line) in named {
             match self.whole(index, line) {
                 Some(allocation) => allocations.push(self.give(allocation)),
@@ -133,7 +134,8 @@ impl Shelves {
         Err(short)
     }
 
-    /// Asks warehouse by warehouse, until one has every line. Whoever has them all has the first.
+    /// Goes through the warehouses by priority until one has every line. It is enough to look at those that have the
+    /// first line's product.
     fn consider(&self, lines: &[(usize, &SourceLine)]) -> Vec<Considered> {
         let Some((_, first)) = lines.first() else { return Vec::new() };
         let mut considered = Vec::new();
@@ -164,7 +166,7 @@ impl Shelves {
         self.of(line.product_id).iter().find(may).map(|shelf| line.from(index, shelf.warehouse_id, line.quantity))
     }
 
-    /// The line from several, each giving what it has.
+    /// The line from several warehouses, each giving what it has.
     fn parts(&self, index: usize, line: &SourceLine) -> Option<Vec<Allocation>> {
         let mut missing = line.quantity;
         let mut parts = Vec::new();
@@ -185,7 +187,7 @@ impl Shelves {
         allocation
     }
 
-    /// What there is for a line is what the other lines of the request have left.
+    /// `available` is what the other lines of the request have left.
     fn shortage(&self, index: usize, line: &SourceLine) -> Shortage {
         let available = match line.warehouse_id {
             Some(warehouse_id) => self.at(line.product_id, warehouse_id),

@@ -1,57 +1,25 @@
-//! What operators see of the queues and do to them: pause, look at what failed and why, try again, give up.
+//! What staff see of jobs, and how they retry or discard dead ones. The order's timeline gets an event for both.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
-use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::error::{Error, Invalid, Resource, Result};
+use crate::actions::{self, Action};
+use crate::error::{Error, Resource, Result};
+use crate::invalid::Invalid;
+use crate::orders::event::Event;
 use crate::orders::note;
 use crate::page::{List, Page, Position};
 use crate::platform::db::CustomPlan;
-use crate::queue::{Queue, Ring};
+use crate::principal::Principal;
+use crate::queue::dead::{self, DeadJobs};
+use crate::queue::{JobState, Queue, Ring, prune};
 use crate::values::{JobId, OrderId};
 
-/// A worker shows each second that it lives. One that was silent for longer is gone, or as good as.
-const LIVE_WITHIN_SECONDS: f64 = 10.0;
-
-/// How a queue stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct QueueView {
-    pub name: Queue,
-    /// Jobs that are due and wait for a worker
-    #[schema(example = 3)]
-    pub ready: i64,
-    /// Jobs that are due later: delayed ones, and failed ones before their next attempt
-    pub scheduled: i64,
-    pub running: i64,
-    /// Jobs that were given up: retry or discard them
-    pub dead: i64,
-    /// For how long the first of the ready ones has been due; 0 when none is
-    pub oldest_ready_seconds: i64,
-    /// While it is, no worker takes from it; what runs finishes
-    pub paused: bool,
-}
-
-/// How far a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[sqlx(type_name = "text", rename_all = "lowercase")]
-pub enum JobState {
-    /// Due, or due at `run_at`
-    Ready,
-    Running,
-    Done,
-    /// Given up: it waits for a person
-    Dead,
-    /// Given up by a person
-    Discarded,
-}
-
-/// Which jobs.
+/// A filter of jobs.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -64,7 +32,7 @@ pub struct JobFilter {
     pub queue: Option<Queue>,
     #[param(value_type = Option<Uuid>)]
     pub order_id: Option<OrderId>,
-    /// The fingerprint of the last error: the same mistake has the same one
+    /// The fingerprint of the last error: jobs that failed for the same reason share it
     pub error: Option<String>,
 }
 
@@ -84,29 +52,29 @@ pub struct JobView {
     pub version: i16,
     pub queue: Queue,
     pub state: JobState,
-    /// How often it was tried
+    /// How many attempts it had
     #[schema(example = 8)]
     pub attempt: i32,
-    /// When this one fails it is given up
+    /// The last attempt: if it fails too, the job is dead
     #[schema(example = 8)]
     pub max_attempt: i32,
     /// When it is or was due
     pub run_at: DateTime<Utc>,
     pub order_id: Option<OrderId>,
-    /// The request that it comes from
+    /// The request that caused it
     pub request_id: Option<String>,
-    /// Why the last attempt that failed did
+    /// The error of the last failed attempt
     pub error: Option<String>,
     /// Filter and retry by this
     pub error_fingerprint: Option<String>,
-    /// Who runs it, or did so last
+    /// The worker that runs it, or ran it last
     pub worker_id: Option<Uuid>,
     pub lease_until: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// A job with its story.
+/// A job with its payload and its failed attempts.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0197a2c4-5d10-7cc3-98a1-3f2b6c8d9e01", "kind": "process_payment", "version": 1, "queue": "high", "state": "dead",
@@ -124,14 +92,14 @@ pub struct JobView {
 pub struct JobDetail {
     #[serde(flatten)]
     pub job: JobView,
-    /// What it was asked: ids only
+    /// Its payload: ids only
     #[schema(value_type = Object)]
     pub args: Value,
-    /// Every attempt that failed, in order
+    /// All failed attempts, in order
     pub attempts: Vec<FailedAttempt>,
 }
 
-/// When, where, how long, and why.
+/// An attempt that failed: when, where, for how long, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct FailedAttempt {
     pub attempt: i32,
@@ -148,7 +116,7 @@ pub struct FailedAttempt {
     pub error_fingerprint: String,
 }
 
-/// Which dead jobs to try again, the oldest first.
+/// The dead jobs to retry, the oldest first.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"kind": "process_payment", "error": "9f2c66aa01d3", "limit": 100}))]
@@ -157,13 +125,13 @@ pub struct RetryJobs {
     pub queue: Option<Queue>,
     /// The fingerprint of their last error
     pub error: Option<String>,
-    /// At most so many
+    /// How many at most
     #[schema(value_type = i64, minimum = 1, maximum = 10_000, default = 100)]
     #[serde(default)]
     pub limit: RetryLimit,
 }
 
-/// More at once would hold too many orders locked; ask again for the next ones.
+/// How many jobs one request retries at most: it holds their orders locked.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "i64")]
 pub struct RetryLimit(i64);
@@ -191,73 +159,7 @@ pub struct Retried {
     pub retried: usize,
 }
 
-/// A worker that lives.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-#[schema(example = json!({
-    "id": "0197a2c0-11aa-7e4f-9b0c-5a6b7c8d9e0f", "host": "mill-7", "pid": 4711, "version": "0.1.0",
-    "queues": ["high", "default", "low"], "since": "2026-11-21T08:00:00Z", "last_heartbeat": "2026-11-21T08:15:00Z",
-    "running": 1, "running_jobs": [{
-        "id": "0197a2c4-5d10-7cc3-98a1-3f2b6c8d9e01", "kind": "ship_order", "queue": "default", "attempt": 1,
-        "order_id": "0197a2c4-5cf0-7b12-8a3d-0c1d2e3f4a5b", "started_at": "2026-11-21T08:14:59Z"
-    }]
-}))]
-pub struct WorkerView {
-    pub id: Uuid,
-    #[schema(example = "mill-7")]
-    pub host: String,
-    pub pid: i32,
-    #[schema(example = "0.1.0")]
-    pub version: String,
-    pub queues: Vec<Queue>,
-    pub since: DateTime<Utc>,
-    pub last_heartbeat: DateTime<Utc>,
-    /// How many jobs it runs
-    pub running: i64,
-    pub running_jobs: Vec<RunningJob>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct RunningJob {
-    pub id: JobId,
-    pub kind: String,
-    pub queue: Queue,
-    pub attempt: i32,
-    pub order_id: Option<OrderId>,
-    pub started_at: Option<DateTime<Utc>>,
-}
-
-/// All queues, in the order in which workers take from them.
-pub async fn queues(conn: &mut PgConnection) -> Result<Vec<QueueView>> {
-    // `now()` and not the clock: only what stands still during a statement can bound an index.
-    Ok(sqlx::query_as!(
-        QueueView,
-        r#"select q.name as "name: Queue", q.paused,
-                  (select count(*) from jobs where queue = q.name and state = 'ready' and run_at <= now()) as "ready!",
-                  (select count(*) from jobs where queue = q.name and state = 'ready' and run_at > now()) as "scheduled!",
-                  (select count(*) from jobs where queue = q.name and state = 'running') as "running!",
-                  (select count(*) from jobs where queue = q.name and state = 'dead') as "dead!",
-                  (select coalesce(greatest(extract(epoch from now() - min(run_at)), 0), 0)::bigint
-                     from jobs where queue = q.name and state = 'ready') as "oldest_ready_seconds!"
-             from queues q order by q.name"#
-    )
-    .fetch_all(conn)
-    .await?)
-}
-
-/// Stops workers from taking from a queue, or lets them again. Repeating it changes nothing.
-pub async fn set_paused(conn: &mut PgConnection, name: &str, paused: bool) -> Result<QueueView> {
-    let queue: Queue = name.parse().map_err(|_| Error::NotFound(Resource::Queue))?;
-    sqlx::query!(
-        "update queues set paused = $2, changed_at = clock_timestamp() where name = $1 and paused <> $2",
-        queue as Queue,
-        paused,
-    )
-    .execute(&mut *conn)
-    .await?;
-    queues(conn).await?.into_iter().find(|view| view.name == queue).ok_or(Error::NotFound(Resource::Queue))
-}
-
-/// Jobs, newest first. Those that are done are removed after a while, and their orders' timelines stay.
+/// Jobs, the newest first. Done jobs are deleted after an hour; the timelines of their orders stay.
 pub async fn list(conn: &mut PgConnection, filter: JobFilter, page: Page) -> Result<List<JobView>> {
     let rows = sqlx::query_as!(
         JobView,
@@ -312,115 +214,76 @@ pub async fn get(conn: &mut PgConnection, id: JobId) -> Result<JobDetail> {
     Ok(JobDetail { job, args: args.unwrap_or_default(), attempts })
 }
 
-/// Tries a dead job again, at once and with a fresh budget; what failed before stays on record.
-pub async fn retry(conn: &mut PgConnection, id: JobId, max_attempts: i32) -> Result<(JobDetail, Ring)> {
-    let row = sqlx::query!(
-        r#"update jobs set state = 'ready', run_at = clock_timestamp(), max_attempt = attempt + $2, finished_at = null
-            where id = $1 and state = 'dead'
-        returning kind, queue as "queue: Queue", order_id as "order_id: OrderId", run_at"#,
-        id.0,
-        max_attempts,
-    )
-    .fetch_optional(&mut *conn)
-    .await?;
-    let Some(row) = row else { return Err(not_dead(conn, id).await?) };
-    if let Some(order_id) = row.order_id {
-        note::note(conn, "job_retried", &[(order_id, told(id, &row.kind))]).await?;
+/// Retries a dead job, at once and with a new budget of attempts. Its failed attempts stay on record.
+pub async fn retry(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    id: JobId,
+    max_attempts: i32,
+) -> Result<(JobDetail, Ring)> {
+    let Some(job) = dead::retry(conn, id, max_attempts).await? else { return Err(not_dead(conn, id).await?) };
+    if let Some(order_id) = job.subject {
+        let event = Event::JobRetried { job_id: id, kind: job.kind.clone() };
+        note::note(conn, principal, &[(OrderId(order_id), event)]).await?;
     }
-    Ok((get(conn, id).await?, Ring::again(row.queue, id, row.run_at)))
+    actions::record(conn, principal, Action::new("job.retried", "job", id).data(json!({ "kind": job.kind }))).await?;
+    Ok((get(conn, id).await?, job.ring))
 }
 
 /// Gives a dead job up for good. Its order stays with staff until somebody moves it.
-pub async fn discard(conn: &mut PgConnection, id: JobId) -> Result<JobDetail> {
-    let row = sqlx::query!(
-        r#"update jobs set state = 'discarded', finished_at = clock_timestamp() where id = $1 and state = 'dead'
-        returning kind, order_id as "order_id: OrderId""#,
-        id.0,
-    )
-    .fetch_optional(&mut *conn)
-    .await?;
-    let Some(row) = row else { return Err(not_dead(conn, id).await?) };
-    if let Some(order_id) = row.order_id {
-        note::note(conn, "job_discarded", &[(order_id, told(id, &row.kind))]).await?;
+pub async fn discard(conn: &mut PgConnection, principal: &Principal, id: JobId) -> Result<JobDetail> {
+    let Some(job) = dead::discard(conn, id).await? else { return Err(not_dead(conn, id).await?) };
+    if let Some(order_id) = job.subject {
+        let event = Event::JobDiscarded { job_id: id, kind: job.kind.clone() };
+        note::note(conn, principal, &[(OrderId(order_id), event)]).await?;
     }
+    actions::record(conn, principal, Action::new("job.discarded", "job", id).data(json!({ "kind": job.kind }))).await?;
     get(conn, id).await
 }
 
-/// Tries many dead jobs again, the oldest first. What somebody else is deciding about right now is left out.
-pub async fn retry_many(conn: &mut PgConnection, which: &RetryJobs, max_attempts: i32) -> Result<Vec<Ring>> {
-    let rows = sqlx::query!(
-        r#"with chosen as materialized (
-               select id from jobs
-                where state = 'dead' and ($1::text is null or kind = $1) and ($2::queue is null or queue = $2)
-                  and ($3::text is null or error_fingerprint = $3)
-                order by id limit $4 for no key update skip locked)
-           update jobs j
-              set state = 'ready', run_at = clock_timestamp(), max_attempt = j.attempt + $5, finished_at = null
-             from chosen where j.id = chosen.id
-        returning j.id as "id: JobId", j.kind, j.queue as "queue: Queue", j.order_id as "order_id: OrderId", j.run_at"#,
-        which.kind,
-        which.queue as Option<Queue>,
-        which.error,
-        which.limit.0,
-        max_attempts,
-    )
-    .fetch_all(CustomPlan(&mut *conn))
-    .await?;
-    let notes: Vec<_> =
-        rows.iter().filter_map(|row| row.order_id.map(|order_id| (order_id, told(row.id, &row.kind)))).collect();
-    note::note(conn, "job_retried", &notes).await?;
-    Ok(rows.into_iter().map(|row| Ring::again(row.queue, row.id, row.run_at)).collect())
-}
-
-/// The workers that live, longest first.
-pub async fn workers(conn: &mut PgConnection) -> Result<Vec<WorkerView>> {
-    let rows = sqlx::query!(
-        r#"select w.id, w.host, w.pid, w.version, w.queues as "queues: Vec<Queue>", w.started_at, w.heartbeat_at,
-                  j.jobs as "jobs: Json<Vec<RunningJob>>"
-             from workers w
-             left join (select worker, jsonb_agg(jsonb_build_object('id', id, 'kind', kind, 'queue', queue,
-                                  'attempt', attempt, 'order_id', order_id, 'started_at', started_at) order by started_at) as jobs
-                          from jobs where state = 'running' group by worker) j on j.worker = w.id
-            where w.heartbeat_at > now() - make_interval(secs => $1)
-            order by w.started_at, w.id"#,
-        LIVE_WITHIN_SECONDS,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let running_jobs = row.jobs.map(|jobs| jobs.0).unwrap_or_default();
-            WorkerView {
-                id: row.id,
-                host: row.host,
-                pid: row.pid,
-                version: row.version,
-                queues: row.queues,
-                since: row.started_at,
-                last_heartbeat: row.heartbeat_at,
-                running: i64::try_from(running_jobs.len()).expect("a worker runs a thousand jobs at most"),
-                running_jobs,
-            }
+/// Retries many dead jobs, the oldest first. It skips jobs that another request is deciding about.
+pub async fn retry_many(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    which: &RetryJobs,
+    max_attempts: i32,
+) -> Result<Vec<Ring>> {
+    let chosen =
+        DeadJobs { kind: which.kind.as_deref(), queue: which.queue, error_fingerprint: which.error.as_deref() };
+    let jobs = dead::retry_many(conn, chosen, which.limit.0, max_attempts).await?;
+    let notes: Vec<_> = jobs
+        .iter()
+        .filter_map(|job| {
+            Some((OrderId(job.subject?), Event::JobRetried { job_id: job.ring.id, kind: job.kind.clone() }))
         })
-        .collect())
+        .collect();
+    note::note(conn, principal, &notes).await?;
+    if !jobs.is_empty() {
+        let RetryJobs { kind, queue, error, limit } = which;
+        let data = json!({ "kind": kind, "queue": queue, "error": error, "limit": limit.0, "retried": jobs.len() });
+        actions::record(conn, principal, Action::new("jobs.retried", "job", "many").data(data)).await?;
+    }
+    Ok(jobs.into_iter().map(|job| job.ring).collect())
 }
 
-pub async fn count_workers(conn: &mut PgConnection) -> Result<i64> {
-    Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from workers where heartbeat_at > now() - make_interval(secs => $1)"#,
-        LIVE_WITHIN_SECONDS,
+/// Deletes discarded jobs that are too old. The job of an open order stays: it tells staff, and the audit, what the order
+/// waits for.
+pub async fn remove_discarded(conn: &mut PgConnection, limit: i64) -> Result<u64> {
+    let old = sqlx::query_scalar!(
+        r#"select id as "id: JobId" from jobs
+            where state = 'discarded' and finished_at < now() - make_interval(secs => $1)
+              and not exists (select from orders where orders.id = jobs.order_id
+                                 and orders.status not in ('delivered', 'cancelled'))
+            order by finished_at limit $2"#,
+        prune::DISCARDED_KEPT.as_secs_f64(),
+        limit,
     )
-    .fetch_one(conn)
-    .await?)
+    .fetch_all(&mut *conn)
+    .await?;
+    prune::remove_discarded(conn, &old).await
 }
 
 async fn not_dead(conn: &mut PgConnection, id: JobId) -> Result<Error> {
     let state = sqlx::query_scalar!("select state from jobs where id = $1", id.0).fetch_optional(conn).await?;
     Ok(state.map_or(Error::NotFound(Resource::Job), |state| Error::JobNotDead { state }))
-}
-
-/// What an order's timeline says of it.
-fn told(id: JobId, kind: &str) -> Value {
-    json!({ "job_id": id, "kind": kind, "by": "staff" })
 }

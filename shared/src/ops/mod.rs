@@ -1,3 +1,6 @@
-//! What staff see and do across several domains: queues, jobs, workers. It stands above the queue and the orders.
+//! What staff see and do across several domains: queues, jobs, workers. It imports the queue and the orders; they do not
+//! import it. It writes no table itself.
 
 pub mod jobs;
+pub mod queues;
+pub mod workers;

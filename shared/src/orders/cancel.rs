@@ -1,22 +1,23 @@
-//! Cancelling: asked for in one transaction, carried out by a worker that voids the charge and gives the stock
-//! back.
+//! Cancelling an order: asked for in one transaction, carried out by a worker that voids the charge and gives the
+//! stock back.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::{OrderView, Status, read};
-use crate::error::{Error, Resource, Result};
-use crate::identity::principal::{Permission, Principal};
+use super::event::{Event, PaymentEnd};
+use super::jobs::CancelOrder;
+use super::status::{Edge, Status};
+use super::transition::{self, LockedOrder};
+use super::{OrderView, read};
+use crate::actions::{self, Action};
+use crate::error::{Error, Result};
 use crate::inventory::reserve;
 use crate::payments::{self, Charge, Outcome};
-use crate::queue::{self, CancelOrder, Plan, Ring};
+use crate::principal::Principal;
+use crate::queue::{self, Plan, Ring};
 use crate::shipping;
 use crate::values::{Note, OrderId};
-
-/// Orders that one transaction of the reaper gives up: it holds them locked.
-const STEP: i64 = 200;
 
 /// Why an order is not wanted any more.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -27,124 +28,57 @@ pub struct Cancel {
     pub reason: Option<Note>,
 }
 
-/// Marks an order as to be cancelled and asks a worker to do it. Repeating it changes nothing.
+/// Marks an order as cancelling and enqueues the job that cancels it. Repeating it changes nothing.
 pub async fn cancel(
     conn: &mut PgConnection,
-    caller: &Principal,
+    principal: &Principal,
     id: OrderId,
     asked: &Cancel,
     plan: &Plan,
 ) -> Result<(OrderView, Option<Ring>)> {
-    read::require_visible(conn, caller, id).await?;
-    let held = lock(conn, id).await?;
-    let ring = begin(conn, caller, held, asked.reason.as_ref(), plan).await?;
-    Ok((read::get(conn, caller, id).await?, ring))
+    read::require_visible(conn, principal, id).await?;
+    let order = transition::lock(conn, id).await?;
+    let reason = asked.reason.as_ref().map(Note::as_str);
+    let ring = begin(conn, principal, order, reason, plan).await?;
+    if ring.is_some() {
+        let action = Action::new("order.cancel_requested", "order", id).reason(reason);
+        actions::record(conn, principal, action).await?;
+    }
+    Ok((read::get(conn, principal, id).await?, ring))
 }
 
-/// An order that nobody else moves until the transaction ends.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Locked {
-    pub id: OrderId,
-    pub status: Status,
-    pub version: i32,
-}
-
-pub(super) async fn lock(conn: &mut PgConnection, id: OrderId) -> Result<Locked> {
-    sqlx::query_as!(
-        Locked,
-        r#"select id, status as "status: Status", version from orders where id = $1 for no key update"#,
-        id as OrderId,
-    )
-    .fetch_optional(conn)
-    .await?
-    .ok_or(Error::NotFound(Resource::Order))
-}
-
-/// → cancelling, unless it is that already. The order was locked by a statement of its own: after the wait for
-/// a lock only the locked table is fresh, and whether there is a shipment stands in another one.
+/// → cancelling, unless the order is that already. The caller has locked the order in an earlier statement: a
+/// statement that waits for a lock sees only the locked row as it is now, and the shipments as they were before.
 pub(super) async fn begin(
     conn: &mut PgConnection,
-    caller: &Principal,
-    order: Locked,
-    reason: Option<&Note>,
+    principal: &Principal,
+    order: LockedOrder,
+    reason: Option<&str>,
     plan: &Plan,
 ) -> Result<Option<Ring>> {
     match order.status {
         Status::Cancelling | Status::Cancelled => return Ok(None),
-        Status::Shipped | Status::Delivered => return Err(Error::OrderNotCancellable),
         Status::Paid if shipping::is_open(conn, order.id).await? => return Err(Error::OrderNotCancellable),
-        Status::Pending | Status::Processing | Status::Paid => {}
+        status if !Edge::CANCEL.from.contains(&status) => return Err(Error::OrderNotCancellable),
+        _ => {}
     }
-    let by = if caller.may(Permission::OrdersCancel) { "staff" } else { "customer" };
-    mark_cancelling(conn, &[order.id], json!({ "reason": reason, "by": by })).await?;
+    let event = Event::Cancelling { reason: reason.map(ToOwned::to_owned) };
+    transition::advance(conn, Edge::CANCEL, &[(order.id, event)], principal).await?;
     queue::enqueue(conn, &CancelOrder { order_id: order.id }, plan).await
 }
 
-async fn mark_cancelling(conn: &mut PgConnection, orders: &[OrderId], story: Value) -> Result<()> {
-    sqlx::query!(
-        "with cancelling as (
-             update orders
-                set status = 'cancelling', cancel_reason = $2::jsonb ->> 'reason', payment_token = null,
-                    event_sequence = event_sequence + 1, version = version + 1, updated_at = clock_timestamp()
-              where id = any($1) and status in ('pending', 'processing', 'paid')
-             returning id, event_sequence)
-         insert into order_events (order_id, sequence, type, data)
-         select id, event_sequence, 'cancelling', $2 from cancelling",
-        orders as &[OrderId],
-        story,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Gives up the orders whose stock is overdue and whose payment nobody tries any more: their payment jobs are
-/// dead. The provider may have taken the money, so a worker voids it. An order whose job somebody has discarded
-/// stays with staff.
-pub async fn abandoned(db: &PgPool, plan: &Plan) -> Result<Vec<Ring>> {
-    let mut rings = Vec::new();
-    loop {
-        let mut tx = db.begin().await?;
-        let orders = lock_abandoned(&mut tx).await?;
-        if orders.is_empty() {
-            return Ok(rings);
-        }
-        mark_cancelling(&mut tx, &orders, json!({ "reason": "payment_failed", "by": "worker" })).await?;
-        let cancellations: Vec<_> = orders.iter().map(|id| (CancelOrder { order_id: *id }, plan)).collect();
-        let asked = queue::enqueue_many(&mut tx, &cancellations).await?;
-        tx.commit().await?;
-        rings.extend(asked);
-    }
-}
-
-async fn lock_abandoned(conn: &mut PgConnection) -> Result<Vec<OrderId>> {
-    Ok(sqlx::query_scalar!(
-        r#"select o.id as "id: OrderId"
-             from reservations r
-             join orders o on o.id = r.order_id
-            where r.state = 'held' and r.expires_at < now() and o.status = 'processing'
-              and (select bool_or(j.state = 'dead') and not bool_or(j.state in ('ready', 'running'))
-                     from jobs j where j.order_id = o.id and j.kind = 'process_payment' and j.state <> 'done')
-            order by o.id limit $1
-              for no key update of o skip locked"#,
-        STEP,
-    )
-    .fetch_all(conn)
-    .await?)
-}
-
-/// What is to be undone.
+/// What a worker has to undo of an order.
 #[derive(Debug)]
 pub enum Undo {
     /// The provider took the money, or may yet take it.
     Void(Charge),
-    /// It was never asked, or has declined.
+    /// The provider was never asked, or has declined: only the stock is given back.
     Release,
-    /// It is cancelled already.
+    /// The order is cancelled already.
     Nothing,
 }
 
-/// What a worker has to undo of an order. No new charge begins once an order is being cancelled.
+/// Tells what to undo. No new charge begins once an order is cancelling.
 pub async fn start(conn: &mut PgConnection, id: OrderId) -> Result<Undo> {
     let cancelling = sqlx::query_scalar!(
         r#"select exists (select from orders where id = $1 and status = 'cancelling') as "cancelling!""#,
@@ -158,46 +92,27 @@ pub async fn start(conn: &mut PgConnection, id: OrderId) -> Result<Undo> {
     Ok(payments::to_void(conn, id).await?.map_or(Undo::Release, Undo::Void))
 }
 
-/// Cancelling → cancelled: what was charged is given back, and the stock is free. Money that was taken by hand
-/// is marked as refunded: whoever took it gives it back.
+/// Cancelling → cancelled: records what became of the charge and releases the stock. Money that staff took another
+/// way is marked as refunded: they give it back themselves.
 pub async fn record(conn: &mut PgConnection, id: OrderId, voided: Option<&(Charge, Outcome)>) -> Result<()> {
     let payment = match voided.map(|(_, outcome)| outcome) {
         Some(Outcome::Charged) => return Err(Error::internal("the provider keeps money that was to be given back")),
-        Some(Outcome::Refunded) => "refunded",
-        Some(Outcome::Closed) => "voided",
-        Some(Outcome::Declined { .. }) => "declined",
-        None => "none",
+        Some(Outcome::Refunded) => PaymentEnd::Refunded,
+        Some(Outcome::Closed) => PaymentEnd::Voided,
+        Some(Outcome::Declined { .. }) => PaymentEnd::Declined,
+        None => PaymentEnd::None,
     };
-    if !mark_cancelled(conn, id, payment).await? {
+    let event = Event::Cancelled { reason: None, payment: Some(payment), declined: None };
+    let cancelled = transition::advance(conn, Edge::FINISH_CANCELLING, &[(id, event)], &Principal::system()).await?;
+    if cancelled.is_empty() {
         return Ok(());
     }
     if let Some((charge, outcome)) = voided {
-        payments::settle(conn, charge, outcome).await?;
+        payments::record_outcome(conn, charge, outcome).await?;
     }
-    payments::return_by_hand(conn, id).await?;
+    payments::refund_manual_charge(conn, id).await?;
     if reserve::release_of_orders(conn, None, &[id]).await?.is_empty() {
         return Err(Error::internal("an order was cancelled, and it held no stock"));
     }
     Ok(())
-}
-
-async fn mark_cancelled(conn: &mut PgConnection, id: OrderId, payment: &str) -> Result<bool> {
-    let cancelled = sqlx::query_scalar!(
-        r#"with cancelled as (
-               update orders
-                  set status = 'cancelled', event_sequence = event_sequence + 1, version = version + 1,
-                      updated_at = clock_timestamp()
-                where id = $1 and status = 'cancelling'
-               returning id, event_sequence, cancel_reason),
-           told as (
-               insert into order_events (order_id, sequence, type, data)
-               select id, event_sequence, 'cancelled', jsonb_build_object('reason', cancel_reason, 'payment', $2::text)
-                 from cancelled)
-           select true as "cancelled!" from cancelled"#,
-        id as OrderId,
-        payment,
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(cancelled.is_some())
 }

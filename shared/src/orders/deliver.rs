@@ -1,59 +1,48 @@
-//! Delivery: the end of an order that went well.
+//! Delivery: a shipped order has reached its buyer.
 
 use std::collections::HashSet;
 
-use serde_json::json;
 use sqlx::PgConnection;
 
+use super::event::Event;
+use super::status::Edge;
+use super::transition;
 use crate::error::Result;
+use crate::principal::Principal;
 use crate::queue::{LeasedJob, settle};
 use crate::shipping;
 use crate::values::{JobId, OrderId};
 
-/// An order that has arrived, and the attempt that found it out.
+/// An order that has arrived, and the attempt that noticed it.
 #[derive(Debug, Clone)]
 pub struct Arrived {
     pub job: LeasedJob,
     pub order_id: OrderId,
 }
 
-/// Finishes the jobs, and their orders are delivered. Answers which jobs were still ours.
+/// Finishes the jobs and marks their orders as delivered. Returns the jobs that were finished; the others had lost
+/// their lease.
 pub async fn record(conn: &mut PgConnection, batch: &[Arrived]) -> Result<HashSet<JobId>> {
     let jobs: Vec<_> = batch.iter().map(|arrived| (arrived.job.id, arrived.job.attempt)).collect();
     let finished: HashSet<JobId> = settle::finish_many(conn, &jobs).await?.into_iter().collect();
     let orders: Vec<OrderId> =
         batch.iter().filter(|arrived| finished.contains(&arrived.job.id)).map(|arrived| arrived.order_id).collect();
     if !orders.is_empty() {
-        arrive(conn, &orders, false).await?;
+        deliver(conn, &orders, false, &Principal::system()).await?;
     }
     Ok(finished)
 }
 
-/// Somebody knows that a shipped order has arrived. False: it is not on its way (any more).
-pub async fn by_hand(conn: &mut PgConnection, order_id: OrderId) -> Result<bool> {
-    Ok(!arrive(conn, &[order_id], true).await?.is_empty())
+/// Staff know that a shipped order has arrived. False: the order is not shipped, and nothing was changed.
+pub async fn deliver_manually(conn: &mut PgConnection, staff: &Principal, order_id: OrderId) -> Result<bool> {
+    Ok(!deliver(conn, &[order_id], true, staff).await?.is_empty())
 }
 
-/// Shipped → delivered, with their shipments. Tells whose did, and only now.
-async fn arrive(conn: &mut PgConnection, orders: &[OrderId], by_hand: bool) -> Result<Vec<OrderId>> {
-    let arrived = sqlx::query_scalar!(
-        r#"with sent as materialized (
-               select id from orders where id = any($1) and status = 'shipped' order by id for no key update),
-           arrived as (
-               update orders o
-                  set status = 'delivered', event_sequence = o.event_sequence + 1, version = o.version + 1,
-                      updated_at = clock_timestamp()
-                 from sent where o.id = sent.id
-               returning o.id, o.event_sequence),
-           told as (
-               insert into order_events (order_id, sequence, type, data)
-               select id, event_sequence, 'delivered', $2 from arrived)
-           select id as "id: OrderId" from arrived"#,
-        orders as &[OrderId],
-        json!({ "by_hand": by_hand }),
-    )
-    .fetch_all(&mut *conn)
-    .await?;
-    shipping::arrive(conn, &arrived).await?;
-    Ok(arrived)
+/// Shipped → delivered, with their shipments. Returns the orders that moved.
+async fn deliver(conn: &mut PgConnection, orders: &[OrderId], by_hand: bool, by: &Principal) -> Result<Vec<OrderId>> {
+    let events: Vec<_> = orders.iter().map(|id| (*id, Event::Delivered { by_hand })).collect();
+    let moved = transition::advance(conn, Edge::DELIVER, &events, by).await?;
+    let delivered: Vec<OrderId> = moved.iter().map(|order| order.id).collect();
+    shipping::mark_delivered(conn, &delivered).await?;
+    Ok(delivered)
 }

@@ -1,4 +1,4 @@
-//! Moving an order by hand: staff takes the steps that jobs take, through the same guarded functions.
+//! Moving an order by hand: staff take the steps that jobs take, through the same functions.
 
 use std::time::Duration;
 
@@ -7,15 +7,16 @@ use serde_json::json;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::cancel::{self, Locked};
-use super::{OrderView, Status, deliver, pay, read, ship};
+use super::status::Status;
+use super::transition::{self, LockedOrder};
+use super::{OrderView, cancel, deliver, pay, read, ship};
+use crate::actions::{self, Action};
 use crate::error::{Error, Result};
-use crate::identity::principal::Principal;
-use crate::payments;
-use crate::queue::{self, Plan, ProcessPayment, Ring};
+use crate::principal::Principal;
+use crate::queue::{Plan, Ring};
 use crate::values::OrderId;
 
-/// Where an order is to go.
+/// The state that the order is to have.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "status": "paid" }))]
@@ -23,7 +24,7 @@ pub struct SetStatus {
     pub status: Status,
 }
 
-/// What follows from a move, and when.
+/// How the jobs that follow from a step are planned.
 #[derive(Debug, Clone)]
 pub struct Following {
     /// For jobs that are due at once.
@@ -31,7 +32,7 @@ pub struct Following {
     pub delivery_delay: Duration,
 }
 
-/// Moves an order along an allowed line, with all the effects that the move has when a worker makes it.
+/// Moves an order along an edge that staff may take, with all the effects that the step has when a worker takes it.
 pub async fn set_status(
     conn: &mut PgConnection,
     staff: &Principal,
@@ -40,74 +41,48 @@ pub async fn set_status(
     to: Status,
     following: &Following,
 ) -> Result<(OrderView, Vec<Ring>)> {
-    let order = cancel::lock(conn, id).await?;
+    let order = transition::lock(conn, id).await?;
     if seen.is_some_and(|seen| seen != order.version) {
         return Err(Error::VersionMismatch);
     }
-    let allowed = allowed(order.status);
+    let allowed = order.status.allowed_manually();
     if !allowed.contains(&to) {
-        return Err(Error::InvalidTransition { from: order.status, to, allowed });
+        let allowed = allowed.into_iter().map(Status::name).collect();
+        return Err(Error::InvalidTransition { from: order.status.name(), to: to.name(), allowed });
     }
     let rings = step(conn, staff, order, to, following).await?;
-    Ok((read::get(conn, staff, id).await?, rings))
-}
-
-/// The lines of the contract. Asking for `cancelled` begins cancelling: a worker voids and releases.
-fn allowed(from: Status) -> &'static [Status] {
-    match from {
-        Status::Pending => &[Status::Processing, Status::Cancelling, Status::Cancelled],
-        Status::Processing => &[Status::Paid, Status::Cancelling, Status::Cancelled],
-        Status::Paid => &[Status::Shipped, Status::Cancelling, Status::Cancelled],
-        Status::Shipped => &[Status::Delivered],
-        Status::Delivered | Status::Cancelling | Status::Cancelled => &[],
-    }
+    let moved = read::get(conn, staff, id).await?;
+    let from_to = json!({ "from": order.status, "to": moved.status });
+    actions::record(conn, staff, Action::new("order.moved", "order", id).data(from_to)).await?;
+    Ok((moved, rings))
 }
 
 async fn step(
     conn: &mut PgConnection,
     staff: &Principal,
-    order: Locked,
+    order: LockedOrder,
     to: Status,
     following: &Following,
 ) -> Result<Vec<Ring>> {
     match to {
         Status::Processing => {
-            pay::begin(conn, order.id, json!({ "by_hand": true })).await?;
+            pay::begin_manually(conn, staff, order.id).await?;
             Ok(Vec::new())
         }
-        Status::Paid => pay_by_hand(conn, order.id, &following.plan).await,
+        Status::Paid => pay::pay_manually(conn, staff, order.id, &following.plan).await,
         Status::Shipped => {
             let delivery = Plan { delay: following.delivery_delay, ..following.plan.clone() };
-            let ring = ship::by_hand(conn, staff.user_id(), order.id, &delivery).await?;
+            let ring = ship::ship_manually(conn, staff, order.id, &delivery).await?;
             ring.map(|ring| vec![ring]).ok_or_else(|| Error::internal("a paid order has nothing to ship"))
         }
         Status::Delivered => {
-            deliver::by_hand(conn, order.id).await?;
+            deliver::deliver_manually(conn, staff, order.id).await?;
             Ok(Vec::new())
         }
         Status::Cancelling | Status::Cancelled => {
             let ring = cancel::begin(conn, staff, order, None, &following.plan).await?;
             Ok(ring.into_iter().collect())
         }
-        Status::Pending => unreachable!("no line leads back to pending"),
+        Status::Pending => Err(Error::internal("staff may take an edge to `pending`, and no code takes it")),
     }
-}
-
-/// Processing → paid with money that came another way. A provider that was asked and never answered may have
-/// taken money too: the payment job, asked for once more, finds the order paid and voids that.
-async fn pay_by_hand(conn: &mut PgConnection, id: OrderId, plan: &Plan) -> Result<Vec<Ring>> {
-    let Some(unpaid) = pay::lock_processing(conn, id).await? else {
-        return Err(Error::internal("an order moved while it was locked"));
-    };
-    let mut rings = Vec::new();
-    if payments::to_void(conn, id).await?.is_some() {
-        if queue::is_live::<ProcessPayment>(conn, id).await? {
-            return Err(Error::PaymentInProgress);
-        }
-        rings.extend(queue::enqueue(conn, &ProcessPayment { order_id: id }, plan).await?);
-    }
-    pay::mark_paid(conn, id, json!({ "by_hand": true })).await?;
-    payments::take_by_hand(conn, id, unpaid.total).await?;
-    rings.extend(pay::follow_paid(conn, id, plan).await?);
-    Ok(rings)
 }

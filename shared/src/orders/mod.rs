@@ -1,8 +1,13 @@
-//! Orders, one file per verb. They alone write `orders`, `order_items` and `order_events`.
+//! Orders, one file for each verb. They alone write `orders`, `order_items` and `order_events`.
+//!
+//! `status` has the states and the edges between them, `event` what a timeline can say, and `transition` moves orders.
+//! An order is placed (`placing`), paid (`pay`), shipped (`ship`) and delivered (`deliver`), or cancelled (`cancel`,
+//! `reap`). Workers do it, or staff by hand (`manual`).
 
 pub mod cancel;
 pub mod deliver;
-pub mod expire;
+pub mod event;
+pub mod jobs;
 pub mod manual;
 pub mod note;
 pub mod pay;
@@ -10,47 +15,18 @@ pub mod placing;
 pub mod read;
 pub mod reap;
 pub mod ship;
+pub mod status;
+mod transition;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::status::Status;
 use crate::values::{Address, CustomerId, Money, OrderId, ProductId, Sku, WarehouseId};
 
-/// How far an order is. Only `delivered` and `cancelled` are final.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[sqlx(type_name = "text", rename_all = "lowercase")]
-pub enum Status {
-    Pending,
-    Processing,
-    Paid,
-    Shipped,
-    Delivered,
-    Cancelling,
-    Cancelled,
-}
-
-impl Status {
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Delivered | Self::Cancelled)
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Processing => "processing",
-            Self::Paid => "paid",
-            Self::Shipped => "shipped",
-            Self::Delivered => "delivered",
-            Self::Cancelling => "cancelling",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-/// An order as the world sees it.
+/// An order as clients see it.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "019a4f70-1b00-7e52-8c11-3d9a6f2b4c01", "number": "M-4XK29QC", "status": "pending",
@@ -96,7 +72,7 @@ pub struct OrderCustomer {
     pub email: String,
 }
 
-/// A line, with name and price as they were at placement.
+/// A line, with name and price as they were when the order was placed.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct OrderItem {
     pub product_id: ProductId,
@@ -112,21 +88,21 @@ pub struct OrderItem {
 pub struct OrderPayment {
     pub status: PaymentStatus,
     pub amount: Money,
-    /// Written by staff, for money that came another way
+    /// Recorded by staff, for money that came another way
     pub manual: bool,
-    /// Since when it is so
+    /// When it came into this status
     pub at: DateTime<Utc>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PaymentStatus {
-    /// The provider is being asked
+    /// The provider was asked and has not answered
     Pending,
     Charged,
     Declined,
     Refunded,
-    /// Closed before anything was taken
+    /// Voided before anything was taken
     Voided,
 }
 
@@ -136,7 +112,7 @@ pub struct OrderShipment {
     #[schema(value_type = Uuid)]
     pub warehouse_id: WarehouseId,
     pub status: ShipmentStatus,
-    /// Null until the carrier has it, and for what was sent by hand
+    /// Null until the carrier has accepted it, and for what staff shipped by hand
     #[schema(example = "MR4XK29QC7ZD")]
     pub tracking_number: Option<String>,
     pub shipped_at: Option<DateTime<Utc>>,

@@ -1,68 +1,64 @@
-//! Paying: the order is claimed and its charge written before the provider is called; what the provider said
-//! is recorded with all that follows from it.
+//! Paying for an order. Its charge is written before the provider is called, and the provider's answer is recorded
+//! together with what follows from it.
 
-use serde_json::{Value, json};
 use sqlx::PgConnection;
 
+use super::event::{Event, PAYMENT_DECLINED, PAYMENT_VOIDED};
+use super::jobs::{ProcessPayment, ShipOrder};
+use super::status::Edge;
+use super::transition::{self, Moved};
 use crate::error::{Error, Result};
 use crate::inventory::reserve;
 use crate::payments::{self, Charge, Opened, Outcome};
-use crate::queue::{self, Plan, Ring, ShipOrder};
+use crate::principal::Principal;
+use crate::queue::{self, Plan, Ring};
 use crate::values::{Money, OrderId};
 
-/// What is to be done about the payment of an order.
+/// What a worker has to do about the payment of an order.
 #[derive(Debug)]
 pub enum Start {
     /// Take the money.
     Charge { opened: Opened, token: String },
-    /// The order was paid for by hand meanwhile: what the provider took, or may yet take, goes back.
+    /// Staff have marked the order as paid meanwhile: what the provider took, or may yet take, goes back.
     Void(Charge),
-    /// It is paid already, or no longer wanted.
+    /// The order is paid already, or cancelled.
     Nothing,
 }
 
-/// Pending → processing, with the charge that is about to be asked for. Repeating it answers the same charge.
+/// Pending → processing, and writes the charge that is about to be asked for. Repeating it returns the same charge.
 pub async fn start(conn: &mut PgConnection, order_id: OrderId) -> Result<Start> {
-    let unpaid = match begin(conn, order_id, json!({})).await? {
-        Some(unpaid) => Some(unpaid),
+    let started = begin(conn, order_id, false, &Principal::system()).await?;
+    let unpaid = match started {
+        Some(moved) => Some(Unpaid { total: moved.total, token: moved.payment_token }),
         None => lock_processing(conn, order_id).await?,
     };
     let Some(unpaid) = unpaid else {
-        return Ok(payments::superseded(conn, order_id).await?.map_or(Start::Nothing, Start::Void));
+        return Ok(payments::to_void_if_paid_manually(conn, order_id).await?.map_or(Start::Nothing, Start::Void));
     };
     let Some(opened) = payments::open(conn, order_id, unpaid.total).await? else { return Ok(Start::Nothing) };
     let token = unpaid.token.ok_or_else(|| Error::internal("an order that waits for its payment has no token"))?;
     Ok(Start::Charge { opened, token })
 }
 
-pub(super) struct Unpaid {
-    pub total: Money,
+struct Unpaid {
+    total: Money,
     token: Option<String>,
 }
 
-/// Pending → processing; none if it is not pending (any more).
-pub(super) async fn begin(conn: &mut PgConnection, order_id: OrderId, story: Value) -> Result<Option<Unpaid>> {
-    let row = sqlx::query!(
-        "with begun as (
-             update orders
-                set status = 'processing', event_sequence = event_sequence + 1, version = version + 1,
-                    updated_at = clock_timestamp()
-              where id = $1 and status = 'pending'
-             returning id, event_sequence, total_minor, currency, payment_token),
-         told as (
-             insert into order_events (order_id, sequence, type, data)
-             select id, event_sequence, 'processing', $2 from begun)
-         select total_minor, currency, payment_token from begun",
-        order_id as OrderId,
-        story,
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|row| Unpaid { total: Money::stored(row.total_minor, &row.currency), token: row.payment_token }))
+/// Pending → processing; None: the order is not pending.
+async fn begin(conn: &mut PgConnection, order_id: OrderId, by_hand: bool, by: &Principal) -> Result<Option<Moved>> {
+    let event = Event::Processing { by_hand };
+    Ok(transition::advance(conn, Edge::START_PAYMENT, &[(order_id, event)], by).await?.pop())
 }
 
-/// Keeps everybody else from moving an order that is being charged.
-pub(super) async fn lock_processing(conn: &mut PgConnection, order_id: OrderId) -> Result<Option<Unpaid>> {
+/// Staff say that a payment is under way. The payment job goes on as before.
+pub(super) async fn begin_manually(conn: &mut PgConnection, staff: &Principal, order_id: OrderId) -> Result<()> {
+    begin(conn, order_id, true, staff).await?;
+    Ok(())
+}
+
+/// Locks an order that is being charged; None: it is in another state.
+async fn lock_processing(conn: &mut PgConnection, order_id: OrderId) -> Result<Option<Unpaid>> {
     let row = sqlx::query!(
         "select total_minor, currency, payment_token from orders
           where id = $1 and status = 'processing' for no key update",
@@ -73,8 +69,8 @@ pub(super) async fn lock_processing(conn: &mut PgConnection, order_id: OrderId) 
     Ok(row.map(|row| Unpaid { total: Money::stored(row.total_minor, &row.currency), token: row.payment_token }))
 }
 
-/// Keeps what the provider said, and what follows from it for an order that still waits for it. The order may
-/// have been cancelled meanwhile: then the charge is kept all the same, and cancelling gives it back.
+/// Records what the provider answered, and moves the order if it still waits for that. If the order was cancelled
+/// meanwhile, only the charge is recorded; the cancellation then gives the money back.
 pub async fn record(
     conn: &mut PgConnection,
     charge: &Charge,
@@ -82,69 +78,58 @@ pub async fn record(
     shipping: &Plan,
 ) -> Result<Option<Ring>> {
     let order_id = charge.order_id;
-    if *outcome == Outcome::Charged {
-        let paid = mark_paid(conn, order_id, json!({ "charge_id": charge.id })).await?;
-        payments::settle(conn, charge, outcome).await?;
-        return if paid { follow_paid(conn, order_id, shipping).await } else { Ok(None) };
-    }
-    let story = match outcome {
-        Outcome::Declined { reason } => json!({ "reason": "payment_declined", "declined": reason }),
-        _ => json!({ "reason": "payment_voided" }),
+    let declined = |reason: &str, declined: Option<&String>| Event::Cancelled {
+        reason: Some(reason.to_owned()),
+        payment: None,
+        declined: declined.cloned(),
     };
-    let cancelled = mark_unpaid(conn, order_id, story).await?;
-    payments::settle(conn, charge, outcome).await?;
-    if cancelled && reserve::release_of_orders(conn, None, &[order_id]).await?.is_empty() {
+    let (edge, event) = match outcome {
+        Outcome::Charged => (Edge::PAY, Event::Paid { charge_id: Some(charge.id), by_hand: false }),
+        Outcome::Declined { reason } => (Edge::DECLINE, declined(PAYMENT_DECLINED, Some(reason))),
+        Outcome::Closed | Outcome::Refunded => (Edge::DECLINE, declined(PAYMENT_VOIDED, None)),
+    };
+    let moved = transition::advance(conn, edge, &[(order_id, event)], &Principal::system()).await?;
+    payments::record_outcome(conn, charge, outcome).await?;
+    if moved.is_empty() {
+        return Ok(None);
+    }
+    if edge == Edge::PAY {
+        return follow_paid(conn, order_id, shipping).await;
+    }
+    if reserve::release_of_orders(conn, None, &[order_id]).await?.is_empty() {
         return Err(Error::internal("an order was declined, and it held no stock"));
     }
     Ok(None)
 }
 
-/// Processing → paid. False: it does not wait for its payment (any more).
-pub(super) async fn mark_paid(conn: &mut PgConnection, order_id: OrderId, story: Value) -> Result<bool> {
-    let paid = sqlx::query_scalar!(
-        r#"with paid as (
-               update orders
-                  set status = 'paid', payment_token = null, event_sequence = event_sequence + 1,
-                      version = version + 1, updated_at = clock_timestamp()
-                where id = $1 and status = 'processing'
-               returning id, event_sequence),
-           told as (
-               insert into order_events (order_id, sequence, type, data)
-               select id, event_sequence, 'paid', $2 from paid)
-           select true as "paid!" from paid"#,
-        order_id as OrderId,
-        story,
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(paid.is_some())
+/// Processing → paid with money that came another way. A provider that was asked and never answered may have taken
+/// money too. Then the payment job runs once more: it finds the order paid and voids the provider's charge.
+pub(super) async fn pay_manually(
+    conn: &mut PgConnection,
+    staff: &Principal,
+    order_id: OrderId,
+    plan: &Plan,
+) -> Result<Vec<Ring>> {
+    let mut rings = Vec::new();
+    if payments::to_void(conn, order_id).await?.is_some() {
+        if queue::is_live::<ProcessPayment>(conn, order_id.0).await? {
+            return Err(Error::PaymentInProgress);
+        }
+        rings.extend(queue::enqueue(conn, &ProcessPayment { order_id }, plan).await?);
+    }
+    let event = Event::Paid { charge_id: None, by_hand: true };
+    let Some(paid) = transition::advance(conn, Edge::PAY, &[(order_id, event)], staff).await?.pop() else {
+        return Err(Error::internal("an order moved while it was locked"));
+    };
+    payments::record_manual_charge(conn, order_id, paid.total).await?;
+    rings.extend(follow_paid(conn, order_id, plan).await?);
+    Ok(rings)
 }
 
-/// What follows when an order has just become paid: its stock does not expire any more, and it is to be shipped.
-pub(super) async fn follow_paid(conn: &mut PgConnection, order_id: OrderId, shipping: &Plan) -> Result<Option<Ring>> {
+/// What follows when an order has just become paid: its reservation does not expire any more, and a job ships it.
+async fn follow_paid(conn: &mut PgConnection, order_id: OrderId, shipping: &Plan) -> Result<Option<Ring>> {
     if reserve::post_of_orders(conn, &[order_id]).await?.is_empty() {
         return Err(Error::internal("an order was paid, and it held no stock"));
     }
     queue::enqueue(conn, &ShipOrder { order_id }, shipping).await
-}
-
-/// Processing → cancelled, because nothing was or will be paid. False: it does not wait for that (any more).
-async fn mark_unpaid(conn: &mut PgConnection, order_id: OrderId, story: Value) -> Result<bool> {
-    let cancelled = sqlx::query_scalar!(
-        r#"with cancelled as (
-               update orders
-                  set status = 'cancelled', cancel_reason = $2::jsonb ->> 'reason', payment_token = null,
-                      event_sequence = event_sequence + 1, version = version + 1, updated_at = clock_timestamp()
-                where id = $1 and status = 'processing'
-               returning id, event_sequence),
-           told as (
-               insert into order_events (order_id, sequence, type, data)
-               select id, event_sequence, 'cancelled', $2 from cancelled)
-           select true as "cancelled!" from cancelled"#,
-        order_id as OrderId,
-        story,
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(cancelled.is_some())
 }

@@ -9,14 +9,15 @@ use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{NextAction, OrderCustomer, OrderItem, OrderPayment, OrderShipment, OrderView, Status, Who};
+use super::status::Status;
+use super::{NextAction, OrderCustomer, OrderItem, OrderPayment, OrderShipment, OrderView, Who};
 use crate::error::{Error, Resource, Result};
-use crate::identity::principal::{Permission, Principal};
 use crate::page::{IdRange, List, Page, Position};
 use crate::platform::db::CustomPlan;
+use crate::principal::{Permission, Principal};
 use crate::values::{Address, CustomerId, Money, OrderId, OrderNumber, ProductId, Sku};
 
-/// Which orders of those that the caller may see.
+/// Which of the orders that the caller may see.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -32,17 +33,21 @@ pub struct OrderFilter {
 
 /// Something that happened to an order.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-#[schema(example = json!({ "sequence": 1, "type": "placed", "at": "2026-11-21T09:30:00Z", "data": {} }))]
+#[schema(example = json!({
+    "sequence": 3, "type": "cancelling", "at": "2026-11-21T09:30:00Z",
+    "data": { "reason": "ordered twice", "by": { "id": "019a4f6e-2c10-7d21-9a40-5e1f7b3c8d01", "name": "Sam Staff" } }
+}))]
 pub struct OrderEvent {
     /// Counts from 1 for each order, without gaps
     pub sequence: i32,
     pub r#type: String,
     pub at: DateTime<Utc>,
+    /// Depends on the type. `by` is always there: the person who did it, or null for the system
     #[schema(value_type = Object)]
     pub data: serde_json::Value,
 }
 
-/// One order. Another's is not there for a customer.
+/// One order. For a customer, somebody else's order does not exist.
 pub async fn get(conn: &mut PgConnection, caller: &Principal, id: OrderId) -> Result<OrderView> {
     require_visible(conn, caller, id).await?;
     let order = by_ids(conn, &[id]).await?.pop().ok_or(Error::NotFound(Resource::Order))?;
@@ -70,7 +75,7 @@ pub async fn list(
     Ok(List { data: orders.into_iter().map(|order| for_caller(order, caller)).collect(), next_cursor: ids.next_cursor })
 }
 
-/// What happened to an order, in the order in which it happened.
+/// An order's timeline, oldest event first.
 pub async fn events(conn: &mut PgConnection, caller: &Principal, id: OrderId, page: Page) -> Result<List<OrderEvent>> {
     require_visible(conn, caller, id).await?;
     let after = page.after.map_or(0, |position| i32::try_from(position.rank).unwrap_or(i32::MAX));
@@ -107,7 +112,7 @@ fn for_caller(mut order: OrderView, caller: &Principal) -> OrderView {
     order
 }
 
-/// The customers that this user is, or the one of them that was asked for.
+/// The customer records of this user, or the one of them that was asked for.
 async fn own_customers(conn: &mut PgConnection, caller: &Principal, asked: Option<CustomerId>) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "select id from customers where user_id = $1 and ($2::uuid is null or id = $2)",
@@ -139,7 +144,7 @@ async fn ids_of_all(conn: &mut PgConnection, filter: &OrderFilter, page: Page) -
     .await?)
 }
 
-/// The newest of each customer, then the newest of those: each customer's part is one walk along its index.
+/// The newest orders of each customer, then the newest of those: each customer's part is one index scan.
 async fn ids_of_customers(
     conn: &mut PgConnection,
     customers: &[Uuid],
@@ -172,15 +177,15 @@ async fn ids_of_customers(
     .await?)
 }
 
-/// What was made under a key.
-pub(super) struct Keyed {
+/// What an idempotency key was used for.
+pub(super) struct UsedKey {
     pub caller_id: Uuid,
     pub key: String,
     pub body_hash: Vec<u8>,
     pub order: Option<OrderView>,
 }
 
-pub(super) async fn by_keys(conn: &mut PgConnection, callers: &[Uuid], keys: &[String]) -> Result<Vec<Keyed>> {
+pub(super) async fn by_keys(conn: &mut PgConnection, callers: &[Uuid], keys: &[String]) -> Result<Vec<UsedKey>> {
     let rows = sqlx::query!(
         "select caller_id, key, body_hash, resource from idempotency_keys
           where (caller_id, key) in (select * from unnest($1::uuid[], $2::text[]))",
@@ -194,7 +199,7 @@ pub(super) async fn by_keys(conn: &mut PgConnection, callers: &[Uuid], keys: &[S
     let orders: HashMap<Uuid, OrderView> = orders.into_iter().map(|order| (order.id.0, order)).collect();
     Ok(rows
         .into_iter()
-        .map(|row| Keyed {
+        .map(|row| UsedKey {
             caller_id: row.caller_id,
             key: row.key,
             body_hash: row.body_hash,
@@ -242,14 +247,14 @@ pub(super) async fn by_ids(conn: &mut PgConnection, ids: &[OrderId]) -> Result<V
                   (select jsonb_build_object('state', state, 'run_at', run_at)
                      from jobs
                     where order_id = o.id and state <> 'done'
-                      and kind = case o.status when 'paid' then 'ship_order' when 'shipped' then 'deliver_order'
-                                               when 'cancelling' then 'cancel_order' else 'process_payment' end
+                      and kind = $2::jsonb ->> o.status
                     order by state in ('dead', 'discarded'), run_at limit 1) as "job: Json<JobRow>"
              from unnest($1::uuid[]) with ordinality asked (id, place)
              join orders o on o.id = asked.id
              join customers c on c.id = o.customer_id
             order by asked.place"#,
         &ids,
+        Json(Status::next_jobs()) as _,
     )
     .fetch_all(conn)
     .await?;
@@ -290,17 +295,9 @@ fn item_view(item: ItemRow, total: Money) -> OrderItem {
     }
 }
 
-/// What an order waits for: its job, or a person where that is dead or there is none.
+/// What an order waits for: its job, or staff where the job is dead, discarded or missing.
 fn next_action(status: Status, job: Option<JobRow>, since: DateTime<Utc>) -> Option<NextAction> {
-    if status.is_final() {
-        return None;
-    }
-    let what = match status {
-        Status::Pending | Status::Processing => "payment",
-        Status::Paid => "shipping",
-        Status::Shipped => "delivery",
-        Status::Cancelling | Status::Delivered | Status::Cancelled => "cancellation",
-    };
+    let what = status.waits_for()?.what;
     let (by, due_at) = match job {
         Some(job) if job.state == "ready" || job.state == "running" => (Who::Worker, job.run_at),
         _ => (Who::Staff, since),

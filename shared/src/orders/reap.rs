@@ -1,19 +1,25 @@
-//! The reaper: ends reservations whose time is over, by the database's clock, and with an order's
-//! reservation the order. It tidies; a sale does not wait for it (`overdue_of_products`).
+//! The reaper: expires overdue reservations, by the database's clock, and cancels the orders that they were for.
+//! Also how a sale that is short of stock frees what is overdue, since it must not depend on a running reaper.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
+
 use serde::Serialize;
+use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::expire;
-use crate::error::{Error, Result};
-use crate::inventory::ledger::Reason;
-use crate::inventory::reserve::{self, MovedLine};
+use super::event::{Event, PAYMENT_FAILED, RESERVATION_EXPIRED};
+use super::jobs::CancelOrder;
+use super::status::Edge;
+use super::transition;
+use crate::actions::{self, Action};
+use crate::error::{Error, Result, Shortage};
+use crate::inventory::expire;
+use crate::principal::Principal;
+use crate::queue::{self, Plan, Ring};
 use crate::values::{OrderId, ProductId, ReservationId};
 
-/// Reservations in one transaction: it holds their stock locked, and others want to sell meanwhile.
+/// Orders or reservations in one transaction. It holds their stock locked, and others want to sell meanwhile.
 const STEP: i64 = 200;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -22,99 +28,115 @@ pub struct Reaped {
     pub released_reservations: i64,
 }
 
-/// Ends everything that is overdue, step by step. What somebody else is moving right now is left to them.
-pub async fn run(db: &PgPool) -> Result<Reaped> {
-    let released_reservations = pass(db, None).await?;
-    Ok(Reaped { released_reservations })
+/// Expires everything that is overdue and gives up the orders whose payment has failed for good, in transactions of
+/// its own. Rows that another transaction holds are skipped. The rings are for the jobs that cancel orders.
+pub async fn reap(db: &PgPool, plan: &Plan) -> Result<(Reaped, Vec<Ring>)> {
+    let released_reservations = expire_overdue(db, None).await?;
+    let rings = give_up_unpaid(db, plan).await?;
+    Ok((Reaped { released_reservations }, rings))
 }
 
-/// Ends what is overdue of these products, in transactions of its own; tells whether that was anything.
+/// As `reap`, for a person: records that they ran it, unless there was nothing to do.
+pub async fn reap_manually(
+    db: &PgPool,
+    conn: &mut PgConnection,
+    staff: &Principal,
+    plan: &Plan,
+) -> Result<(Reaped, Vec<Ring>)> {
+    let (reaped, rings) = reap(db, plan).await?;
+    if reaped.released_reservations > 0 || !rings.is_empty() {
+        let data = json!({ "released_reservations": reaped.released_reservations, "cancelled_orders": rings.len() });
+        actions::record(conn, staff, Action::new("reaper.run", "reaper", "reservations").data(data)).await?;
+    }
+    Ok((reaped, rings))
+}
+
+/// Expires what is overdue of products that a sale is short of, in transactions of its own. True: it freed
+/// something, so the sale is worth another try.
 ///
-/// Never call it under a lock on stock: here orders and reservations are locked, which come before.
-pub async fn overdue_of_products(db: &PgPool, products: &[ProductId]) -> Result<bool> {
-    Ok(pass(db, Some(products)).await? > 0)
+/// Never call it inside a transaction that has locked stock: orders and reservations are locked before stock. And a
+/// savepoint is not enough: many sales that are short would each hold a connection while they wait for a second one.
+pub async fn free_overdue(db: &PgPool, short: &[Shortage]) -> Result<bool> {
+    let products: BTreeSet<ProductId> = short.iter().map(|shortage| ProductId(shortage.product_id)).collect();
+    let products: Vec<ProductId> = products.into_iter().collect();
+    Ok(expire_overdue(db, Some(&products)).await? > 0)
 }
 
-/// Goes through the overdue once, oldest first, whether they could be ended or not: so it comes to an end.
-async fn pass(db: &PgPool, products: Option<&[ProductId]>) -> Result<i64> {
-    let mut ended = 0;
+/// One keyset pass over the overdue reservations, oldest first. Each is looked at once, whether it could be expired or
+/// not, so the loop always ends. Returns how many expired.
+async fn expire_overdue(db: &PgPool, products: Option<&[ProductId]>) -> Result<i64> {
+    let mut expired = 0;
     let mut after = None;
     loop {
-        let overdue = overdue(&mut *db.acquire().await?, products, after).await?;
-        let Some(last) = overdue.last() else { return Ok(ended) };
+        let overdue = expire::overdue(&mut *db.acquire().await?, products, after, STEP).await?;
+        let Some(last) = overdue.last() else { return Ok(expired) };
         after = Some((last.expires_at, last.id));
+        let orders: Vec<OrderId> = overdue.iter().filter_map(|overdue| overdue.order_id).collect();
+        let manual: Vec<ReservationId> =
+            overdue.iter().filter(|overdue| overdue.order_id.is_none()).map(|overdue| overdue.id).collect();
         let mut tx = db.begin().await?;
-        ended += expire(&mut tx, &overdue).await?;
+        let cancelled = cancel_expired(&mut tx, &orders).await?;
+        let ended = expire::expire(&mut tx, &manual, &cancelled).await?;
+        if ended.of_orders != cancelled.len() {
+            return Err(Error::internal("an order expired without its reservation"));
+        }
         tx.commit().await?;
+        expired += i64::try_from(ended.of_orders + ended.manual).expect("a step is small");
     }
 }
 
-struct Overdue {
-    id: ReservationId,
-    order_id: Option<OrderId>,
-    expires_at: DateTime<Utc>,
+/// Cancels those of these orders that are still pending, and keeps them locked. An order that is being charged is left
+/// to its payment job.
+async fn cancel_expired(conn: &mut PgConnection, orders: &[OrderId]) -> Result<Vec<OrderId>> {
+    if orders.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pending = sqlx::query_scalar!(
+        r#"select id as "id: OrderId" from orders where id = any($1) and status = 'pending'
+            order by id for no key update skip locked"#,
+        orders as &[OrderId],
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let reason = Some(RESERVATION_EXPIRED.to_owned());
+    let event = Event::Cancelled { reason, payment: None, declined: None };
+    let expired: Vec<_> = pending.iter().map(|id| (*id, event.clone())).collect();
+    transition::advance(conn, Edge::EXPIRE, &expired, &Principal::system()).await?;
+    Ok(pending)
 }
 
-/// The next step's worth. Read without locks; whoever ends them looks again.
-async fn overdue(
-    conn: &mut PgConnection,
-    products: Option<&[ProductId]>,
-    after: Option<(DateTime<Utc>, ReservationId)>,
-) -> Result<Vec<Overdue>> {
-    let (after_time, after_id) = after.unzip();
-    let rows = sqlx::query_as!(
-        Overdue,
-        r#"select r.id, r.order_id as "order_id: OrderId", r.expires_at
+/// Cancels the orders whose reservation is overdue and whose payment job is dead. The provider may have taken the
+/// money, so a job voids it. An order whose job was discarded stays with staff.
+async fn give_up_unpaid(db: &PgPool, plan: &Plan) -> Result<Vec<Ring>> {
+    let mut rings = Vec::new();
+    loop {
+        let mut tx = db.begin().await?;
+        let orders = lock_unpaid(&mut tx).await?;
+        if orders.is_empty() {
+            return Ok(rings);
+        }
+        let event = Event::Cancelling { reason: Some(PAYMENT_FAILED.to_owned()) };
+        let given_up: Vec<_> = orders.iter().map(|id| (*id, event.clone())).collect();
+        transition::advance(&mut tx, Edge::CANCEL, &given_up, &Principal::system()).await?;
+        let cancellations: Vec<_> = orders.iter().map(|id| (CancelOrder { order_id: *id }, plan)).collect();
+        let enqueued = queue::enqueue_many(&mut tx, &cancellations).await?;
+        tx.commit().await?;
+        rings.extend(enqueued);
+    }
+}
+
+async fn lock_unpaid(conn: &mut PgConnection) -> Result<Vec<OrderId>> {
+    Ok(sqlx::query_scalar!(
+        r#"select o.id as "id: OrderId"
              from reservations r
-            where r.state = 'held' and r.expires_at < now()
-              and (r.expires_at, r.id) > (coalesce($1::timestamptz, '-infinity'), coalesce($2::uuid, $3))
-              and ($4::uuid[] is null or exists (
-                    select from reservation_lines l where l.reservation_id = r.id and l.product_id = any($4)))
-            order by r.expires_at, r.id limit $5"#,
-        after_time,
-        after_id as Option<ReservationId>,
-        Uuid::nil(),
-        products as Option<&[ProductId]>,
+             join orders o on o.id = r.order_id
+            where r.state = 'held' and r.expires_at < now() and o.status = 'processing'
+              and (select bool_or(j.state = 'dead') and not bool_or(j.state in ('ready', 'running'))
+                     from jobs j where j.order_id = o.id and j.kind = 'process_payment' and j.state <> 'done')
+            order by o.id limit $1
+              for no key update of o skip locked"#,
         STEP,
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows)
-}
-
-/// Ends these if they still are overdue: orders first, then their reservations and those made by hand, then stock.
-async fn expire(conn: &mut PgConnection, overdue: &[Overdue]) -> Result<i64> {
-    let orders: Vec<OrderId> = overdue.iter().filter_map(|overdue| overdue.order_id).collect();
-    let cancelled = expire::expire(conn, &orders).await?;
-    let by_hand = overdue.iter().filter(|overdue| overdue.order_id.is_none()).map(|overdue| overdue.id).collect();
-    let ended = end(conn, by_hand, &cancelled).await?;
-    let mut ids: Vec<(ReservationId, Option<OrderId>)> = ended.iter().map(|line| (line.id, line.order_id)).collect();
-    ids.sort();
-    ids.dedup();
-    if ids.iter().filter(|(_, order_id)| order_id.is_some()).count() != cancelled.len() {
-        return Err(Error::internal("an order expired without its reservation"));
-    }
-    reserve::settle(conn, None, &ended, Reason::Expired).await?;
-    Ok(i64::try_from(ids.len()).expect("a step is small"))
-}
-
-async fn end(conn: &mut PgConnection, by_hand: Vec<ReservationId>, orders: &[OrderId]) -> Result<Vec<MovedLine>> {
-    let ended = sqlx::query_as!(
-        MovedLine,
-        r#"with here as materialized (
-               select id from reservations
-                where (id = any($1) or order_id = any($2)) and state = 'held' and expires_at < clock_timestamp()
-                order by id for no key update skip locked),
-           moved as (
-               update reservations r set state = 'expired', updated_at = clock_timestamp()
-                 from here where r.id = here.id
-               returning r.id, r.order_id)
-           select moved.id, moved.order_id as "order_id: OrderId", l.product_id, l.warehouse_id, l.quantity
-             from moved join reservation_lines l on l.reservation_id = moved.id"#,
-        by_hand as Vec<ReservationId>,
-        orders as &[OrderId],
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(ended)
+    .await?)
 }

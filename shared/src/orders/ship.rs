@@ -1,24 +1,28 @@
-//! Shipping: a paid order gets its shipments, the carrier is called, and then the stock leaves and the order
-//! is shipped, for many orders in one transaction.
+//! Shipping: a paid order gets its shipments, the carrier is called, and then the stock leaves and the order is
+//! shipped, for many orders in one transaction.
 
 use std::collections::HashSet;
 
-use serde_json::{Value, json};
 use sqlx::PgConnection;
 
+use super::event::{Event, ShippedParcel};
+use super::jobs::DeliverOrder;
+use super::status::Edge;
+use super::transition;
 use crate::error::{Error, Result};
 use crate::inventory::reserve;
-use crate::queue::{self, DeliverOrder, LeasedJob, Plan, Ring, settle};
+use crate::principal::Principal;
+use crate::queue::{self, LeasedJob, Plan, Ring, settle};
 use crate::shipping::{self, Shipment};
-use crate::values::{JobId, OrderId, UserId};
+use crate::values::{JobId, OrderId};
 
-/// Opens the shipments of a paid order; from then on it cannot be cancelled. None: there is nothing to ship
-/// (any more). Repeating it answers the same shipments.
+/// Opens the shipments of a paid order; from then on it cannot be cancelled. Empty: the order is not paid. Repeating
+/// it returns the same shipments.
 pub async fn start(conn: &mut PgConnection, order_id: OrderId) -> Result<Vec<Shipment>> {
     shipping::open(conn, order_id).await
 }
 
-/// An order that the carrier will carry, and the attempt that has booked it.
+/// An order that the carrier has accepted, and the attempt that booked it.
 #[derive(Debug, Clone)]
 pub struct Booked {
     pub job: LeasedJob,
@@ -31,12 +35,12 @@ pub struct Booked {
 /// What came of jobs that were recorded together.
 #[derive(Debug, Default)]
 pub struct Recorded {
-    /// Those that are not here had lost their lease: nothing of them was kept.
+    /// Jobs that are missing here had lost their lease, and nothing of them was kept.
     pub finished: HashSet<JobId>,
     pub rings: Vec<Ring>,
 }
 
-/// Finishes the jobs and lets their orders' stock leave. The number of statements does not grow with them.
+/// Finishes the jobs and lets their orders' stock leave. The number of statements does not grow with the batch.
 pub async fn record(conn: &mut PgConnection, batch: &[Booked]) -> Result<Recorded> {
     let jobs: Vec<_> = batch.iter().map(|booked| (booked.job.id, booked.job.attempt)).collect();
     let finished: HashSet<JobId> = settle::finish_many(conn, &jobs).await?.into_iter().collect();
@@ -44,11 +48,8 @@ pub async fn record(conn: &mut PgConnection, batch: &[Booked]) -> Result<Recorde
     if ours.is_empty() {
         return Ok(Recorded::default());
     }
-    let leaving: Vec<Leaving> = ours
-        .iter()
-        .map(|booked| Leaving { order_id: booked.order_id, shipments: &booked.shipments, by_hand: false })
-        .collect();
-    let left: HashSet<OrderId> = leave(conn, None, &leaving).await?.into_iter().collect();
+    let leaving: Vec<_> = ours.iter().map(|booked| (booked.order_id, &booked.shipments[..])).collect();
+    let left: HashSet<OrderId> = ship(conn, &leaving, false, &Principal::system()).await?.into_iter().collect();
     let deliveries: Vec<_> = ours
         .iter()
         .filter(|booked| left.contains(&booked.order_id))
@@ -58,11 +59,11 @@ pub async fn record(conn: &mut PgConnection, batch: &[Booked]) -> Result<Recorde
     Ok(Recorded { finished, rings })
 }
 
-/// Somebody sends a paid order without the carrier: its stock leaves, and its shipments have no tracking
-/// number. None: it is not paid (any more). The job that would have shipped it finds nothing to do.
-pub async fn by_hand(
+/// Staff send a paid order without the carrier: its stock leaves, and its shipments have no tracking number. None:
+/// the order is not paid. The job that would have shipped it then finds nothing to do.
+pub async fn ship_manually(
     conn: &mut PgConnection,
-    actor: Option<UserId>,
+    staff: &Principal,
     order_id: OrderId,
     delivery: &Plan,
 ) -> Result<Option<Ring>> {
@@ -70,57 +71,36 @@ pub async fn by_hand(
     if shipments.is_empty() {
         return Ok(None);
     }
-    leave(conn, actor, &[Leaving { order_id, shipments: &shipments, by_hand: true }]).await?;
+    ship(conn, &[(order_id, &shipments)], true, staff).await?;
     queue::enqueue(conn, &DeliverOrder { order_id }, delivery).await
 }
 
-struct Leaving<'a> {
-    order_id: OrderId,
-    shipments: &'a [Shipment],
+/// Paid → shipped, with their shipments and their stock. Returns the orders that moved.
+async fn ship(
+    conn: &mut PgConnection,
+    leaving: &[(OrderId, &[Shipment])],
     by_hand: bool,
-}
-
-impl Leaving<'_> {
-    /// What the order's timeline tells.
-    fn story(&self) -> Value {
-        let shipments: Vec<Value> = self
-            .shipments
-            .iter()
-            .map(
-                |one| json!({ "id": one.id, "warehouse_id": one.warehouse_id, "tracking_number": one.tracking_number }),
-            )
-            .collect();
-        json!({ "shipments": shipments, "by_hand": self.by_hand })
-    }
-}
-
-/// Paid → shipped, with their shipments and their stock. Tells whose did, and only now.
-async fn leave(conn: &mut PgConnection, actor: Option<UserId>, leaving: &[Leaving<'_>]) -> Result<Vec<OrderId>> {
-    let orders: Vec<OrderId> = leaving.iter().map(|one| one.order_id).collect();
-    let stories: Vec<Value> = leaving.iter().map(Leaving::story).collect();
-    let left = sqlx::query_scalar!(
-        r#"with paid as materialized (
-               select id from orders where id = any($1) and status = 'paid' order by id for no key update),
-           left_now as (
-               update orders o
-                  set status = 'shipped', event_sequence = o.event_sequence + 1, version = o.version + 1,
-                      updated_at = clock_timestamp()
-                 from paid where o.id = paid.id
-               returning o.id, o.event_sequence),
-           told as (
-               insert into order_events (order_id, sequence, type, data)
-               select l.id, l.event_sequence, 'shipped', asked.story
-                 from left_now l join unnest($1::uuid[], $2::jsonb[]) asked (id, story) on asked.id = l.id)
-           select id as "id: OrderId" from left_now"#,
-        &orders as &[OrderId],
-        &stories,
-    )
-    .fetch_all(&mut *conn)
-    .await?;
-    let shipments: Vec<&Shipment> = leaving.iter().flat_map(|one| one.shipments).collect();
-    shipping::send(conn, &shipments).await?;
-    if reserve::ship_of_orders(conn, actor, &left).await?.len() != left.len() {
+    by: &Principal,
+) -> Result<Vec<OrderId>> {
+    let events: Vec<_> = leaving
+        .iter()
+        .map(|(id, shipments)| (*id, Event::Shipped { shipments: parcels(shipments), by_hand }))
+        .collect();
+    let moved = transition::advance(conn, Edge::SHIP, &events, by).await?;
+    let left: Vec<OrderId> = moved.iter().map(|order| order.id).collect();
+    let shipments: Vec<&Shipment> = leaving.iter().flat_map(|(_, shipments)| *shipments).collect();
+    shipping::mark_shipped(conn, &shipments).await?;
+    if reserve::ship_of_orders(conn, by.user_id(), &left).await?.len() != left.len() {
         return Err(Error::internal("a paid order was to leave, and its stock was not posted"));
     }
     Ok(left)
+}
+
+fn parcels(shipments: &[Shipment]) -> Vec<ShippedParcel> {
+    let parcel = |shipment: &Shipment| ShippedParcel {
+        id: shipment.id,
+        warehouse_id: shipment.warehouse_id,
+        tracking_number: shipment.tracking_number.clone(),
+    };
+    shipments.iter().map(parcel).collect()
 }

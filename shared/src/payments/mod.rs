@@ -1,7 +1,7 @@
-//! Charging for orders: our ledger of effects, and the provider's interface. Alone writes `charges`.
+//! Charging for orders: our ledger of charges, and the interface of payment providers. Alone writes `charges`.
 //!
-//! A charge is written before the provider is called: its id is the provider's key over all attempts, so an
-//! attempt that finds it there asks what became of it before it charges again.
+//! A charge is written before the provider is called, and its id is the provider's idempotency key in every attempt.
+//! An attempt that finds the row asks the provider what became of that key before it charges again.
 
 pub mod simulated;
 
@@ -12,42 +12,42 @@ use uuid::Uuid;
 use crate::error::Result;
 use crate::values::{Money, OrderId};
 
-/// What a provider has to say about a key, once and for all: the first final answer stays the answer.
+/// A provider's final answer for a key. The first final answer stays the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Charged,
     Declined {
         reason: String,
     },
-    /// Voided before it was charged: nothing was taken, and nothing will be under this key.
+    /// Voided before it was charged: nothing was taken, and nothing will be taken under this key.
     Closed,
     Refunded,
 }
 
-/// Why there is no answer.
+/// Why the provider gave no final answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
-    /// It surely did nothing.
+    /// The provider certainly did nothing.
     #[error("the payment provider is not available: {0}")]
     Unavailable(String),
-    /// It may have acted or not: to be asked before it is asked to act again.
+    /// The provider may have acted or not: ask `find` before you ask it to act again.
     #[error("the payment provider did not answer in time; whether it acted is not known")]
     Unknown,
 }
 
 /// A payment provider. A second one will come; that is why this is a trait.
 pub trait PaymentProvider: Send + Sync {
-    /// Takes the money, once for each key however often it is asked.
+    /// Takes the money, once for each key, however often it is called.
     fn charge<'a>(&'a self, key: Uuid, amount: Money, token: &'a str) -> BoxFuture<'a, Result<Outcome, ProviderError>>;
 
-    /// What became of a key; none if it never heard of it.
+    /// What became of a key; None if the provider does not know it.
     fn find(&self, key: Uuid) -> BoxFuture<'_, Result<Option<Outcome>, ProviderError>>;
 
     /// Gives the money back, or closes the key so that a late charge is refused.
     fn void(&self, key: Uuid) -> BoxFuture<'_, Result<Outcome, ProviderError>>;
 }
 
-/// What the provider was, or is to be, asked for.
+/// A charge at the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
     /// The provider's key.
@@ -56,16 +56,16 @@ pub struct Charge {
     pub amount: Money,
 }
 
-/// A charge without an answer so far.
+/// A charge that has no final answer yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
     pub charge: Charge,
-    /// An earlier attempt wrote it, so the provider may have been asked.
+    /// An earlier attempt wrote the row, so the provider may have been called.
     pub asked_before: bool,
 }
 
-/// Writes the charge of an order, whose lock the caller holds, or finds the one that is out; none if it has
-/// its answer.
+/// Writes the charge of an order that the caller holds locked, or returns the one that was written before. None: that
+/// one has its final answer.
 pub(crate) async fn open(conn: &mut PgConnection, order_id: OrderId, amount: Money) -> Result<Option<Opened>> {
     let id = sqlx::query_scalar!(
         "insert into charges (order_id, amount_minor, currency) values ($1, $2, $3)
@@ -79,8 +79,8 @@ pub(crate) async fn open(conn: &mut PgConnection, order_id: OrderId, amount: Mon
     if let Some(id) = id {
         return Ok(Some(Opened { charge: Charge { id, order_id, amount }, asked_before: false }));
     }
-    let out = at_provider(conn, order_id).await?.filter(|charge| charge.state == "started");
-    Ok(out.map(|out| Opened { charge: out.charge, asked_before: true }))
+    let started = at_provider(conn, order_id).await?.filter(|charge| charge.state == "started");
+    Ok(started.map(|started| Opened { charge: started.charge, asked_before: true }))
 }
 
 struct AtProvider {
@@ -107,20 +107,20 @@ pub(crate) async fn to_void(conn: &mut PgConnection, order_id: OrderId) -> Resul
     Ok(charge.filter(|charge| charge.state == "started" || charge.state == "charged").map(|charge| charge.charge))
 }
 
-/// The same, if the order was paid for by hand meanwhile.
-pub(crate) async fn superseded(conn: &mut PgConnection, order_id: OrderId) -> Result<Option<Charge>> {
-    let by_hand = sqlx::query_scalar!(
-        r#"select exists (select from charges where order_id = $1 and manual and state = 'charged') as "by_hand!""#,
+/// As `to_void`, if staff have recorded a payment by hand for the order; else None.
+pub(crate) async fn to_void_if_paid_manually(conn: &mut PgConnection, order_id: OrderId) -> Result<Option<Charge>> {
+    let paid_manually = sqlx::query_scalar!(
+        r#"select exists (select from charges where order_id = $1 and manual and state = 'charged') as "paid_manually!""#,
         order_id as OrderId,
     )
     .fetch_one(&mut *conn)
     .await?;
-    if by_hand { to_void(conn, order_id).await } else { Ok(None) }
+    if paid_manually { to_void(conn, order_id).await } else { Ok(None) }
 }
 
-/// Keeps what the provider said, whatever became of the order. What was given back stays given back: an
-/// answer that comes later than that is an old one.
-pub(crate) async fn settle(conn: &mut PgConnection, charge: &Charge, outcome: &Outcome) -> Result<()> {
+/// Records the provider's answer, whatever became of the order. A charge that was refunded stays refunded: an answer
+/// that arrives after that is an old one.
+pub(crate) async fn record_outcome(conn: &mut PgConnection, charge: &Charge, outcome: &Outcome) -> Result<()> {
     let (state, reason) = match outcome {
         Outcome::Charged => ("charged", None),
         Outcome::Declined { reason } => ("declined", Some(reason.as_str())),
@@ -139,8 +139,8 @@ pub(crate) async fn settle(conn: &mut PgConnection, charge: &Charge, outcome: &O
     Ok(())
 }
 
-/// Money that came another way. The caller holds the order's lock.
-pub(crate) async fn take_by_hand(conn: &mut PgConnection, order_id: OrderId, amount: Money) -> Result<()> {
+/// Records money that came another way. The caller holds the order locked.
+pub(crate) async fn record_manual_charge(conn: &mut PgConnection, order_id: OrderId, amount: Money) -> Result<()> {
     sqlx::query!(
         "insert into charges (order_id, amount_minor, currency, state, manual) values ($1, $2, $3, 'charged', true)",
         order_id as OrderId,
@@ -152,14 +152,14 @@ pub(crate) async fn take_by_hand(conn: &mut PgConnection, order_id: OrderId, amo
     Ok(())
 }
 
-/// Money that came by hand goes back by hand. Tells whether there was any.
-pub(crate) async fn return_by_hand(conn: &mut PgConnection, order_id: OrderId) -> Result<bool> {
-    let returned = sqlx::query!(
+/// Marks money that came another way as refunded: staff give it back themselves.
+pub(crate) async fn refund_manual_charge(conn: &mut PgConnection, order_id: OrderId) -> Result<()> {
+    sqlx::query!(
         "update charges set state = 'refunded', updated_at = clock_timestamp()
           where order_id = $1 and manual and state = 'charged'",
         order_id as OrderId,
     )
     .execute(conn)
     .await?;
-    Ok(returned.rows_affected() > 0)
+    Ok(())
 }

@@ -1,8 +1,8 @@
-//! A payment provider that takes no money. It keeps its own books on connections of its own, never in a
-//! transaction of ours, so that a charge made twice would be seen. Alone writes `simulated.charges` and
+//! A payment provider that takes no money. It keeps its own books on its own connections, never in one of our
+//! transactions, so that the audit would see a double charge. Alone writes `simulated.charges` and
 //! `simulated.attempts`.
 //!
-//! The token says how it behaves, so that a storefront can rehearse what may happen.
+//! The payment token scripts how it behaves, so that a storefront can rehearse every outcome.
 
 use std::time::Duration;
 
@@ -14,11 +14,10 @@ use uuid::Uuid;
 use super::{Outcome, PaymentProvider, ProviderError};
 use crate::values::Money;
 
-/// A client gives up on a request after this time, well within a job's lease. Those that are scripted to get no
-/// answer wait so long.
-const NO_ANSWER: Duration = Duration::from_secs(2);
+/// How long a request that is scripted to get no answer waits: the timeout of the client, well within a job's lease.
+const NO_ANSWER_AFTER: Duration = Duration::from_secs(2);
 
-/// A script must not hold a worker's slot for longer.
+/// The limit of `tok_slow_N`: a script must not hold a worker's slot for longer.
 const SLOWEST: Duration = Duration::from_secs(30);
 
 /// More failures than any budget of attempts.
@@ -36,14 +35,14 @@ enum Script {
     Decline {
         reason: &'static str,
     },
-    /// Fails so many times, then charges.
+    /// Fails this many times, then charges.
     Flaky(u32),
     Unavailable,
     /// Charges, and the first answer is lost.
     TimeoutCharged,
     /// The first request is lost.
     TimeoutLost,
-    /// Charges, and answers so much later.
+    /// Charges, and answers after this time.
     Slow(Duration),
 }
 
@@ -75,7 +74,7 @@ impl SimulatedProvider {
         Self { books, latency }
     }
 
-    async fn play(&self, key: Uuid, amount: Money, token: &str) -> Result<Outcome, ProviderError> {
+    async fn run_script(&self, key: Uuid, amount: Money, token: &str) -> Result<Outcome, ProviderError> {
         let charge = || self.enter(key, amount, "charged", None);
         match Script::of(token) {
             Script::Decline { reason } => self.enter(key, amount, "declined", Some(reason)).await,
@@ -139,7 +138,7 @@ impl SimulatedProvider {
         entry.map(Entry::outcome).map_err(lost)
     }
 
-    /// How often a charge was asked for under this key, now included.
+    /// How often a charge was requested under this key, this time included.
     async fn count(&self, key: Uuid) -> Result<u32, ProviderError> {
         let count = sqlx::query_scalar!(
             "insert into simulated.attempts as a (key, count) values ($1, 1)
@@ -157,7 +156,7 @@ impl PaymentProvider for SimulatedProvider {
     fn charge<'a>(&'a self, key: Uuid, amount: Money, token: &'a str) -> BoxFuture<'a, Result<Outcome, ProviderError>> {
         async move {
             tokio::time::sleep(self.latency).await;
-            self.play(key, amount, token).await
+            self.run_script(key, amount, token).await
         }
         .boxed()
     }
@@ -179,7 +178,7 @@ impl PaymentProvider for SimulatedProvider {
     }
 }
 
-/// What the books say about a key.
+/// A row of the books.
 struct Entry {
     state: String,
     reason: Option<String>,
@@ -197,7 +196,7 @@ impl Entry {
 }
 
 async fn no_answer() -> Result<Outcome, ProviderError> {
-    tokio::time::sleep(NO_ANSWER).await;
+    tokio::time::sleep(NO_ANSWER_AFTER).await;
     Err(ProviderError::Unknown)
 }
 
@@ -205,7 +204,7 @@ fn unavailable(token: &str) -> ProviderError {
     ProviderError::Unavailable(format!("`{token}` asks for it"))
 }
 
-/// The statement may have been carried out although its answer did not come.
+/// The statement may have been executed although its answer was lost.
 fn lost(error: sqlx::Error) -> ProviderError {
     tracing::warn!(%error, "the simulated provider could not use its books: {error}");
     ProviderError::Unknown

@@ -1,8 +1,9 @@
-//! Rate limits: a token bucket per class and subject, kept as one moment in time (GCRA). Writes no table.
+//! Rate limits: a token bucket per class and subject, stored as one point in time (the algorithm is called GCRA). Writes no
+//! table.
 //!
-//! The buckets are in Redis, where all processes take from the same one, by Redis's own clock: theirs may differ.
-//! Each process keeps a copy of what it took itself. While Redis is away the copy is the bucket, so its loss is no
-//! fresh start, and the limit holds per process.
+//! The buckets are in Redis, so all processes share them. They use Redis's clock, because the clocks of processes differ.
+//! Each process also counts its own requests in buckets of its own. While Redis is away those apply: the limit then holds
+//! per process, and losing Redis does not reset it.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
@@ -12,10 +13,11 @@ use redis::Script;
 
 use crate::platform::redis::Redis;
 
-/// What kind of request it is; each kind has its own limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The class of a request; each class has its own limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum Class {
-    /// Signing in and up, per address.
+    /// Logging in and registering, per address.
     Login,
     /// Wrong passwords for one account from one address.
     Account,
@@ -25,20 +27,7 @@ pub enum Class {
     Query,
 }
 
-impl Class {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Login => "login",
-            Self::Account => "account",
-            Self::Write => "write",
-            Self::Read => "read",
-            Self::Bulk => "bulk",
-            Self::Query => "query",
-        }
-    }
-}
-
-/// So many requests in this time, all at once or spread.
+/// So many requests in this time, all at once or spread over it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     pub requests: u32,
@@ -61,43 +50,43 @@ impl std::str::FromStr for Limit {
     }
 }
 
-/// How a request stands with its limit.
+/// The state of a bucket after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitState {
     pub limit: u32,
     pub remaining: u32,
-    /// Until the bucket is full again.
+    /// The time until the bucket is full again.
     pub reset: Duration,
-    /// Set when the request is one too many: when the next one would be taken.
+    /// Set if the request exceeds the limit: the time until the next one would be accepted.
     pub retry_after: Option<Duration>,
 }
 
-/// Where all requests take from.
+/// All buckets.
 pub struct Limiter {
     redis: Option<Redis>,
-    here: Buckets,
+    local: Buckets,
 }
 
 impl Limiter {
     pub fn new(redis: Option<Redis>) -> Self {
-        Self { redis, here: Buckets::default() }
+        Self { redis, local: Buckets::default() }
     }
 
-    /// Takes one request out of the subject's bucket.
+    /// Counts one request of this subject.
     pub async fn take(&self, class: Class, subject: &str, limit: Limit) -> LimitState {
         match self.take_from_redis(class, subject, limit).await {
             Some(refused) if refused.retry_after.is_some() => refused,
-            Some(standing) => {
-                self.here.take(class, subject, limit);
-                standing
+            Some(state) => {
+                self.local.take(class, subject, limit);
+                state
             }
-            None => self.here.take(class, subject, limit),
+            None => self.local.take(class, subject, limit),
         }
     }
 
-    /// Gives a request back: it turned out not to count.
+    /// Takes back one request that should not count.
     pub async fn give_back(&self, class: Class, subject: &str, limit: Limit) {
-        self.here.give_back(class, subject, limit);
+        self.local.give_back(class, subject, limit);
         let Some(redis) = &self.redis else { return };
         let key = key(redis, class, subject);
         redis.run::<()>(&key, GIVE_BACK.key(&key).arg(micros(limit.interval()))).await;
@@ -108,19 +97,20 @@ impl Limiter {
         let key = key(redis, class, subject);
         let (reset, over): (u64, u64) =
             redis.run(&key, TAKE.key(&key).arg(micros(limit.interval())).arg(micros(limit.per))).await?;
-        Some(limit.standing(Duration::from_micros(reset), Duration::from_micros(over)))
+        Some(limit.state(Duration::from_micros(reset), Duration::from_micros(over)))
     }
 }
 
 fn key(redis: &Redis, class: Class, subject: &str) -> String {
-    redis.key(&format!("limit:{}:{subject}", class.name()))
+    redis.key(&format!("limit:{class}:{subject}"))
 }
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// `drip`, by Redis's clock and in microseconds. A key that is gone is a bucket that is full, so it may expire then.
+/// The same rule as `take_one`, with Redis's clock and in microseconds. A missing key is a full bucket, so a key expires when
+/// its bucket is full.
 static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"local clock = redis.call('TIME')
@@ -145,14 +135,14 @@ static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// The buckets of this process, each the moment when it will be full again.
+/// The buckets of this process. Each is stored as the time at which it will be full again.
 #[derive(Debug)]
 struct Buckets {
     epoch: Instant,
     full_at: Mutex<HashMap<(Class, String), Duration>>,
 }
 
-/// Beyond this many subjects the full buckets are forgotten, which changes nothing for their owners.
+/// With more subjects than this we remove the buckets that are full, which changes nothing for their subjects.
 const MAX_BUCKETS: usize = 100_000;
 
 impl Default for Buckets {
@@ -164,34 +154,35 @@ impl Default for Buckets {
 impl Buckets {
     fn take(&self, class: Class, subject: &str, limit: Limit) -> LimitState {
         let now = self.epoch.elapsed();
-        let mut buckets = self.full_at.lock().expect("no code panics while it holds the buckets");
+        let mut buckets = self.full_at.lock().expect("no code panics while it holds this lock");
         if buckets.len() >= MAX_BUCKETS {
             buckets.retain(|_, full_at| *full_at > now);
             if buckets.len() >= MAX_BUCKETS {
-                buckets.clear(); // An attack from many addresses: better to count anew than to grow.
+                buckets.clear(); // An attack from many addresses: we would rather lose the counts than run out of memory.
             }
         }
         let full_at = buckets.entry((class, subject.to_owned())).or_insert(now);
-        let (next, standing) = drip(*full_at, now, limit);
+        let (next, state) = take_one(*full_at, now, limit);
         *full_at = next;
-        standing
+        state
     }
 
     fn give_back(&self, class: Class, subject: &str, limit: Limit) {
-        let mut buckets = self.full_at.lock().expect("no code panics while it holds the buckets");
+        let mut buckets = self.full_at.lock().expect("no code panics while it holds this lock");
         if let Some(full_at) = buckets.get_mut(&(class, subject.to_owned())) {
             *full_at = full_at.saturating_sub(limit.interval());
         }
     }
 }
 
-/// The whole rule: a bucket is the moment when it will be full again, and a request moves it by one interval.
-fn drip(full_at: Duration, now: Duration, limit: Limit) -> (Duration, LimitState) {
+/// The whole rule: each request moves the time at which the bucket is full by one interval, and the bucket is empty when
+/// that time is `limit.per` ahead.
+fn take_one(full_at: Duration, now: Duration, limit: Limit) -> (Duration, LimitState) {
     let full_at = full_at.max(now);
     let next = full_at + limit.interval();
     let over = next.saturating_sub(now + limit.per);
     let full_at = if over.is_zero() { next } else { full_at };
-    (full_at, limit.standing(full_at.saturating_sub(now), over))
+    (full_at, limit.state(full_at.saturating_sub(now), over))
 }
 
 impl Limit {
@@ -199,8 +190,8 @@ impl Limit {
         self.per / self.requests
     }
 
-    /// Of a bucket that is full again after `reset`, when the request came too early by `over`, if at all.
-    fn standing(self, reset: Duration, over: Duration) -> LimitState {
+    /// `reset`: the time until the bucket is full. `over`: by how much the request came too early; zero if it did not.
+    fn state(self, reset: Duration, over: Duration) -> LimitState {
         let free = self.per.saturating_sub(reset).as_nanos() / self.interval().as_nanos().max(1);
         let remaining = u32::try_from(free).unwrap_or(self.requests).min(self.requests);
         let retry_after = (!over.is_zero()).then_some(over);
@@ -218,13 +209,13 @@ mod tests {
     fn a_full_bucket_gives_its_limit_then_one_an_interval() {
         let (mut full_at, now) = (Duration::ZERO, Duration::from_secs(5));
         for left in (0..10).rev() {
-            let (next, standing) = drip(full_at, now, TEN_A_SECOND);
-            assert_eq!((standing.remaining, standing.retry_after), (left, None));
+            let (next, state) = take_one(full_at, now, TEN_A_SECOND);
+            assert_eq!((state.remaining, state.retry_after), (left, None));
             full_at = next;
         }
-        let (same, refused) = drip(full_at, now, TEN_A_SECOND);
+        let (same, refused) = take_one(full_at, now, TEN_A_SECOND);
         assert_eq!((same, refused.retry_after), (full_at, Some(Duration::from_millis(100))));
-        let (_, later) = drip(full_at, now + Duration::from_millis(100), TEN_A_SECOND);
+        let (_, later) = take_one(full_at, now + Duration::from_millis(100), TEN_A_SECOND);
         assert_eq!(later.retry_after, None);
     }
 

@@ -1,9 +1,10 @@
-//! What every program needs and no domain owns: Postgres, Redis, logs and traces, settings, limits, health, shutdown.
-//! It imports nothing of the domain or the queue.
+//! What every program needs and no domain owns: Postgres, Redis, logs and traces, metrics, settings, rate limits, shutdown.
+//! It imports nothing of the rest of this crate.
 
 pub mod db;
-pub mod health;
 pub mod limits;
+pub mod locked;
+pub mod metrics;
 pub mod redis;
 pub mod settings;
 pub mod shutdown;

@@ -1,11 +1,10 @@
-//! When is this process asked to stop? Writes no table.
+//! Stops the process on SIGTERM and Ctrl-C. Writes no table.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// From now on SIGTERM and Ctrl-C call `stop`, which lets what runs finish. Asked a second time, the process
-/// leaves at once.
+/// On the first SIGTERM or Ctrl-C, calls `stop`, which lets running work finish. On the second one, exits at once.
 ///
-/// To be called before the process says that it is there: whoever hears that may ask it to stop.
+/// Call it before the process reports that it has started, because it may be asked to stop right after that.
 pub fn when_asked(stop: impl FnOnce() + Send + 'static) {
     let mut asked = Asked {
         terminate: signal(SignalKind::terminate()).expect("the runtime handles signals"),
@@ -13,10 +12,10 @@ pub fn when_asked(stop: impl FnOnce() + Send + 'static) {
     };
     tokio::spawn(async move {
         asked.wait().await;
-        tracing::info!("asked to stop: finishing what runs");
+        tracing::info!("asked to stop: finishing the running work");
         stop();
         asked.wait().await;
-        tracing::warn!("asked again: leaving at once");
+        tracing::warn!("asked to stop a second time: exiting at once");
         #[expect(clippy::disallowed_methods, reason = "the person at the terminal does not want to wait any longer")]
         std::process::exit(1);
     });

@@ -1,4 +1,5 @@
-//! What can be seen of a product, by whomever: read in one statement, so that its parts agree.
+//! Everything that anyone may see of a product and its stock, read in one statement so that the parts agree. Writes no
+//! table.
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -9,16 +10,16 @@ use crate::error::{Error, Resource, Result};
 use crate::inventory::{OnHand, OnShelf};
 use crate::values::ProductId;
 
-/// What the public sees and what only staff see: who asks is shown a part of it.
+/// Holds what the public may see and what only staff may see. `on_hand` selects by the caller.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Facts {
     pub product: ProductView,
-    /// In the order in which they are asked.
+    /// One for each warehouse, in the order in which orders take from them.
     pub shelves: Vec<OnShelf>,
-    /// Somewhere there is little of it.
+    /// The stock is at or below its reorder level in some warehouse.
     pub low: bool,
-    /// All transactions before this one had ended when this was read: what they changed is in here.
+    /// All transactions with a smaller id had ended when this was read, so their changes are in here.
     #[serde(skip)]
     pub horizon: i64,
 }

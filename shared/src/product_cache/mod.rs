@@ -1,11 +1,19 @@
-//! What many look at, kept near: a product with its stock. Writes no table, and decides nothing: whoever places,
-//! changes or compares versions looks into the database.
+//! A cache of products with their stock, for reading only: whatever decides something reads the database. Writes no table.
 //!
-//! Two tiers: this process (seconds) and Redis (minutes). Neither is told to forget by those who write, who may be
-//! workers, or killed. Instead every process listens to what the database tells of changes (`heard`), and judges what
-//! it finds: a value carries the horizon of the snapshot that it was read in, and one that may have been read before
-//! the last change that the process has heard of is not believed. So it does not matter what a slow reader leaves
-//! in Redis, or what Redis loses, keeps or brings back.
+//! There are two tiers: the memory of this process (seconds) and Redis (minutes). Nobody deletes entries when something
+//! changes. A writer could not do that reliably: it may be a worker, and it may be killed between its commit and the delete.
+//! Instead every process learns from the database which products have changed (`change_feed`), and it checks each entry
+//! that it finds:
+//!
+//! - An entry in Redis carries its *horizon*: `pg_snapshot_xmin` of the snapshot in which it was read. All transactions
+//!   with a smaller id had ended by then, so their changes are in the entry.
+//! - When the feed reports a change of a product, it also gives `pg_snapshot_xmax` of the poll. An entry with a horizon at
+//!   least as large was read after the change, so it is *fresh*. An older entry is ignored.
+//! - In memory, the key of an entry contains the product's *generation*, a number that grows with each change.
+//!
+//! So it does not matter if a slow reader writes an old entry to Redis, or if Redis loses, keeps or restores entries.
+//!
+//! **All processes must use the same database role**; `change_feed` says why.
 
 mod change_feed;
 pub mod facts;
@@ -14,114 +22,113 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use moka::future::Cache as Near;
+use moka::future::Cache as Local;
 use prometheus::{IntCounter, IntCounterVec, Registry};
 use redis::{Script, cmd};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::metrics::{counter, counters};
+use crate::platform::metrics::{counter, counters};
 use crate::platform::redis::Redis;
 use crate::values::ProductId;
 use change_feed::{ChangeFeed, Freshness};
 use facts::Facts;
 
-/// What the process keeps at most: a few kilobytes each.
-const MAX_NEAR: u64 = 10_000;
-/// The longest that one is kept beyond its time in Redis, and the shortest, so that what was loaded together is not
-/// loaded again together.
+/// The most entries in memory; each takes a few kilobytes.
+const MAX_LOCAL: u64 = 10_000;
+/// The time in Redis varies by this share, up and down. Entries that were loaded together then expire at different times.
 const JITTER: f64 = 0.1;
 
 #[derive(Debug, Clone)]
 pub struct CacheSettings {
     pub on: bool,
-    /// In this process; zero for not at all.
+    /// How long an entry stays in the memory of this process; zero: no longer than it takes to load it.
     pub local_ttl: Duration,
-    /// In Redis.
+    /// How long an entry stays in Redis.
     pub ttl: Duration,
-    /// In Redis, for what somebody will soon reorder.
+    /// The same for a product whose stock is low in some warehouse.
     pub low_stock_ttl: Duration,
 }
 
-/// The two tiers, and the ear that keeps them honest.
+/// The two tiers, and the feed of changes that tells which entries are fresh.
 pub struct Cache {
     db: PgPool,
     settings: CacheSettings,
     redis: Option<Redis>,
-    /// By product and generation: what is loaded for an old generation nobody asks for any more.
-    near: Near<(ProductId, u64), Arc<Facts>>,
-    heard: ChangeFeed,
+    /// By product and generation. Entries of an old generation are never read again, and expire.
+    local: Local<(ProductId, u64), Arc<Facts>>,
+    changes: ChangeFeed,
     counts: Counts,
 }
 
 impl Cache {
-    /// Listens until this is dropped.
+    /// Starts to poll for changes; that ends when the cache is dropped.
     pub fn start(
         db: PgPool,
         redis: Option<Redis>,
         settings: CacheSettings,
         registry: &Registry,
     ) -> prometheus::Result<Arc<Self>> {
-        // Something that is kept for no time still joins those who ask at the same time.
+        // Not zero, so that requests for the same product at the same time share one load.
         let local_ttl = settings.local_ttl.max(Duration::from_nanos(1));
         let cache = Arc::new(Self {
-            near: Near::builder().max_capacity(MAX_NEAR).time_to_live(local_ttl).build(),
-            heard: ChangeFeed::new(db.clone()),
+            local: Local::builder().max_capacity(MAX_LOCAL).time_to_live(local_ttl).build(),
+            changes: ChangeFeed::new(db.clone()),
             counts: Counts::new(registry)?,
             db,
             settings,
             redis,
         });
         if cache.settings.on {
-            tokio::spawn(listen(Arc::downgrade(&cache)));
+            tokio::spawn(poll(Arc::downgrade(&cache)));
         }
         Ok(cache)
     }
 
-    /// A product and its stock, as they were a moment ago; after a write of this process, not before it.
+    /// A product and its stock, at most a moment old, and never older than a change that this process has made.
     pub async fn product(&self, id: ProductId) -> Result<Arc<Facts>> {
         if !self.settings.on {
             return self.load(id).await.map(Arc::new);
         }
-        let trust = self.heard.trust(id);
-        let found = self.near.entry((id, trust.generation)).or_try_insert_with(self.fetch(id, trust)).await;
-        let entry = found.map_err(|error| shared_error(&error))?;
+        let freshness = self.changes.freshness(id);
+        let found = self.local.entry((id, freshness.generation)).or_try_insert_with(self.fetch(id, freshness)).await;
+        let entry = found.map_err(|shared| Error::clone(&shared))?;
         if !entry.is_fresh() {
             self.counts.hits.with_label_values(&["process"]).inc();
         }
         Ok(entry.into_value())
     }
 
-    /// This process has changed the stock of these products, and committed.
-    pub fn forget(&self, products: impl IntoIterator<Item = ProductId>) {
-        products.into_iter().for_each(|id| self.heard.doubt(id));
+    /// Call this after a commit that changed the stock of these products, if it is too much to wait for a poll.
+    pub fn mark_stale(&self, products: impl IntoIterator<Item = ProductId>) {
+        products.into_iter().for_each(|id| self.changes.mark_stale(id));
     }
 
-    /// This process shows something that changed these products at that time, such as an order that was cancelled:
-    /// whoever has seen it must not see them as they were before.
-    pub fn shown(&self, changed_at: DateTime<Utc>, products: impl IntoIterator<Item = ProductId>) {
-        if changed_at > Utc::now() - change_feed::HEARD_WITHIN {
-            self.forget(products);
+    /// Call this before returning an object that implies a newer state of these products, such as a cancelled order that
+    /// has given its stock back. Otherwise the same client could then read an older, cached product.
+    pub fn observed_change(&self, changed_at: DateTime<Utc>, products: impl IntoIterator<Item = ProductId>) {
+        if changed_at > Utc::now() - change_feed::SEEN_BY_ALL_AFTER {
+            self.mark_stale(products);
         }
     }
 
-    /// This process has changed something, and committed: waits until it is heard of.
+    /// Call this after a commit: it returns when the cache has seen the change.
     pub async fn catch_up(&self) {
         if self.settings.on {
-            self.heard.listen().await;
+            self.changes.poll().await;
         }
     }
 
-    /// From Redis, or else from the database and then into Redis.
-    async fn fetch(&self, id: ProductId, trust: Freshness) -> Result<Arc<Facts>> {
-        if let Some(facts) = self.ask_redis(id, trust).await {
+    /// Reads from Redis if there is a fresh entry, otherwise from the database, and then writes to Redis.
+    async fn fetch(&self, id: ProductId, freshness: Freshness) -> Result<Arc<Facts>> {
+        if let Some(facts) = self.read_redis(id, freshness).await {
             self.counts.hits.with_label_values(&["redis"]).inc();
             return Ok(Arc::new(facts));
         }
         self.counts.misses.inc();
         let facts = self.load(id).await?;
-        self.tell_redis(&facts).await;
+        self.write_redis(&facts).await;
         Ok(Arc::new(facts))
     }
 
@@ -130,14 +137,14 @@ impl Cache {
         facts::load(&mut *self.db.acquire().await?, id).await
     }
 
-    async fn ask_redis(&self, id: ProductId, trust: Freshness) -> Option<Facts> {
+    async fn read_redis(&self, id: ProductId, freshness: Freshness) -> Option<Facts> {
         let redis = self.redis.as_ref()?;
-        let since = trust.since?;
+        let min_horizon = freshness.min_horizon?;
         let key = key(redis, id);
         let held: (Option<i64>, Option<Vec<u8>>) =
             redis.ask(&key, cmd("HMGET").arg(&key).arg("horizon").arg("facts")).await?;
         let (Some(horizon), Some(facts)) = held else { return None };
-        if horizon < since {
+        if horizon < min_horizon {
             self.counts.stale.with_label_values(&["read"]).inc();
             return None;
         }
@@ -145,7 +152,7 @@ impl Cache {
         Some(Facts { horizon, ..facts })
     }
 
-    async fn tell_redis(&self, facts: &Facts) {
+    async fn write_redis(&self, facts: &Facts) {
         let Some(redis) = &self.redis else { return };
         let ttl = if facts.low { self.settings.low_stock_ttl } else { self.settings.ttl };
         let ttl = u64::try_from(jittered(ttl).as_millis()).unwrap_or(u64::MAX).max(1);
@@ -158,12 +165,12 @@ impl Cache {
     }
 }
 
-/// The number is the form's: what another version of Millrace wrote is not here.
+/// The `1` is the version of the cached JSON. Raise it when `Facts` changes, so that old entries are ignored.
 fn key(redis: &Redis, id: ProductId) -> String {
     redis.key(&format!("cache:1:product:{}", id.0))
 }
 
-/// Never an older value over a newer one.
+/// Never replaces a newer entry by an older one.
 static FILL: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"local held = redis.call('HGET', KEYS[1], 'horizon')
@@ -179,22 +186,13 @@ fn jittered(ttl: Duration) -> Duration {
     ttl.mul_f64(1.0 - JITTER + 2.0 * JITTER * chance)
 }
 
-/// One load may fail for many who wait for it.
-fn shared_error(error: &Error) -> Error {
-    match error {
-        Error::NotFound(thing) => Error::NotFound(*thing),
-        Error::Unavailable(cause) => Error::Unavailable(sqlx::Error::Protocol(cause.to_string())),
-        other => Error::internal(other.to_string()),
-    }
-}
-
-async fn listen(cache: std::sync::Weak<Cache>) {
-    let mut every = tokio::time::interval(change_feed::EVERY);
+async fn poll(cache: std::sync::Weak<Cache>) {
+    let mut every = tokio::time::interval(change_feed::POLL_INTERVAL);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
         let Some(cache) = cache.upgrade() else { return };
-        cache.heard.listen().await;
+        cache.changes.poll().await;
     }
 }
 
@@ -207,12 +205,12 @@ struct Counts {
 
 impl Counts {
     fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let hits = "Reads that a tier answered: process or redis";
-        let stale = "Values that may have been old: in Redis and not believed, or not put over a newer one";
+        let hits = "Reads that the cache answered, by tier: process or redis";
+        let stale = "Entries of Redis that were ignored because they may be old (read), and old ones that did not replace a newer one (fill)";
         Ok(Self {
             hits: counters(registry, "millrace_cache_hits_total", hits, &["tier"])?,
-            misses: counter(registry, "millrace_cache_misses_total", "Reads that no tier could answer")?,
-            loads: counter(registry, "millrace_cache_loads_total", "Products read from the database to be shown")?,
+            misses: counter(registry, "millrace_cache_misses_total", "Reads that the cache could not answer")?,
+            loads: counter(registry, "millrace_cache_loads_total", "Products that were read from the database")?,
             stale: counters(registry, "millrace_cache_stale_avoided_total", stale, &["at"])?,
         })
     }

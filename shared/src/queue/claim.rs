@@ -1,4 +1,5 @@
-//! Taking jobs, and keeping them: one guarded update makes a job ours for the length of a lease.
+//! Claims jobs for a worker and renews their leases. A claim is one guarded update: a job is never claimed twice at
+//! the same time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,19 +10,19 @@ use uuid::Uuid;
 
 use super::{Lease, LeasedJob, Origin, Queue, WorkerId};
 use crate::error::Result;
-use crate::values::{JobId, OrderId};
+use crate::values::JobId;
 
-/// Who claims, for how long, and what.
+/// The worker that claims, how long its leases are, and which kinds of job it can carry out.
 #[derive(Debug, Clone)]
 pub struct Claimer {
     pub worker: WorkerId,
     pub lease: Duration,
-    /// Each as `kind/version`: a job of another kind is left for who knows it.
+    /// Each as `kind/version`. Jobs of other kinds stay for workers that know them.
     pub kinds: Vec<String>,
 }
 
-/// Claims those of these jobs that are due and free. An id that does not come back was taken, done or moved
-/// by somebody else, which is how duplicates die.
+/// Claims those of these jobs that are due and ready. The others were claimed or finished by another worker, so an id
+/// that the doorbell repeats does no harm.
 pub async fn by_ids(conn: &mut PgConnection, claimer: &Claimer, ids: &[JobId]) -> Result<Vec<LeasedJob>> {
     let asked = Instant::now();
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
@@ -36,7 +37,7 @@ pub async fn by_ids(conn: &mut PgConnection, claimer: &Claimer, ids: &[JobId]) -
                       and queue not in (select name from queues where paused)
                       for no key update skip locked) mine
             where j.id = mine.id
-        returning j.id, j.attempt, j.max_attempt, j.queue as "queue: Queue", j.kind, j.version, j.args, j.order_id,
+        returning j.id, j.attempt, j.max_attempt, j.queue as "queue: Queue", j.kind, j.version, j.args, j.order_id as subject,
                   j.request_id, j.trace_parent, j.run_at"#,
         claimer.worker.0,
         claimer.lease.as_secs_f64(),
@@ -48,7 +49,7 @@ pub async fn by_ids(conn: &mut PgConnection, claimer: &Claimer, ids: &[JobId]) -
     Ok(held(rows, asked, claimer.lease))
 }
 
-/// Without the doorbell: claims the first that are due in these queues, in their order, of each at most so many.
+/// Claims the first jobs that are due, without the doorbell: the queues in the given order, each with its own limit.
 pub async fn next(
     conn: &mut PgConnection,
     claimer: &Claimer,
@@ -73,7 +74,7 @@ pub async fn next(
                     where wanted.queue not in (select name from queues where paused)
                     order by wanted.place, due.run_at, due.id limit $5) mine
             where j.id = mine.id
-        returning j.id, j.attempt, j.max_attempt, j.queue as "queue: Queue", j.kind, j.version, j.args, j.order_id,
+        returning j.id, j.attempt, j.max_attempt, j.queue as "queue: Queue", j.kind, j.version, j.args, j.order_id as subject,
                   j.request_id, j.trace_parent, j.run_at"#,
         claimer.worker.0,
         claimer.lease.as_secs_f64(),
@@ -87,7 +88,7 @@ pub async fn next(
     Ok(held(rows, asked, claimer.lease))
 }
 
-/// The first that are due in a queue, for who tells workers of them; it locks nothing.
+/// The ids of the first jobs that are due in a queue. It locks nothing.
 pub async fn due(conn: &mut PgConnection, queue: Queue, kinds: &[String], limit: i64) -> Result<Vec<JobId>> {
     let ids = sqlx::query_scalar!(
         r#"select id from jobs
@@ -111,7 +112,7 @@ struct Row {
     kind: String,
     version: i16,
     args: serde_json::Value,
-    order_id: Option<Uuid>,
+    subject: Option<Uuid>,
     request_id: Option<String>,
     trace_parent: Option<String>,
     run_at: chrono::DateTime<chrono::Utc>,
@@ -127,7 +128,7 @@ fn held(rows: Vec<Row>, asked: Instant, length: Duration) -> Vec<LeasedJob> {
             kind: row.kind,
             version: row.version,
             args: row.args,
-            order_id: row.order_id.map(OrderId),
+            subject: row.subject,
             origin: Origin { request_id: row.request_id, trace_parent: row.trace_parent },
             run_at: row.run_at,
             lease: Arc::new(Lease::new(asked, length)),
@@ -135,11 +136,10 @@ fn held(rows: Vec<Row>, asked: Instant, length: Duration) -> Vec<LeasedJob> {
         .collect()
 }
 
-/// What a process carries out right now: each job's attempt and lease.
+/// The jobs that a process runs now, each with its attempt and its lease.
 pub type Running = HashMap<JobId, (i32, Arc<Lease>)>;
 
-/// Prolongs the leases of the jobs that this process is really running. One that is locked is being settled
-/// and needs no renewal.
+/// Renews the leases of the jobs that this process runs. It skips locked rows: those jobs are just being settled.
 pub async fn renew(conn: &mut PgConnection, claimer: &Claimer, running: &Running) -> Result<()> {
     let asked = Instant::now();
     let (ids, attempts): (Vec<Uuid>, Vec<i32>) = running.iter().map(|(id, (attempt, _))| (id.0, *attempt)).unzip();
@@ -164,9 +164,4 @@ pub async fn renew(conn: &mut PgConnection, claimer: &Claimer, running: &Running
         }
     }
     Ok(())
-}
-
-/// Which queues nobody may take from now.
-pub async fn paused(conn: &mut PgConnection) -> Result<Vec<Queue>> {
-    Ok(sqlx::query_scalar!(r#"select name as "name: Queue" from queues where paused"#).fetch_all(conn).await?)
 }

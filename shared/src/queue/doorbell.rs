@@ -1,10 +1,10 @@
-//! The doorbell: tells workers at once, and in the order of priority, which jobs are ready.
+//! The doorbell: tells workers through Redis which jobs are ready, at once and in the order of priority.
 //!
-//! Three sorted sets, the member a job's id and the score when it was due. It may lose, repeat or reorder
-//! what it is told, and nothing is wrong: the rows are the truth, and a claim takes each job once. With no
-//! Redis, or while it is away, everything here answers "I do not know" quickly.
+//! It keeps one sorted set for each queue: the members are job ids, the scores are the times when they were due. Redis
+//! may lose, repeat or reorder ids without harm: the rows in Postgres are the truth, and a claim takes each job once.
+//! Without Redis, or while it does not answer, every function here returns quickly and workers ask Postgres.
 //!
-//! Since every job is rung for after its commit, this is also where jobs are counted.
+//! Every new job is rung after its commit, so the doorbell also counts the jobs that this process wrote.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,23 +20,24 @@ use super::{Queue, Ring};
 use crate::platform::redis::server::{Connection, Kept, Server};
 use crate::values::JobId;
 
-/// No listener waits longer than this.
+/// The longest wait of a listener.
 const LONGEST_LISTEN: Duration = Duration::from_secs(1);
-/// The server answers a listener by then at the latest; longer means that it is gone.
+/// The server answers a waiting listener within this, or the connection is dead.
 const LONGEST_ANSWER: Duration = LONGEST_LISTEN.saturating_add(Duration::from_secs(2));
-/// Rings that wait to be sent. More are left to the sweep.
+/// Rings that may wait to be sent. The maintenance rings what does not fit.
 const WAITING_RINGS: usize = 10_000;
-/// Closer to its time than this a job counts as due.
+/// A job that is due within this counts as due.
 const ON_TIME: Duration = Duration::from_millis(2);
-/// A job that is due later than this, or one timer too many, is left to the sweep.
+/// Timers for jobs that are due later: at most this far ahead, and at most so many. The maintenance rings the rest.
 const FAR_AWAY: Duration = Duration::from_mins(5);
 const TIMERS: usize = 10_000;
-/// Redis holds a window, not a mirror: a longer set is not added to, the sweep tops it up later.
+/// Redis holds the first jobs of a backlog, not all of it. Nothing is added to a longer set; the maintenance tops it up
+/// later.
 const WINDOW: i64 = 10_000;
-/// While a set is full, it is looked at so often.
+/// How often a full set is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Where rings are sent. Cloning it clones a handle.
+/// Sends rings. Cloning it clones a handle.
 #[derive(Clone)]
 pub struct Doorbell {
     inner: Option<Arc<Inner>>,
@@ -48,12 +49,12 @@ struct Inner {
     keys: Keys,
     rings: mpsc::Sender<Ring>,
     timers: Arc<Semaphore>,
-    /// For the one who sweeps, and for those who ask how we are.
-    steward: Mutex<Kept>,
+    /// The connection for maintenance and for health checks.
+    maintenance: Mutex<Kept>,
 }
 
 impl Inner {
-    /// Rung early it would be taken, found not due, and dropped.
+    /// Rings when the job is due. If it rang earlier, a worker would take the id, find the job not due, and drop the id.
     fn ring_later(self: Arc<Self>, ring: Ring, wait: Duration) {
         let Ok(permit) = self.timers.clone().try_acquire_owned() else { return };
         if wait > FAR_AWAY {
@@ -67,7 +68,7 @@ impl Inner {
     }
 }
 
-/// The names of the three sets. One hash tag keeps them on one node of a cluster, as commands about several need it.
+/// The names of the three sets. They share a hash tag, so that a cluster keeps them on one node: `BZMPOP` needs that.
 #[derive(Clone)]
 struct Keys(String);
 
@@ -76,7 +77,7 @@ impl Keys {
         format!("{{{}}}:{}", self.0, queue.name())
     }
 
-    /// Ringing twice is ringing once.
+    /// With `NX` a second ring for the same job changes nothing.
     fn add<'a>(&self, queue: Queue, rings: impl IntoIterator<Item = &'a Ring>) -> redis::Cmd {
         let mut add = cmd("ZADD");
         add.arg(self.of(queue)).arg("NX");
@@ -88,7 +89,7 @@ impl Keys {
 }
 
 impl Doorbell {
-    /// Starts the task that sends what is rung. `prefix` keeps several Millraces on one Redis apart.
+    /// Starts the task that sends rings. `prefix` separates several installations on one Redis.
     pub fn new(url: Option<&SecretString>, prefix: &str) -> RedisResult<Self> {
         let opts = Opts::new(
             "millrace_jobs_enqueued_total",
@@ -102,7 +103,7 @@ impl Doorbell {
         tokio::spawn(send_rings(Kept::new(server.clone()), keys.clone(), waiting));
         Ok(Self {
             inner: Some(Arc::new(Inner {
-                steward: Mutex::new(Kept::new(server.clone())),
+                maintenance: Mutex::new(Kept::new(server.clone())),
                 server,
                 keys,
                 rings,
@@ -112,8 +113,8 @@ impl Doorbell {
         })
     }
 
-    /// Tells the workers, soon, or when the job is due. Never waits and never fails: what is not told the
-    /// sweep finds.
+    /// Tells the workers about these jobs, now or when they are due. It never waits and never fails: the maintenance finds
+    /// the jobs that were not rung.
     pub fn ring(&self, rings: impl IntoIterator<Item = Ring>) {
         let now = chrono::Utc::now();
         for ring in rings {
@@ -128,33 +129,33 @@ impl Doorbell {
         }
     }
 
-    /// A connection of its own to listen on; none without Redis.
+    /// Opens a connection of its own to listen on. None: there is no Redis.
     pub async fn listener(&self) -> RedisResult<Option<Listener>> {
         let Some(inner) = &self.inner else { return Ok(None) };
         let connection = inner.server.connect(LONGEST_ANSWER).await?;
         Ok(Some(Listener { connection, keys: inner.keys.clone() }))
     }
 
-    /// How many ids each set holds; none when Redis does not say.
+    /// The number of ids in each set. None: Redis does not answer.
     pub async fn lengths(&self) -> Option<HashMap<Queue, i64>> {
         let inner = self.inner.as_ref()?;
         let mut ask = pipe();
         for queue in Queue::ALL {
             ask.cmd("ZCARD").arg(inner.keys.of(queue));
         }
-        let lengths: Vec<i64> = inner.steward.lock().await.ask(&ask).await.ok()?;
+        let lengths: Vec<i64> = inner.maintenance.lock().await.ask(&ask).await.ok()?;
         Some(Queue::ALL.into_iter().zip(lengths).collect())
     }
 
-    /// Rings these and waits until Redis has them, so that whoever counts the sets next sees them.
+    /// Rings and waits until Redis has the ids, so that the next `lengths` counts them.
     pub async fn ring_now(&self, queue: Queue, rings: &[Ring]) {
         let Some(inner) = self.inner.as_ref().filter(|_| !rings.is_empty()) else { return };
         let mut ask = pipe();
         ask.add_command(inner.keys.add(queue, rings)).ignore();
-        _ = inner.steward.lock().await.ask::<()>(&ask).await;
+        _ = inner.maintenance.lock().await.ask::<()>(&ask).await;
     }
 
-    /// How many jobs this process has written, for the scraper.
+    /// The counter of jobs that this process has written, for `/metrics`.
     pub fn written(&self) -> &IntCounterVec {
         &self.written
     }
@@ -164,15 +165,14 @@ impl Doorbell {
     }
 }
 
-/// One worker's ear.
+/// A worker's connection to the doorbell.
 pub struct Listener {
     connection: Connection,
     keys: Keys,
 }
 
 impl Listener {
-    /// Up to `count` ids out of the first of these queues that has any; waits for the first one, but no longer
-    /// than `patience`.
+    /// Takes up to `count` ids from the first of these queues that has any. Waits for the first id, at most `patience`.
     pub async fn take(
         &mut self,
         queues: &[Queue],
@@ -188,13 +188,13 @@ impl Listener {
         let taken: Option<(String, Vec<(String, f64)>)> = take.query_async(&mut self.connection).await?;
         let Some((key, members)) = taken else { return Ok(None) };
         let Some(queue) = queues.iter().copied().find(|queue| self.keys.of(*queue) == key) else { return Ok(None) };
-        // A member that is no id is nothing of ours.
+        // We only write ids. Anything else in the set is not ours and is dropped.
         let ids = members.into_iter().filter_map(|(id, _)| id.parse::<Uuid>().ok()).map(JobId).collect();
         Ok(Some((queue, ids)))
     }
 }
 
-/// Sends what has gathered, all of it at once, then what has gathered meanwhile.
+/// Sends all waiting rings in one go, then those that came meanwhile, and so on.
 async fn send_rings(connection: Kept, keys: Keys, mut waiting: mpsc::Receiver<Ring>) {
     let mut sender = Sender { connection, keys, seen_full: [None; Queue::ALL.len()] };
     let mut rings = Vec::new();
@@ -209,7 +209,7 @@ async fn send_rings(connection: Kept, keys: Keys, mut waiting: mpsc::Receiver<Ri
 struct Sender {
     connection: Kept,
     keys: Keys,
-    /// When each set was last looked at, if it was full.
+    /// For each set that was full: when we last looked at it.
     seen_full: [Option<Instant>; Queue::ALL.len()],
 }
 

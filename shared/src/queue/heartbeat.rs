@@ -1,4 +1,6 @@
-//! Which workers live. A worker says so each second; one that falls silent is soon forgotten.
+//! Heartbeats of workers: each worker writes one every second, and learns from it which queues are paused.
+
+use std::time::Duration;
 
 use sqlx::PgConnection;
 
@@ -6,7 +8,13 @@ use super::claim::Claimer;
 use super::{Queue, WorkerId};
 use crate::error::{Error, Result};
 
-/// Tells that a worker lives and what it can do; answers which queues are paused.
+/// Staff see a worker as alive if its last heartbeat is younger than this: ten heartbeats.
+pub const LIVE_WITHIN: Duration = Duration::from_secs(10);
+/// After this the worker's row is deleted, and nobody waits for it to take the kinds of job that only it knows. It is
+/// longer than `LIVE_WITHIN`: a process that was frozen for some seconds comes back by itself.
+pub const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
+
+/// Writes that this worker is alive and which kinds it knows. Returns the queues that are paused.
 pub async fn beat(conn: &mut PgConnection, claimer: &Claimer, queues: &[Queue], running: usize) -> Result<Vec<Queue>> {
     let paused = sqlx::query_scalar!(
         r#"with beat as (
@@ -26,7 +34,7 @@ pub async fn beat(conn: &mut PgConnection, claimer: &Claimer, queues: &[Queue], 
     Ok(paused)
 }
 
-/// A worker that stops says so.
+/// Removes a worker that stops.
 pub async fn leave(conn: &mut PgConnection, worker: WorkerId) -> Result<()> {
     sqlx::query!("delete from workers where id = $1", worker.0).execute(conn).await?;
     Ok(())

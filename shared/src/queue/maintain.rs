@@ -1,8 +1,8 @@
-//! What makes a loss harmless: leases that ran out are taken back, what Redis was not told is rung, and what
-//! nobody can carry out is put before a person. One process at a time over the fleet does it.
+//! Repairs the queue once a second, from one leader: reclaims jobs whose lease expired, rings due jobs that Redis does
+//! not know, and moves jobs of kinds that no worker knows to `dead`.
 //!
-//! Conditions that shall use an index compare with `now()`: for `clock_timestamp()`, which may change within
-//! a statement, Postgres looks at every row. Each statement here is its own transaction, so both mean the same.
+//! Conditions that use an index compare with `now()`: `clock_timestamp()` may change within a statement, so Postgres
+//! would read every row. Each statement here is its own transaction, so both have the same value.
 
 use std::time::Duration;
 
@@ -10,59 +10,68 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::doorbell::Doorbell;
+use super::heartbeat::FORGOTTEN_AFTER;
 use super::retry::Schedule;
 use super::{Queue, Ring};
 use crate::error::Result;
 use crate::values::JobId;
 
-/// A set with so many ids keeps the workers busy until the next sweep.
+/// A set with so many ids keeps the workers busy until the next round.
 const LOW_WATER: i64 = 1000;
-/// How many of the oldest are rung at once.
+/// How many of the oldest jobs are rung at once.
 const PAGE: i64 = 2000;
-/// Leases taken back by one statement.
+/// Jobs reclaimed by one statement.
 const RECLAIMED: i64 = 500;
-/// Any constant number; everybody who sweeps asks for this lock.
+/// The advisory lock of the leader. Any constant number will do.
 const LOCK: i64 = 0x6d69_6c6c;
 
-/// By what rules is swept.
+/// The settings of the maintenance.
 #[derive(Debug, Clone)]
 pub struct Rules {
     pub schedule: Schedule,
-    /// What the one who sweeps can carry out itself.
+    /// The kinds that the leader itself knows, each as `kind/version`.
     pub kinds: Vec<String>,
-    /// So long a kind that no living worker knows waits for one.
+    /// How long a job of an unknown kind waits for a worker that knows it.
     pub unknown_after: Duration,
 }
 
-/// What one sweep found.
+/// What one round did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct Repaired {
+    /// Jobs of lost workers, those that died of it included.
     pub reclaimed: usize,
+    /// Jobs that are dead now.
     pub died: usize,
 }
 
-/// Tries to become the one who sweeps: for as long as this connection lives, nobody else does.
+/// Tries to become the leader. The leadership lasts as long as the connection.
 ///
-/// A process that is frozen keeps its connections, so Postgres ends this one when it falls silent.
+/// A frozen process keeps its connections open. Postgres therefore closes this one when it is idle for too long.
 pub async fn lead(conn: &mut PgConnection) -> Result<bool> {
     sqlx::query("set idle_session_timeout = '2s'").execute(&mut *conn).await?;
     Ok(sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "leads!""#, LOCK).fetch_one(conn).await?)
 }
 
-/// One round. What is to be rung besides, `top_up` rings.
+/// Does one round: reclaims lost jobs, and gives up jobs of unknown kinds.
 ///
-/// `led_for` is for how long this one has led without a break. What nobody knows is judged only after that time:
-/// while everything was down nobody could take a job, however old it is, and those who can may not be up yet.
-pub async fn sweep(conn: &mut PgConnection, doorbell: &Doorbell, rules: &Rules, led_for: Duration) -> Result<Swept> {
+/// `led_for` is how long this process has been the leader without a break. Jobs of unknown kinds are given up only when
+/// that is longer than `unknown_after`: after an outage of the whole fleet, the workers that know them may still be
+/// starting.
+pub async fn repair(
+    conn: &mut PgConnection,
+    doorbell: &Doorbell,
+    rules: &Rules,
+    led_for: Duration,
+) -> Result<Repaired> {
     let (reclaimed, mut died) = reclaim(conn, doorbell, rules.schedule).await?;
     if led_for >= rules.unknown_after {
-        died += bury_unknown(conn, rules).await?;
+        died += give_up_unknown(conn, rules).await?;
     }
-    Ok(Swept { reclaimed, died })
+    Ok(Repaired { reclaimed, died })
 }
 
-/// Takes back what lost workers held. The first loss is ready again at once; later ones wait longer each time,
-/// so that the neighbours of a job that kills its process separate from it.
+/// Reclaims the jobs of lost workers. After its first loss a job is ready again at once. After further losses it waits
+/// longer each time: if a job kills its process, the jobs beside it then run without it.
 async fn reclaim(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Schedule) -> Result<(usize, usize)> {
     let lost = sqlx::query!(
         "select id, attempt, max_attempt from jobs where state = 'running' and lease_until < now()
@@ -113,12 +122,12 @@ async fn reclaim(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Schedul
     Ok((rows.len(), died))
 }
 
-const LOST: &str = "its worker was lost: the lease ran out before the attempt ended";
+const LOST: &str = "the worker was lost: its lease expired before the attempt ended";
 
-/// What no worker that is alive can carry out, and has waited long for one, goes to a person. Such jobs are
-/// the oldest of their queue, so looking at the oldest finds them.
-async fn bury_unknown(conn: &mut PgConnection, rules: &Rules) -> Result<usize> {
-    let buried = sqlx::query_scalar!(
+/// Moves jobs to `dead` that no live worker knows and that have waited for too long. Such jobs are the oldest of their
+/// queue, so the statement reads only the oldest.
+async fn give_up_unknown(conn: &mut PgConnection, rules: &Rules) -> Result<usize> {
+    let given_up = sqlx::query_scalar!(
         r#"with old as (
                select due.id from unnest(enum_range(null::queue)) wanted (queue)
                 cross join lateral (
@@ -128,7 +137,7 @@ async fn bury_unknown(conn: &mut PgConnection, rules: &Rules) -> Result<usize> {
                        order by queue, run_at, id limit $2) due
                 where due.known_as <> all($5)
                   and not exists (select from workers
-                                   where heartbeat_at > now() - interval '1 minute' and due.known_as = any(kinds))
+                                   where heartbeat_at > now() - make_interval(secs => $6) and due.known_as = any(kinds))
            ), dead as (
                update jobs j set state = 'dead', finished_at = clock_timestamp(), error = $3, error_fingerprint = $4
                  from (select jobs.id from jobs join old on jobs.id = old.id
@@ -139,23 +148,25 @@ async fn bury_unknown(conn: &mut PgConnection, rules: &Rules) -> Result<usize> {
                insert into job_attempts (job_id, attempt, outcome, error, fingerprint)
                select id, attempt, 'permanent', $3, $4 from dead on conflict do nothing
            )
-           select count(*) as "buried!" from dead"#,
+           select count(*) as "given_up!" from dead"#,
         rules.unknown_after.as_secs_f64(),
         PAGE,
         UNKNOWN,
         super::settle::fingerprint("", UNKNOWN),
         &rules.kinds,
+        FORGOTTEN_AFTER.as_secs_f64(),
     )
     .fetch_one(conn)
     .await?;
-    Ok(usize::try_from(buried).unwrap_or(0))
+    Ok(usize::try_from(given_up).unwrap_or(0))
 }
 
 const UNKNOWN: &str = "no worker knows this kind and version of job";
 
-/// Rings the oldest that are due and that nobody has touched for a second. It locks nothing, and a set that
-/// is well filled is left alone. What no living worker knows is not rung: a page of it would hide its neighbours.
-/// Tells whether there is a backlog: then it is to be asked again soon.
+/// Rings the oldest jobs that have been due for a second. It locks nothing, and it skips queues whose set has enough ids.
+/// It does not ring kinds that no live worker knows: a page full of them would hide the jobs behind them.
+///
+/// Returns whether there is a backlog. Then call it again soon.
 pub async fn top_up(conn: &mut PgConnection, doorbell: &Doorbell, rules: &Rules) -> Result<bool> {
     let Some(lengths) = doorbell.lengths().await else { return Ok(false) };
     let mut backlog = false;
@@ -168,11 +179,12 @@ pub async fn top_up(conn: &mut PgConnection, doorbell: &Doorbell, rules: &Rules)
             r#"select id, run_at from jobs
                 where queue = $1 and state = 'ready' and run_at <= now() - interval '1 second'
                   and kind || '/' || version = any($3 || array(
-                          select unnest(kinds) from workers where heartbeat_at > now() - interval '1 minute'))
+                          select unnest(kinds) from workers where heartbeat_at > now() - make_interval(secs => $4)))
                 order by queue, run_at, id limit $2"#,
             queue as Queue,
             PAGE,
             &rules.kinds,
+            FORGOTTEN_AFTER.as_secs_f64(),
         )
         .fetch_all(&mut *conn)
         .await?;

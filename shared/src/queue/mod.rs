@@ -1,14 +1,20 @@
-//! The queue. Every job is a row, written in the transaction of the change it follows, and that row is the
-//! truth about it; Redis is only the doorbell. This module alone writes `jobs`, `job_attempts`, `queues` and
-//! `workers` (but for the payment jobs of a batch, which `orders::batch` writes in its one statement).
+//! The job queue in Postgres. Each job is a row of `jobs`, written in the transaction of the change that it follows.
+//! That row is the truth about the job. Redis (`doorbell`) only tells workers which jobs are ready.
 //!
-//! The life of a job, file by file: `enqueue` here, `doorbell`, `claim`, then `settle` or, when its worker
-//! is lost, `sweep`.
+//! This module alone writes `jobs`, `job_attempts`, `queues` and `workers`. The one exception: placing a batch of
+//! orders writes their payment jobs in its own statement (`orders::placing::statements`).
+//!
+//! The files in the order of a job's life: `enqueue` (here), `doorbell`, `claim`, then `settle`. `maintain` reclaims
+//! jobs of lost workers, `dead` retries or discards jobs that were given up, `prune` deletes old rows.
+//!
+//! The queue knows no order and nothing else of the domain: job payloads are declared beside what they do.
 
 pub mod claim;
+pub mod dead;
 pub mod doorbell;
 pub mod heartbeat;
 pub mod maintain;
+pub mod pause;
 pub mod prune;
 pub mod retry;
 pub mod settle;
@@ -27,9 +33,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::Result;
-use crate::values::{JobId, OrderId};
+use crate::values::JobId;
 
-/// Ordered as workers take them.
+/// The three queues, in the order of their priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type, Serialize, Deserialize, ToSchema)]
 #[sqlx(type_name = "queue", rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
@@ -58,74 +64,45 @@ impl FromStr for Queue {
         Self::ALL
             .into_iter()
             .find(|queue| queue.name() == text)
-            .ok_or_else(|| format!("`{text}` is none of high, default, low"))
+            .ok_or_else(|| format!("`{text}` is not a queue: use high, default or low"))
     }
 }
 
-/// Something that a worker does. It carries ids and reads the present when it runs.
-pub trait Job: Serialize + DeserializeOwned + Send + Sync {
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum JobState {
+    /// Due, or due at `run_at`
+    Ready,
+    Running,
+    Done,
+    /// Given up: it waits for a person
+    Dead,
+    /// Given up by a person
+    Discarded,
+}
+
+/// The payload of a job: ids, not data. The handler reads the current data when it runs.
+pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     const KIND: &'static str;
-    /// Raised when the arguments change their meaning; a worker takes only versions it knows.
+    /// Raise it when the payload changes its meaning. A worker claims only the versions that it knows.
     const VERSION: i16 = 1;
     const QUEUE: Queue;
 
-    fn order_id(&self) -> Option<OrderId> {
+    /// The id of what this job is about, to find its jobs again. The column is called `order_id`: so far every
+    /// subject is an order.
+    fn subject(&self) -> Option<Uuid> {
         None
     }
 
-    /// At most one job for what this names.
+    /// At most one job with this key is written.
     fn unique_key(&self) -> Option<String> {
         None
     }
 }
 
-/// Declares a job about an order.
-macro_rules! order_job {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $queue:expr) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-        pub struct $name {
-            pub order_id: OrderId,
-        }
-
-        impl Job for $name {
-            const KIND: &'static str = $kind;
-            const QUEUE: Queue = $queue;
-
-            fn order_id(&self) -> Option<OrderId> {
-                Some(self.order_id)
-            }
-        }
-    };
-}
-
-order_job!(/// Charges the customer for an order.
-    ProcessPayment, "process_payment", Queue::High);
-order_job!(/// Voids or refunds what was charged and gives the stock back.
-    CancelOrder, "cancel_order", Queue::High);
-order_job!(/// Books the carrier and lets the stock leave.
-    ShipOrder, "ship_order", Queue::Default);
-order_job!(/// Asks the carrier whether an order has arrived.
-    DeliverOrder, "deliver_order", Queue::Low);
-
-/// Something that the clock asks for, once per tick over the whole fleet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tick {
-    /// What is to be done: `reap`, `audit`, `retain`.
-    pub name: String,
-    pub at: DateTime<Utc>,
-}
-
-impl Job for Tick {
-    const KIND: &'static str = "tick";
-    const QUEUE: Queue = Queue::Low;
-
-    fn unique_key(&self) -> Option<String> {
-        Some(format!("{} {}", self.name, self.at.format("%Y-%m-%dT%H:%M:%SZ")))
-    }
-}
-
-/// Waits, or does not: what benchmarks and drills run, since it touches nothing.
+/// Waits for so long and changes nothing. Benchmarks and drills run it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Noop {
     #[serde(default)]
@@ -137,31 +114,31 @@ impl Job for Noop {
     const QUEUE: Queue = Queue::Default;
 }
 
-/// Where a job came from: travels with it into the worker's log lines and traces.
+/// The request that caused a job. The worker writes it into its log lines and traces.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     pub request_id: Option<String>,
     pub trace_parent: Option<String>,
 }
 
-/// When a job is first tried, and how often at most.
+/// When a job first runs, and how many attempts it has.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// From now.
+    /// Counted from the moment of writing.
     pub delay: Duration,
     pub max_attempts: i32,
     pub origin: Origin,
 }
 
-/// A job that is to be rung once its transaction is committed. If that is forgotten, or the process dies in
-/// between, the sweep rings it a second later.
+/// A job for which the doorbell is rung after its transaction has committed. If nobody rings, because the process
+/// died in between, the maintenance rings a second later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "ring it after the commit"]
 pub struct Ring {
     pub queue: Queue,
     pub id: JobId,
     pub run_at: DateTime<Utc>,
-    /// The kind of a job that has just been written: whoever rings for it counts it.
+    /// The kind, if the job has just been written: the doorbell counts it.
     pub written: Option<&'static str>,
 }
 
@@ -171,18 +148,18 @@ impl Ring {
         Self { queue: J::QUEUE, id, run_at, written: Some(J::KIND) }
     }
 
-    /// For a job that was there before.
+    /// For a job that existed before.
     pub fn again(queue: Queue, id: JobId, run_at: DateTime<Utc>) -> Self {
         Self { queue, id, run_at, written: None }
     }
 }
 
-/// Writes a job in the transaction of what it follows. None: there is one with its unique key already.
+/// Writes a job, in the transaction of the change that it follows. None: a job with its unique key exists already.
 pub async fn enqueue<J: Job>(conn: &mut PgConnection, job: &J, plan: &Plan) -> Result<Option<Ring>> {
     Ok(insert(conn, &[(job, plan)]).await?.pop())
 }
 
-/// The same for many, in one statement.
+/// Writes many jobs in one statement.
 pub async fn enqueue_many<J: Job>(conn: &mut PgConnection, jobs: &[(J, &Plan)]) -> Result<Vec<Ring>> {
     if jobs.is_empty() {
         return Ok(Vec::new());
@@ -192,13 +169,13 @@ pub async fn enqueue_many<J: Job>(conn: &mut PgConnection, jobs: &[(J, &Plan)]) 
 }
 
 async fn insert<J: Job>(conn: &mut PgConnection, jobs: &[(&J, &Plan)]) -> Result<Vec<Ring>> {
-    let (mut args, mut delays, mut max_attempts, mut orders) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut args, mut delays, mut max_attempts, mut subjects) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut unique_keys, mut request_ids, mut trace_parents) = (Vec::new(), Vec::new(), Vec::new());
     for (job, plan) in jobs {
         args.push(serde_json::to_value(job).map_err(crate::error::Error::internal)?);
         delays.push(plan.delay.as_secs_f64());
         max_attempts.push(plan.max_attempts);
-        orders.push(job.order_id());
+        subjects.push(job.subject());
         unique_keys.push(job.unique_key());
         request_ids.push(plan.origin.request_id.as_deref());
         trace_parents.push(plan.origin.trace_parent.as_deref());
@@ -217,7 +194,7 @@ async fn insert<J: Job>(conn: &mut PgConnection, jobs: &[(&J, &Plan)]) -> Result
         &args,
         &delays,
         &max_attempts,
-        &orders as &[Option<OrderId>],
+        &subjects as &[Option<Uuid>],
         &unique_keys as &[Option<String>],
         &request_ids as &[Option<&str>],
         &trace_parents as &[Option<&str>],
@@ -227,23 +204,23 @@ async fn insert<J: Job>(conn: &mut PgConnection, jobs: &[(&J, &Plan)]) -> Result
     Ok(rows.into_iter().map(|row| Ring::first::<J>(JobId(row.id), row.run_at)).collect())
 }
 
-/// Does such a job of this order run, or wait for its next attempt?
-pub(crate) async fn is_live<J: Job>(conn: &mut PgConnection, order_id: OrderId) -> Result<bool> {
+/// Does a job of this kind run for the subject, or wait for its next attempt?
+pub(crate) async fn is_live<J: Job>(conn: &mut PgConnection, subject: Uuid) -> Result<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (select from jobs where order_id = $1 and kind = $2 and state in ('ready', 'running')) as "live!""#,
-        order_id as OrderId,
+        subject,
         J::KIND,
     )
     .fetch_one(conn)
     .await?)
 }
 
-/// A worker process, new at each start.
+/// The id of a worker process. Each start has a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WorkerId(pub Uuid);
 
-/// A job that this process may carry out. The attempt is its fence: when another one is made, this one
-/// cannot commit any more.
+/// A job that this process has claimed. The number of the attempt is the fence: once another attempt has begun, this
+/// one cannot commit any more.
 #[derive(Debug, Clone)]
 pub struct LeasedJob {
     pub id: JobId,
@@ -253,7 +230,7 @@ pub struct LeasedJob {
     pub kind: String,
     pub version: i16,
     pub args: Value,
-    pub order_id: Option<OrderId>,
+    pub subject: Option<Uuid>,
     pub origin: Origin,
     /// When it was due.
     pub run_at: DateTime<Utc>,
@@ -261,27 +238,27 @@ pub struct LeasedJob {
 }
 
 impl LeasedJob {
-    /// Which jobs follow from this one: they belong to the same request.
+    /// The plan for a job that follows from this one: it belongs to the same request.
     pub fn plan(&self, delay: Duration, max_attempts: i32) -> Plan {
         Plan { delay, max_attempts, origin: self.origin.clone() }
     }
 
     pub fn decode<J: Job>(&self) -> Result<J, serde_json::Error> {
-        serde_json::from_value(self.args.clone())
+        J::deserialize(&self.args)
     }
 }
 
-/// How long this process may believe that a job is still its own, by its own clock.
+/// The lease of a claimed job, measured by this process's own clock.
 #[derive(Debug)]
 pub struct Lease {
     started: Instant,
     length: Duration,
-    /// Milliseconds from `started` to the last claim or renewal that surely succeeded.
+    /// Milliseconds from `started` to when the last successful claim or renewal was sent.
     confirmed_ms: AtomicU64,
 }
 
 impl Lease {
-    /// `asked` is when the claim was sent: the lease cannot have begun before.
+    /// `asked` is when the claim was sent. The lease cannot have begun earlier.
     pub fn new(asked: Instant, length: Duration) -> Self {
         Self { started: asked, length, confirmed_ms: AtomicU64::new(0) }
     }
@@ -291,8 +268,8 @@ impl Lease {
         self.confirmed_ms.fetch_max(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// May an external call still be started? Not without a success for two thirds of the lease: the call
-    /// could outlive it.
+    /// May the handler still start an external call? Not when the last successful renewal is two thirds of the lease ago:
+    /// the call could outlive the lease.
     pub fn allows_calls(&self) -> bool {
         let confirmed = Duration::from_millis(self.confirmed_ms.load(Ordering::Relaxed));
         self.started.elapsed().saturating_sub(confirmed) < self.length * 2 / 3

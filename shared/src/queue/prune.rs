@@ -1,21 +1,24 @@
-//! What is over is forgotten after a while: an order's timeline has its story. What is dead stays.
-
-// `now()` and not `clock_timestamp()`: an index can be searched for what does not change under way. And an
-// array, since a join would look at every job.
+//! Deletes old rows of the queue: jobs that are done or discarded, and workers that are gone. Dead jobs stay until a
+//! person decides about them.
+//!
+//! Conditions compare with `now()` and not with `clock_timestamp()`: an index can only be searched for a value that
+//! does not change during the statement. And the ids are an array, since with a join Postgres reads every job.
 
 use std::time::Duration;
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
+use super::heartbeat::FORGOTTEN_AFTER;
 use crate::error::Result;
+use crate::values::JobId;
 
-/// Also how long a tick of the clock is known to have run, for workers whose clocks differ.
+/// A done job also prevents that a slow clock of another worker writes the same tick again.
 pub const DONE_KEPT: Duration = Duration::from_hours(1);
-/// A person gave these up, and may be asked why.
-const DISCARDED_KEPT_SECONDS: f64 = 30.0 * 24.0 * 3600.0;
-/// A worker shows each second that it is alive. One that was only asleep comes back by itself.
-const SILENT_SECONDS: f64 = 60.0;
+/// A person discarded these jobs, and somebody may ask why.
+pub const DISCARDED_KEPT: Duration = Duration::from_hours(30 * 24);
 
+/// Deletes jobs that were done longer ago than this.
 pub async fn remove_done(conn: &mut PgConnection, kept: Duration, limit: i64) -> Result<u64> {
     let removed = sqlx::query!(
         "delete from jobs where id = any(array(
@@ -31,30 +34,26 @@ pub async fn remove_done(conn: &mut PgConnection, kept: Duration, limit: i64) ->
     Ok(removed.rows_affected())
 }
 
-/// An order that is not over yet still needs its job: it tells staff, and the audit, what the order waits for.
-pub async fn remove_discarded(conn: &mut PgConnection, limit: i64) -> Result<u64> {
+/// Deletes those of these jobs that are discarded.
+pub async fn remove_discarded(conn: &mut PgConnection, ids: &[JobId]) -> Result<u64> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let removed = sqlx::query!(
         "delete from jobs where id = any(array(
-             select id from jobs
-              where state = 'discarded' and finished_at < now() - make_interval(secs => $1)
-                and not exists (select from orders where orders.id = jobs.order_id
-                                   and orders.status not in ('delivered', 'cancelled'))
-              order by finished_at limit $2
-                for update skip locked))",
-        DISCARDED_KEPT_SECONDS,
-        limit,
+             select id from jobs where id = any($1) and state = 'discarded' for update skip locked))",
+        &ids,
     )
     .execute(conn)
     .await?;
     Ok(removed.rows_affected())
 }
 
+/// Deletes workers that have sent no heartbeat for a while.
 pub async fn remove_silent_workers(conn: &mut PgConnection, limit: i64) -> Result<u64> {
     let removed = sqlx::query!(
         "delete from workers where id = any(array(
              select id from workers where heartbeat_at < now() - make_interval(secs => $1) limit $2
                 for update skip locked))",
-        SILENT_SECONDS,
+        FORGOTTEN_AFTER.as_secs_f64(),
         limit,
     )
     .execute(conn)

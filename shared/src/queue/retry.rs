@@ -1,7 +1,7 @@
-//! When a job that failed is tried again: later each time, and never all at once.
+//! How long a failed job waits for its next attempt: the wait doubles, with jitter, up to a cap.
 //!
-//! `backoff` is unmaintained (RUSTSEC-2025-0012) and was asked for by name; it serves as a pure schedule, here
-//! and nowhere else. Its jitter may exceed its cap, so the cap is applied after it.
+//! The crate `backoff` is unmaintained (RUSTSEC-2025-0012), but the customer asked for it by name. It only computes
+//! the waits, and only here. Its jitter may exceed its cap, so we apply the cap again.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use backoff::backoff::Backoff;
 pub struct Schedule {
     pub initial: Duration,
     pub max: Duration,
-    /// Attempts that a job is given, at first and with each retry by hand.
+    /// The number of attempts that a job has, at first and after each retry by hand.
     pub budget: i32,
 }
 
-/// Beyond this many failures the wait has long reached its cap.
+/// After this many failures the wait has long reached its cap.
 const STEPS: i32 = 64;
 
 impl Schedule {
-    /// Which attempt of its budget this is, from 1: a job that is retried by hand begins anew.
+    /// The number of this attempt within its budget, from 1. A retry by hand starts a new budget.
     pub fn spent(&self, attempt: i32, max_attempt: i32) -> i32 {
         attempt.min(self.budget - (max_attempt - attempt)).max(1)
     }
 
-    /// How long to wait after so many attempts have failed.
+    /// The wait after so many failed attempts.
     pub fn after(&self, attempt: i32) -> Duration {
         let mut schedule = ExponentialBackoffBuilder::new()
             .with_initial_interval(self.initial)

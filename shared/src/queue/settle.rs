@@ -1,5 +1,5 @@
-//! How an attempt ends: done, failed, or handed back. Each is one guarded statement on the job's row: whoever
-//! has lost the lease changes nothing.
+//! Ends an attempt: done, failed, or handed back. Each is one statement on the job's row, guarded by the number of the
+//! attempt: an attempt that has lost its lease changes nothing.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -10,8 +10,8 @@ use super::{LeasedJob, Queue, Ring};
 use crate::error::{Error, Result};
 use crate::values::JobId;
 
-/// Marks the job as done, in the transaction of its effect and before it: the row is the first lock. When
-/// another attempt has taken over, nothing of this one may be committed.
+/// Marks the job as done. Call it in the transaction of the job's effect, before the effect: the job's row is locked
+/// first everywhere. `LeaseLost`: another attempt has begun, and this transaction must not commit.
 pub async fn finish(conn: &mut PgConnection, job: &LeasedJob) -> Result<()> {
     match finish_many(conn, &[(job.id, job.attempt)]).await?.as_slice() {
         [_] => Ok(()),
@@ -19,7 +19,7 @@ pub async fn finish(conn: &mut PgConnection, job: &LeasedJob) -> Result<()> {
     }
 }
 
-/// The same for several; answers which were still ours.
+/// Marks several jobs as done. Returns those whose attempt was still the current one.
 pub async fn finish_many(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Result<Vec<JobId>> {
     let (ids, attempts): (Vec<Uuid>, Vec<i32>) = jobs.iter().map(|(id, attempt)| (id.0, *attempt)).unzip();
     let finished = sqlx::query_scalar!(
@@ -38,7 +38,7 @@ pub async fn finish_many(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Resu
     Ok(finished.into_iter().map(JobId).collect())
 }
 
-/// Why an attempt failed, and whether another one makes sense.
+/// Why an attempt failed, and whether another attempt would fail in the same way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptFailure {
     pub permanent: bool,
@@ -52,14 +52,14 @@ pub enum Fate {
         run_at: DateTime<Utc>,
     },
     Dead,
-    /// Another attempt had taken over.
+    /// Another attempt had begun: nothing was written.
     NotOurs,
 }
 
-/// Longer errors are cut: they are read by people, in lists.
+/// Longer errors are cut: people read them in lists.
 const MAX_ERROR: usize = 2000;
 
-/// Keeps the failed attempt with its error, and plans the next one or gives up.
+/// Writes down the failed attempt with its error, and plans the next attempt or marks the job as dead.
 pub async fn fail(
     conn: &mut PgConnection,
     job: &LeasedJob,
@@ -98,8 +98,8 @@ pub async fn fail(
     })
 }
 
-/// Gives jobs back that were taken and not carried out: another worker takes them at once, and the attempt
-/// does not count against them.
+/// Hands jobs back that were claimed and not carried out. Another worker claims them at once, and the attempt does not
+/// count.
 pub async fn hand_back(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Result<Vec<Ring>> {
     let (ids, attempts): (Vec<Uuid>, Vec<i32>) = jobs.iter().map(|(id, attempt)| (id.0, *attempt)).unzip();
     let rows = sqlx::query!(
@@ -115,7 +115,8 @@ pub async fn hand_back(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Result
     Ok(rows.into_iter().map(|row| Ring::again(row.queue, JobId(row.id), row.run_at)).collect())
 }
 
-/// The same mistake has the same fingerprint, whatever ids and numbers it speaks of.
+/// A short hash of an error. Words with digits (ids, numbers) are left out, so that the same mistake has the same
+/// fingerprint.
 pub fn fingerprint(kind: &str, error: &str) -> String {
     use sha2::{Digest, Sha256};
     let mut shape = String::with_capacity(error.len());

@@ -1,7 +1,7 @@
-//! Getting orders to their buyers: shipments, and the carrier's interface. Alone writes `shipments`.
+//! Shipments, and the interface of carriers. Alone writes `shipments`.
 //!
-//! A shipment is written before the carrier is called: its id is the carrier's key over all attempts, and an
-//! order that has one cannot be cancelled any more.
+//! A shipment is written before the carrier is called, and its id is the carrier's idempotency key in every attempt.
+//! An order that has a shipment cannot be cancelled any more.
 
 pub mod simulated;
 
@@ -18,21 +18,21 @@ pub struct CarrierError(pub String);
 
 /// A carrier. A second one will come; that is why this is a trait.
 pub trait Carrier: Send + Sync {
-    /// Books a pick-up, once for each key however often it is asked, and answers the tracking number.
+    /// Books a pick-up, once for each key, however often it is called. Returns the tracking number.
     fn book(&self, key: Uuid) -> BoxFuture<'_, Result<String, CarrierError>>;
 }
 
-/// What leaves one warehouse for an order.
+/// The part of an order that leaves one warehouse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shipment {
     pub id: Uuid,
     pub warehouse_id: WarehouseId,
-    /// As the carrier told; none for one that was sent by hand.
+    /// From the carrier; None for a shipment that staff sent by hand.
     pub tracking_number: Option<String>,
 }
 
-/// Locks the order if it is paid, and opens its shipments, one for each warehouse that holds its stock; none
-/// if it is not paid (any more). Repeating it answers the same shipments.
+/// Locks the order if it is paid, and opens its shipments, one for each warehouse that has reserved stock for it.
+/// Empty: the order is not paid. Repeating it returns the same shipments.
 pub(crate) async fn open(conn: &mut PgConnection, order_id: OrderId) -> Result<Vec<Shipment>> {
     let rows = sqlx::query!(
         r#"with paid as materialized (
@@ -55,8 +55,8 @@ pub(crate) async fn open(conn: &mut PgConnection, order_id: OrderId) -> Result<V
         .collect())
 }
 
-/// Is the order being shipped? Ask only while holding its lock, in a statement of its own: one that waited
-/// for the lock sees the shipments as they were before.
+/// Is the order being shipped? Call it in a separate statement while you hold the order locked: a statement that has
+/// waited for a lock sees the shipments as they were before the wait.
 pub async fn is_open(conn: &mut PgConnection, order_id: OrderId) -> Result<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (select from shipments where order_id = $1) as "open!""#,
@@ -66,9 +66,9 @@ pub async fn is_open(conn: &mut PgConnection, order_id: OrderId) -> Result<bool>
     .await?)
 }
 
-/// The shipments are on their way. What the carrier has booked is kept also where somebody has sent the order
-/// by hand meanwhile.
-pub(crate) async fn send(conn: &mut PgConnection, shipments: &[&Shipment]) -> Result<()> {
+/// Marks the shipments as shipped. A tracking number from the carrier is kept even if staff have sent the order by hand
+/// meanwhile.
+pub(crate) async fn mark_shipped(conn: &mut PgConnection, shipments: &[&Shipment]) -> Result<()> {
     let ids: Vec<Uuid> = shipments.iter().map(|shipment| shipment.id).collect();
     let numbers: Vec<Option<&str>> = shipments.iter().map(|shipment| shipment.tracking_number.as_deref()).collect();
     sqlx::query!(
@@ -86,8 +86,8 @@ pub(crate) async fn send(conn: &mut PgConnection, shipments: &[&Shipment]) -> Re
     Ok(())
 }
 
-/// The orders, which the caller holds locked, have arrived.
-pub(crate) async fn arrive(conn: &mut PgConnection, orders: &[OrderId]) -> Result<()> {
+/// Marks the shipments of orders as delivered. The caller holds the orders locked.
+pub(crate) async fn mark_delivered(conn: &mut PgConnection, orders: &[OrderId]) -> Result<()> {
     sqlx::query!(
         "update shipments set state = 'delivered', delivered_at = clock_timestamp()
           where order_id = any($1) and state = 'shipped'",

@@ -1,5 +1,5 @@
-//! A carrier that carries nothing. It keeps its own books on connections of its own, never in a transaction
-//! of ours, as a carrier elsewhere would. Alone writes `simulated.bookings`.
+//! A carrier that carries nothing. It keeps its own books on its own connections, never in one of our transactions,
+//! like an external carrier. Alone writes `simulated.bookings`.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ impl SimulatedCarrier {
         Self { books, latency }
     }
 
-    /// Two who book a key at once meet in either unique index, so neither is named.
+    /// Two concurrent bookings of a key can conflict in either unique index, so `on conflict` names none.
     async fn find_or_book(&self, key: Uuid) -> Result<String, sqlx::Error> {
         sqlx::query!(
             "insert into simulated.bookings (key, tracking_number) values ($1, $2) on conflict do nothing",
@@ -45,7 +45,7 @@ impl Carrier for SimulatedCarrier {
     }
 }
 
-/// Two letters and ten characters of Crockford's alphabet, from the random end of the key.
+/// `MR` and ten characters of Crockford's alphabet, made from the random end of the key.
 fn tracking_number(key: Uuid) -> String {
     const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     let digit = |place: u32| {

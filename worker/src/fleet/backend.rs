@@ -1,8 +1,7 @@
-//! The queue as apalis sees it: a stream of jobs that are already claimed. It never fails and never polls;
-//! `taker` fills it.
+//! The backend that apalis sees: a stream of jobs that the fetcher has claimed already. It never fails and never polls.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use apalis_core::backend::finalize::Ephemeral;
@@ -10,40 +9,33 @@ use apalis_core::backend::{Backend, BackendConfig};
 use apalis_core::task::Task;
 use apalis_core::task::builder::TaskBuilder;
 use apalis_core::worker::context::WorkerContext;
-use shared::queue::LeasedJob;
+use shared::platform::locked::Locked;
 use shared::values::JobId;
 use tokio::sync::mpsc;
 use tower::layer::util::Identity;
 
-use crate::fleet::fetch::Slot;
+use crate::fleet::slots::ClaimedJob;
 
-/// A job in this process: what it is, and the place that it takes until it is dropped.
-#[derive(Debug, Clone)]
-pub struct Ticket {
-    pub job: LeasedJob,
-    pub slot: Arc<Slot>,
-}
-
-/// The receiving end. A worker that apalis restarts goes on with the same one.
+/// The receiving end. When apalis restarts its worker, the new one goes on with the same channel.
 #[derive(Debug, Clone)]
 pub struct ClaimedJobs {
-    tickets: Arc<Mutex<mpsc::Receiver<Ticket>>>,
+    waiting: Arc<Locked<mpsc::Receiver<ClaimedJob>>>,
 }
 
 impl ClaimedJobs {
-    pub fn new(tickets: mpsc::Receiver<Ticket>) -> Self {
-        Self { tickets: Arc::new(Mutex::new(tickets)) }
+    pub fn new(waiting: mpsc::Receiver<ClaimedJob>) -> Self {
+        Self { waiting: Arc::new(Locked::new(waiting)) }
     }
 
-    /// What nobody has begun when the worker has stopped. Their places are free from now.
+    /// The jobs that were claimed and not started when the worker stopped. Their slots are free after this.
     pub fn unbegun(&self) -> Vec<(JobId, i32)> {
-        let mut tickets = self.tickets.lock().expect("nothing panics while it polls");
-        std::iter::from_fn(|| tickets.try_recv().ok()).map(|ticket| (ticket.job.id, ticket.job.attempt)).collect()
+        let mut waiting = self.waiting.lock();
+        std::iter::from_fn(|| waiting.try_recv().ok()).map(|claimed| (claimed.job.id, claimed.job.attempt)).collect()
     }
 }
 
 impl Backend for ClaimedJobs {
-    type Task = Task<Ticket>;
+    type Task = Task<ClaimedJob>;
     type Error = Infallible;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>, _worker: &WorkerContext) -> Poll<Result<(), Infallible>> {
@@ -54,9 +46,8 @@ impl Backend for ClaimedJobs {
         &mut self,
         cx: &mut Context<'_>,
         _worker: &WorkerContext,
-    ) -> Poll<Option<Result<Task<Ticket>, Infallible>>> {
-        let mut tickets = self.tickets.lock().expect("nothing panics while it polls");
-        tickets.poll_recv(cx).map(|next| next.map(|ticket| Ok(TaskBuilder::new(ticket).build())))
+    ) -> Poll<Option<Result<Task<ClaimedJob>, Infallible>>> {
+        self.waiting.lock().poll_recv(cx).map(|next| next.map(|claimed| Ok(TaskBuilder::new(claimed).build())))
     }
 
     fn poll_close(&mut self, _cx: &mut Context<'_>, _worker: &WorkerContext) -> Poll<Result<(), Infallible>> {
@@ -65,7 +56,7 @@ impl Backend for ClaimedJobs {
 }
 
 impl BackendConfig for ClaimedJobs {
-    type Args = Ticket;
+    type Args = ClaimedJob;
     type Id = uuid::Uuid;
     type Kind = Ephemeral;
     type Config = ();

@@ -1,31 +1,29 @@
-//! Recordings that have gathered while the last transaction committed go into the next one together: an idle
-//! worker records a single order at once, and a busy one locks the row of a hot product once for many.
+//! Records the results of handlers in batches. While one transaction commits, further results gather, and the next
+//! transaction records them together. An idle worker so records a single order at once, and a busy worker locks the row of
+//! a hot product once for many orders.
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use shared::error::{Error, Result};
+use shared::error::Result;
 use shared::orders::deliver::{self, Arrived};
 use shared::orders::ship::{self, Booked, Recorded};
-use shared::platform::db;
 use shared::queue::doorbell::Doorbell;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Done, JobError, JobResult};
 
-/// More orders in one transaction would make the first of them wait for the last.
+/// The largest batch. In a larger one, the first order would wait too long for the last.
 const MAX_BATCH: usize = 128;
 
-/// Handlers wait for their recording, so no more than a worker's jobs ever stand here.
+/// Results that may wait. Each handler waits for its own, so there are never more than jobs that run.
 const WAITING: usize = 1024;
 
-/// The way in. Cloning it clones a handle.
+/// Sends results to the batcher. Cloning it clones a handle.
 #[derive(Clone)]
 pub struct Recorder {
     waiting: mpsc::Sender<Waiting>,
 }
 
-/// What an attempt has brought about, and that is to be kept with the end of its job.
+/// The result of a handler, to be recorded together with the end of its job.
 #[derive(Debug, Clone)]
 pub enum Recording {
     Booked(Booked),
@@ -38,31 +36,57 @@ struct Waiting {
 }
 
 impl Recorder {
-    /// Starts the task that records. It ends when this and its clones are dropped.
+    /// Starts the task that records. It ends when the recorder and its clones are dropped.
     pub fn start(db: PgPool, doorbell: Doorbell) -> Self {
         let (sender, waiting) = mpsc::channel(WAITING);
         tokio::spawn(RecordBatcher { db, doorbell }.run(waiting));
         Self { waiting: sender }
     }
 
-    /// Records together with others, and waits for what came of it.
+    /// Records a result together with others, and waits until it is committed.
     pub async fn record(&self, recording: Recording) -> JobResult {
-        let gone = || JobError::Transient("whoever records has stopped".to_owned());
+        let gone = || JobError::Transient("the task that records results has stopped".to_owned());
         let (answer, answered) = oneshot::channel();
         self.waiting.send(Waiting { recording, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }
 
-/// One thing that is recorded together with others of its kind.
-type Entry<T> = (T, oneshot::Sender<JobResult>);
-
-/// Records a batch in one transaction and tells what came of each.
-type Record<T> = for<'a> fn(&'a RecordBatcher, &'a [T]) -> BoxFuture<'a, Result<Vec<JobResult>>>;
-
 struct RecordBatcher {
     db: PgPool,
     doorbell: Doorbell,
+}
+
+/// A result, and where its handler waits.
+type Entry<T> = (T, oneshot::Sender<JobResult>);
+
+/// A kind of result that is recorded in batches of its own.
+trait Batched: Sized + Send + Sync {
+    /// Records a batch in one transaction. Returns the outcome of each, in the same order.
+    fn record(batcher: &RecordBatcher, batch: &[Self]) -> impl Future<Output = Result<Vec<JobResult>>> + Send;
+}
+
+impl Batched for Booked {
+    async fn record(batcher: &RecordBatcher, batch: &[Self]) -> Result<Vec<JobResult>> {
+        let mut tx = batcher.db.begin().await?;
+        let Recorded { finished, rings } = ship::record(&mut tx, batch).await?;
+        tx.commit().await?;
+        batcher.doorbell.ring(rings);
+        Ok(batch.iter().map(|one| outcome(finished.contains(&one.job.id))).collect())
+    }
+}
+
+impl Batched for Arrived {
+    async fn record(batcher: &RecordBatcher, batch: &[Self]) -> Result<Vec<JobResult>> {
+        let mut tx = batcher.db.begin().await?;
+        let finished = deliver::record(&mut tx, batch).await?;
+        tx.commit().await?;
+        Ok(batch.iter().map(|one| outcome(finished.contains(&one.job.id))).collect())
+    }
+}
+
+fn outcome(finished: bool) -> JobResult {
+    if finished { Ok(Done::Recorded) } else { Err(JobError::LeaseLost) }
 }
 
 impl RecordBatcher {
@@ -76,71 +100,42 @@ impl RecordBatcher {
                     Recording::Arrived(one) => arrived.push((one, answer)),
                 }
             }
-            self.settle(booked, Self::ship).await;
-            self.settle(arrived, Self::deliver).await;
+            self.record_and_answer(booked).await;
+            self.record_and_answer(arrived).await;
         }
     }
 
-    /// Records a batch, one by one if the data of some order were wrong, and answers everybody.
-    async fn settle<T>(&self, entries: Vec<Entry<T>>, record: Record<T>) {
+    /// Records a batch and answers every handler.
+    async fn record_and_answer<T: Batched>(&self, entries: Vec<Entry<T>>) {
         if entries.is_empty() {
             return;
         }
         let (batch, answers): (Vec<T>, Vec<_>) = entries.into_iter().unzip();
-        let results = match record(self, &batch).await {
-            Ok(results) => results,
-            Err(error) if batch.len() > 1 && is_about_data(&error) => {
-                tracing::warn!(jobs = batch.len(), %error, "a batch could not be recorded, so it is tried one by one: {error}");
-                let mut results = Vec::with_capacity(batch.len());
-                for one in &batch {
-                    match record(self, std::slice::from_ref(one)).await {
-                        Ok(result) => results.extend(result),
-                        Err(error) => results.push(Err(error.into())),
-                    }
-                }
-                results
-            }
-            Err(error) => {
-                let cause = JobError::from(error).to_string();
-                batch.iter().map(|_| Err(JobError::Transient(cause.clone()))).collect()
-            }
-        };
+        let results = self.record(&batch).await;
         for (answer, result) in answers.into_iter().zip(results) {
-            // Whoever has gone meanwhile was timed out or stopped; the job's row tells what came of it.
+            // A handler that was stopped or timed out does not wait any more. The row of its job has the outcome.
             drop(answer.send(result));
         }
     }
 
-    fn ship<'a>(&'a self, batch: &'a [Booked]) -> BoxFuture<'a, Result<Vec<JobResult>>> {
-        async {
-            let mut tx = self.db.begin().await?;
-            let Recorded { finished, rings } = ship::record(&mut tx, batch).await?;
-            tx.commit().await?;
-            self.doorbell.ring(rings);
-            Ok(batch.iter().map(|one| outcome(finished.contains(&one.job.id))).collect())
+    /// Records a batch. If the data of one order may be wrong, it records them one by one.
+    async fn record<T: Batched>(&self, batch: &[T]) -> Vec<JobResult> {
+        let error = match T::record(self, batch).await {
+            Ok(results) => return results,
+            Err(error) => error,
+        };
+        if batch.len() == 1 || !error.is_about_data() {
+            let cause = JobError::from(error).to_string();
+            return batch.iter().map(|_| Err(JobError::Transient(cause.clone()))).collect();
         }
-        .boxed()
-    }
-
-    fn deliver<'a>(&'a self, batch: &'a [Arrived]) -> BoxFuture<'a, Result<Vec<JobResult>>> {
-        async {
-            let mut tx = self.db.begin().await?;
-            let finished = deliver::record(&mut tx, batch).await?;
-            tx.commit().await?;
-            Ok(batch.iter().map(|one| outcome(finished.contains(&one.job.id))).collect())
+        tracing::warn!(jobs = batch.len(), %error, "a batch could not be recorded, so it is tried one by one: {error}");
+        let mut results = Vec::with_capacity(batch.len());
+        for one in batch {
+            match T::record(self, std::slice::from_ref(one)).await {
+                Ok(result) => results.extend(result),
+                Err(error) => results.push(Err(error.into())),
+            }
         }
-        .boxed()
-    }
-}
-
-fn outcome(finished: bool) -> JobResult {
-    if finished { Ok(Done::Recorded) } else { Err(JobError::LeaseLost) }
-}
-
-/// Would the others of the batch pass without one of them? What the moment is to blame for would meet each.
-fn is_about_data(error: &Error) -> bool {
-    match error {
-        Error::Internal(cause) => cause.downcast_ref::<sqlx::Error>().is_none_or(db::is_about_data),
-        error => !matches!(error, Error::Unavailable(_)),
+        results
     }
 }

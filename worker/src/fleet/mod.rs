@@ -1,231 +1,177 @@
-//! The life of a worker: takes jobs, keeps their leases, shows that it is alive, and stops gracefully.
+//! Runs a worker: fetches jobs, carries them out, renews their leases, sends heartbeats, and stops gracefully.
 
 pub mod backend;
 pub mod batch;
 pub mod clocks;
 pub mod fetch;
+pub mod heartbeat;
+pub mod interval;
+pub mod leases;
+pub mod maintain;
 pub mod settle;
+pub mod slots;
 pub mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use apalis::layers::catch_panic::CatchPanicLayer;
 use apalis::prelude::{Data, Monitor, WorkerBuilder};
 use apalis_core::error::BoxDynError;
 use apalis_core::worker::ext::parallelize::ParallelizeExt;
-use shared::metrics::JobMetrics;
-use shared::queue::claim::{self, Claimer};
-use shared::queue::{Queue, WorkerId, heartbeat, maintain};
-use sqlx::{Connection, PgConnection, PgPool};
+use shared::queue::claim::Claimer;
+use shared::queue::maintain::Rules;
+use shared::queue::{Queue, WorkerId};
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
-use tower::timeout::TimeoutLayer;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::Vitals;
 use crate::config::Work;
 use crate::context::Context;
 use crate::error::Done;
-use crate::fleet::backend::{ClaimedJobs, Ticket};
-use crate::fleet::fetch::{Ear, Slots, Taker, hand_back};
+use crate::fleet::backend::ClaimedJobs;
+use crate::fleet::fetch::{Fetcher, hand_back};
 use crate::fleet::settle::{SettleLayer, Settler};
+use crate::fleet::slots::{ClaimedJob, Slots};
+use crate::fleet::transport::Subscription;
+use crate::fleet::transport::doorbell::DoorbellSubscription;
 use crate::jobs;
+use crate::jobs::registry::Registry;
 
-/// No handler takes longer: the slowest provider answers within half of it.
-const HANDLER_TIMEOUT: Duration = Duration::from_mins(1);
-/// What runs when the worker is asked to stop may take so long to finish; the rest is handed back.
+/// When the worker stops, running jobs may take so long to finish. Then it hands the rest back.
 pub const GRACE: Duration = Duration::from_secs(20);
-/// How often a worker shows that it is alive and looks which queues are paused.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How often lost leases and unrung jobs are looked for.
-const SWEEP: Duration = Duration::from_secs(1);
-/// How often, within a round, a doorbell that has a backlog behind it is topped up.
-const TOP_UP: Duration = Duration::from_millis(50);
 
 /// Runs jobs until the process is asked to stop, and finishes those that are running.
 pub async fn run(ctx: Context, work: &Work, vitals: &Vitals) -> anyhow::Result<()> {
-    let queues: Vec<Queue> = work.worker_queues.0.iter().copied().collect();
-    let claimer = Claimer { worker: WorkerId(Uuid::now_v7()), lease: work.job_lease, kinds: jobs::known() };
-    let slots = Slots::new(work.worker_concurrency.into());
-    let (tickets, claimed) = mpsc::channel(work.worker_concurrency.into());
-    let metrics = vitals.metrics.jobs.clone();
-    let settler = Settler::start(ctx.db.clone(), ctx.doorbell.clone(), ctx.terms.retry, metrics.clone());
-
-    let rules = maintain::Rules {
-        schedule: ctx.terms.retry,
-        kinds: claimer.kinds.clone(),
-        unknown_after: work.job_unknown_after,
-    };
-
-    let beside = CancellationToken::new();
-    let _beside = beside.clone().drop_guard();
-    tokio::spawn(beside.clone().run_until_cancelled_owned(keep_leases(ctx.db.clone(), claimer.clone(), slots.clone())));
-    tokio::spawn(beside.clone().run_until_cancelled_owned(show_life(
-        ctx.db.clone(),
-        claimer.clone(),
-        queues.clone(),
-        slots.clone(),
-    )));
-    tokio::spawn(beside.clone().run_until_cancelled_owned(keep_sweeping(ctx.clone(), rules, metrics)));
-
-    let taker = Taker {
-        db: ctx.db.clone(),
-        claimer: claimer.clone(),
-        queues: queues.clone(),
-        doorbell: ctx.doorbell.clone(),
-        slots: slots.clone(),
-        tickets,
-        takes: AtomicU64::new(0),
-    };
-    let ear = match &ctx.stock {
-        None => Ear::doorbell(ctx.doorbell.clone()),
-        Some(stock) => Ear::Stock(stock.listen(
-            ctx.db.clone(),
-            &claimer,
-            &queues,
-            work.worker_concurrency.into(),
-            &vitals.stopping,
-        )),
-    };
+    let worker = Worker::new(ctx, work);
+    let _side_tasks = worker.start_side_tasks(work, vitals);
+    let (sender, claimed) = mpsc::channel(work.worker_concurrency.into());
     let claimed = ClaimedJobs::new(claimed);
-    let taking = tokio::spawn(taker.run(ear, vitals.stopping.clone()));
-    tracing::info!(worker_id = %claimer.worker.0, concurrency = work.worker_concurrency, "the worker takes jobs");
-
-    // The taker ends when the worker is asked to stop; that is the sign for apalis.
-    let monitor = monitor(claimed.clone(), ctx.clone(), settler);
-    clocks::register(monitor, &ctx, &work.reaper_schedule)
+    let fetching =
+        tokio::spawn(worker.fetcher(sender).run(worker.subscription(work, &vitals.stopping), vitals.stopping.clone()));
+    tracing::info!(
+        worker_id = %worker.claimer.worker.0, concurrency = work.worker_concurrency, "the worker takes jobs"
+    );
+    worker
+        .monitor(claimed.clone(), work, vitals)
         .shutdown_timeout(GRACE)
-        .run_with_signal(async { taking.await.map_err(std::io::Error::other) })
+        // The fetcher ends when the worker is asked to stop. Then apalis starts no further job.
+        .run_with_signal(async { fetching.await.map_err(std::io::Error::other) })
         .await?;
-    hand_back(&ctx.db, &ctx.doorbell, &claimed.unbegun()).await;
-    if tokio::time::timeout(GRACE, slots.empty()).await.is_err() {
-        let rest: Vec<_> = slots.running().into_iter().map(|(id, (attempt, _))| (id, attempt)).collect();
-        hand_back(&ctx.db, &ctx.doorbell, &rest).await;
-    }
-    if let Err(error) = leave(&ctx.db, claimer.worker).await {
-        // All that was asked for is done, and whoever is silent is forgotten after a while.
-        tracing::warn!(%error, "the worker could not take its leave: {error}");
-    }
+    worker.wind_down(&claimed).await;
     Ok(())
 }
 
-async fn leave(db: &PgPool, worker: WorkerId) -> shared::error::Result<()> {
-    let mut conn = db.acquire().await?;
-    heartbeat::leave(&mut conn, worker).await
+struct Worker {
+    ctx: Context,
+    registry: Arc<Registry>,
+    claimer: Claimer,
+    queues: Vec<Queue>,
+    slots: Arc<Slots>,
 }
 
-/// One apalis worker over all queues. Every job is a task of its own.
-fn monitor(claimed: ClaimedJobs, ctx: Context, settler: Arc<Settler>) -> Monitor {
-    Monitor::new()
-        .register(move |_restarts| {
-            WorkerBuilder::new("millrace")
-                .backend(claimed.clone())
-                .parallelize(tokio::spawn)
-                .layer(SettleLayer(settler.clone()))
-                .layer(TimeoutLayer::new(HANDLER_TIMEOUT))
-                .layer(CatchPanicLayer::new())
-                .data(ctx.clone())
-                .build(handle)
-        })
-        .should_restart(|_worker, error| {
-            tracing::error!(%error, "the apalis worker ended and is started again: {error}");
-            true
-        })
-}
-
-async fn handle(ticket: Ticket, ctx: Data<Context>) -> Result<Done, BoxDynError> {
-    Ok(jobs::carry_out(&ticket.job, &ctx).await?)
-}
-
-/// Renews the leases of what really runs, on a connection of its own: a pool that is busy must cost no lease.
-async fn keep_leases(db: PgPool, claimer: Claimer, slots: Arc<Slots>) {
-    let mut every = every(claimer.lease / 3);
-    let mut own: Option<PgConnection> = None;
-    loop {
-        every.tick().await;
-        let running = slots.running();
-        if running.is_empty() {
-            continue;
+impl Worker {
+    fn new(ctx: Context, work: &Work) -> Self {
+        let registry = Arc::new(jobs::registry());
+        let claimer = Claimer { worker: WorkerId(Uuid::now_v7()), lease: work.job_lease, kinds: registry.kinds() };
+        Self {
+            ctx,
+            registry,
+            claimer,
+            queues: work.worker_queues.0.iter().copied().collect(),
+            slots: Slots::new(work.worker_concurrency.into()),
         }
-        let conn = match &mut own {
-            Some(conn) => conn,
-            none => match PgConnection::connect_with(&db.connect_options()).await {
-                Ok(conn) => none.insert(conn),
-                Err(error) => {
-                    tracing::warn!(%error, "leases cannot be renewed: {error}");
-                    continue;
-                }
-            },
+    }
+
+    /// Starts what runs beside the jobs. It stops when the guard is dropped.
+    fn start_side_tasks(&self, work: &Work, vitals: &Vitals) -> DropGuard {
+        let (db, claimer, slots) = (&self.ctx.db, &self.claimer, &self.slots);
+        let rules = Rules {
+            schedule: self.ctx.terms.retry,
+            kinds: claimer.kinds.clone(),
+            unknown_after: work.job_unknown_after,
         };
-        let renewal = tokio::time::timeout(claimer.lease / 3, claim::renew(conn, &claimer, &running)).await;
-        if !matches!(renewal, Ok(Ok(()))) {
-            tracing::warn!(jobs = running.len(), "leases could not be renewed: {renewal:?}");
-            own = None;
+        let leases = leases::keep_renewing(db.clone(), claimer.clone(), slots.clone());
+        let heartbeat = heartbeat::keep_beating(db.clone(), claimer.clone(), self.queues.clone(), slots.clone());
+        let maintenance = maintain::keep_maintaining(self.ctx.clone(), rules, vitals.metrics.jobs.clone());
+        let stop = CancellationToken::new();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(leases));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(heartbeat));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(maintenance));
+        stop.drop_guard()
+    }
+
+    fn fetcher(&self, claimed: mpsc::Sender<ClaimedJob>) -> Fetcher {
+        Fetcher {
+            db: self.ctx.db.clone(),
+            claimer: self.claimer.clone(),
+            queues: self.queues.clone(),
+            doorbell: self.ctx.doorbell.clone(),
+            slots: self.slots.clone(),
+            claimed,
+            turns: AtomicU64::new(0),
         }
+    }
+
+    /// Subscribes to the transport that the settings name.
+    fn subscription(&self, work: &Work, stopping: &CancellationToken) -> Subscription {
+        match &self.ctx.redis_storage {
+            None => Subscription::Doorbell(DoorbellSubscription::new(self.ctx.doorbell.clone())),
+            Some(storage) => Subscription::RedisStorage(storage.subscribe(
+                self.ctx.db.clone(),
+                &self.claimer,
+                &self.queues,
+                work.worker_concurrency.into(),
+                stopping,
+            )),
+        }
+    }
+
+    /// One apalis worker for all queues, where every job is a task of its own, and one for each clock.
+    fn monitor(&self, claimed: ClaimedJobs, work: &Work, vitals: &Vitals) -> Monitor {
+        let settler = Settler::start(
+            self.ctx.db.clone(),
+            self.ctx.doorbell.clone(),
+            self.ctx.terms.retry,
+            vitals.metrics.jobs.clone(),
+        );
+        let (ctx, registry) = (self.ctx.clone(), self.registry.clone());
+        let monitor = Monitor::new()
+            .register(move |_restarts| {
+                WorkerBuilder::new("millrace")
+                    .backend(claimed.clone())
+                    .parallelize(tokio::spawn)
+                    .layer(SettleLayer(settler.clone()))
+                    .layer(CatchPanicLayer::new())
+                    .data(ctx.clone())
+                    .data(registry.clone())
+                    .build(carry_out)
+            })
+            .should_restart(|_worker, error| {
+                tracing::error!(%error, "the apalis worker ended and is started again: {error}");
+                true
+            });
+        clocks::register(monitor, &self.ctx, work, self.registry.clocks())
+    }
+
+    /// Hands back what was not started, waits for the running jobs, and removes the worker from the list.
+    async fn wind_down(&self, claimed: &ClaimedJobs) {
+        let (db, doorbell) = (&self.ctx.db, &self.ctx.doorbell);
+        hand_back(db, doorbell, &claimed.unbegun()).await;
+        if tokio::time::timeout(GRACE, self.slots.empty()).await.is_err() {
+            let rest: Vec<_> = self.slots.running().into_iter().map(|(id, (attempt, _))| (id, attempt)).collect();
+            hand_back(db, doorbell, &rest).await;
+        }
+        heartbeat::leave(db, self.claimer.worker).await;
     }
 }
 
-/// Tells that this worker lives, and learns which queues are paused.
-async fn show_life(db: PgPool, claimer: Claimer, queues: Vec<Queue>, slots: Arc<Slots>) {
-    let mut every = every(HEARTBEAT);
-    loop {
-        every.tick().await;
-        let beat = async {
-            let mut conn = db.acquire().await?;
-            heartbeat::beat(&mut conn, &claimer, &queues, slots.running().len()).await
-        };
-        match beat.await {
-            Ok(paused) => slots.pause(paused),
-            Err(error) => tracing::warn!(%error, "the heartbeat failed: {error}"),
-        }
-    }
-}
-
-/// Sweeps while this process is the one that does; otherwise waits for its turn.
-async fn keep_sweeping(ctx: Context, rules: maintain::Rules, metrics: JobMetrics) {
-    let mut every = every(SWEEP);
-    loop {
-        every.tick().await;
-        if let Err(error) = lead(&ctx, &rules, &metrics, &mut every).await {
-            tracing::warn!(%error, "the sweep failed: {error}");
-        }
-    }
-}
-
-/// Leads for as long as the connection lives that holds the lock.
-async fn lead(
-    ctx: &Context,
-    rules: &maintain::Rules,
-    metrics: &JobMetrics,
-    every: &mut tokio::time::Interval,
-) -> shared::error::Result<()> {
-    // Beside the pool, which would otherwise be one smaller after every time that this connection is lost.
-    let mut conn = ctx.db.acquire().await?.detach();
-    while !maintain::lead(&mut conn).await? {
-        every.tick().await;
-    }
-    tracing::info!("this worker sweeps");
-    let since = Instant::now();
-    loop {
-        let swept = maintain::sweep(&mut conn, &ctx.doorbell, rules, since.elapsed()).await?;
-        metrics.recovered(swept.reclaimed);
-        metrics.buried(swept.died);
-        if swept.reclaimed + swept.died > 0 {
-            tracing::warn!(reclaimed = swept.reclaimed, died = swept.died, "lost jobs were taken back");
-        }
-        let next_round = Instant::now() + SWEEP;
-        while maintain::top_up(&mut conn, &ctx.doorbell, rules).await? && Instant::now() < next_round {
-            tokio::time::sleep(TOP_UP).await;
-        }
-        every.tick().await;
-    }
-}
-
-fn every(period: Duration) -> tokio::time::Interval {
-    let mut every = tokio::time::interval(period);
-    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    every
+async fn carry_out(
+    claimed: ClaimedJob,
+    Data(ctx): Data<Context>,
+    Data(registry): Data<Arc<Registry>>,
+) -> Result<Done, BoxDynError> {
+    Ok(registry.run(claimed.job, ctx).await?)
 }

@@ -1,5 +1,5 @@
-//! What surrounds every handler: a span, one log line, and the end of the attempt in the database. Inside of
-//! it apalis's layers catch panics and bound the time.
+//! Surrounds every handler with a span, one log line, and the end of the attempt in the database. The layer inside of it
+//! catches panics.
 
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use apalis_core::error::BoxDynError;
 use apalis_core::task::Task;
 use futures::future::BoxFuture;
-use shared::metrics::{JobMetrics, outcome};
+use shared::metrics::jobs::{JobMetrics, outcome};
 use shared::platform::telemetry::trace;
 use shared::queue::doorbell::Doorbell;
 use shared::queue::retry::Schedule;
@@ -21,15 +21,15 @@ use tower::{Layer, Service};
 use tracing::{Instrument, Span, error_span, field};
 
 use crate::error::{Done, JobError};
-use crate::fleet::backend::Ticket;
+use crate::fleet::slots::ClaimedJob;
 
-/// An end that could not be written is tried again so often; then the lease runs out.
+/// How often we try to write the end of an attempt. After that, the lease expires.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
-/// Jobs finished by one statement.
+/// The most jobs that one statement finishes.
 const FINISHED_TOGETHER: usize = 500;
 
-/// Writes how attempts ended.
+/// Writes down how attempts ended.
 pub struct Settler {
     pub db: PgPool,
     pub doorbell: Doorbell,
@@ -41,7 +41,7 @@ pub struct Settler {
 struct Finished {
     job: JobId,
     attempt: i32,
-    told: oneshot::Sender<()>,
+    written: oneshot::Sender<()>,
 }
 
 impl Settler {
@@ -56,10 +56,10 @@ impl Settler {
         match result {
             Ok(Done::Recorded) => outcome::DONE,
             Ok(Done::NothingToDo) => {
-                let (told, hears) = oneshot::channel();
-                let finished = Finished { job: job.id, attempt: job.attempt, told };
+                let (written, when_written) = oneshot::channel();
+                let finished = Finished { job: job.id, attempt: job.attempt, written };
                 if self.finished.send(finished).await.is_ok() {
-                    drop(hears.await);
+                    drop(when_written.await);
                 }
                 outcome::DONE
             }
@@ -99,15 +99,12 @@ fn failure(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<At
     if let Some(error) = error.downcast_ref::<JobError>() {
         return error.failure();
     }
-    let what = if error.is::<tower::timeout::error::Elapsed>() {
-        "the handler took too long".to_owned()
-    } else {
-        format!("the handler failed: {error}") // A panic, as apalis tells it.
-    };
-    Some(AttemptFailure { permanent: false, error: what })
+    // Any other error is a panic that apalis has caught.
+    Some(AttemptFailure { permanent: false, error: format!("the handler failed: {error}") })
 }
 
-/// Finishes what has gathered while the last ones were finished. No timer: an idle worker finishes at once.
+/// Finishes jobs together: while one statement runs, further jobs gather for the next. There is no timer, so an idle worker
+/// finishes a job at once.
 async fn finish_together(db: PgPool, mut waiting: mpsc::Receiver<Finished>) {
     let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, FINISHED_TOGETHER).await > 0 {
@@ -126,7 +123,7 @@ async fn finish_together(db: PgPool, mut waiting: mpsc::Receiver<Finished>) {
             tokio::time::sleep(PAUSE).await;
         }
         for one in batch.drain(..) {
-            _ = one.told.send(()); // Whoever does not wait any more needs no answer.
+            _ = one.written.send(()); // A caller that was stopped does not wait any more.
         }
     }
 }
@@ -148,9 +145,9 @@ pub struct Settle<S> {
     inner: S,
 }
 
-impl<S> Service<Task<Ticket>> for Settle<S>
+impl<S> Service<Task<ClaimedJob>> for Settle<S>
 where
-    S: Service<Task<Ticket>, Response = Done>,
+    S: Service<Task<ClaimedJob>, Response = Done>,
     S::Error: Into<BoxDynError>,
     S::Future: Send + 'static,
 {
@@ -162,13 +159,13 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    /// Never fails: for apalis every attempt has ended well, and how it really ended is in the database.
-    fn call(&mut self, mut task: Task<Ticket>) -> Self::Future {
+    /// For apalis every attempt succeeds. How it really ended is in the database.
+    fn call(&mut self, mut task: Task<ClaimedJob>) -> Self::Future {
         let span = job_span(&task.args.job);
-        // What follows from this job continues its span, as this one continues that of its cause.
+        // This span continues the span of the job's cause. Jobs that follow from this one continue this span.
         let cause = task.args.job.origin.trace_parent.as_deref().and_then(|cause| cause.parse().ok());
         task.args.job.origin.trace_parent = Some(trace::join(&span, cause).to_string());
-        let Ticket { job, slot } = task.args.clone();
+        let ClaimedJob { job, slot } = task.args.clone();
         let settler = self.settler.clone();
         let handling = self.inner.call(task);
         let settled = async move {
@@ -186,17 +183,17 @@ where
     }
 }
 
-/// A span of the highest level, so that the lines inside it name their job whatever level is logged.
+/// A span of the level `ERROR`: so it exists at every log level, and all lines inside it name their job.
 fn job_span(job: &LeasedJob) -> Span {
     error_span!(
         "job", otel.name = job.kind, otel.kind = "consumer", otel.status_code = field::Empty, job_id = %job.id,
         kind = job.kind, attempt = job.attempt, queue = job.queue.name(), request_id = job.origin.request_id,
-        trace_id = field::Empty, order_id = job.order_id.map(field::display), outcome = field::Empty,
+        trace_id = field::Empty, order_id = job.subject.map(field::display), outcome = field::Empty,
         error = field::Empty, run_at = field::Empty,
     )
 }
 
-/// The one line of an attempt. What waits for a person is an error; what is tried again is a warning.
+/// Logs the one line of an attempt: an error if a person must act, a warning if the job is tried again.
 fn log(job: &LeasedJob, ended: &'static str, elapsed: Duration) {
     let LeasedJob { kind, attempt, .. } = job;
     let duration_ms = elapsed.as_secs_f64() * 1000.0;

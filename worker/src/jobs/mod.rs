@@ -1,53 +1,43 @@
-//! The one list of what this binary can carry out.
+//! The list of jobs that this binary carries out: one line for each kind.
+//!
+//! To add a kind, declare its payload beside its domain in `shared`, write its handler in a file here, and add its line.
+//! Everything else follows from the line: which jobs the worker claims, how it decodes them, who carries them out, for
+//! how long at most, and when they run by the clock.
+//!
+//! Each step of a handler can be repeated. After a crash at any point, running the job again repairs it.
 
+pub mod audit;
 pub mod cancel_order;
+pub mod deliver_order;
+pub mod noop;
 pub mod process_payment;
+pub mod prune;
+pub mod reap;
+pub mod registry;
 pub mod ship_order;
 pub mod tick;
 
-use shared::queue::{CancelOrder, DeliverOrder, Job, LeasedJob, Noop, ProcessPayment, ShipOrder, Tick};
+use std::time::Duration;
 
-use crate::context::Context;
-use crate::error::{Done, JobError, JobResult};
+use shared::orders::jobs::{CancelOrder, DeliverOrder, ProcessPayment, ShipOrder};
+use shared::queue::Noop;
+use shared::schedule::{Audit, Prune, Reap, Tick};
 
-/// Each as `kind/version`, as the claim asks for them.
-pub fn known() -> Vec<String> {
-    fn name<J: Job>() -> String {
-        format!("{}/{}", J::KIND, J::VERSION)
-    }
-    vec![
-        name::<ProcessPayment>(),
-        name::<CancelOrder>(),
-        name::<ShipOrder>(),
-        name::<DeliverOrder>(),
-        name::<Tick>(),
-        name::<Noop>(),
-    ]
-}
+use crate::jobs::registry::{Registry, cron};
 
-/// Carries a job out. Each step of a handler can be repeated, so a crash anywhere is healed by running it again.
-pub async fn carry_out(job: &LeasedJob, ctx: &Context) -> JobResult {
-    match job.kind.as_str() {
-        ProcessPayment::KIND => process_payment::process_payment(job, ctx).await,
-        CancelOrder::KIND => cancel_order::cancel_order(job, ctx).await,
-        ShipOrder::KIND => ship_order::ship_order(job, ctx).await,
-        DeliverOrder::KIND => ship_order::deliver_order(job, ctx).await,
-        Tick::KIND => tick::tick(job, ctx).await,
-        Noop::KIND => noop(job).await,
-        kind => Err(JobError::Permanent(format!("the kind `{kind}` is claimed but not handled"))),
-    }
-}
+/// An audit may wait a minute for another run, and each of its statements may take two.
+const AUDIT_TIME_LIMIT: Duration = Duration::from_mins(4);
 
-/// What was written must be readable: if it is not, no attempt will be.
-pub fn decode<J: Job>(job: &LeasedJob) -> Result<J, JobError> {
-    job.decode().map_err(|error| JobError::undecodable(&error))
-}
-
-async fn noop(job: &LeasedJob) -> JobResult {
-    let Noop { wait_ms } = decode(job)?;
-    tracing::debug!("a no-op begins"); // Benchmarks look when.
-    if wait_ms > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(wait_ms)).await;
-    }
-    Ok(Done::NothingToDo)
+pub fn registry() -> Registry {
+    Registry::default()
+        .on::<ProcessPayment, _>(process_payment::run)
+        .on::<CancelOrder, _>(cancel_order::run)
+        .on::<ShipOrder, _>(ship_order::run)
+        .on::<DeliverOrder, _>(deliver_order::run)
+        .every::<Reap, _>(|settings| settings.reaper_schedule.clone(), reap::run)
+        .every::<Audit, _>(|_| cron("0 */5 * * * *"), audit::run)
+        .time_limit(AUDIT_TIME_LIMIT)
+        .every::<Prune, _>(|_| cron("30 * * * * *"), prune::run) // Half a minute after the reaper starts.
+        .on::<Tick, _>(tick::run)
+        .on::<Noop, _>(noop::run)
 }

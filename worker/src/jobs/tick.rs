@@ -1,32 +1,20 @@
-//! What the clock asks for. A tick is a job like any other: once over the whole fleet, tried again when it
-//! fails, and alive when its worker is not.
+//! Carries out the scheduled jobs that workers of earlier versions wrote: there, all of them had the kind `tick`. Delete
+//! this file and its line once no such worker and no such job is left.
 
-use shared::orders::cancel;
-use shared::orders::reap;
-use shared::queue::{LeasedJob, Tick, settle};
-use shared::{audit, retention, schedule};
+use shared::queue::LeasedJob;
+use shared::schedule::{Audit, Prune, Reap, Tick};
 
 use crate::context::Context;
-use crate::error::{Done, JobError, JobResult};
-use crate::fleet::clocks::{AUDIT, REAP, RETAIN};
-use crate::jobs::decode;
+use crate::error::{JobError, JobResult};
+use crate::jobs::registry::succeed;
+use crate::jobs::{audit, prune, reap};
 
-pub async fn tick(job: &LeasedJob, ctx: &Context) -> JobResult {
-    let Tick { name, .. } = decode(job)?;
+pub async fn run(Tick { name, at }: Tick, job: LeasedJob, ctx: Context) -> JobResult {
     match name.as_str() {
-        REAP => {
-            let reaped = reap::run(&ctx.db).await?;
-            tracing::debug!(reaped.released_reservations, "released {} reservations", reaped.released_reservations);
-            ctx.doorbell.ring(cancel::abandoned(&ctx.db, &ctx.next(job)).await?);
-        }
-        // What it finds it logs and shows itself.
-        AUDIT => drop(audit::run(&ctx.db).await?),
-        RETAIN => retention::run(&ctx.db).await?,
-        unknown => return Err(JobError::Permanent(format!("nothing called `{unknown}` runs by the clock"))),
+        "reap" => reap::run(Reap { at }, job.clone(), ctx.clone()).await?,
+        "audit" => audit::run(Audit { at }, job.clone(), ctx.clone()).await?,
+        "retain" => prune::run(Prune { at }, job.clone(), ctx.clone()).await?,
+        unknown => return Err(JobError::Permanent(format!("the schedule has no job with the name `{unknown}`"))),
     }
-    let mut tx = ctx.db.begin().await?;
-    settle::finish(&mut tx, job).await?;
-    schedule::succeeded(&mut tx, &name).await?;
-    tx.commit().await?;
-    Ok(Done::Recorded)
+    succeed(&name, &job, &ctx).await
 }

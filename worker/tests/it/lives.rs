@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use crate::support::until;
-use crate::workers::{Shop, Worker};
+use testkit::until::until;
+use testkit::workers::{TestSystem, WorkerProcess};
 
 #[tokio::test]
 async fn an_order_is_paid_shipped_and_delivered() {
-    let shop = Shop::open().await;
-    let _worker = Worker::start(&shop, &[]);
+    let shop = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&shop, &[]);
     let alice = shop.app.customer().await;
     let order = shop.order(&alice, "tok_ok").await;
     let delivered = shop.reaches(&alice, &order, "delivered").await;
@@ -21,52 +21,48 @@ async fn an_order_is_paid_shipped_and_delivered() {
     let told: Vec<&str> =
         events.body["data"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!(told, ["placed", "processing", "paid", "shipped", "delivered"]);
-    shop.app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn a_declined_payment_gives_the_stock_back() {
-    let shop = Shop::open().await;
-    let _worker = Worker::start(&shop, &[]);
+    let shop = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&shop, &[]);
     let alice = shop.app.customer().await;
     let order = shop.order(&alice, "tok_declined").await;
     let cancelled = shop.reaches(&alice, &order, "cancelled").await;
     assert_eq!(cancelled["cancel_reason"], "payment_declined");
     assert_eq!(shop.stock().await, (1000, 0));
     assert_eq!(shop.charges().await, (0, 0));
-    shop.app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn a_flaky_payment_is_tried_again_later_each_time_and_charged_once() {
-    let shop = Shop::open().await;
-    let _worker = Worker::start(&shop, &[]);
+    let shop = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&shop, &[]);
     let alice = shop.app.customer().await;
     let order = shop.order(&alice, "tok_flaky_3").await;
     shop.reaches(&alice, &order, "delivered").await;
     assert_eq!(shop.charges().await, (1, 0));
     let failed = shop.count("select count(*) from job_attempts where outcome = 'transient'").await;
     assert_eq!(failed, 3);
-    shop.app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn a_time_out_is_asked_about_before_it_is_charged_again() {
-    let shop = Shop::open().await;
-    let _worker = Worker::start(&shop, &[]);
+    let shop = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&shop, &[]);
     let alice = shop.app.customer().await;
     for token in ["tok_timeout_charged", "tok_timeout_lost"] {
         let order = shop.order(&alice, token).await;
         shop.reaches(&alice, &order, "delivered").await;
     }
     assert_eq!(shop.charges().await, (2, 0));
-    shop.app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn a_payment_that_never_works_dies_and_goes_on_when_it_is_retried_by_hand() {
-    let shop = Shop::open().await;
-    let _worker = Worker::start(&shop, &[]);
+    let shop = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&shop, &[]);
     let (alice, staff) = (shop.app.customer().await, shop.app.staff().await);
     let order = shop.order(&alice, "tok_flaky_5").await;
     until("the job is dead", async || shop.count("select count(*) from jobs where state = 'dead'").await == 1).await;
@@ -84,13 +80,12 @@ async fn a_payment_that_never_works_dies_and_goes_on_when_it_is_retried_by_hand(
     shop.reaches(&alice, &order, "delivered").await;
     staff.post(&format!("/v1/ops/jobs/{id}/retry"), json!({})).await.refused(409, "job_not_dead");
     assert_eq!(shop.charges().await, (1, 0));
-    shop.app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn a_discarded_job_is_kept_for_as_long_as_its_order_waits_for_staff() {
-    let shop = Shop::open().await;
-    let _worker = Worker::start(&shop, &[]);
+    let shop = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&shop, &[]);
     let (alice, staff) = (shop.app.customer().await, shop.app.staff().await);
     let order = shop.order(&alice, "tok_unavailable").await;
     shop.until_count("the job is dead", "select count(*) from jobs where state = 'dead'", 1).await;
@@ -112,27 +107,26 @@ async fn a_discarded_job_is_kept_for_as_long_as_its_order_waits_for_staff() {
     shop.reaches(&alice, &order, "cancelled").await;
     shared::retention::run(&shop.app.db).await.unwrap();
     assert_eq!(shop.count(discarded).await, 0);
-    shop.app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn every_job_is_counted_once_by_the_process_that_wrote_it() {
-    let shop = Shop::open().await;
+    let shop = TestSystem::start().await;
     let free = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().to_string();
-    let _worker = Worker::start(&shop, &[("WORKER_ADDR", &free), ("REAPER_SCHEDULE", "* * * * * *")]);
+    let _worker = WorkerProcess::start(&shop, &[("WORKER_ADDR", &free), ("REAPER_SCHEDULE", "* * * * * *")]);
     let alice = shop.app.customer().await;
     let order = shop.order(&alice, "tok_flaky_1").await;
     shop.reaches(&alice, &order, "delivered").await;
     let other = shop.order(&alice, "tok_slow_1000").await;
     alice.post(&format!("{other}/cancel"), json!({})).await.done(202);
     shop.reaches(&alice, &other, "cancelled").await;
-    shop.until_count("a tick is done", "select least(count(*), 1) from jobs where kind = 'tick' and state = 'done'", 1)
+    shop.until_count("a tick is done", "select least(count(*), 1) from jobs where kind = 'reap' and state = 'done'", 1)
         .await;
 
     let written = async |addr: &str| -> Vec<String> {
         let page = reqwest::get(format!("{addr}/metrics")).await.unwrap().text().await.unwrap();
         let lines = page.lines().filter_map(|line| line.strip_prefix("millrace_jobs_enqueued_total"));
-        lines.filter(|line| !line.contains("tick")).map(ToOwned::to_owned).collect()
+        lines.filter(|line| line.contains("_order\"") || line.contains("_payment\"")).map(ToOwned::to_owned).collect()
     };
     let by_api = [r#"{kind="cancel_order",queue="high"} 1"#, r#"{kind="process_payment",queue="high"} 2"#]
         .map(ToOwned::to_owned);
@@ -141,14 +135,14 @@ async fn every_job_is_counted_once_by_the_process_that_wrote_it() {
     assert_eq!(written(&shop.app.metrics_url).await, by_api);
     assert_eq!(written(&format!("http://{free}")).await, by_worker);
     let page = reqwest::get(format!("http://{free}/metrics")).await.unwrap().text().await.unwrap();
-    assert!(page.contains(r#"millrace_jobs_enqueued_total{kind="tick",queue="low"}"#), "{page}");
+    assert!(page.contains(r#"millrace_jobs_enqueued_total{kind="reap",queue="low"}"#), "{page}");
 }
 
 #[tokio::test]
 async fn a_paid_order_that_is_cancelled_is_refunded() {
-    let shop = Shop::open().await;
+    let shop = TestSystem::start().await;
     // No default queue: the order is paid and waits to be shipped.
-    let _worker = Worker::start(&shop, &[("WORKER_QUEUES", "high")]);
+    let _worker = WorkerProcess::start(&shop, &[("WORKER_QUEUES", "high")]);
     let alice = shop.app.customer().await;
     let order = shop.order(&alice, "tok_ok").await;
     shop.reaches(&alice, &order, "paid").await;
@@ -159,13 +153,12 @@ async fn a_paid_order_that_is_cancelled_is_refunded() {
     assert_eq!(shop.stock().await, (1000, 0));
     assert_eq!(shop.charges().await, (1, 1));
     alice.post(&format!("{order}/cancel"), json!({})).await.done(202);
-    shop.app.assert_clean().await;
 }
 
 #[tokio::test]
 async fn an_order_that_is_cancelled_while_the_charge_is_out_is_refunded() {
-    let shop = Shop::open().await;
-    let _worker = Worker::start(&shop, &[]);
+    let shop = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&shop, &[]);
     let alice = shop.app.customer().await;
     let order = shop.order(&alice, "tok_slow_1500").await;
     shop.reaches(&alice, &order, "processing").await;
@@ -176,5 +169,4 @@ async fn an_order_that_is_cancelled_while_the_charge_is_out_is_refunded() {
     let (charged, refunded) = shop.charges().await;
     assert_eq!(charged, refunded, "what was taken was given back");
     assert_eq!(shop.stock().await, (1000, 0));
-    shop.app.assert_clean().await;
 }

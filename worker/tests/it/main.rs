@@ -4,8 +4,4 @@ mod fleet;
 mod lives;
 mod process;
 mod redis;
-#[path = "../../../api/tests/it/support.rs"]
-#[expect(dead_code, reason = "it serves the API's tests too, which use more of it")]
-mod support;
 mod transport;
-mod workers;

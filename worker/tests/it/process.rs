@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::support::{new_database, redis_url};
+use testkit::database::{new_database, redis_url};
 
 const SECRET: &str = "hunter2-is-secret";
 

@@ -1,21 +1,20 @@
-//! Which orders of a batch are accepted. Knows no database: what is there comes in, what shall be comes out.
+//! Decides which orders of a batch are accepted, and from which warehouses. Pure: no database.
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::json;
-
-use super::{MAX_LINES, OrderLine, PlaceOrder, ProductRef};
-use crate::error::{Error, FieldError, Invalid, Shortage};
+use super::request::{MAX_LINES, OrderLine, PlaceOrder, ProductRef};
+use crate::error::Error;
+use crate::invalid::{FieldError, Invalid};
 use crate::inventory::source::{self, Shelf, Shelves, Sourced};
 use crate::values::{CustomerId, Money, ProductId, Quantity, Sku, WarehouseId};
 
-/// What is true now, read under the locks of the batch.
+/// What the batch needs to know, read while its stock is locked.
 #[derive(Debug, Default)]
 pub struct Present {
     pub products: Vec<PricedProduct>,
-    /// Those that are active, with their priority.
+    /// The active ones, with their priorities.
     pub warehouses: HashMap<WarehouseId, i32>,
-    /// The unpaid orders that each customer has.
+    /// How many unpaid orders each customer has.
     pub open_orders: HashMap<CustomerId, i64>,
 }
 
@@ -29,7 +28,7 @@ pub struct PricedProduct {
     pub active: bool,
 }
 
-/// What one warehouse has of one product, under lock.
+/// What one warehouse has of one product, locked.
 #[derive(Debug, Clone, Copy)]
 pub struct StockRow {
     pub product_id: ProductId,
@@ -37,7 +36,7 @@ pub struct StockRow {
     pub available: i32,
 }
 
-/// Where the orders of a batch come up one after the other, and each finds what the ones before it left.
+/// Decides about the orders of a batch one after the other. Each finds what the ones before it have left.
 pub struct Decider {
     by_id: HashMap<ProductId, PricedProduct>,
     by_sku: HashMap<Sku, ProductId>,
@@ -63,19 +62,6 @@ pub struct Item {
     pub total_minor: i64,
 }
 
-#[derive(Debug)]
-pub enum Refusal {
-    Final(Error),
-    /// Not enough stock as it stands; what is overdue may be freed and the order tried again.
-    Short(Vec<Shortage>),
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Self::Final(error)
-    }
-}
-
 impl Decider {
     pub fn new(present: Present, stock: &[StockRow], max_open_orders: u32) -> Self {
         let shelves = shelves(stock, &present.warehouses);
@@ -84,18 +70,18 @@ impl Decider {
         Self { by_id, by_sku, shelves, open_orders: present.open_orders, max_open_orders }
     }
 
-    /// Accepts an order, and takes what it gets off the shelves; or says why not, and takes nothing.
-    pub fn decide(&mut self, order: &PlaceOrder) -> Result<Accepted, Refusal> {
-        self.refuse_hoarder(order.customer_id)?;
-        let wanted = recognise(&self.by_id, &self.by_sku, &order.lines)?;
+    /// Accepts an order and takes its stock; or says why not, and takes nothing.
+    pub fn decide(&mut self, order: &PlaceOrder) -> Result<Accepted, Error> {
+        self.check_open_orders(order.customer_id)?;
+        let wanted = find_products(&self.by_id, &self.by_sku, &order.lines)?;
         let (items, total) = price(&wanted)?;
         let sourced = take(&mut self.shelves, &wanted)?;
         *self.open_orders.entry(order.customer_id).or_default() += 1;
         Ok(Accepted { items, total, sourced })
     }
 
-    /// Unpaid orders hold stock that others would buy.
-    fn refuse_hoarder(&self, customer_id: CustomerId) -> Result<(), Error> {
+    /// Unpaid orders reserve stock that others would buy, so a customer may have only some.
+    fn check_open_orders(&self, customer_id: CustomerId) -> Result<(), Error> {
         let open = self.open_orders.get(&customer_id).copied().unwrap_or_default();
         if self.max_open_orders > 0 && open >= i64::from(self.max_open_orders) {
             return Err(Error::TooManyOpenOrders { open, limit: self.max_open_orders });
@@ -104,8 +90,8 @@ impl Decider {
     }
 }
 
-/// The products that the lines name. Two lines of one product are one line with the sum.
-fn recognise<'a>(
+/// Finds the products of the lines. Two lines of one product become one line with the sum.
+fn find_products<'a>(
     by_id: &'a HashMap<ProductId, PricedProduct>,
     by_sku: &HashMap<Sku, ProductId>,
     lines: &[OrderLine],
@@ -153,7 +139,7 @@ fn find<'a>(
     }
 }
 
-fn take(shelves: &mut Shelves, wanted: &[Wanted<'_>]) -> Result<Sourced, Refusal> {
+fn take(shelves: &mut Shelves, wanted: &[Wanted<'_>]) -> Result<Sourced, Error> {
     let lines: Vec<source::SourceLine> = wanted
         .iter()
         .map(|one| source::SourceLine {
@@ -162,14 +148,14 @@ fn take(shelves: &mut Shelves, wanted: &[Wanted<'_>]) -> Result<Sourced, Refusal
             warehouse_id: None,
         })
         .collect();
-    // The shelves know products by their ids and lines by their place among the sums; the buyer does not.
+    // The shelves know only ids, and positions among the sums; the buyer knows SKUs and the lines of the request.
     shelves.take(&lines).map_err(|mut shortages| {
         for shortage in &mut shortages {
             let one = &wanted[shortage.line];
             shortage.line = one.position;
             shortage.sku = Some(one.product.sku.as_str().to_owned());
         }
-        Refusal::Short(shortages)
+        Error::InsufficientStock(shortages)
     })
 }
 
@@ -181,7 +167,7 @@ fn shelves(stock: &[StockRow], warehouses: &HashMap<WarehouseId, i32>) -> Shelve
     }))
 }
 
-/// A product and how many of it, with the first line that asked for it.
+/// A product, the quantity of it, and the first line that named it.
 struct Wanted<'a> {
     product: &'a PricedProduct,
     position: usize,
@@ -218,14 +204,4 @@ fn price(wanted: &[Wanted<'_>]) -> Result<(Vec<Item>, Money), Error> {
         });
     }
     Ok((items, total))
-}
-
-/// What the order's timeline says about where its lines come from.
-pub fn story(accepted: &Accepted) -> serde_json::Value {
-    let Sourced { how, considered, allocations } = &accepted.sourced;
-    let from: Vec<_> = allocations
-        .iter()
-        .map(|one| json!({ "line": one.line, "product_id": one.product_id, "warehouse_id": one.warehouse_id, "quantity": one.quantity }))
-        .collect();
-    json!({ "total": accepted.total, "sourcing": { "how": how, "considered": considered, "from": from } })
 }

@@ -1,6 +1,6 @@
-//! The pool, and what Postgres's errors mean. Writes no table.
+//! Connection pools to Postgres, migrations, and the meaning of Postgres's errors. Writes no table.
 
-mod primary;
+mod failover;
 pub mod roles;
 mod servers;
 
@@ -11,44 +11,45 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use sqlx::error::BoxDynError;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr};
 use tokio::sync::watch;
 
 pub use servers::Servers;
 
-/// A request that cannot have a connection in this time is better told so.
+/// A request that gets no connection within this fails. Its client had better try again than wait longer.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// One statement. Nothing that we ask for takes longer unless something is wrong.
+/// The longest time for one statement. None of ours takes this long unless something is wrong.
 const STATEMENT_TIMEOUT: &str = "5s";
 
-/// Waiting for a row lock. A batch holds its locks for milliseconds.
+/// The longest wait for a lock. A batch holds its locks for milliseconds.
 const LOCK_TIMEOUT: &str = "3s";
 
-/// A forgotten transaction pins old row versions and bloats the queue.
+/// Postgres ends transactions that do nothing for this long: they would keep it from removing old rows of the queue.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
 
-/// A pool whose every connection has our limits. It connects when first asked, so that a process can
-/// start, and say what is wrong, while the database is down.
+/// A pool whose connections have the limits above. It connects at the first query, so a process can start, and report what
+/// is wrong, while the database is down.
 pub fn pool(url: &str, max_connections: u32, application: &str) -> Result<PgPool, sqlx::Error> {
     let servers = url.parse().map_err(|why: &str| sqlx::Error::Configuration(why.into()))?;
     Ok(Database::at(servers).pool(max_connections, application))
 }
 
-/// How a process comes to its database: one for all its pools.
+/// The way to the database; all pools of a process share one.
 pub enum Database {
     One(Box<PgConnectOptions>),
-    /// The way to whichever of several servers is the primary.
+    /// The options to connect to the primary of several servers. They change on failover.
     Primary(watch::Receiver<PgConnectOptions>),
 }
 
 impl Database {
-    /// Where there are several servers, they are asked from now on which of them is the primary.
+    /// With several servers, starts to watch which of them is the primary.
     pub fn at(Servers(servers): Servers) -> Self {
         match <[PgConnectOptions; 1]>::try_from(servers) {
             Ok([one]) => Self::One(Box::new(one)),
-            Err(several) => Self::Primary(primary::follow(several)),
+            Err(several) => Self::Primary(failover::follow(several, ACQUIRE_TIMEOUT)),
         }
     }
 
@@ -56,12 +57,12 @@ impl Database {
         let options = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
         match self {
             Self::One(server) => options.connect_lazy_with(limited(server, application)),
-            Self::Primary(way) => {
-                let mut way = way.clone();
+            Self::Primary(target) => {
+                let mut target = target.clone();
                 let pool = options
                     .after_connect(|conn, _| refuse_standby(conn).boxed())
-                    .connect_lazy_with(limited(&way.borrow_and_update(), application));
-                tokio::spawn(keep_on_the_way(pool.clone(), way, application.to_owned()));
+                    .connect_lazy_with(limited(&target.borrow_and_update(), application));
+                tokio::spawn(update_options(pool.clone(), target, application.to_owned()));
                 pool
             }
         }
@@ -73,32 +74,33 @@ fn limited(server: &PgConnectOptions, application: &str) -> PgConnectOptions {
         ("statement_timeout", STATEMENT_TIMEOUT),
         ("lock_timeout", LOCK_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
-        // Lists and placements are index look-ups; compiling them costs more than running them.
+        // Our statements are index look-ups; compiling them would cost more than running them.
         ("jit", "off"),
-        // Disks are SSDs and what is hot is in memory. With Postgres's own 4, made for disks that turn, a list
-        // walks along its ids past a million rows that the filter throws away, to save a few jumps from an index.
+        // For SSDs and memory. With the default of 4, which is for hard disks, the planner avoids a better index of a list:
+        // it reads a million rows in order of id and filters them, instead of a few random ones.
         ("random_page_cost", "1.1"),
     ])
 }
 
-/// A primary that was made a standby since it was last asked reads, and would tell of the past.
+/// Refuses a connection to a server that has become a standby since we last asked it: it would return old data.
 async fn refuse_standby(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     let standby: bool = sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(conn).await?;
     if standby { Err(io::Error::other("the server is a standby now").into()) } else { Ok(()) }
 }
 
-/// Those who connect beside the pool ask it how, so they are kept on the way too.
-async fn keep_on_the_way(pool: PgPool, mut way: watch::Receiver<PgConnectOptions>, application: String) {
+/// Gives the pool the new options after each failover. Code that opens a connection of its own takes the options from the
+/// pool, so it follows too.
+async fn update_options(pool: PgPool, mut target: watch::Receiver<PgConnectOptions>, application: String) {
     let mut closed = pool.close_event();
-    let keep = async {
-        while way.changed().await.is_ok() {
-            pool.set_connect_options(limited(&way.borrow_and_update(), &application));
+    let update = async {
+        while target.changed().await.is_ok() {
+            pool.set_connect_options(limited(&target.borrow_and_update(), &application));
         }
     };
-    closed.do_until(keep).await.ok();
+    closed.do_until(update).await.ok();
 }
 
-/// Did this fail because of the moment (a lost connection, a lock, a shutdown) and not because of the statement?
+/// Is this error transient (connection lost, lock timeout, shutdown), so that the same statement may succeed later?
 pub fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -117,7 +119,8 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Is this about the data of a statement (SQLSTATE 22, 23), so that another order's would pass?
+/// Is this error about the values of the statement (SQLSTATE 22 or 23), so that the same statement with other values may
+/// succeed? `Error::is_about_data` answers the same for errors of the domain.
 pub fn is_about_data(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
@@ -125,41 +128,41 @@ pub fn is_about_data(error: &sqlx::Error) -> bool {
         .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
-/// Which constraint did this break? Its name becomes a good message where the statement stands.
+/// The name of the constraint that a statement violated. The caller turns it into an error of the domain.
 pub fn broken_constraint(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error().and_then(sqlx::error::DatabaseError::constraint)
 }
 
-/// Brings the schema up to date. Processes that start together take turns.
-pub async fn migrate(db: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
-    let mut conn = patient(db).await?;
-    crate::MIGRATOR.run(&mut *conn).await?;
+/// Applies all migrations that are missing. Processes that start at the same time take turns.
+pub async fn migrate(db: &PgPool, migrator: &Migrator) -> Result<(), MigrateError> {
+    let mut conn = without_timeouts(db).await?;
+    migrator.run(&mut *conn).await?;
     conn.close().await?;
     Ok(())
 }
 
-/// Takes back the last `steps` migrations.
-pub async fn migrate_down(db: &PgPool, steps: usize) -> Result<(), sqlx::migrate::MigrateError> {
+/// Reverts the last `steps` migrations.
+pub async fn migrate_down(db: &PgPool, migrator: &Migrator, steps: usize) -> Result<(), MigrateError> {
     let current = Some(version(db).await?);
-    let mut conn = patient(db).await?;
+    let mut conn = without_timeouts(db).await?;
     let versions: Vec<i64> =
-        crate::MIGRATOR.iter().filter(|m| m.migration_type.is_up_migration()).map(|m| m.version).collect();
+        migrator.iter().filter(|m| m.migration_type.is_up_migration()).map(|m| m.version).collect();
     let applied = versions.iter().rposition(|known| Some(*known) == current).map_or(0, |last| last + 1);
     let target = applied.checked_sub(steps + 1).map_or(0, |last| versions[last]);
-    crate::MIGRATOR.undo(&mut *conn, target).await?;
+    migrator.undo(&mut *conn, target).await?;
     conn.close().await?;
     Ok(())
 }
 
-/// A connection for work that may take as long as it needs. It is closed afterwards and not given back.
-async fn patient(db: &PgPool) -> Result<sqlx::pool::PoolConnection<Postgres>, sqlx::Error> {
+/// A connection without timeouts, for migrations. The caller closes it, so that it does not return to the pool.
+async fn without_timeouts(db: &PgPool) -> Result<sqlx::pool::PoolConnection<Postgres>, sqlx::Error> {
     let mut conn = db.acquire().await?;
     sqlx::query("set statement_timeout = 0").execute(&mut *conn).await?;
     sqlx::query("set lock_timeout = 0").execute(&mut *conn).await?;
     Ok(conn)
 }
 
-/// The last migration that was applied; 0 for none.
+/// The version of the last migration that was applied; 0 if none was.
 pub async fn version(db: &PgPool) -> Result<i64, sqlx::Error> {
     let exists: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(db).await?;
     if !exists {
@@ -170,9 +173,9 @@ pub async fn version(db: &PgPool) -> Result<i64, sqlx::Error> {
 
 /// Runs a checked query with a plan for exactly these arguments: `query.fetch_all(CustomPlan(conn))`.
 ///
-/// Every list needs it. With `$1 is null or id = $1`, only a plan that knows which filters are null uses the
-/// index of the others, and Postgres keeps one plan for all arguments of a statement that it sees often.
-/// `persistent(false)` asks for that, but what the checked macros return has no such method.
+/// Every list needs this. In `$1 is null or id = $1`, the planner can use the index of a filter only if it knows which
+/// arguments are null. Postgres uses one plan for all arguments of a prepared statement that runs often.
+/// `persistent(false)` would avoid that, but the result of the `query!` macros has no such method.
 #[derive(Debug)]
 pub struct CustomPlan<'c>(pub &'c mut PgConnection);
 

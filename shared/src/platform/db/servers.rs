@@ -1,19 +1,19 @@
-//! Where Postgres is, as `DATABASE_URL` says: one server, or several of which one is the primary. Writes no table.
+//! Reads `DATABASE_URL`, which names one server, or several of which one is the primary. Writes no table.
 
 use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
 
-/// The servers in the order in which they were named; at least one.
+/// The servers in the order of the URL; at least one.
 #[derive(Debug, Clone)]
 pub struct Servers(pub(super) Vec<PgConnectOptions>);
 
-/// These name one server, or choose among several, which is ours to do. They would hold for all.
+/// Options that name a server or choose among servers. They are refused, because each option applies to all servers.
 const NOT_FOR_SEVERAL: [&str; 4] = ["host=", "hostaddr=", "port=", "target_session_attrs="];
 
-/// Several servers are written as libpq has it: `postgres://user:password@host1:5432,host2:5433/name`.
+/// Several servers are written as in libpq: `postgres://user:password@host1:5432,host2:5433/name`.
 ///
-/// What is wrong is said without quoting: the password stands in the same text.
+/// The error does not quote the URL, because the URL contains the password.
 impl FromStr for Servers {
     type Err = &'static str;
 
@@ -24,7 +24,7 @@ impl FromStr for Servers {
             return Err(WRONG);
         }
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        // A password may have a comma, and an @ too.
+        // A password may contain a comma or an @.
         let (user, hosts) = authority.rfind('@').map_or(("", authority), |at| authority.split_at(at + 1));
         let hosts: Vec<&str> = hosts.split(',').collect();
         if hosts.len() == 1 {
@@ -50,7 +50,7 @@ impl FromStr for Servers {
     }
 }
 
-/// sqlx leaves the brackets of an IPv6 address on, and then looks for a host of that name.
+/// Removes the brackets of an IPv6 address: sqlx leaves them in the name of the host and then cannot resolve it.
 fn server(url: &str) -> Option<PgConnectOptions> {
     let options: PgConnectOptions = url.parse().ok()?;
     let host = options.get_host().trim_matches(['[', ']']).to_owned();

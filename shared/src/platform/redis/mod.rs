@@ -1,8 +1,8 @@
-//! Redis as caches and rate limits use it: it answers within its time, or it is not asked. Writes no table.
+//! Redis for caches and rate limits, which can do without it: a circuit breaker around one connection. Writes no table.
 //!
-//! The first call that fails closes it for everybody, so that a dead Redis costs the calls that were out when it
-//! died and no other: while it is closed every call is `None` at once, and one task tries new connections until
-//! one answers for the key that failed. Whoever asks has another way.
+//! The first call that fails opens the circuit. Only the calls that were running when Redis died wait for their timeout;
+//! until Redis is back, every other call returns `None` at once. One task tries new connections until one answers for the
+//! key that failed.
 
 pub mod server;
 
@@ -15,87 +15,86 @@ use tokio::sync::OnceCell;
 
 use server::{Connection, REDIS_TIMEOUT, Server};
 
-/// Between two tries to reach a Redis that was lost.
+/// Pause between two tries to connect to a Redis that was lost.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A Redis that may be gone at any moment. Cloning it clones a handle.
+/// A Redis that may fail at any time. Cloning is cheap.
 #[derive(Clone)]
 pub struct Redis(Arc<Inner>);
 
 struct Inner {
     server: Server,
     prefix: String,
-    begun: OnceCell<()>,
-    /// None while it is closed.
+    first_connect: OnceCell<()>,
+    /// None while the circuit is open.
     connection: Mutex<Option<Connection>>,
 }
 
 impl Redis {
-    /// Connects when it is first asked. `prefix` begins every key.
+    /// Connects at the first call. Every key starts with `prefix`.
     pub fn open(url: &SecretString, prefix: &str) -> RedisResult<Self> {
         Ok(Self(Arc::new(Inner {
             server: Server::parse(url)?,
             prefix: prefix.to_owned(),
-            begun: OnceCell::new(),
+            first_connect: OnceCell::new(),
             connection: Mutex::default(),
         })))
     }
 
-    /// Several Millraces on one Redis stay apart.
+    /// The full name of a key. The prefix separates several installations of Millrace on one Redis.
     pub fn key(&self, name: &str) -> String {
         format!("{}:{name}", self.0.prefix)
     }
 
-    /// What a command about this key answers; nothing when Redis is not there.
+    /// Runs a command about this key; None if Redis is away.
     pub async fn ask<T: FromRedisValue>(&self, key: &str, command: &Cmd) -> Option<T> {
         let mut connection = self.connection(key).await?;
-        self.heard(key, tokio::time::timeout(REDIS_TIMEOUT, command.query_async(&mut connection)).await)
+        self.answer_or_open(key, tokio::time::timeout(REDIS_TIMEOUT, command.query_async(&mut connection)).await)
     }
 
-    /// What a script about this key answers, sent whole only where Redis does not know it yet; nothing when Redis is
-    /// not there.
+    /// Runs a script about this key; None if Redis is away. The text of the script is sent only if Redis does not have it.
     pub async fn run<T: FromRedisValue>(&self, key: &str, script: &ScriptInvocation<'_>) -> Option<T> {
         let mut connection = self.connection(key).await?;
-        self.heard(key, tokio::time::timeout(REDIS_TIMEOUT, script.invoke_async(&mut connection)).await)
+        self.answer_or_open(key, tokio::time::timeout(REDIS_TIMEOUT, script.invoke_async(&mut connection)).await)
     }
 
     async fn connection(&self, key: &str) -> Option<Connection> {
-        self.0.begun.get_or_init(|| self.begin(key)).await;
-        self.0.connection.lock().expect("nothing panics while it holds this").clone()
+        self.0.first_connect.get_or_init(|| self.connect(key)).await;
+        self.0.connection.lock().expect("no code panics while it holds this lock").clone()
     }
 
-    async fn begin(&self, key: &str) {
+    async fn connect(&self, key: &str) {
         match tokio::time::timeout(REDIS_TIMEOUT, self.0.connect(key)).await {
             Ok(Ok(connection)) => self.0.put(connection),
-            Ok(Err(error)) => self.close(key, &error.to_string()),
-            Err(_elapsed) => self.close(key, "no connection in time"),
+            Ok(Err(error)) => self.reconnect(key, &error.to_string()),
+            Err(_elapsed) => self.reconnect(key, "no connection in time"),
         }
     }
 
-    fn heard<T>(&self, key: &str, answer: Result<RedisResult<T>, tokio::time::error::Elapsed>) -> Option<T> {
+    fn answer_or_open<T>(&self, key: &str, answer: Result<RedisResult<T>, tokio::time::error::Elapsed>) -> Option<T> {
         let error = match answer {
             Ok(Ok(answer)) => return Some(answer),
             Ok(Err(error)) => error.to_string(),
             Err(_elapsed) => format!("no answer within {REDIS_TIMEOUT:?}"),
         };
-        if self.0.connection.lock().expect("nothing panics while it holds this").take().is_some() {
-            self.close(key, &error);
+        if self.0.connection.lock().expect("no code panics while it holds this lock").take().is_some() {
+            self.reconnect(key, &error);
         }
         None
     }
 
-    fn close(&self, key: &str, error: &str) {
-        tracing::warn!(error, "Redis is not asked for now: {error}");
+    fn reconnect(&self, key: &str, error: &str) {
+        tracing::warn!(error, "Redis is not used until it answers again: {error}");
         tokio::spawn(reopen(Arc::downgrade(&self.0), key.to_owned()));
     }
 }
 
 impl Inner {
     fn put(&self, connection: Connection) {
-        *self.connection.lock().expect("nothing panics while it holds this") = Some(connection);
+        *self.connection.lock().expect("no code panics while it holds this lock") = Some(connection);
     }
 
-    /// A new connection that answers for this key: of a cluster other nodes may answer while the key's own is gone.
+    /// A new connection that answers for this key. In a cluster, other nodes may answer while the node of the key is gone.
     async fn connect(&self, key: &str) -> RedisResult<Connection> {
         let mut connection = self.server.connect(REDIS_TIMEOUT).await?;
         cmd("EXISTS").arg(key).exec_async(&mut connection).await?;
@@ -103,7 +102,7 @@ impl Inner {
     }
 }
 
-/// Tries until a new connection answers: the old one may hang for as long as TCP hopes.
+/// Tries until a new connection answers. The old one is not used again: it may hang until TCP gives up.
 async fn reopen(inner: Weak<Inner>, key: String) {
     loop {
         tokio::time::sleep(PAUSE).await;

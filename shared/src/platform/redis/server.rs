@@ -1,8 +1,11 @@
-//! Where Redis is, and connections to it: one server, the master that Sentinels know, or a cluster. Whatever talks to
-//! Redis connects here. Writes no table.
+//! Connects to Redis: one server, the master that Sentinels report, or a cluster. All code that uses Redis connects here.
+//! Writes no table.
 //!
-//! Nobody mends a connection. Whoever gets an error on one gives it up and asks for another, and that looks anew for
-//! who is master: the old one may be dead, frozen, or alive and a replica. So there is one way out of every failure.
+//! A connection is never repaired. After an error the caller drops it and connects again, which finds out again which server
+//! is the master: the old one may be dead, frozen, or a replica now. So there is one way to recover from every failure.
+//!
+//! Why not the Sentinel client of the `redis` crate: it asks one Sentinel after the other, so a frozen one delays us, and it
+//! trusts the answer. We ask all at once, and check with `ROLE` that the server really is a master.
 
 use std::time::Duration;
 
@@ -17,14 +20,14 @@ use redis::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-/// Every call to Redis but the blocking one is this short; its loss costs latency only.
+/// The timeout of every call to Redis, except for the blocking one. A call that fails costs latency, never data.
 pub const REDIS_TIMEOUT: Duration = Duration::from_millis(250);
-/// To be connected may take several calls, one after the other, some of them to nodes that are gone.
+/// The timeout for connecting, which may take several calls, some of them to nodes that are gone.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(2);
-/// A key that has moved to another node is followed there, once; what else fails is for whoever asks.
+/// How often the client follows a key that has moved to another node. It does not retry after other errors.
 const REDIRECTIONS: u32 = 1;
 
-/// What a setting such as `REDIS_URL` names.
+/// The address in a setting such as `REDIS_URL`.
 #[derive(Clone)]
 pub enum Server {
     One(Client),
@@ -32,16 +35,16 @@ pub enum Server {
     Cluster(Vec<ConnectionInfo>),
 }
 
-/// Those who know which of several servers is the master now.
+/// The Sentinels that know which server is the master.
 #[derive(Clone)]
 pub struct Sentinels {
     nodes: Vec<Client>,
     name: String,
-    /// How to enter the master, wherever it is.
+    /// Login, database and TLS of the master; its host and port come from the Sentinels.
     master: ConnectionInfo,
 }
 
-/// A connection to any of them. Cloning it clones a handle.
+/// A connection to any of these. Cloning is cheap.
 #[derive(Clone)]
 pub enum Connection {
     One(MultiplexedConnection),
@@ -58,7 +61,7 @@ impl Server {
         }
         let Some((scheme, rest)) = url.split_once("+cluster://") else { return Client::open(url).map(Self::One) };
         let (login, hosts) = rest.rsplit_once('@').unwrap_or(("", rest));
-        // It would be the last host's alone.
+        // It would apply to the last host only.
         if hosts.contains(['/', '?']) {
             return Err(error("a cluster has no databases, and no options"));
         }
@@ -71,7 +74,7 @@ impl Server {
         matches!(self, Self::Cluster(_))
     }
 
-    /// A new connection, to who is master now. No answer on it takes longer than `longest`.
+    /// A new connection to the current master. A call on it that takes longer than `longest` fails.
     pub async fn connect(&self, longest: Duration) -> RedisResult<Connection> {
         let connect = async {
             match self {
@@ -82,7 +85,9 @@ impl Server {
                 }
             }
         };
-        tokio::time::timeout(CONNECTED_WITHIN, connect).await.unwrap_or_else(|_| Err(error("nobody answers in time")))
+        tokio::time::timeout(CONNECTED_WITHIN, connect)
+            .await
+            .unwrap_or_else(|_| Err(error("no server answered in time")))
     }
 }
 
@@ -109,8 +114,8 @@ impl Sentinels {
         Ok(Self { nodes, name: name.to_owned(), master: anywhere.into_connection_info()? })
     }
 
-    /// All are asked at once, and the first answer that proves right is taken: one that is dead, frozen or behind must
-    /// not keep us from the others.
+    /// Asks all Sentinels at once and uses the first answer that leads to a master, so that a Sentinel that is dead, frozen or
+    /// out of date does not delay us.
     async fn connect(&self, longest: Duration) -> RedisResult<MultiplexedConnection> {
         let asked = self.nodes.iter().map(|sentinel| self.connect_as_told_by(sentinel, longest).boxed());
         select_ok(asked).await.map(|(connection, _others)| connection)
@@ -127,10 +132,10 @@ impl Sentinels {
             _ => ConnectionAddr::Tcp(host, port),
         };
         let mut master = connect(&Client::open(self.master.clone().set_addr(addr))?, longest).await?;
-        // A master that was replaced while it was away believes to be one until it is told otherwise.
+        // A master that was replaced while it was cut off says that it is the master until a Sentinel reconfigures it.
         match cmd("ROLE").query_async(&mut master).await? {
             Role::Primary { .. } => Ok(master),
-            _ => Err(error("what a Sentinel calls the master is not one")),
+            _ => Err(error("the server that a Sentinel reported as the master is a replica")),
         }
     }
 }
@@ -146,13 +151,13 @@ fn cluster(nodes: Vec<ConnectionInfo>, longest: Duration) -> RedisResult<Cluster
         .connection_timeout(REDIS_TIMEOUT)
         .response_timeout(longest)
         .retries(REDIRECTIONS)
-        // Milliseconds; by itself it would wait for a second.
+        // Milliseconds. The default is more than a second.
         .min_retry_wait(1)
         .max_retry_wait(20)
         .build()
 }
 
-/// The address of each of these hosts.
+/// The connection options of each host in a list.
 fn each(scheme: &str, login: &str, hosts: &str) -> RedisResult<Vec<ConnectionInfo>> {
     hosts.split(',').map(|host| address(scheme, login, host).into_connection_info()).collect()
 }
@@ -194,7 +199,7 @@ impl ConnectionLike for Connection {
     }
 }
 
-/// A connection for one user, made when it is needed, and kept for as long as it answers.
+/// A connection with one user. It is made when needed, and kept as long as it works.
 pub struct Kept {
     server: Server,
     connection: Option<Connection>,
@@ -205,7 +210,7 @@ impl Kept {
         Self { server, connection: None }
     }
 
-    /// What is asked must be harmless when it is asked twice: a connection that has died unnoticed is replaced.
+    /// Runs the commands, a second time on a new connection if the first one fails. So they must be harmless when they run twice.
     pub async fn ask<T: FromRedisValue>(&mut self, ask: &Pipeline) -> RedisResult<T> {
         if let Some(mut connection) = self.connection.take()
             && let Ok(answer) = ask.query_async(&mut connection).await

@@ -1,5 +1,5 @@
-//! The log as lines of JSON. Each holds the fields of its event and of all spans around it, side by side: who searches
-//! for an order or a request need not know which span it was said in.
+//! Writes the log as lines of JSON. Each line holds the fields of its event and of all spans around it, at one level. So a
+//! search for an order or a request does not need to know which span has the field. Writes no table.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -13,15 +13,15 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Writes the lines to standard output.
+/// The layer that writes to standard output.
 pub struct Lines;
 
-/// What was said of a span or an event.
+/// The fields of a span or an event.
 #[derive(Default)]
 struct Fields(BTreeMap<&'static str, Value>);
 
 impl Fields {
-    /// What begins with `otel.` steers the export and is nobody else's business.
+    /// Fields that begin with `otel.` control the export and are not logged.
     fn set(&mut self, field: &Field, value: Value) {
         if !field.name().starts_with("otel.") {
             self.0.insert(field.name(), value);
@@ -59,12 +59,12 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Lines {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let mut fields = Fields::default();
         attributes.record(&mut fields);
-        let span = context.span(id).expect("it was made just now");
+        let span = context.span(id).expect("the span was created just now");
         span.extensions_mut().insert(fields);
     }
 
     fn on_record(&self, id: &Id, record: &Record<'_>, context: Context<'_, S>) {
-        let span = context.span(id).expect("it is recorded on, so it is there");
+        let span = context.span(id).expect("the span records a value, so it exists");
         if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
             record.record(fields);
         }
@@ -81,28 +81,28 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Lines {
             }
         }
         let line = line(event, fields.0);
-        // Nobody reads our log any more: that is no reason to stop working, and nobody can be told.
+        // If standard output is closed, the process goes on working: there is no place left to report the error.
         _ = std::io::stdout().lock().write_all(line.as_bytes());
     }
 }
 
-/// When, how bad and what come first: lines are also read by people.
+/// Time, level and message come first, because people read the lines too.
 fn line(event: &Event<'_>, mut fields: BTreeMap<&'static str, Value>) -> String {
     let mut line = String::with_capacity(512);
-    let mut say = |name: &str, value: &Value| {
+    let mut write = |name: &str, value: &Value| {
         line.push(if line.is_empty() { '{' } else { ',' });
         line.push_str(&Value::from(name).to_string());
         line.push(':');
         line.push_str(&value.to_string());
     };
-    say("timestamp", &Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true).into());
-    say("level", &event.metadata().level().as_str().into());
-    // Libraries sometimes only name their events.
-    say("message", &fields.remove("message").unwrap_or_else(|| event.metadata().name().into()));
+    write("timestamp", &Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true).into());
+    write("level", &event.metadata().level().as_str().into());
+    // Some libraries give an event a name and no message.
+    write("message", &fields.remove("message").unwrap_or_else(|| event.metadata().name().into()));
     for (name, value) in &fields {
-        say(name, value);
+        write(name, value);
     }
-    say("target", &event.metadata().target().into());
+    write("target", &event.metadata().target().into());
     line.push_str("}\n");
     line
 }

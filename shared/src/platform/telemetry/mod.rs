@@ -1,5 +1,5 @@
-//! What a process tells about itself while it works: lines of log, and spans to a collector where one is named.
-//! Writes no table. docs/logging.md has the fields.
+//! Log lines on standard output, and spans to an OpenTelemetry collector if the settings name one. docs/logging.md lists the
+//! fields. Writes no table.
 
 pub mod trace;
 
@@ -8,68 +8,31 @@ mod lines;
 
 use std::error::Error;
 use std::io::IsTerminal;
-use std::str::FromStr;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::platform::settings::Common;
+use crate::platform::settings::{Common, LogFormat};
 
-/// How log lines look (`LOG_FORMAT`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    #[default]
-    Json,
-    Pretty,
-}
-
-impl FromStr for LogFormat {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "json" => Ok(Self::Json),
-            "pretty" => Ok(Self::Pretty),
-            other => Err(format!("`{other}` is neither `json` nor `pretty`")),
-        }
-    }
-}
-
-/// Reads the address of a collector.
-pub fn endpoint(text: &str) -> Result<String, String> {
-    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    match host {
-        Some(host) if !host.is_empty() && !host.starts_with('/') => Ok(text.to_owned()),
-        _ => Err("it must be an address such as http://127.0.0.1:4318".to_owned()),
-    }
-}
-
-/// Reads a share of all traces.
-pub fn ratio(text: &str) -> Result<f64, String> {
-    let wrong = || format!("`{text}` is not a share from 0 to 1, such as 0.1");
-    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(wrong)
-}
-
-/// The crates whose spans are exported. Those of libraries would cost more than they tell.
+/// The crates whose spans are exported. Those of libraries cost more than they are worth.
 const OURS: [&str; 3] = ["api", "shared", "worker"];
 
-/// Redis's client tells of every node that it cannot reach, at every try: a dozen lines a second. We say once that it is
-/// away. `RUST_LOG=info,redis=warn` has them again.
+/// The Redis client logs every node that it cannot reach, at every try: a dozen lines a second. We log once that Redis is
+/// away. `RUST_LOG=info,redis=warn` turns those lines on again.
 const SILENT: &str = "redis=off";
 
-/// To be kept while the process lives, and stopped at its end.
+/// Keep it while the process runs, and call `stop` at the end.
 #[must_use = "stop it at the end, or the last spans are lost"]
 pub struct Telemetry {
     exporter: Option<SdkTracerProvider>,
 }
 
-/// Starts logging to standard output, and exporting spans where the settings name a collector. Without one there
-/// is nothing that could cost anything.
+/// Starts logging, and the export of spans if the settings name a collector. Without one, spans cost nothing.
 pub fn start(settings: &Common, service: &'static str) -> Result<Telemetry, Box<dyn Error + Send + Sync>> {
-    let exporter = export::to(settings, service)?;
-    // What is logged and what is exported are two questions: each layer has its own filter.
+    let exporter = export::start(settings, service)?;
+    // Each layer has a filter of its own, so RUST_LOG does not change what is exported.
     let exported = exporter.as_ref().map(|exporter| {
         export::layer(exporter).with_filter(Targets::new().with_targets(OURS.map(|krate| (krate, LevelFilter::INFO))))
     });
@@ -84,10 +47,10 @@ pub fn start(settings: &Common, service: &'static str) -> Result<Telemetry, Box<
 }
 
 impl Telemetry {
-    /// Sends the spans that are still here, for a bounded time. Nothing is ended by this but the export.
+    /// Sends the remaining spans, within `export::STOP_TIMEOUT`. Logging goes on.
     pub async fn stop(self) {
         let Some(exporter) = self.exporter else { return };
-        let stopped = tokio::task::spawn_blocking(move || exporter.shutdown_with_timeout(export::LAST_WORDS)).await;
+        let stopped = tokio::task::spawn_blocking(move || exporter.shutdown_with_timeout(export::STOP_TIMEOUT)).await;
         if !matches!(stopped, Ok(Ok(()))) {
             tracing::warn!("the last spans were not exported: {stopped:?}");
         }

@@ -1,84 +1,77 @@
-//! The W3C trace context: which trace a request or a job belongs to, and what it continues.
+//! The W3C trace context: which trace a request or a job belongs to. OpenTelemetry's own propagator reads and writes the
+//! headers. Writes no table.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
 use opentelemetry::Context;
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags, TraceState};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use tracing::Span;
 use tracing::field::display;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// A `traceparent`: what travels in headers, and with jobs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TraceParent {
-    trace: TraceId,
-    span: SpanId,
-    flags: TraceFlags,
-}
+/// The names of the two headers.
+pub const TRACE_PARENT: &str = "traceparent";
+pub const TRACE_STATE: &str = "tracestate";
 
-/// Makes a span a part of the trace that its cause belongs to, or of a new one. Returns what the effects of this span
-/// continue. The span has a field `trace_id`.
+/// The span that a request or a job continues. Its text is a `traceparent`, which travels with jobs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TraceParent(SpanContext);
+
+/// Makes a span part of the trace of its cause, or of a new trace. Returns what the jobs that follow from this span
+/// continue. The span must have a field `trace_id`.
 pub fn join(span: &Span, cause: Option<TraceParent>) -> TraceParent {
-    if let Some(cause) = cause {
-        // It fails where nothing is exported: then there is no span that could have a parent.
-        _ = span.set_parent(Context::new().with_remote_span_context(cause.into()));
+    if let Some(TraceParent(cause)) = &cause {
+        // This fails if nothing is exported: then there is no OpenTelemetry span that could have a parent.
+        _ = span.set_parent(Context::new().with_remote_span_context(cause.clone()));
     }
     let exported = span.context().span().span_context().clone();
     let joined = if exported.is_valid() {
-        TraceParent { trace: exported.trace_id(), span: exported.span_id(), flags: exported.trace_flags() }
+        TraceParent(exported)
     } else {
-        // What we do not export we do not put between those who do.
+        // Our own span is not exported, so what follows continues the caller's span directly.
         cause.unwrap_or_else(TraceParent::unexported)
     };
-    span.record("trace_id", display(joined.trace));
+    span.record("trace_id", display(joined.0.trace_id()));
     joined
 }
 
 impl TraceParent {
-    /// The beginning of a trace that nobody records, but which ties lines of log together.
+    /// Reads the headers `traceparent` and `tracestate`; none if the first one is not valid.
+    pub fn from_headers(trace_parent: &str, trace_state: Option<&str>) -> Option<Self> {
+        let headers = [(TRACE_PARENT, Some(trace_parent)), (TRACE_STATE, trace_state)];
+        let headers: HashMap<String, String> =
+            headers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+        let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
+        Some(context.span().span_context().clone()).filter(SpanContext::is_valid).map(Self)
+    }
+
+    /// Starts a trace that is not exported. Its id still connects the log lines of a request and its jobs.
     fn unexported() -> Self {
-        let mut bytes = [0; 24];
-        getrandom::fill(&mut bytes).expect("the system has randomness");
-        let (trace, span) = bytes.split_first_chunk().expect("it is longer");
-        let span = span.first_chunk().expect("it is as long");
-        Self { trace: TraceId::from_bytes(*trace), span: SpanId::from_bytes(*span), flags: TraceFlags::NOT_SAMPLED }
+        let ids = RandomIdGenerator::default();
+        let (trace, span) = (ids.new_trace_id(), ids.new_span_id());
+        Self(SpanContext::new(trace, span, TraceFlags::NOT_SAMPLED, true, TraceState::NONE))
     }
 }
 
 impl FromStr for TraceParent {
     type Err = ();
 
-    /// As <https://www.w3.org/TR/trace-context/#traceparent-header> says; a later version may add to the end.
     fn from_str(text: &str) -> Result<Self, ()> {
-        let hex = |part: Option<&str>, length: usize| {
-            let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-            let part = part.filter(|part| part.len() == length && part.bytes().all(lower)).ok_or(())?;
-            u128::from_str_radix(part, 16).map_err(drop)
-        };
-        let mut parts = text.split('-');
-        let version = hex(parts.next(), 2)?;
-        let trace = TraceId::from(hex(parts.next(), 32)?);
-        let span = SpanId::from(u64::try_from(hex(parts.next(), 16)?).map_err(drop)?);
-        let flags = TraceFlags::new(u8::try_from(hex(parts.next(), 2)?).map_err(drop)?) & TraceFlags::SAMPLED;
-        let more = parts.next().is_some();
-        let wrong = version == 0xff || (version == 0 && more);
-        if wrong || trace == TraceId::INVALID || span == SpanId::INVALID {
-            return Err(());
-        }
-        Ok(Self { trace, span, flags })
+        Self::from_headers(text, None).ok_or(())
     }
 }
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{}-{}-{:02x}", self.trace, self.span, self.flags.to_u8())
-    }
-}
-
-impl From<TraceParent> for SpanContext {
-    fn from(TraceParent { trace, span, flags }: TraceParent) -> Self {
-        Self::new(trace, span, flags, true, TraceState::NONE)
+        let mut headers = HashMap::new();
+        let context = Context::new().with_remote_span_context(self.0.clone());
+        TraceContextPropagator::new().inject_context(&context, &mut headers);
+        f.write_str(headers.get(TRACE_PARENT).map_or("", String::as_str))
     }
 }
 
@@ -99,14 +92,23 @@ mod tests {
             ("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", None),
             ("00-00000000000000000000000000000000-00f067aa0ba902b7-01", None),
             ("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", None),
-            ("00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01", None),
+            ("00-4bf92f3577b34da6a3ce929d0e0e47365-00f067aa0ba902b7-01", None),
             ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7", None),
-            ("00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", None),
+            ("00-xbf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", None),
             ("", None),
         ] {
             let read = text.parse::<TraceParent>().ok().map(|read| read.to_string());
             assert_eq!(read.as_deref().map(|read| &read[53..]), becomes, "{text}");
         }
         assert_ne!(TraceParent::unexported(), TraceParent::unexported());
+    }
+
+    #[test]
+    fn the_state_of_other_systems_is_kept() {
+        let sane = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let TraceParent(read) = TraceParent::from_headers(sane, Some("congo=t61rcWkgMzE")).unwrap();
+        assert_eq!(read.trace_state().get("congo"), Some("t61rcWkgMzE"));
+        // A state that is not valid is dropped, and the rest is kept.
+        assert!(TraceParent::from_headers(sane, Some("=,")).is_some());
     }
 }

@@ -1,10 +1,12 @@
-//! The other transport, `QUEUE_TRANSPORT=apalis-redis`: the ids of ready jobs travel through apalis's stock
-//! `RedisStorage`, which works with Redis 6.2 where the doorbell needs 7. Nothing else differs: what is heard
-//! is claimed in Postgres and carried out like everything else, and what Redis forgets is pushed again.
+//! The transport `QUEUE_TRANSPORT=apalis-redis`: the ids of ready jobs travel through apalis's own `RedisStorage`. It works
+//! with Redis 6.2, where the doorbell needs 7. Nothing else differs: the worker claims the ids in Postgres, and ids that
+//! Redis loses are pushed again.
 //!
-//! Workers push what is due, so the API need not know of this: it rings the doorbell's sets as ever, which
-//! nobody reads then and which stop growing at their window. A cluster is not for this transport, and is refused when a
-//! worker starts: `RedisStorage` keeps one key outside of our prefix and our hash tag, `core:apalis:queues:list`.
+//! Workers push the ids of due jobs, so the API need not know about this transport. The API goes on ringing the doorbell.
+//! Nobody reads its sets then, and they stop growing at their window.
+//!
+//! A cluster does not work: `RedisStorage` keeps one key without our prefix and hash tag, `core:apalis:queues:list`. The
+//! worker refuses to start with one.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -29,30 +31,34 @@ use shared::queue::claim::{self, Claimer};
 use shared::values::JobId;
 use sqlx::PgPool;
 use tokio::sync::mpsc;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::Interval;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How often what is due is pushed, by one worker of the fleet.
+use crate::fleet::interval::every;
+use crate::fleet::transport::received::Received;
+
+/// How often one worker of the fleet pushes the ids of due jobs.
 const PUSH: Duration = Duration::from_millis(100);
-/// Fewer ids than this in Redis are topped up by a page. Its fetch script fails for ever at about 8,000.
+/// When Redis has fewer ids than this, a page is added. At about 8,000 ids the fetch script of `RedisStorage` fails for
+/// ever.
 const LOW_WATER: usize = 1000;
 const PAGE: i64 = 1000;
-/// How often Redis is looked at when it had nothing; by itself `RedisStorage` looks at each heartbeat.
+/// How often an empty Redis is asked again. By itself `RedisStorage` asks at each heartbeat.
 const LOOK: Duration = Duration::from_millis(50);
-/// An id that the taker has no use for within this is let go: it is still due, so it is pushed again. Nor does
-/// the heartbeat wait longer than this.
+/// How long an id waits for a free slot. Then it is dropped; the job is still due, so its id is pushed again. The
+/// heartbeat waits meanwhile, so this must be short.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What a lost worker had in its hands goes back after ten of these.
+/// After ten missed heartbeats the ids of a lost worker return to the queue.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Any error of Redis ends an apalis worker; it is started again after this.
+/// Any error of Redis ends an apalis worker. It is started again after this.
 const REST: Duration = Duration::from_secs(1);
-/// The fetch script moves a window of ids at once.
+/// The longest wait for an answer: the fetch script moves a window of ids at once.
 const ANSWER: Duration = Duration::from_secs(1);
-/// Heard nothing for so long: Postgres is asked, whatever Redis says.
+/// After so long without any id, Postgres is asked, even if Redis seems to work.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Where the ids travel.
+/// The connection settings of this transport.
 #[derive(Clone)]
 pub struct RedisStorageTransport {
     server: Server,
@@ -64,76 +70,66 @@ impl RedisStorageTransport {
         Ok(Self { server: Server::parse(url)?, prefix: prefix.to_owned() })
     }
 
-    /// Starts what pushes, and an apalis worker for each queue, until the fleet stops.
-    pub fn listen(
+    /// Starts the pusher, and an apalis worker for each queue. They run until `stop` is cancelled.
+    pub fn subscribe(
         &self,
         db: PgPool,
         claimer: &Claimer,
         queues: &[Queue],
         size: usize,
         stop: &CancellationToken,
-    ) -> Hearing {
-        let heard = Queue::ALL.map(|queue| {
-            let (ids, heard) = mpsc::channel(size);
+    ) -> RedisStorageSubscription {
+        let received = Queue::ALL.map(|queue| {
+            let (ids, received) = mpsc::channel(size);
             if queues.contains(&queue) {
-                tokio::spawn(keep_hearing(self.clone(), queue, ids, stop.clone()));
+                tokio::spawn(keep_receiving(self.clone(), queue, ids, stop.clone()));
             }
-            heard
+            received
         });
         let works = Arc::new(AtomicBool::new(true));
         let pusher = Pusher {
             db,
             kinds: claimer.kinds.clone(),
             gate: format!("{{{}}}:apalis:pusher", self.prefix),
-            stock: self.clone(),
+            transport: self.clone(),
             connection: None,
         };
         tokio::spawn(stop.clone().run_until_cancelled_owned(pusher.keep_pushing(works.clone())));
-        Hearing { heard, works, silent_since: Instant::now() }
+        RedisStorageSubscription { received, works, silent_since: Instant::now() }
     }
 
     fn storage(&self, queue: Queue, connection: Connection) -> RedisStorage<Uuid, Connection> {
         RedisStorage::new(connection).with_config(
             Config::default()
                 .queue(format!("{{{}}}:apalis:{}", self.prefix, queue.name()))
-                .batch_size(1) // What it buffers it may hand out twice.
-                .lock_tasks(false) // It costs more, the longer the queue is.
+                .batch_size(1) // It may hand out buffered ids twice.
+                .lock_tasks(false) // Locking gets slower with the length of the queue.
                 .emit_events(false)
                 .heartbeat_interval(HEARTBEAT),
         )
     }
 }
 
-/// One worker's ear.
-pub struct Hearing {
-    heard: [mpsc::Receiver<JobId>; 3],
+/// The ids that this worker's apalis workers have received, for each queue.
+pub struct RedisStorageSubscription {
+    received: [mpsc::Receiver<JobId>; Queue::ALL.len()],
     works: Arc<AtomicBool>,
     silent_since: Instant,
 }
 
-/// What there is to hear.
-pub enum News {
-    Ids(Queue, Vec<JobId>),
-    Nothing,
-    /// Postgres is to be asked.
-    Silence,
-}
-
-impl Hearing {
+impl RedisStorageSubscription {
     pub fn works(&self) -> bool {
         self.works.load(Ordering::Relaxed)
     }
 
-    /// Up to `count` ids out of the first of these queues that has any; waits for the first one, but no longer
-    /// than `patience`.
-    pub async fn take(&mut self, queues: &[Queue], count: usize, patience: Duration) -> News {
+    pub async fn receive(&mut self, queues: &[Queue], count: usize, patience: Duration) -> Received {
         if !self.works() {
-            return News::Silence;
+            return Received::Unavailable;
         }
         let mut ids = Vec::new();
         let first = poll_fn(|cx| {
             for queue in queues {
-                if matches!(self.heard[*queue as usize].poll_recv_many(cx, &mut ids, count), Poll::Ready(1..)) {
+                if matches!(self.received[*queue as usize].poll_recv_many(cx, &mut ids, count), Poll::Ready(1..)) {
                     return Poll::Ready(*queue);
                 }
             }
@@ -141,81 +137,78 @@ impl Hearing {
         });
         if let Ok(queue) = tokio::time::timeout(patience, first).await {
             self.silent_since = Instant::now();
-            return News::Ids(queue, ids);
+            return Received::Ids(queue, ids);
         }
         if self.silent_since.elapsed() < SILENCE {
-            return News::Nothing;
+            return Received::Nothing;
         }
         self.silent_since = Instant::now();
-        News::Silence
+        Received::Unavailable
     }
 }
 
-/// Runs an apalis worker, and another one on a new connection when it has ended. `Monitor` would do so at once,
-/// thousands of times while Redis is away.
-async fn keep_hearing(stock: RedisStorageTransport, queue: Queue, ids: mpsc::Sender<JobId>, stop: CancellationToken) {
+/// Runs an apalis worker, and a new one on a new connection after it has ended. We do not use `Monitor`, which restarts
+/// without a pause: thousands of times while Redis is away.
+async fn keep_receiving(
+    transport: RedisStorageTransport,
+    queue: Queue,
+    ids: mpsc::Sender<JobId>,
+    stop: CancellationToken,
+) {
     while !stop.is_cancelled() {
-        if let Err(error) = hear_until(&stock, queue, &ids, &stop).await {
+        if let Err(error) = receive_until(&transport, queue, &ids, &stop).await {
             tracing::debug!(%error, queue = queue.name(), "an apalis-redis worker ended and is started again: {error}");
         }
         stop.run_until_cancelled(tokio::time::sleep(REST)).await;
     }
 }
 
-async fn hear_until(
-    stock: &RedisStorageTransport,
+async fn receive_until(
+    transport: &RedisStorageTransport,
     queue: Queue,
     ids: &mpsc::Sender<JobId>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let storage = stock.storage(queue, stock.server.connect(ANSWER).await?);
-    // A name that was in use is refused for a while.
+    let storage = transport.storage(queue, transport.server.connect(ANSWER).await?);
+    // The name is new each time: apalis refuses a name for a while after its use.
     let worker = WorkerBuilder::new(format!("millrace-{}-{}", queue.name(), Uuid::now_v7()))
-        .backend(storage.poll_with_strategy(Every::new(LOOK)))
+        .backend(storage.poll_with_strategy(EachTick(every(LOOK))))
         .concurrency(1)
         .data(ids.clone())
-        .build(hear);
+        .build(pass_on);
     let stopped = stop.clone().cancelled_owned().map(Ok::<_, WorkerError>);
     Ok(worker.run_until(stopped).await?)
 }
 
-/// Always well for apalis: how the job ends is written in Postgres, and a retry is pushed by us.
-async fn hear(id: Uuid, ids: Data<mpsc::Sender<JobId>>) {
+/// Passes an id to the fetcher. For apalis the task always succeeds: the end of the job is written in Postgres, and we push
+/// its id again for a retry.
+async fn pass_on(id: Uuid, ids: Data<mpsc::Sender<JobId>>) {
     _ = ids.send_timeout(JobId(id), PATIENCE).await;
 }
 
-/// Wakes the worker at each tick. apalis's own interval is not polled again once it has fired, so a worker that
-/// was busy at that moment is never woken.
-struct Every(Interval);
+/// Wakes the worker at each tick. apalis's own interval is not polled again after it has fired, so it never wakes a worker
+/// that was busy at that moment.
+struct EachTick(Interval);
 
-impl Every {
-    fn new(period: Duration) -> Self {
-        let mut every = tokio::time::interval(period);
-        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self(every)
-    }
-}
-
-impl PollStrategy for Every {
+impl PollStrategy for EachTick {
     fn poll_drive(&mut self, cx: &mut TaskContext<'_>, _snapshot: &PollSnapshot) -> Poll<Option<()>> {
         while self.0.poll_tick(cx).is_ready() {}
         Poll::Pending
     }
 }
 
-/// Keeps Redis filled with the first ids that are due.
+/// Keeps Redis filled with the ids of the jobs that are due first.
 struct Pusher {
     db: PgPool,
     kinds: Vec<String>,
     gate: String,
-    stock: RedisStorageTransport,
+    transport: RedisStorageTransport,
     connection: Option<Connection>,
 }
 
 impl Pusher {
     async fn keep_pushing(mut self, works: Arc<AtomicBool>) {
-        let mut every = tokio::time::interval(PUSH);
-        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut every = every(PUSH);
         loop {
             every.tick().await;
             let pushed = self.push().await;
@@ -232,12 +225,12 @@ impl Pusher {
         }
     }
 
-    /// Whoever comes first in a while pushes for everybody. Two at a time would do no harm: an id that Redis
-    /// knows is not added again.
+    /// The first worker in each period pushes for the whole fleet. Two at the same time do no harm: Redis does not add an
+    /// id twice.
     async fn push(&mut self) -> anyhow::Result<()> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(self.stock.server.connect(ANSWER).await?),
+            none => none.insert(self.transport.server.connect(ANSWER).await?),
         };
         let mut turn = cmd("SET");
         turn.arg(&self.gate).arg(1).arg("NX").arg("PX").arg(PUSH.as_millis().to_string());
@@ -246,7 +239,7 @@ impl Pusher {
             return Ok(());
         }
         for queue in Queue::ALL {
-            let mut storage = self.stock.storage(queue, connection.clone());
+            let mut storage = self.transport.storage(queue, connection.clone());
             let known = forget_done(connection, storage.get_config()).await?;
             if known >= LOW_WATER {
                 continue;
@@ -262,15 +255,15 @@ impl Pusher {
                         |id: JobId| TaskBuilder::new(id.0).task_id(TaskId::from_string(id.0.to_string())).build();
                     storage.push_all(stream::iter(due.into_iter().map(task))).await?;
                 }
-                Err(error) => tracing::warn!(%error, "what is due could not be read: {error}"),
+                Err(error) => tracing::warn!(%error, "due jobs could not be read: {error}"),
             }
         }
         Ok(())
     }
 }
 
-/// Removes what was handed over, so that it can be pushed again if it is due again, and answers how many ids
-/// Redis still knows. apalis's own vacuum leaves the set of those that are done.
+/// Removes the ids that were passed on, so that they can be pushed again, and returns how many ids Redis still has.
+/// apalis's own vacuum does not shrink its set of done tasks.
 async fn forget_done(connection: &mut Connection, config: &Config) -> RedisResult<usize> {
     let done: Vec<String> =
         cmd("SRANDMEMBER").arg(config.done_jobs_set()).arg(LOW_WATER).query_async(connection).await?;

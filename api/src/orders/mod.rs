@@ -1,0 +1,149 @@
+//! Orders over HTTP: placing, reading, moving them.
+
+mod place;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use shared::orders::cancel::{self, Cancel};
+use shared::orders::manual::{self, Following, SetStatus};
+use shared::orders::read::{OrderEvent, OrderFilter};
+use shared::orders::{OrderView, read};
+use shared::page::{List, Paging};
+use shared::principal::Permission;
+use shared::queue::Origin;
+use shared::values::OrderId;
+use sqlx::PgPool;
+use utoipa_axum::routes;
+
+use crate::error::{ApiResult, Problem};
+use crate::extract::etag::{IfMatch, Tagged};
+use crate::extract::idempotent::Once;
+use crate::extract::json::{self, Listed, NoFilter, Path};
+use crate::extract::principal::Caller;
+use crate::policy::{Access, Policy};
+use crate::router::Routes;
+use crate::state::AppState;
+
+/// Customers may cancel their own orders without a permission; `shared` decides whose order it is.
+pub fn routes() -> Routes {
+    let read = Policy::read(Access::SignedIn);
+    let write = |access| Policy::write(access).stales_products().about_order();
+    Routes::default()
+        .on(routes!(list), read)
+        .on(routes!(place::place), Policy::write(Access::SignedIn).takes_key())
+        .on(routes!(get), read.about_order())
+        .on(routes!(events), read.about_order())
+        .on(routes!(cancel), write(Access::SignedIn).takes_key())
+        .on(routes!(set_status), write(Access::Needs(Permission::OrdersWrite)))
+}
+
+/// List orders
+///
+/// A customer's own; for staff all, with their customers. Newest first.
+#[utoipa::path(get, path = "/v1/orders", tag = "orders", params(OrderFilter, Paging),
+    responses((status = 200, description = "A page of orders", body = List<OrderView>)))]
+async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    asked: Listed<OrderFilter>,
+) -> ApiResult<impl IntoResponse> {
+    let mut conn = state.db.acquire().await?;
+    let orders = read::list(&mut conn, &caller, asked.filter, asked.page).await?;
+    orders.data.iter().for_each(|order| show(&state, order));
+    Ok(Json(orders))
+}
+
+/// A client that has seen an order must not then see its products as they were before it.
+fn show(state: &AppState, order: &OrderView) {
+    state.cache.observed_change(order.updated_at, order.items.iter().map(|item| item.product_id));
+}
+
+/// Read an order
+#[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders",
+    params(("id" = uuid::Uuid, Path)),
+    responses(
+        (status = 200, description = "The order", body = OrderView, headers(("ETag" = String))),
+        (status = 404, description = "`order_not_found`: there is none with this id, or it is another's", body = Problem),
+    ))]
+async fn get(State(state): State<AppState>, caller: Caller, Path(id): Path<OrderId>) -> ApiResult<Tagged<OrderView>> {
+    let mut conn = state.db.acquire().await?;
+    let order = read::get(&mut conn, &caller, id).await?;
+    show(&state, &order);
+    Ok(Tagged(order.version, order))
+}
+
+/// Read an order's timeline
+///
+/// Everything that happened to the order, oldest first.
+#[utoipa::path(get, path = "/v1/orders/{id}/events", tag = "orders",
+    params(("id" = uuid::Uuid, Path), Paging),
+    responses(
+        (status = 200, description = "The timeline, ascending", body = List<OrderEvent>),
+        (status = 404, description = "`order_not_found`", body = Problem),
+    ))]
+async fn events(
+    State(db): State<PgPool>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+    asked: Listed<NoFilter>,
+) -> ApiResult<impl IntoResponse> {
+    let mut conn = db.acquire().await?;
+    Ok(Json(read::events(&mut conn, &caller, id, asked.page).await?))
+}
+
+/// Cancel an order
+///
+/// A worker then voids or refunds the charge, releases the stock, and sets the order to `cancelled`. Asking again
+/// changes nothing.
+#[utoipa::path(post, path = "/v1/orders/{id}/cancel", tag = "orders",
+    params(("id" = uuid::Uuid, Path)), request_body = Cancel,
+    responses(
+        (status = 202, description = "The order, `cancelling`; or as it is, if it was cancelled before", body = OrderView),
+        (status = 404, description = "`order_not_found`: there is none with this id, or it is another's", body = Problem),
+        (status = 409, description = "`order_not_cancellable`: it is being shipped", body = Problem),
+    ))]
+async fn cancel(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+    Extension(origin): Extension<Origin>,
+    mut once: Once<Cancel>,
+) -> ApiResult<Response> {
+    let plan = state.plan(origin);
+    let (order, ring) = cancel::cancel(&mut once.tx, &caller, id, &once.body, &plan).await?;
+    let answer = once.answer(StatusCode::ACCEPTED, &order).await?;
+    state.doorbell.ring(ring);
+    Ok(answer)
+}
+
+/// Move an order by hand
+///
+/// Only along pending → processing → paid → shipped → delivered, with the same effects as when a worker does it: `paid`
+/// writes a manual charge and starts shipping; `shipped` takes the stock off hand. Until it is shipped, `cancelling` (or
+/// `cancelled`) has a worker cancel the order.
+#[utoipa::path(patch, path = "/v1/orders/{id}/status", tag = "orders",
+    params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header)), request_body = SetStatus,
+    responses(
+        (status = 200, description = "The order", body = OrderView, headers(("ETag" = String))),
+        (status = 404, description = "`order_not_found`", body = Problem),
+        (status = 409, description = "`invalid_transition`: `errors[0].allowed` has the states it may move to; \
+            `payment_in_progress`: the provider is being asked; `order_not_cancellable`: it is being shipped", body = Problem),
+        (status = 412, description = "`version_mismatch`: it was changed since", body = Problem),
+    ))]
+async fn set_status(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+    IfMatch(seen): IfMatch,
+    Extension(origin): Extension<Origin>,
+    json::Json(asked): json::Json<SetStatus>,
+) -> ApiResult<Tagged<OrderView>> {
+    let following = Following { plan: state.plan(origin), delivery_delay: state.settings.jobs.delivery_delay };
+    let mut tx = state.db.begin().await?;
+    let (order, rings) = manual::set_status(&mut tx, &caller, id, seen, asked.status, &following).await?;
+    tx.commit().await?;
+    state.doorbell.ring(rings);
+    Ok(Tagged(order.version, order))
+}

@@ -1,0 +1,67 @@
+//! All routes, each with its policy.
+
+use axum::http::Method;
+
+use crate::policy::{Access, Policy, Stale};
+use crate::router::Routes;
+use crate::{auth, catalog, customers, docs, health, inventory, ops, orders, users, warehouses};
+
+/// Everything that the API serves.
+pub fn all() -> Routes {
+    let mut routes = Routes::default()
+        .merge(health::routes())
+        .merge(auth::routes())
+        .merge(users::routes())
+        .merge(catalog::routes())
+        .merge(customers::routes())
+        .merge(warehouses::routes())
+        .merge(inventory::routes())
+        .merge(orders::routes())
+        .merge(ops::routes());
+    let mut document = docs::document();
+    document.merge(routes.take_document());
+    routes.merge(docs::routes(&document))
+}
+
+/// The table of all routes in Markdown, for `docs/routes.md`.
+pub fn markdown() -> String {
+    let (_, policies) = all().into_parts();
+    let mut rows: Vec<_> = policies.iter().map(|(method, path, policy)| row(method, path, policy)).collect();
+    rows.sort();
+    let rows: String = rows.into_iter().map(|(_, _, row)| row).collect();
+    format!("{HEAD}{rows}")
+}
+
+const HEAD: &str = "\
+# Routes
+
+Every route of the API with its policy, as declared beside its handler (`routes()` in `api/src`). Generated:
+`UPDATE=1 ./dev test routes` rewrites this file, and `./dev test` fails when it is out of date.
+
+- **who**: `anyone`, `signed in`, or the permission that a caller needs.
+- **limit**: which rate limit counts the request (`RATE_LIMIT_…`); none for probes.
+- **body**: the largest request body, in KiB.
+- **key**: the route takes an `Idempotency-Key`.
+- **stale**: the answer to a change waits until this process's cache of it is up to date.
+
+| method | path | who | limit | body | key | stale |
+| --- | --- | --- | --- | --- | --- | --- |
+";
+
+/// Sorted by path, then by method.
+fn row(method: &Method, path: &str, policy: &Policy) -> (String, String, String) {
+    let who = match policy.access {
+        Access::Anyone => "anyone",
+        Access::SignedIn => "signed in",
+        Access::Needs(permission) => permission.name(),
+    };
+    let class = policy.class.map_or_else(|| "none".to_owned(), |class| format!("{class:?}").to_lowercase());
+    let body = policy.body_limit / 1024;
+    let key = if policy.takes_key { "yes" } else { "" };
+    let stale = match policy.stale {
+        Stale::Nothing => "",
+        Stale::Products => "products",
+    };
+    let row = format!("| {method} | `{path}` | {who} | {class} | {body} | {key} | {stale} |\n");
+    (path.to_owned(), method.to_string(), row)
+}

@@ -1,0 +1,57 @@
+//! What all handlers share: the database, the settings, the caches, the doorbell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRef;
+use shared::health::Probe;
+use shared::identity::authenticate::Identity;
+use shared::orders::placing::lanes::PlacingLanes;
+use shared::platform::limits::Limiter;
+use shared::product_cache::Cache;
+use shared::queue::doorbell::Doorbell;
+use shared::queue::{Origin, Plan};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Serve;
+use crate::metrics::ApiMetrics;
+use crate::surface::tls::Tls;
+
+/// What all handlers share. A clone is cheap: it shares everything.
+#[derive(Clone)]
+pub struct AppState {
+    pub db: PgPool,
+    pub identity: Arc<Identity>,
+    pub settings: Arc<Serve>,
+    pub limiter: Arc<Limiter>,
+    pub probe: Arc<Probe>,
+    pub cache: Arc<Cache>,
+    pub placing: Arc<PlacingLanes>,
+    pub metrics: Arc<ApiMetrics>,
+    /// Rung after a commit that wrote jobs.
+    pub doorbell: Doorbell,
+    /// Set if the API itself serves HTTPS.
+    pub tls: Option<Arc<Tls>>,
+    /// Cancelled when the process is asked to stop.
+    pub stopping: CancellationToken,
+}
+
+impl FromRef<AppState> for PgPool {
+    fn from_ref(state: &AppState) -> Self {
+        state.db.clone()
+    }
+}
+
+impl FromRef<AppState> for Arc<Cache> {
+    fn from_ref(state: &AppState) -> Self {
+        state.cache.clone()
+    }
+}
+
+impl AppState {
+    /// For jobs that follow from a request.
+    pub fn plan(&self, origin: Origin) -> Plan {
+        Plan { delay: Duration::ZERO, max_attempts: self.settings.jobs.job_max_attempts, origin }
+    }
+}

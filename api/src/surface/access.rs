@@ -1,0 +1,77 @@
+//! Lets a request in or refuses it: who calls, whether their rate limit has room, whether the route's policy allows it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use shared::error::Error;
+use shared::principal::{Principal, Source};
+
+use crate::error::{ApiError, ApiResult};
+use crate::extract::principal::Caller;
+use crate::policy::Policy;
+use crate::state::AppState;
+use crate::surface::limits;
+use crate::surface::request_id::RequestId;
+
+/// Authenticates the caller, counts the request against their rate limit, and refuses what the policy does not allow.
+///
+/// All of that happens before the handler reads anything of the request.
+pub async fn admit(State(state): State<AppState>, mut request: Request, next: Next) -> ApiResult<Response> {
+    let policy = *request.extensions().get::<Policy>().expect("`around` runs before this");
+    let source = source(&state, &request);
+    let caller = authenticate(&state, request.headers(), &source).await?;
+    let subject = match caller.as_ref().and_then(|caller| caller.user_id()) {
+        Some(user_id) => user_id.to_string(),
+        None => source.address.map_or_else(String::new, |address| address.to_string()),
+    };
+    let standing = match policy.class {
+        Some(class) => limits::take(&state, class, &subject).await,
+        None => None,
+    };
+    let refusal = standing.as_ref().and_then(limits::refusal);
+    let refusal = refusal.or_else(|| policy.access.check(caller.as_deref()).err().map(ApiError::from));
+    let mut response = if let Some(refusal) = refusal {
+        refusal.into_response()
+    } else {
+        request.extensions_mut().insert(source);
+        if let Some(caller) = caller {
+            request.extensions_mut().insert(caller);
+        }
+        next.run(request).await
+    };
+    if let Some(standing) = standing {
+        limits::add_headers(&mut response, &standing);
+    }
+    Ok(response)
+}
+
+/// Where the request came from. `X-Forwarded-For` counts only if a trusted proxy sent it.
+fn source(state: &AppState, request: &Request) -> Source {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip());
+    let request_id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
+    Source { request_id, address: Some(state.settings.trusted_proxies.client(peer, request.headers())) }
+}
+
+/// `None` without a token, or with one that is not valid.
+async fn authenticate(state: &AppState, headers: &HeaderMap, source: &Source) -> ApiResult<Option<Caller>> {
+    let Some(token) = bearer(headers) else { return Ok(None) };
+    match state.identity.authenticate(&state.db, token).await {
+        Ok(person) => {
+            tracing::Span::current().record("user_id", tracing::field::display(person.user_id));
+            Ok(Some(Caller(Arc::new(Principal::person(person, source.clone())))))
+        }
+        Err(Error::Unauthenticated) => Ok(None),
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

@@ -1,0 +1,82 @@
+//! Which proxies we trust, and the address of the client behind them.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use axum::http::HeaderMap;
+use ipnet::IpNet;
+
+/// The proxies whose `X-Forwarded-For` we trust (`TRUSTED_PROXIES`): addresses and networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl FromStr for TrustedProxies {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let network = |text: &str| {
+            let address = text.parse::<IpAddr>().map(IpNet::from);
+            address
+                .or_else(|_| text.parse())
+                .map_err(|_| format!("`{text}` is not an address or a network such as 10.0.0.0/8"))
+        };
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(network).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl TrustedProxies {
+    /// The address of the client: the last one in the chain that is not a trusted proxy. Anybody can write the entries
+    /// before it.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let forwarded: Vec<&str> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .collect();
+        let mut client = peer.to_canonical();
+        for hop in forwarded.iter().rev() {
+            let Ok(hop) = hop.trim().parse::<IpAddr>() else { break };
+            if !self.trusts(client) {
+                break;
+            }
+            client = hop.to_canonical();
+        }
+        client
+    }
+
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        for (trusted, peer, forwarded, client) in [
+            ("", "9.9.9.9", "1.1.1.1", "9.9.9.9"),
+            ("10.0.0.0/8", "9.9.9.9", "1.1.1.1", "9.9.9.9"),
+            ("10.0.0.0/8", "10.1.2.3", "1.1.1.1", "1.1.1.1"),
+            ("10.0.0.0/8", "10.1.2.3", "6.6.6.6, 1.1.1.1", "1.1.1.1"),
+            ("10.0.0.0/8", "10.1.2.3", "1.1.1.1, 10.9.9.9", "1.1.1.1"),
+            ("10.0.0.0/8", "10.1.2.3", "nonsense", "10.1.2.3"),
+            ("::1, 127.0.0.1", "::1", "2001:db8::1", "2001:db8::1"),
+            ("0.0.0.0/0", "8.8.8.8", "1.1.1.1", "1.1.1.1"),
+            ("10.1.2.3/8", "10.9.9.9", "1.1.1.1", "1.1.1.1"),
+            ("2001:db8::/32", "2001:db9::1", "1.1.1.1", "2001:db9::1"),
+            ("2001:db8::/32", "2001:db8:1::1", "1.1.1.1", "1.1.1.1"),
+            ("0.0.0.0/0", "2001:db8::1", "1.1.1.1", "2001:db8::1"),
+        ] {
+            let trusted: TrustedProxies = trusted.parse().unwrap();
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", forwarded.parse().unwrap());
+            assert_eq!(trusted.client(peer.parse().unwrap(), &headers).to_string(), client);
+        }
+        for wrong in ["x", "10.0.0.0/33", "10.0.0.0/x"] {
+            assert!(wrong.parse::<TrustedProxies>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! User accounts, as administrators see them.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use shared::identity::users::{self, ChangeUser, UserView, Users};
+use shared::page::{List, Paging};
+use shared::principal::Permission;
+use shared::values::UserId;
+use sqlx::PgPool;
+use utoipa_axum::routes;
+
+use crate::error::{ApiResult, Problem};
+use crate::extract::etag::{IfMatch, Tagged};
+use crate::extract::json::{Json, Listed, Path};
+use crate::extract::principal::Caller;
+use crate::policy::{Access, Policy};
+use crate::router::Routes;
+use crate::state::AppState;
+
+pub fn routes() -> Routes {
+    let access = Access::Needs(Permission::UsersWrite);
+    Routes::default()
+        .on(routes!(list), Policy::read(access))
+        .on(routes!(get), Policy::read(access))
+        .on(routes!(change), Policy::write(access))
+}
+
+/// List users
+///
+/// The oldest first.
+#[utoipa::path(get, path = "/v1/users", tag = "identity",
+    params(Users, Paging),
+    responses(
+        (status = 200, description = "A page of users", body = List<UserView>),
+        (status = 422, description = "`invalid_limit`, `invalid_cursor`, `unknown_field`", body = Problem),
+    ),
+)]
+async fn list(State(db): State<PgPool>, asked: Listed<Users>) -> ApiResult<Answer<List<UserView>>> {
+    let users = users::list_users(&mut *db.acquire().await?, &asked.filter, &asked.page).await?;
+    Ok(Answer(users))
+}
+
+/// Read a user
+#[utoipa::path(get, path = "/v1/users/{id}", tag = "identity",
+    params(("id" = UserId, Path, description = "The user's id")),
+    responses(
+        (status = 200, description = "The user", body = UserView, headers(("ETag" = String, description = "Its version"))),
+        (status = 404, description = "`user_not_found`", body = Problem),
+    ),
+)]
+async fn get(State(db): State<PgPool>, Path(id): Path<UserId>) -> ApiResult<Tagged<UserView>> {
+    let user = users::get_user(&mut *db.acquire().await?, id).await?;
+    Ok(Tagged(user.version, user))
+}
+
+/// Change a user's role, or deactivate one
+///
+/// Deactivating ends the user's sessions. Access tokens that were issued before stop working within 60 s.
+#[utoipa::path(patch, path = "/v1/users/{id}", tag = "identity",
+    params(
+        ("id" = UserId, Path, description = "The user's id"),
+        ("If-Match" = Option<String>, Header, description = "The version that the change is meant for"),
+    ),
+    request_body(content = ChangeUser, example = json!({"role": "staff"})),
+    responses(
+        (status = 200, description = "The user", body = UserView, headers(("ETag" = String, description = "Its new version"))),
+        (status = 404, description = "`user_not_found`", body = Problem),
+        (status = 409, description = "`last_admin`: nobody could administer users any more", body = Problem),
+        (status = 412, description = "`version_mismatch`", body = Problem),
+    ),
+)]
+async fn change(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<UserId>,
+    IfMatch(version): IfMatch,
+    Json(asked): Json<ChangeUser>,
+) -> ApiResult<Tagged<UserView>> {
+    let mut tx = state.db.begin().await?;
+    let user = users::change_user(&mut tx, &caller, id, asked, version).await?;
+    tx.commit().await?;
+    state.identity.forget_user(id);
+    Ok(Tagged(user.version, user))
+}

@@ -1,0 +1,87 @@
+//! `GET /v1/orders`.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+use testkit::app::TestApp;
+
+#[tokio::test]
+async fn a_customer_sees_own_orders_and_staff_see_all_with_customers() {
+    let app = TestApp::new().await;
+    app.product("mug", 1250, 50).await;
+    let (alice, bob, staff) = (app.customer().await, app.customer().await, app.staff().await);
+    let mine = alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201);
+    let theirs = bob.place(json!([{ "sku": "mug", "quantity": 2 }])).await.done(201);
+
+    let list = alice.get("/v1/orders").await.done(200);
+    assert_eq!(list.body["data"].as_array().unwrap().len(), 1);
+    assert_eq!(list.body["data"][0]["id"], mine.body["id"]);
+    assert_eq!(list.body["data"][0]["items"], mine.body["items"]);
+    assert_eq!(list.body["data"][0]["customer"], Value::Null);
+    alice.get(theirs.header("location")).await.refused(404, "order_not_found");
+    alice.get(&format!("{}/events", theirs.header("location"))).await.refused(404, "order_not_found");
+    let asked = format!("/v1/orders?customer_id={}", theirs.body["customer_id"].as_str().unwrap());
+    assert_eq!(alice.get(&asked).await.done(200).body["data"], json!([]));
+
+    let all = staff.get("/v1/orders").await.done(200);
+    assert_eq!(all.body["data"].as_array().unwrap().len(), 2);
+    assert_eq!(all.body["data"][0]["id"], theirs.body["id"]);
+    assert_eq!(all.body["data"][0]["customer"]["email"], bob.email);
+    assert_eq!(staff.get(&asked).await.done(200).body["data"].as_array().unwrap().len(), 1);
+    staff.get(mine.header("location")).await.done(200);
+    app.anyone().get("/v1/orders").await.refused(401, "unauthenticated");
+    app.anyone().place(json!([])).await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn orders_are_filtered_by_status_and_time() {
+    let app = TestApp::new().await;
+    app.product("mug", 1250, 50).await;
+    let (alice, staff) = (app.customer().await, app.staff().await);
+    let first = alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201);
+    let second = alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201);
+    let (from, to) = (first.body["created_at"].as_str().unwrap(), second.body["created_at"].as_str().unwrap());
+    for who in [&alice, &staff] {
+        for (query, expected) in [
+            ("status=pending".to_owned(), 2),
+            ("status=paid".to_owned(), 0),
+            (format!("from={from}"), 2),
+            (format!("from={to}"), 1),
+            (format!("to={to}"), 1),
+            (format!("from={from}&to={to}&status=pending"), 1),
+        ] {
+            let list = who.get(&format!("/v1/orders?{query}")).await.done(200);
+            assert_eq!(list.body["data"].as_array().unwrap().len(), expected, "{query}");
+        }
+        who.get("/v1/orders?status=lost").await.refused(422, "invalid_value");
+        who.get("/v1/orders?colour=red").await.refused(422, "unknown_field");
+        who.get("/v1/orders?from=yesterday").await.refused(422, "invalid_value");
+    }
+}
+
+#[tokio::test]
+async fn pages_are_stable_while_orders_are_added() {
+    let app = TestApp::with(&["--max-open-orders", "0"]).await;
+    app.product("mug", 1250, 50).await;
+    let (alice, staff) = (app.customer().await, app.staff().await);
+    let mut expected = Vec::new();
+    for _ in 0..7 {
+        let placed = alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201);
+        expected.insert(0, placed.body["id"].clone());
+    }
+    for who in [&alice, &staff] {
+        let mut seen = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = who.get(&format!("/v1/orders?limit=3{cursor}")).await.done(200);
+            seen.extend(page.body["data"].as_array().unwrap().iter().map(|order| order["id"].clone()));
+            alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201);
+            let Some(next) = page.body["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+            who.get(&format!("/v1/orders?status=paid{cursor}")).await.refused(422, "invalid_cursor");
+        }
+        assert!(seen.ends_with(&expected), "{seen:?} is not {expected:?}");
+        assert_eq!(seen.len(), seen.iter().collect::<HashSet<_>>().len(), "no order twice");
+    }
+    staff.get("/v1/orders?limit=501").await.refused(422, "invalid_limit");
+}

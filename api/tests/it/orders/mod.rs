@@ -1,0 +1,15 @@
+//! The routes of `/v1/orders`.
+
+mod cancel;
+mod list;
+mod place;
+mod place_at_once;
+mod set_status;
+
+use serde_json::Value;
+use testkit::person::Person;
+
+/// The order and its timeline, to see that a refusal changed nothing.
+pub async fn as_it_is(who: &Person<'_>, order: &str) -> (Value, Vec<String>) {
+    (who.see(order).await, who.story(order).await)
+}

@@ -1,0 +1,80 @@
+//! Start, log and stop of the process.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use testkit::app::PASSWORD;
+use testkit::database::{empty_database, new_database};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::{Process, SECRET, assert_no_secret, binary, enough};
+
+#[tokio::test]
+async fn two_that_start_at_once_on_an_empty_database_both_come_up() {
+    let database = empty_database().await;
+    let mut both = [(); 2].map(|()| Process::start(&mut binary(&enough(&database))));
+    for process in &mut both {
+        let ready = format!("{}/health/ready", process.url());
+        assert_eq!(reqwest::get(ready).await.unwrap().status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn logs_are_lines_of_json_that_name_the_request_and_hold_no_secret() {
+    let database = new_database().await;
+    let (mut process, url) = Process::serve(&database);
+    let http = reqwest::Client::new();
+    let account = json!({ "email": "alice@example.com", "password": PASSWORD, "name": "Alice" });
+    let register = http.post(format!("{url}/v1/auth/register")).header("x-request-id", "first").json(&account);
+    assert_eq!(register.send().await.unwrap().status(), StatusCode::CREATED);
+    let login = json!({ "email": "alice@example.com", "password": PASSWORD });
+    let login = http.post(format!("{url}/v1/auth/login")).header("x-request-id", "second").json(&login);
+    let tokens: Value = login.send().await.unwrap().json().await.unwrap();
+    let token = tokens["access_token"].as_str().unwrap();
+    let third = http.get(format!("{url}/v1/orders?{SECRET}=1")).header("x-request-id", "third").bearer_auth(token);
+    assert_eq!(third.send().await.unwrap().status(), StatusCode::UNPROCESSABLE_ENTITY);
+
+    let third: Value = serde_json::from_str(&process.line("third")).unwrap();
+    assert_eq!(third["level"], "INFO");
+    assert_eq!(third["status"], 422);
+    assert_eq!(third["request_id"], "third");
+    assert_eq!(third["route"], "/v1/orders");
+    assert!(third["user_id"].is_string(), "{third}");
+    assert!(third["timestamp"].as_str().unwrap().ends_with('Z'), "{third}");
+
+    process.signal("TERM");
+    process.end().await;
+    let logged = process.seen.join("\n");
+    for line in &process.seen {
+        assert!(serde_json::from_str::<Value>(line).is_ok_and(|line| line["message"].is_string()), "{line}");
+    }
+    for request in ["first", "second", "third"] {
+        assert!(logged.contains(&format!(r#""request_id":"{request}""#)), "{request}: {logged}");
+    }
+    assert_no_secret(&logged);
+    for secret in [token, tokens["refresh_token"].as_str().unwrap(), "alice@example.com"] {
+        assert!(!logged.contains(secret), "{secret} is in {logged}");
+    }
+}
+
+#[tokio::test]
+async fn asked_to_stop_it_ends_well_and_asked_again_at_once() {
+    let database = new_database().await;
+    for signal in ["TERM", "INT"] {
+        let (mut process, url) = Process::serve(&database);
+        assert_eq!(reqwest::get(format!("{url}/health")).await.unwrap().status(), StatusCode::OK);
+        process.signal(signal);
+        assert_eq!(process.end().await.code(), Some(0));
+        assert!(process.seen.last().unwrap().contains("stopped"), "{:#?}", process.seen);
+    }
+
+    let (mut process, url) = Process::serve(&database);
+    let mut endless = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
+    let half =
+        b"POST /v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+    endless.write_all(half).await.unwrap();
+    process.signal("TERM");
+    process.line("asked to stop");
+    process.signal("TERM");
+    assert_eq!(process.end().await.code(), Some(1));
+}

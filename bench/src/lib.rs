@@ -1,6 +1,0 @@
-//! Load, faults and measurements for Millrace. Not shipped.
-
-pub mod network;
-pub mod prove;
-pub mod proxy;
-pub mod servers;

@@ -1,0 +1,260 @@
+//! Everything that runs: Postgres, Redis, APIs and workers, each of these behind a network of its own.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::future::try_join_all;
+use shared::identity::users;
+use shared::principal::Role;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use tokio::sync::{Mutex, watch};
+use uuid::Uuid;
+
+use servers::home::Home;
+use servers::postgres::{Postgres, Stop};
+use servers::process::Process;
+use servers::redis::Redis;
+use testkit::network::{Link, NetworkFault};
+
+pub const APIS: usize = 2;
+pub const WORKERS: usize = 3;
+
+/// Short, so that much happens in a run: what is lost comes back, what is overdue expires.
+pub const LEASE: Duration = Duration::from_secs(3);
+
+const API: [(&str, &str); 9] = [
+    ("AUTO_MIGRATE", "false"),
+    ("RATE_LIMITS", "off"),
+    ("MAX_OPEN_ORDERS", "0"),
+    ("RESERVATION_TTL", "20s"),
+    ("DELIVERY_DELAY", "2s"),
+    ("JOB_MAX_ATTEMPTS", "5"),
+    ("ACCESS_TOKEN_TTL", "1d"),
+    ("DATABASE_MAX_CONNECTIONS", "15"),
+    ("RUST_LOG", "info"),
+];
+
+const WORKER: [(&str, &str); 9] = [
+    ("JOB_LEASE", "3s"),
+    ("RETRY_INITIAL", "200ms"),
+    ("RETRY_MAX", "1s"),
+    ("PAYMENT_LATENCY", "20ms"),
+    ("DELIVERY_DELAY", "2s"),
+    ("REAPER_SCHEDULE", "*/3 * * * * *"),
+    ("JOB_MAX_ATTEMPTS", "5"),
+    ("DATABASE_MAX_CONNECTIONS", "15"),
+    ("RUST_LOG", "info"),
+];
+
+pub const PASSWORD: &str = "correct horse battery";
+pub const STAFF: &str = "staff@prove.test";
+
+pub struct Cluster {
+    pub home: Home,
+    pub postgres: Mutex<Postgres>,
+    /// Follows `postgres`, and has every commit before it is answered.
+    pub standby: Option<Mutex<Postgres>>,
+    pub redis: Mutex<Redis>,
+    pub apis: Vec<Member>,
+    pub workers: Vec<Member>,
+    /// Past the networks that break.
+    pub db: PgPool,
+}
+
+/// A process, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    Api(usize),
+    Worker(usize),
+}
+
+/// A server that a process is connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    Postgres,
+    Redis,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Api(index) => write!(f, "api-{}", index + 1),
+            Self::Worker(index) => write!(f, "worker-{}", index + 1),
+        }
+    }
+}
+
+/// A process and its connections to the servers.
+pub struct Member {
+    pub process: Mutex<Process>,
+    to_postgres: Link,
+    to_redis: Link,
+    addr: watch::Sender<Option<SocketAddr>>,
+}
+
+impl Cluster {
+    /// Starts everything, with nothing in it but a member of staff.
+    pub async fn open(parent: &Path, bins: &Path, apis: usize, workers: usize) -> Result<Self> {
+        Self::open_as(parent, bins, apis, workers, false, &[]).await
+    }
+
+    /// The same on two servers of Postgres: a primary and its synchronous standby.
+    pub async fn open_on_two(parent: &Path, bins: &Path, apis: usize, workers: usize) -> Result<Self> {
+        Self::open_as(parent, bins, apis, workers, true, &[]).await
+    }
+
+    /// The processes have these settings besides the usual ones, and before them.
+    pub async fn open_with(
+        parent: &Path,
+        bins: &Path,
+        apis: usize,
+        workers: usize,
+        own: &[(&str, &str)],
+    ) -> Result<Self> {
+        Self::open_as(parent, bins, apis, workers, false, own).await
+    }
+
+    async fn open_as(
+        parent: &Path,
+        bins: &Path,
+        apis: usize,
+        workers: usize,
+        two: bool,
+        own: &[(&str, &str)],
+    ) -> Result<Self> {
+        let home = Home::new(parent).await?;
+        // Nothing here survives a power cut, and no fault is one: without fsync the same crashes, sooner.
+        let postgres = Postgres::start(&home, &["fsync=off", "max_wal_size=1GB"]).await?;
+        let redis = Redis::start(&home).await?;
+        let settings = [("DATABASE_URL", &*postgres.url()), ("LOG_FORMAT", "json")];
+        Process::api(&home, bins, "migrate", &settings).run(&["migrate"]).await?;
+        let standby = if two { Some(postgres.standby("standby").await?) } else { None };
+        if standby.is_some() {
+            postgres.commit_on(Some("standby")).await?;
+        }
+        let standby_addr = standby.as_ref().map(Postgres::addr);
+        // The run's own questions find out by themselves when Postgres was restarted, or replaced.
+        let db = match standby_addr {
+            None => PgPoolOptions::new().max_connections(4).test_before_acquire(true).connect(&postgres.url()).await?,
+            Some(standby) => {
+                shared::platform::db::pool(&Postgres::url_of(&[postgres.addr(), standby]), 4, "millrace-cluster")?
+            }
+        };
+        let password = PASSWORD.to_owned().try_into()?;
+        users::create_user(&db, STAFF.parse()?, password, "Staff".parse()?, Role::Staff).await?;
+
+        let member =
+            async |who: Who| Member::start(&home, bins, who, postgres.addr(), standby_addr, redis.addr(), own).await;
+        let apis = try_join_all((0..apis).map(|index| member(Who::Api(index)))).await?;
+        let workers = try_join_all((0..workers).map(|index| member(Who::Worker(index)))).await?;
+        Ok(Self {
+            home,
+            postgres: Mutex::new(postgres),
+            standby: standby.map(Mutex::new),
+            redis: Mutex::new(redis),
+            apis,
+            workers,
+            db,
+        })
+    }
+
+    pub fn member(&self, who: Who) -> &Member {
+        match who {
+            Who::Api(index) => &self.apis[index],
+            Who::Worker(index) => &self.workers[index],
+        }
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Member> {
+        self.apis.iter().chain(&self.workers)
+    }
+
+    /// The id under which a worker process shows itself, if Postgres can be asked.
+    pub async fn worker_id(&self, pid: u32) -> Option<Uuid> {
+        let found = sqlx::query_scalar("select id from workers where pid = $1 order by started_at desc limit 1")
+            .bind(pid.cast_signed())
+            .fetch_optional(&self.db);
+        tokio::time::timeout(Duration::from_secs(1), found).await.ok()?.ok()?
+    }
+
+    /// The processes that are gone although nobody stopped them, with how they ended.
+    pub async fn ended_by_themselves(&self) -> Result<Vec<String>> {
+        let mut ended = Vec::new();
+        for member in self.members() {
+            let mut process = member.process.lock().await;
+            if let Some(status) = process.has_ended()? {
+                ended.push(format!("{}: {status}", process.name));
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Stops everything in order. What is written stays.
+    pub async fn close(&self) -> Result<()> {
+        self.db.close().await;
+        for member in self.members() {
+            member.process.lock().await.kill().await?;
+        }
+        self.redis.lock().await.kill().await?;
+        if let Some(standby) = &self.standby {
+            standby.lock().await.stop(Stop::Immediate).await?;
+        }
+        self.postgres.lock().await.stop(Stop::Immediate).await
+    }
+}
+
+impl Member {
+    async fn start(
+        home: &Home,
+        bins: &Path,
+        who: Who,
+        postgres: SocketAddr,
+        standby: Option<SocketAddr>,
+        redis: SocketAddr,
+        own: &[(&str, &str)],
+    ) -> Result<Self> {
+        let (to_postgres, to_redis) = (Link::start(postgres).await?, Link::start(redis).await?);
+        let servers: Vec<SocketAddr> = standby.into_iter().chain([to_postgres.addr]).collect();
+        let (database_url, redis_url) = (Postgres::url_of(&servers), Redis::url_at(to_redis.addr));
+        let mut settings = vec![("DATABASE_URL", &*database_url), ("REDIS_URL", &*redis_url)];
+        let name = who.to_string();
+        let process = match who {
+            Who::Api(_) => {
+                settings.extend(API);
+                settings.extend(own);
+                Process::api(home, bins, &name, &settings)
+            }
+            Who::Worker(_) => {
+                settings.extend(WORKER);
+                settings.extend(own);
+                Process::worker(home, bins, &name, &settings)
+            }
+        };
+        let member = Self { process: Mutex::new(process), to_postgres, to_redis, addr: watch::Sender::default() };
+        member.start_again(&mut *member.process.lock().await).await?;
+        Ok(member)
+    }
+
+    /// Each start takes a port of its own.
+    pub async fn start_again(&self, process: &mut Process) -> Result<()> {
+        let addr = process.start().await.context("a process did not start")?;
+        self.addr.send_replace(Some(addr));
+        Ok(())
+    }
+
+    /// Where it listened last: it may be dead.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr.borrow().expect("it was started before anybody asks")
+    }
+
+    pub fn set_network(&self, server: Server, fault: NetworkFault) {
+        match server {
+            Server::Postgres => self.to_postgres.set(fault),
+            Server::Redis => self.to_redis.set(fault),
+        }
+    }
+}

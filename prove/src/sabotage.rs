@@ -1,0 +1,77 @@
+//! Damage done on purpose, past the code that keeps things right: the verdict must see each kind.
+
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::cluster::Cluster;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sabotage {
+    /// An order is charged a second time in the provider's books
+    Charge,
+    /// A unit appears on a shelf
+    Stock,
+    /// The ledger gets a movement that never was
+    Movement,
+    /// The job of an order that is under way is deleted
+    Job,
+    /// An order holds another product than was answered
+    Item,
+    /// An order that was answered is gone
+    Order,
+}
+
+impl Sabotage {
+    /// A deleted job is no damage once its order is at its end.
+    pub fn is_before_rest(self) -> bool {
+        self == Self::Job
+    }
+
+    /// Orders are damaged only if their clients remember them.
+    pub async fn commit(self, cluster: &Cluster, remembered: &[Uuid]) -> Result<()> {
+        let statements: &[&'static str] = match self {
+            Self::Charge => &["insert into simulated.charges (key, amount_minor, currency, state)
+                 select gen_random_uuid(), amount_minor, currency, 'charged'
+                   from simulated.charges where state = 'charged' limit 1"],
+            Self::Stock => &["update inventory set on_hand = on_hand + 1
+                  where id = (select id from inventory order by id limit 1)"],
+            Self::Movement => &["insert into stock_movements (product_id, warehouse_id, on_hand_delta, reason)
+                 select product_id, warehouse_id, 1, 'received' from inventory order by id desc limit 1"],
+            // The delivery that is furthest away: nobody runs it meanwhile.
+            Self::Job => &["delete from jobs where id = (
+                     select j.id from jobs j join orders o on o.id = j.order_id
+                      where o.status = 'shipped' and j.kind = 'deliver_order' and j.state = 'ready'
+                      order by j.run_at desc limit 1)"],
+            Self::Item => &["update order_items set sku = 'SOMETHING-ELSE' where (order_id, line) = (
+                     select order_id, line from order_items where order_id = any($1) order by 1 limit 1)"],
+            // All that there is of it, so that nothing else tells.
+            Self::Order => &[
+                "create temporary table gone as
+                     select max(id::text)::uuid as id from orders where status = 'cancelled' and id = any($1)",
+                "delete from jobs where order_id = (select id from gone)",
+                "delete from charges where order_id = (select id from gone)",
+                "delete from order_events where order_id = (select id from gone)",
+                "delete from order_items where order_id = (select id from gone)",
+                "delete from reservation_lines where reservation_id = (
+                     select r.id from reservations r join gone on gone.id = r.order_id)",
+                "delete from reservations where order_id = (select id from gone)",
+                "delete from idempotency_keys where resource = (select id from gone)",
+                "delete from orders where id = (select id from gone)",
+            ],
+        };
+        let mut tx = cluster.db.begin().await?;
+        let mut struck = 0;
+        for sql in statements {
+            let mut query = sqlx::query(*sql);
+            if sql.contains("$1") {
+                query = query.bind(remembered);
+            }
+            struck = query.execute(&mut *tx).await?.rows_affected();
+        }
+        ensure!(struck == 1, "the sabotage {self:?} struck {struck} rows");
+        Ok(tx.commit().await?)
+    }
+}

@@ -1,0 +1,193 @@
+//! Killed at any point: what was answered 201 comes to its end, paid once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prove::client::{Clients, Person, Request};
+use prove::cluster::{Cluster, LEASE, STAFF, Who};
+
+use prove::shop::Shop;
+use serde_json::{Value, json};
+use servers::postgres::Stop;
+use testkit::until::until;
+use uuid::Uuid;
+
+use crate::bins;
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+pub struct Stage {
+    pub cluster: Arc<Cluster>,
+    pub clients: Clients,
+    pub staff: Person,
+    pub buyer: Person,
+    pub orders: Vec<String>,
+}
+
+impl Stage {
+    /// An API and two workers.
+    async fn set() -> Self {
+        Self::of(Cluster::open(&std::env::temp_dir(), bins(), 1, 2).await.unwrap()).await
+    }
+
+    pub async fn of(cluster: Cluster) -> Self {
+        let cluster = Arc::new(cluster);
+        let clients = Clients::new(cluster.clone()).unwrap();
+        clients.until.send_replace(Some(tokio::time::Instant::now() + PATIENCE));
+        let mut staff = clients.log_in(STAFF, 1).await.unwrap();
+        Shop::open(&clients, &mut staff).await.unwrap();
+        let buyer = clients.register("buyer@prove.test", 2).await.unwrap();
+        Self { cluster, clients, staff, buyer, orders: Vec::new() }
+    }
+
+    /// Places an order, and answers its id.
+    pub async fn order(&mut self, token: &str) -> String {
+        let placed = self.clients.done(&mut self.buyer, &order(token)).await.unwrap();
+        self.placed(&placed)
+    }
+
+    pub fn placed(&mut self, order: &Value) -> String {
+        let id = order["id"].as_str().unwrap().to_owned();
+        self.orders.push(id.clone());
+        id
+    }
+
+    /// Waits until a query answers true; the database may be away meanwhile.
+    async fn until(&self, what: &str, sql: &'static str, bind: &str) {
+        let found = async || sqlx::query_scalar::<_, bool>(sql).bind(bind).fetch_one(&self.cluster.db).await;
+        until(what, async || matches!(found().await, Ok(true))).await;
+    }
+
+    /// Waits until somebody runs the payment of an order, and answers who.
+    async fn payer(&self, order: &str) -> Who {
+        let running = "select exists (select from jobs where order_id = $1::uuid and kind = 'process_payment'
+                                         and state = 'running')";
+        self.until("its payment runs", running, order).await;
+        let pid: i32 = sqlx::query_scalar(
+            "select pid from workers where id = (select worker from jobs where order_id = $1::uuid
+                                                    and kind = 'process_payment')",
+        )
+        .bind(order)
+        .fetch_one(&self.cluster.db)
+        .await
+        .unwrap();
+        for index in 0..self.cluster.workers.len() {
+            if self.cluster.workers[index].process.lock().await.pid() == Some(pid.unsigned_abs()) {
+                return Who::Worker(index);
+            }
+        }
+        panic!("nobody has the process id {pid}");
+    }
+
+    async fn taken_again(&self, order: &str) {
+        let taken = "select exists (select from jobs where order_id = $1::uuid and kind = 'process_payment'
+                                       and attempt >= 2 and started_at is not null and state <> 'ready')";
+        self.until("its payment is with another worker", taken, order).await;
+    }
+
+    /// Every order is delivered, paid for once in the provider's books, and the audit finds nothing.
+    pub async fn ends_well(mut self) {
+        for order in &self.orders {
+            let delivered = "select status = 'delivered' from orders where id = $1::uuid";
+            self.until("it is delivered", delivered, order).await;
+        }
+        let charged: i64 = sqlx::query_scalar("select count(*) from simulated.charges where state = 'charged'")
+            .fetch_one(&self.cluster.db)
+            .await
+            .unwrap();
+        assert_eq!(charged, i64::try_from(self.orders.len()).unwrap());
+        let audit = Request::get("/v1/ops/audit?fresh=true");
+        let report = self.clients.done(&mut self.staff, &audit).await.unwrap();
+        assert_eq!(report["violations"], Value::from(0), "{report:#}");
+        assert!(self.cluster.ended_by_themselves().await.unwrap().is_empty());
+        self.cluster.close().await.unwrap();
+        self.cluster.home.remove().unwrap();
+    }
+}
+
+/// Asks for one of what there is plenty of.
+pub fn order(token: &str) -> Request {
+    let body = json!({
+        "items": [{ "sku": "SPREAD-0", "quantity": 1 }], "payment_token": token, "shipping_address": { "city": "Bath" },
+    });
+    Request::post("/v1/orders", Uuid::now_v7().to_string(), body)
+}
+
+#[tokio::test]
+async fn a_worker_killed_while_it_pays_loses_its_job_to_another_within_the_lease_and_2_s() {
+    let mut stage = Stage::set().await;
+    let order = stage.order("tok_slow_1500").await;
+    let payer = stage.payer(&order).await;
+    let killed = Instant::now();
+    stage.cluster.member(payer).process.lock().await.kill().await.unwrap();
+    stage.taken_again(&order).await;
+    assert!(killed.elapsed() < LEASE + Duration::from_secs(2), "{:?}", killed.elapsed());
+    stage.ends_well().await;
+}
+
+#[tokio::test]
+async fn a_worker_frozen_past_its_lease_finds_its_job_done_by_another() {
+    let mut stage = Stage::set().await;
+    let order = stage.order("tok_slow_1000").await;
+    let payer = stage.payer(&order).await;
+    stage.cluster.member(payer).process.lock().await.signal("STOP").await.unwrap();
+    let paid = "select status in ('paid', 'shipped', 'delivered') from orders where id = $1::uuid";
+    stage.until("another worker has it paid", paid, &order).await;
+    stage.cluster.member(payer).process.lock().await.signal("CONT").await.unwrap();
+    stage.ends_well().await;
+}
+
+#[tokio::test]
+async fn an_api_killed_right_after_its_answer_has_promised_nothing_too_much() {
+    let mut stage = Stage::set().await;
+    stage.order("tok_ok").await;
+    let api = &stage.cluster.apis[0];
+    let mut process = api.process.lock().await;
+    process.kill().await.unwrap();
+    api.start_again(&mut process).await.unwrap();
+    drop(process);
+    stage.ends_well().await;
+}
+
+#[tokio::test]
+async fn a_crash_of_postgres_is_survived_by_everybody_and_by_every_order() {
+    let mut stage = Stage::set().await;
+    for token in ["tok_ok", "tok_slow_500", "tok_timeout_charged", "tok_flaky_2"] {
+        stage.order(token).await;
+    }
+    let mut postgres = stage.cluster.postgres.lock().await;
+    postgres.stop(Stop::Immediate).await.unwrap();
+    postgres.start_again().await.unwrap();
+    drop(postgres);
+    stage.order("tok_ok").await;
+    stage.ends_well().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_asked_to_stop_while_postgres_is_away_ends_well() {
+    let mut stage = Stage::set().await;
+    stage.order("tok_slow_500").await;
+    stage.cluster.postgres.lock().await.stop(Stop::Immediate).await.unwrap();
+    let worker = &stage.cluster.workers[0];
+    let mut process = worker.process.lock().await;
+    process.signal("TERM").await.unwrap();
+    assert!(process.ended().await.unwrap().success());
+    stage.cluster.postgres.lock().await.start_again().await.unwrap();
+    worker.start_again(&mut process).await.unwrap();
+    drop(process);
+    stage.ends_well().await;
+}
+
+#[tokio::test]
+async fn orders_are_carried_out_without_redis_and_when_it_is_back() {
+    let mut stage = Stage::set().await;
+    stage.order("tok_slow_500").await;
+    stage.cluster.redis.lock().await.kill().await.unwrap();
+    let order = stage.order("tok_ok").await;
+    let delivered = "select status = 'delivered' from orders where id = $1::uuid";
+    stage.until("it is delivered without Redis", delivered, &order).await;
+    stage.cluster.redis.lock().await.start_again().await.unwrap();
+    stage.order("tok_ok").await;
+    stage.ends_well().await;
+}

@@ -1,0 +1,88 @@
+//! Health checks: asks Postgres and Redis for `/health`, and asks another process whether it is ready. Writes no table.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::Serialize;
+use sqlx::PgPool;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use utoipa::ToSchema;
+
+use crate::queue::doorbell::Doorbell;
+
+/// A server that does not answer within this counts as down.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Longer than `PROBE_TIMEOUT`, because the other process runs its own probe before it answers.
+const ASK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Asks the process that listens at `addr` whether it is ready. Containers use it as their health check, because the
+/// image has no `curl`.
+pub async fn ask_process(addr: SocketAddr) -> Result<(), String> {
+    let addr = match addr.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => (Ipv4Addr::LOCALHOST, addr.port()).into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => (Ipv6Addr::LOCALHOST, addr.port()).into(),
+        _ => addr,
+    };
+    let status_line = async {
+        let mut connection = TcpStream::connect(addr).await?;
+        let request = format!("GET /health/ready HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).await?;
+        let mut status_line = [0; "HTTP/1.1 200".len()];
+        connection.read_exact(&mut status_line).await?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&status_line).into_owned())
+    };
+    match timeout(ASK_TIMEOUT, status_line).await {
+        Ok(Ok(line)) if line == "HTTP/1.1 200" => Ok(()),
+        Ok(Ok(line)) => Err(format!("the process at {addr} is not ready: {line}")),
+        Ok(Err(error)) => Err(format!("the process at {addr} does not answer: {error}")),
+        Err(_elapsed) => Err(format!("the process at {addr} did not answer within {ASK_TIMEOUT:?}")),
+    }
+}
+
+/// The answer of `/health`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Health {
+    #[schema(example = "ok")]
+    pub db: &'static str,
+    /// `ok`, `degraded` (everything works, slower) or `off` (not configured)
+    #[schema(example = "ok")]
+    pub redis: &'static str,
+}
+
+/// Asks Postgres and Redis whether they answer.
+pub struct Probe {
+    db: PgPool,
+    doorbell: Doorbell,
+}
+
+impl Probe {
+    pub fn new(db: PgPool, doorbell: Doorbell) -> Self {
+        Self { db, doorbell }
+    }
+
+    pub async fn ask(&self) -> Health {
+        let (db, redis) = tokio::join!(self.database_answers(), self.redis_state());
+        Health { db: if db { "ok" } else { "down" }, redis }
+    }
+
+    pub async fn database_answers(&self) -> bool {
+        timeout(PROBE_TIMEOUT, sqlx::query!("select 1 as one").fetch_one(&self.db))
+            .await
+            .is_ok_and(|answer| answer.is_ok())
+    }
+
+    /// Asks for the lengths of the queues and does not only ping: in a cluster, the node that holds them may be down while
+    /// others answer.
+    async fn redis_state(&self) -> &'static str {
+        if !self.doorbell.is_configured() {
+            return "off";
+        }
+        match timeout(PROBE_TIMEOUT, self.doorbell.lengths()).await {
+            Ok(Some(_)) => "ok",
+            _ => "degraded",
+        }
+    }
+}

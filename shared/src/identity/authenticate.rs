@@ -1,0 +1,140 @@
+//! Tells who an access token belongs to, and caches the answer for half a minute.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use moka::future::Cache;
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+
+use super::tokens::{self, Keys, Session};
+use crate::error::{Error, Result};
+use crate::principal::{Person, Role};
+use crate::values::{CustomerId, Name, SessionId, UserId};
+
+/// How long a process caches who a session belongs to. A change of role, a deactivation or a logout in another process
+/// takes effect here after this time at the latest; we promise 60 s.
+pub const CALLER_BELIEVED_FOR: Duration = Duration::from_secs(30);
+
+/// Cached sessions; each takes a few hundred bytes.
+const CALLERS_REMEMBERED: u64 = 50_000;
+
+/// Cached tokens whose signature has been checked. A check costs as much as a small query.
+const TOKENS_REMEMBERED: u64 = 50_000;
+
+/// The settings of `Identity`.
+pub struct IdentitySettings {
+    pub private_key: SecretString,
+    /// PEMs, concatenated.
+    pub previous_public_keys: Option<String>,
+    pub access_token_ttl: Duration,
+    pub refresh_token_ttl: Duration,
+    pub session_max_age: Duration,
+    /// `CALLER_BELIEVED_FOR`; shorter in tests that cannot wait for it.
+    pub caller_believed_for: Duration,
+}
+
+/// Signs and verifies tokens, and caches who they belong to.
+pub struct Identity {
+    pub(super) keys: Keys,
+    pub(super) access_token_ttl: Duration,
+    pub(super) refresh_token_ttl: Duration,
+    pub(super) session_max_age: Duration,
+    /// By the token's hash, so that no token stays in memory longer than its request.
+    tokens: Cache<[u8; 32], Session>,
+    /// `None`: the session has ended. An ended session never becomes valid again.
+    callers: Cache<SessionId, Option<Person>>,
+}
+
+impl Identity {
+    /// The error is a sentence that names the setting at fault.
+    pub fn new(settings: IdentitySettings) -> Result<Self, String> {
+        let previous = settings.previous_public_keys.unwrap_or_default();
+        Ok(Self {
+            keys: Keys::new(&settings.private_key, &previous)?,
+            access_token_ttl: settings.access_token_ttl,
+            refresh_token_ttl: settings.refresh_token_ttl,
+            session_max_age: settings.session_max_age,
+            tokens: Cache::builder().max_capacity(TOKENS_REMEMBERED).time_to_live(settings.access_token_ttl).build(),
+            callers: Cache::builder()
+                .max_capacity(CALLERS_REMEMBERED)
+                .time_to_live(settings.caller_believed_for)
+                .support_invalidation_closures()
+                .build(),
+        })
+    }
+
+    /// The keys that sign and verify our access tokens.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Who does this access token belong to? The role is the present one, not that of the time when it was signed.
+    pub async fn authenticate(&self, db: &PgPool, token: &str) -> Result<Person> {
+        let session = self.verify(token).await.ok_or(Error::Unauthenticated)?;
+        // Boxed because it is rare: otherwise the future of every request would have room for it.
+        let caller = Box::pin(caller(db, session.session_id));
+        let caller =
+            self.callers.try_get_with(session.session_id, caller).await.map_err(|shared| Error::clone(&shared))?;
+        caller.filter(|caller| caller.user_id == session.user_id).ok_or(Error::Unauthenticated)
+    }
+
+    /// Checks the signature once per token, and the expiry each time.
+    async fn verify(&self, token: &str) -> Option<Session> {
+        if token.len() > tokens::MAX_BYTES {
+            return None;
+        }
+        let hash = Sha256::digest(token).into();
+        let session = if let Some(session) = self.tokens.get(&hash).await {
+            session
+        } else {
+            let session = self.keys.verify(token)?;
+            self.tokens.insert(hash, session).await;
+            session
+        };
+        (session.expires_at > Utc::now()).then_some(session)
+    }
+
+    /// Call this after ending a session, so that this process notices at once.
+    pub async fn forget_session(&self, id: SessionId) {
+        self.callers.invalidate(&id).await;
+    }
+
+    /// Call this after changing a user, so that this process notices at once.
+    pub fn forget_user(&self, id: UserId) {
+        let theirs = move |_: &SessionId, caller: &Option<Person>| caller.as_ref().is_some_and(|c| c.user_id == id);
+        self.callers.invalidate_entries_if(theirs).expect("the cache is built with invalidation closures");
+    }
+}
+
+/// The person of a session that has not ended. They order as the oldest customer that is linked to them.
+async fn caller(db: &PgPool, session_id: SessionId) -> Result<Option<Person>> {
+    let row = sqlx::query!(
+        "select u.id as \"user_id: UserId\", u.name as \"name: Name\", u.role as \"role: Role\", c.id as \"customer_id!: CustomerId\"
+           from sessions s
+           join users u on u.id = s.user_id
+           join lateral (select id from customers where user_id = u.id order by id limit 1) c on true
+          where s.id = $1 and s.ended_at is null and s.expires_at > clock_timestamp() and u.active",
+        session_id.0,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Person {
+        user_id: row.user_id,
+        name: row.name,
+        session_id,
+        role: row.role,
+        customer_id: row.customer_id,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_reach_other_processes_in_time() {
+        assert!(CALLER_BELIEVED_FOR <= Duration::from_mins(1));
+    }
+}

@@ -1,0 +1,151 @@
+//! One transaction that places a batch, or none of it.
+
+use std::collections::HashMap;
+
+use sqlx::{PgPool, PgTransaction};
+
+use super::super::status::Status;
+use super::super::{OrderItem, OrderView};
+use super::decide::{Accepted, Decider};
+use super::request::{PlaceOrder, Placement, PlacingTerms, as_placed};
+use super::statements;
+use super::write::{Written, write};
+use crate::error::Error;
+use crate::values::{Money, OrderNumber};
+
+/// A transaction that failed.
+pub(super) struct Failed {
+    pub error: Error,
+    /// The commit was sent and its answer was lost: the orders may have been placed.
+    pub in_doubt: bool,
+}
+
+impl<E: Into<Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), in_doubt: false }
+    }
+}
+
+/// Places a batch in one transaction, and answers for each order in the order of the batch.
+///
+/// `again`: an earlier attempt may have been committed. Then orders that exist are looked up first, under the locks on
+/// stock, for which this transaction has waited until the earlier attempt ended.
+pub(super) async fn attempt(
+    db: &PgPool,
+    batch: &[PlaceOrder],
+    terms: &PlacingTerms,
+    again: bool,
+) -> Result<Vec<Placement>, Failed> {
+    let mut tx = db.begin().await?;
+    match transact(&mut tx, batch, terms, again).await {
+        Ok(placements) if placements.iter().any(must_commit) => {
+            tx.commit().await.map_err(|error| Failed { error: error.into(), in_doubt: true })?;
+            Ok(placements)
+        }
+        Ok(placements) => {
+            tx.rollback().await?; // Nothing to keep: the keys are free again.
+            Ok(placements)
+        }
+        Err(failed) => {
+            // Dropping the transaction would end it a moment later, and the next attempt would find its keys taken.
+            drop(tx.rollback().await);
+            Err(failed)
+        }
+    }
+}
+
+/// Also where an order was only found: after a crash of the primary it may be missing on the standby. This transaction
+/// has written locks on its stock after it, so once this commit is replicated the order is too.
+fn must_commit(placement: &Placement) -> bool {
+    matches!(placement, Placement::Placed(..) | Placement::Replayed(_))
+}
+
+/// What is to be done about one order.
+enum Decision {
+    Write(Accepted),
+    Answer(Placement),
+}
+
+async fn transact(
+    tx: &mut PgTransaction<'_>,
+    batch: &[PlaceOrder],
+    terms: &PlacingTerms,
+    again: bool,
+) -> Result<Vec<Placement>, Failed> {
+    let taken = statements::take_keys(tx, batch, terms).await?;
+    let mut earlier = statements::placed_under_keys(tx, batch, &taken).await?;
+    let stock = statements::lock_stock(tx, batch).await?;
+    if again {
+        earlier.extend(statements::existing(tx, batch).await?);
+    }
+    let present = statements::present(tx, batch, terms).await?;
+    let mut decider = Decider::new(present, &stock, terms.max_open_orders);
+
+    let mut decisions = Vec::with_capacity(batch.len());
+    for order in batch {
+        decisions.push(match earlier.remove(&order.id) {
+            Some(placement) => Decision::Answer(placement),
+            None if !taken.has_all_of(order) => Decision::Answer(Placement::Busy),
+            None => match decider.decide(order) {
+                Ok(accepted) => Decision::Write(accepted),
+                Err(error) => Decision::Answer(Placement::Refused(error)),
+            },
+        });
+    }
+
+    let (mut accepted, mut keys_to_free, mut found) = (Vec::new(), Vec::new(), false);
+    for (order, decision) in batch.iter().zip(&decisions) {
+        match decision {
+            Decision::Write(one) => accepted.push((order, one)),
+            Decision::Answer(placement) if must_commit(placement) => found = true,
+            // Only successes are remembered.
+            Decision::Answer(_) if taken.has_key(order) => keys_to_free.push(order),
+            Decision::Answer(_) => {}
+        }
+    }
+    let mut written = if accepted.is_empty() && (keys_to_free.is_empty() || !found) {
+        HashMap::new()
+    } else {
+        write(tx, &accepted, &keys_to_free, terms).await?
+    };
+    let answer = |(order, decision): (&PlaceOrder, Decision)| match decision {
+        Decision::Write(accepted) => {
+            let row = written.remove(&order.id).expect("`write` answers for each accepted order");
+            Placement::Placed(Box::new(view(order, accepted, &row)), Some(row.job_id))
+        }
+        Decision::Answer(placement) => placement,
+    };
+    Ok(batch.iter().zip(decisions).map(answer).collect())
+}
+
+fn view(order: &PlaceOrder, accepted: Accepted, written: &Written) -> OrderView {
+    let currency = accepted.total.currency;
+    as_placed(OrderView {
+        id: order.id,
+        number: OrderNumber(written.number).to_string(),
+        status: Status::Pending,
+        customer_id: order.customer_id,
+        customer: None,
+        items: accepted
+            .items
+            .into_iter()
+            .map(|item| OrderItem {
+                product_id: item.product_id,
+                sku: item.sku,
+                name: item.name,
+                quantity: item.quantity,
+                unit_price: Money { amount: item.unit_price_minor, currency },
+                total: Money { amount: item.total_minor, currency },
+            })
+            .collect(),
+        total: accepted.total,
+        shipping_address: order.shipping_address.clone(),
+        payment: None,
+        shipments: Vec::new(),
+        cancel_reason: None,
+        next_action: None,
+        version: 1,
+        created_at: written.created_at,
+        updated_at: written.created_at,
+    })
+}

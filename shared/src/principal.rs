@@ -1,0 +1,225 @@
+//! Who acts, what they may do, and where their request came from. Writes no table.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::values::{CustomerId, Name, SessionId, UserId};
+
+/// The one who acts, with their rights. Every function that changes something by hand takes one.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    pub actor: Actor,
+    pub permissions: Permissions,
+    pub source: Source,
+}
+
+/// A person who is signed in, or Millrace itself: its workers and its schedule.
+#[derive(Debug, Clone)]
+pub enum Actor {
+    Person(Person),
+    System,
+}
+
+/// Somebody with a valid access token, as they were in the database at most 30 s ago.
+#[derive(Debug, Clone)]
+pub struct Person {
+    pub user_id: UserId,
+    pub name: Name,
+    pub session_id: SessionId,
+    pub role: Role,
+    /// The customer that they order as unless staff name another one.
+    pub customer_id: CustomerId,
+}
+
+/// Where a request came from. Empty for what the system does.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    pub request_id: Option<String>,
+    pub address: Option<IpAddr>,
+}
+
+/// What a user may do. Each role may do what the ones before it may.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, ToSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum Role {
+    Customer,
+    Staff,
+    Admin,
+}
+
+impl Role {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Staff => "staff",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Something that not everybody may do. Each route names the permission that it needs (`Policy` in the API).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Permission {
+    /// Read everybody's orders. Customers read their own without it.
+    OrdersRead,
+    OrdersWrite,
+    OrdersCancel,
+    InventoryRead,
+    InventoryWrite,
+    CatalogWrite,
+    CustomersRead,
+    CustomersWrite,
+    OpsRead,
+    OpsWrite,
+    /// Roles, deactivation.
+    UsersWrite,
+}
+
+/// A set of permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Permissions(u16);
+
+impl Permissions {
+    pub const NONE: Self = Self(0);
+
+    const fn with(self, permission: Permission) -> Self {
+        Self(self.0 | 1 << permission as u16)
+    }
+
+    pub fn contains(self, permission: Permission) -> bool {
+        self.0 & 1 << permission as u16 != 0
+    }
+
+    /// What a role may. Each role may do what the ones before it may.
+    pub fn of(role: Role) -> Self {
+        use Permission::{
+            CatalogWrite, CustomersRead, CustomersWrite, InventoryRead, InventoryWrite, OpsRead, OpsWrite,
+            OrdersCancel, OrdersRead, OrdersWrite, UsersWrite,
+        };
+        const STAFF: Permissions = Permissions::NONE
+            .with(OrdersRead)
+            .with(OrdersWrite)
+            .with(OrdersCancel)
+            .with(InventoryRead)
+            .with(InventoryWrite)
+            .with(CatalogWrite)
+            .with(CustomersRead)
+            .with(CustomersWrite)
+            .with(OpsRead)
+            .with(OpsWrite);
+        match role {
+            Role::Customer => Self::NONE,
+            Role::Staff => STAFF,
+            Role::Admin => STAFF.with(UsersWrite),
+        }
+    }
+}
+
+impl Permission {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OrdersRead => "orders:read",
+            Self::OrdersWrite => "orders:write",
+            Self::OrdersCancel => "orders:cancel",
+            Self::InventoryRead => "inventory:read",
+            Self::InventoryWrite => "inventory:write",
+            Self::CatalogWrite => "catalog:write",
+            Self::CustomersRead => "customers:read",
+            Self::CustomersWrite => "customers:write",
+            Self::OpsRead => "ops:read",
+            Self::OpsWrite => "ops:write",
+            Self::UsersWrite => "users:write",
+        }
+    }
+
+    /// The least role that has it.
+    pub fn role(self) -> Role {
+        if Permissions::of(Role::Staff).contains(self) { Role::Staff } else { Role::Admin }
+    }
+}
+
+/// Who did something, as timelines and the record of actions show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct By {
+    pub id: Uuid,
+    #[schema(example = "Sam Staff")]
+    pub name: String,
+}
+
+impl Principal {
+    pub fn person(person: Person, source: Source) -> Self {
+        Self { permissions: Permissions::of(person.role), actor: Actor::Person(person), source }
+    }
+
+    /// For what workers and the schedule do by themselves.
+    pub fn system() -> Self {
+        Self { actor: Actor::System, permissions: Permissions::NONE, source: Source::default() }
+    }
+
+    pub fn may(&self, permission: Permission) -> bool {
+        self.permissions.contains(permission)
+    }
+
+    pub fn require(&self, permission: Permission) -> Result<()> {
+        if self.may(permission) { Ok(()) } else { Err(Error::Forbidden { needed: permission.role().name() }) }
+    }
+
+    /// The person, for what only people have: a session, a customer, a password.
+    pub fn require_person(&self) -> Result<&Person> {
+        match &self.actor {
+            Actor::Person(person) => Ok(person),
+            Actor::System => Err(Error::Forbidden { needed: Role::Customer.name() }),
+        }
+    }
+
+    /// For columns that name the user who did it. `None` for the system.
+    pub fn user_id(&self) -> Option<UserId> {
+        match &self.actor {
+            Actor::Person(person) => Some(person.user_id),
+            Actor::System => None,
+        }
+    }
+
+    /// For timelines and the record of actions. `None` for the system.
+    pub fn by(&self) -> Option<By> {
+        match &self.actor {
+            Actor::Person(person) => Some(By { id: person.user_id.0, name: person.name.as_str().to_owned() }),
+            Actor::System => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_include_the_ones_below() {
+        for (role, permission, may) in [
+            (Role::Customer, Permission::OrdersRead, false),
+            (Role::Customer, Permission::UsersWrite, false),
+            (Role::Staff, Permission::OrdersRead, true),
+            (Role::Staff, Permission::OpsWrite, true),
+            (Role::Staff, Permission::UsersWrite, false),
+            (Role::Admin, Permission::OpsWrite, true),
+            (Role::Admin, Permission::UsersWrite, true),
+        ] {
+            assert_eq!(Permissions::of(role).contains(permission), may, "{role:?} for {permission:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_least_role_that_would_do() {
+        assert_eq!(Permission::OpsRead.role(), Role::Staff);
+        assert_eq!(Permission::UsersWrite.role(), Role::Admin);
+        let refused = Principal::system().require(Permission::UsersWrite);
+        assert!(matches!(refused, Err(Error::Forbidden { needed: "admin" })));
+    }
+}

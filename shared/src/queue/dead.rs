@@ -1,0 +1,92 @@
+//! What a person does with dead jobs: retry them or discard them.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Queue, Ring};
+use crate::error::Result;
+use crate::platform::db::CustomPlan;
+use crate::values::JobId;
+
+/// A job that was dead until now.
+#[derive(Debug, Clone)]
+pub struct Revived {
+    pub kind: String,
+    pub subject: Option<Uuid>,
+    pub ring: Ring,
+}
+
+/// A job that was discarded now.
+#[derive(Debug, Clone)]
+pub struct Discarded {
+    pub kind: String,
+    pub subject: Option<Uuid>,
+}
+
+/// Selects dead jobs; `None` selects all.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadJobs<'a> {
+    pub kind: Option<&'a str>,
+    pub queue: Option<Queue>,
+    pub error_fingerprint: Option<&'a str>,
+}
+
+/// Makes a dead job ready again, due now, with so many new attempts. Its failed attempts stay on record. None: the
+/// job does not exist or is not dead.
+pub async fn retry(conn: &mut PgConnection, id: JobId, max_attempts: i32) -> Result<Option<Revived>> {
+    let row = sqlx::query!(
+        r#"update jobs set state = 'ready', run_at = clock_timestamp(), max_attempt = attempt + $2, finished_at = null
+            where id = $1 and state = 'dead'
+        returning kind, queue as "queue: Queue", order_id as subject, run_at"#,
+        id.0,
+        max_attempts,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Revived { kind: row.kind, subject: row.subject, ring: Ring::again(row.queue, id, row.run_at) }))
+}
+
+/// Retries many dead jobs, the oldest first. It skips jobs that another transaction has locked.
+pub async fn retry_many(
+    conn: &mut PgConnection,
+    which: DeadJobs<'_>,
+    limit: i64,
+    max_attempts: i32,
+) -> Result<Vec<Revived>> {
+    let rows = sqlx::query!(
+        r#"with chosen as materialized (
+               select id from jobs
+                where state = 'dead' and ($1::text is null or kind = $1) and ($2::queue is null or queue = $2)
+                  and ($3::text is null or error_fingerprint = $3)
+                order by id limit $4 for no key update skip locked)
+           update jobs j
+              set state = 'ready', run_at = clock_timestamp(), max_attempt = j.attempt + $5, finished_at = null
+             from chosen where j.id = chosen.id
+        returning j.id as "id: JobId", j.kind, j.queue as "queue: Queue", j.order_id as subject, j.run_at"#,
+        which.kind,
+        which.queue as Option<Queue>,
+        which.error_fingerprint,
+        limit,
+        max_attempts,
+    )
+    .fetch_all(CustomPlan(conn))
+    .await?;
+    let revived = rows.into_iter().map(|row| Revived {
+        kind: row.kind,
+        subject: row.subject,
+        ring: Ring::again(row.queue, row.id, row.run_at),
+    });
+    Ok(revived.collect())
+}
+
+/// Gives a dead job up for good. None: the job does not exist or is not dead.
+pub async fn discard(conn: &mut PgConnection, id: JobId) -> Result<Option<Discarded>> {
+    Ok(sqlx::query_as!(
+        Discarded,
+        "update jobs set state = 'discarded', finished_at = clock_timestamp() where id = $1 and state = 'dead'
+         returning kind, order_id as subject",
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?)
+}

@@ -1,0 +1,77 @@
+# shellcheck shell=bash
+# Installs what ./dev needs. Sourced by ./dev, which has say, die and DEV.
+
+need_tools() {
+  local names="" debian=() brew=() redis
+  need() { names="${names:+$names, }$1" debian+=("$2") brew+=("$3"); }
+  if [ -d /opt/homebrew/opt/openssl@3/bin ]; then PATH=/opt/homebrew/opt/openssl@3/bin:$PATH; fi # Apple's knows no Ed25519
+  command -v cargo >/dev/null || PATH=$PATH:$HOME/.cargo/bin
+  command -v cargo >/dev/null || die "Rust is missing. Install it from https://rustup.rs and run this again."
+  find_postgres || need "PostgreSQL 15 or newer" postgresql postgresql@17
+  { command -v redis-server && command -v redis-cli; } >/dev/null || need "Redis 7 or newer" redis-server redis
+  command -v openssl >/dev/null || need OpenSSL openssl openssl@3
+  command -v curl >/dev/null || need curl curl curl
+  command -v cc >/dev/null || need "a C compiler" build-essential gcc
+  if [ -n "$names" ]; then
+    say "Installing what is missing: $names"
+    if command -v apt-get >/dev/null; then apt_install "$names" "${debian[@]}"
+    elif command -v brew >/dev/null; then brew install "${brew[@]}"
+    else die "Please install $names, and run this again."; fi
+    hash -r
+    find_postgres || die "PostgreSQL 15 or newer is still not found, in PATH, /usr/lib/postgresql or Homebrew's folders."
+  fi
+  redis=$(redis-server --version | sed 's/.*v=\([0-9]*\)\..*/\1/')
+  [ "$redis" -ge 7 ] || die "Redis 7 or newer is needed; redis-server is version $redis."
+  mkdir -p "$DEV/log" 2>/dev/null || true
+  [ -w "$DEV/log" ] || die "$DEV belongs to another user, who ran ./dev here first. Run it as that user, or clone again."
+}
+
+# What only tests ask: Prometheus with its promtool, pkill to freeze a server with its children, and schemas and
+# linters from PyPI in a folder of their own.
+need_test_tools() {
+  local debian=()
+  { command -v prometheus && command -v promtool; } >/dev/null || debian+=(prometheus)
+  python3 -c 'import ensurepip, venv' 2>/dev/null || debian+=(python3-venv)
+  command -v pkill >/dev/null || debian+=(procps)
+  if [ ${#debian[@]} -gt 0 ]; then
+    say "Installing what tests need: ${debian[*]}"
+    if command -v apt-get >/dev/null; then apt_install "${debian[*]}" "${debian[@]}"
+    elif command -v brew >/dev/null; then brew install prometheus python
+    else die "Please install Prometheus (with promtool) and Python 3 with venv, and run this again."; fi
+    hash -r
+  fi
+  if ! cmp -s deploy/requirements.txt "$DEV/tools/requirements.txt"; then
+    say "Installing the tools of deploy/requirements.txt"
+    rm -rf "$DEV/tools"
+    python3 -m venv "$DEV/tools"
+    "$DEV/tools/bin/pip" install -q --disable-pip-version-check -r deploy/requirements.txt
+    cp deploy/requirements.txt "$DEV/tools/"
+  fi
+}
+
+apt_install() { # NAMES PACKAGES
+  local sudo="" names=$1 policy=/usr/sbin/policy-rc.d
+  shift
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  # Debian starts a server as soon as it is installed, and at each boot. Ours have their own ports and data:
+  # the system's stay off. The policy file is Debian's own way to say so.
+  (
+    if [ ! -e $policy ]; then
+      trap '$sudo rm -f $policy' EXIT
+      printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null && $sudo chmod 755 $policy
+    fi
+    $sudo apt-get update -q && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
+  ) || die "That failed. Install $names as root (apt-get install $*), and run this again."
+  if [ -d /run/systemd/system ]; then $sudo systemctl disable -q redis-server postgresql prometheus 2>/dev/null || true; fi
+}
+
+# Debian and Homebrew keep Postgres out of PATH.
+find_postgres() {
+  local version dir
+  for version in 18 17 16 15; do
+    for dir in {/usr/lib/postgresql/,/opt/homebrew/opt/postgresql@,/usr/local/opt/postgresql@}"$version"/bin; do
+      if [ -x "$dir/initdb" ]; then return 0; fi
+    done
+  done
+  command -v initdb >/dev/null && [ "$(initdb --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')" -ge 15 ]
+}

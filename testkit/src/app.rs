@@ -1,0 +1,147 @@
+//! A whole Millrace API on a database of its own, served in this process. When the test ends, the audit runs.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use api::config::Cli;
+use api::state::AppState;
+use clap::Parser;
+use reqwest::StatusCode;
+use serde_json::json;
+use shared::principal::Role;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::audit;
+use crate::database::{as_owner, new_database};
+use crate::person::Person;
+
+/// Only ever signs tokens of tests.
+pub const TEST_KEY: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEICK0wiYbFsopBwLBYPARWckKJ59173Cc2Vfg7GOSjm+S
+-----END PRIVATE KEY-----
+";
+
+pub const PASSWORD: &str = "correct horse battery";
+
+/// Dropping it runs the audit, and fails the test if an invariant is broken.
+pub struct TestApp {
+    pub url: String,
+    pub metrics_url: String,
+    pub database_url: String,
+    pub db: PgPool,
+    pub state: AppState,
+    pub http: reqwest::Client,
+    audit_on_drop: bool,
+}
+
+impl TestApp {
+    pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With options on top of the defaults, as on the command line.
+    pub async fn with(options: &[&str]) -> Self {
+        Self::on(&new_database().await, options).await
+    }
+
+    /// On a database that exists, as another process would be.
+    pub async fn on(database_url: &str, options: &[&str]) -> Self {
+        let cli = settings(database_url, options);
+        let state = api::serve::state(&cli.common, cli.serve).expect("the settings are fine");
+        Self::serve(database_url, state).await
+    }
+
+    pub async fn serve(database_url: &str, state: AppState) -> Self {
+        let (api, metrics) = (free_port().await, free_port().await);
+        let url = format!("http://{}", api.local_addr().unwrap());
+        let metrics_url = format!("http://{}", metrics.local_addr().unwrap());
+        tokio::spawn(api::serve::serve_on(api, metrics, state.clone()));
+        // The test itself may do everything; the process that it tests may not.
+        let db = PgPoolOptions::new().max_connections(5).connect(&as_owner(database_url)).await.unwrap();
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        Self { url, metrics_url, database_url: database_url.to_owned(), db, state, http, audit_on_drop: true }
+    }
+
+    /// For a test that breaks an invariant on purpose: no audit at the end, for this reason.
+    #[must_use]
+    pub fn without_audit(mut self, _reason: &'static str) -> Self {
+        self.audit_on_drop = false;
+        self
+    }
+
+    /// A request without a token.
+    pub fn anyone(&self) -> Person<'_> {
+        Person { app: self, token: None, id: Uuid::nil(), email: String::new() }
+    }
+
+    pub async fn customer(&self) -> Person<'_> {
+        self.person(Role::Customer).await
+    }
+
+    pub async fn staff(&self) -> Person<'_> {
+        self.person(Role::Staff).await
+    }
+
+    pub async fn admin(&self) -> Person<'_> {
+        self.person(Role::Admin).await
+    }
+
+    /// A new user, logged in.
+    pub async fn person(&self, role: Role) -> Person<'_> {
+        let email = format!("{}@example.com", Uuid::now_v7().simple());
+        let user = shared::identity::users::create_user(
+            &self.db,
+            email.parse().unwrap(),
+            PASSWORD.to_owned().try_into().unwrap(),
+            "Some One".parse().unwrap(),
+            role,
+        )
+        .await
+        .unwrap();
+        let login = self.anyone().post("/v1/auth/login", json!({ "email": email, "password": PASSWORD })).await;
+        assert_eq!(login.status, StatusCode::OK, "{login:?}");
+        let token = login.body["access_token"].as_str().unwrap().to_owned();
+        Person { app: self, token: Some(token), id: user.id.0, email }
+    }
+
+    /// Runs the audit in the middle of a test.
+    pub async fn assert_clean(&self) {
+        assert_eq!(audit::broken(&self.db).await, [""; 0], "the audit found something");
+    }
+
+    /// Checks the invariants about stock, for tests that break those about orders.
+    pub async fn assert_books_balance(&self) {
+        let broken = audit::broken(&self.db).await;
+        let of_stock: Vec<&String> = broken.iter().filter(|one| audit::is_about_stock(one)).collect();
+        assert!(of_stock.is_empty(), "the audit found something: {of_stock:#?}");
+    }
+
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.db).await.unwrap()
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        // A test that has failed has said why.
+        if self.audit_on_drop && !std::thread::panicking() {
+            audit::after_a_test(&self.database_url);
+        }
+    }
+}
+
+pub fn settings(database_url: &str, options: &[&str]) -> Cli {
+    let mut fixed = vec!["millrace-api", "--database-url", database_url, "--jwt-private-key", TEST_KEY];
+    // Tests and workers change the database themselves and look at once; a cached answer may be a second old.
+    if !options.iter().any(|option| option.starts_with("--cache")) {
+        fixed.push("--cache=off");
+    }
+    Cli::try_parse_from(fixed.iter().chain(options)).expect("the options are fine")
+}
+
+async fn free_port() -> TcpListener {
+    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap()
+}

@@ -1,0 +1,14 @@
+//! What Millrace's tests are written with. Nothing of it is shipped.
+
+pub mod app;
+mod audit;
+mod builders;
+pub mod database;
+pub mod manual_worker;
+pub mod network;
+pub mod person;
+pub mod providers;
+pub mod proxy;
+pub mod redis_server;
+pub mod until;
+pub mod workers;

@@ -1,0 +1,81 @@
+//! A network that can be slow or broken: it stands between a process and a server, and does to all their
+//! connections what it is told.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkFault {
+    None,
+    /// Each packet takes so much longer.
+    Slow(Duration),
+    /// Connections break, and new ones break at once.
+    Cut,
+    /// Nothing passes and nobody is told. What was sent meanwhile arrives late.
+    Silent,
+}
+
+/// What is carried is not read.
+pub struct Link {
+    pub addr: SocketAddr,
+    fault: watch::Sender<NetworkFault>,
+}
+
+impl Link {
+    pub async fn start(upstream: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let addr = listener.local_addr()?;
+        let (fault, seen) = watch::channel(NetworkFault::None);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let seen = seen.clone();
+                // An end of either side ends both; that is all a network can say.
+                tokio::spawn(async move { drop(carry(client, upstream, seen).await) });
+            }
+        });
+        Ok(Self { addr, fault })
+    }
+
+    pub fn set(&self, fault: NetworkFault) {
+        self.fault.send_replace(fault);
+    }
+}
+
+async fn carry(client: TcpStream, upstream: SocketAddr, mut fault: watch::Receiver<NetworkFault>) -> io::Result<()> {
+    let server = TcpStream::connect(upstream).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (client_in, client_out) = client.into_split();
+    let (server_in, server_out) = server.into_split();
+    tokio::select! {
+        end = pass(client_in, server_out, fault.clone()) => end,
+        end = pass(server_in, client_out, fault.clone()) => end,
+        _ = fault.wait_for(|now| *now == NetworkFault::Cut) => Ok(()),
+    }
+}
+
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut fault: watch::Receiver<NetworkFault>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        let gone = |_| io::ErrorKind::ConnectionAborted;
+        let now = *fault.wait_for(|now| *now != NetworkFault::Silent).await.map_err(gone)?;
+        if let NetworkFault::Slow(time) = now {
+            tokio::time::sleep(time).await;
+        }
+        to.write_all(&buffer[..read]).await?;
+    }
+}

@@ -1,10 +1,12 @@
 //! Checks of the sources that the compiler cannot make. Here: which module writes which table, what requests refuse, how
-//! files begin. `arrows`: who imports whom. `names`: no type name twice. `length`: files and functions. `dependencies`: none
-//! that is unused.
+//! files begin. `arrows`: which file imports which. `names`: no type name twice. `length`: files and functions.
+//! `dependencies`: none that is unused. `documents`: the files that they name exist. `migrations`: no dangerous statement.
 
 mod arrows;
 mod dependencies;
+mod documents;
 mod length;
+mod migrations;
 mod names;
 mod sources;
 
@@ -102,21 +104,6 @@ fn no_test_sleeps() {
             let calls = tokens(&text).windows(2).any(|pair| (pair[0].text, pair[1].text) == ("sleep", "("));
             assert!(!calls, "{folder}/{path} sleeps: wait for a condition instead, bounded");
         }
-    }
-}
-
-#[test]
-fn every_migration_has_its_way_down() {
-    let names: BTreeSet<String> = fs::read_dir(root().join("migrations"))
-        .unwrap()
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name != "README.md")
-        .collect();
-    let ways = |end: &str| names.iter().filter_map(|name| name.strip_suffix(end)).collect::<Vec<_>>();
-    assert_eq!(ways(".up.sql"), ways(".down.sql"));
-    assert_eq!(names.len(), ways(".up.sql").len() * 2, "{names:?}");
-    for (number, name) in (1..).zip(ways(".up.sql")) {
-        assert!(name.starts_with(&format!("{number:04}_")), "{name} does not have the number {number}");
     }
 }
 

@@ -117,12 +117,25 @@ fn post(who: Who, path: &'static str, body: &'static str) -> Case {
 }
 
 pub fn cases() -> Vec<Case> {
-    [orders(), products(), inventory(), movements(), people(), operations(), placing()].into_iter().flatten().collect()
+    let groups = [
+        orders_of_a_period(),
+        orders_of_a_customer(),
+        own_orders(),
+        products(),
+        products_by_price(),
+        products_by_words(),
+        inventory(),
+        movements(),
+        people(),
+        operations(),
+        placing(),
+    ];
+    groups.into_iter().flatten().collect()
 }
 
-fn orders() -> Vec<Case> {
+/// What staff reads of all orders.
+fn orders_of_a_period() -> Vec<Case> {
     let staff = |path, rows| list(Who::Staff, path, rows, NEWEST);
-    let hot = |path, rows| list(Who::HotCustomer, path, rows, NEWEST);
     vec![
         staff("/v1/orders", "orders"),
         staff("/v1/orders?limit=500", "orders"),
@@ -147,6 +160,15 @@ fn orders() -> Vec<Case> {
             "/v1/orders?to={half_year_ago}T00:00:00Z&status=processing",
             "orders where created_at < '{half_year_ago}Z' and status = 'processing'",
         ),
+        one(Who::Staff, "/v1/orders/{order}"),
+        one(Who::Staff, "/v1/orders/{order}/events"),
+    ]
+}
+
+/// What staff reads of one customer's orders.
+fn orders_of_a_customer() -> Vec<Case> {
+    let staff = |path, rows| list(Who::Staff, path, rows, NEWEST);
+    vec![
         staff("/v1/orders?customer_id={hot_customer}", "orders where customer_id = '{hot_customer}'"),
         staff(
             "/v1/orders?customer_id={hot_customer}&status=delivered",
@@ -170,7 +192,14 @@ fn orders() -> Vec<Case> {
         one(Who::Staff, "/v1/orders?customer_id={customer}"),
         one(Who::Staff, "/v1/orders?customer_id={customer}&status=delivered"),
         one(Who::Staff, "/v1/orders?customer_id={customer}&status=pending"),
-        // This one is six customers; nearly all is the first one's.
+    ]
+}
+
+/// What customers read of their own orders.
+fn own_orders() -> Vec<Case> {
+    let hot = |path, rows| list(Who::HotCustomer, path, rows, NEWEST);
+    vec![
+        // This user is six customers. The first one has nearly all of the orders.
         hot("/v1/orders", "orders where customer_id = '{hot_customer}'"),
         hot("/v1/orders?status=cancelled", "orders where customer_id = '{hot_customer}' and status = 'cancelled'"),
         hot("/v1/orders?customer_id={hot_customer}", "orders where customer_id = '{hot_customer}'"),
@@ -183,9 +212,7 @@ fn orders() -> Vec<Case> {
         one(Who::Customer, "/v1/orders"),
         one(Who::Customer, "/v1/orders?status=pending"),
         one(Who::Customer, "/v1/orders/{order}"),
-        one(Who::Staff, "/v1/orders/{order}"),
         one(Who::Customer, "/v1/orders/{order}/events"),
-        one(Who::Staff, "/v1/orders/{order}/events"),
     ]
 }
 
@@ -209,7 +236,16 @@ fn products() -> Vec<Case> {
             "products where not active and category_id = '{large_category}'",
         ),
         anyone("/v1/products?category_id={new_category}", "products where active and category_id = '{new_category}'"),
-        // Prices are from 0.99 to 200.99, more of them low; only the newest are above 300.
+        one(Who::Anyone, "/v1/products/{cold_product}"),
+        one(Who::Anyone, "/v1/products/{hot_product}"),
+        one(Who::Anyone, "/v1/categories"),
+        one(Who::Anyone, "/v1/categories/{large_category}"),
+    ]
+}
+
+/// Prices are from 0.99 to 200.99, and most are low. Only the newest products cost more than 300.
+fn products_by_price() -> Vec<Case> {
+    vec![
         by_price(Who::Anyone, "/v1/products?min_price=30000", "products where active and price_minor >= 30000"),
         by_price(Who::Anyone, "/v1/products?min_price=45000", "products where active and price_minor >= 45000"),
         by_price(
@@ -254,7 +290,14 @@ fn products() -> Vec<Case> {
             "/v1/products?category_id={small_category}&min_price=20000&max_price=21000",
             "products where active and category_id = '{small_category}' and price_minor between 20000 and 21000",
         ),
-        // From a letter to a word that every 12th, 30th, 100th and 20,000th product has, and one that none has.
+    ]
+}
+
+/// The words are in every 12th, 30th, 100th or 20,000th product, or in none. Some are a single letter.
+fn products_by_words() -> Vec<Case> {
+    let anyone = |path, rows| list(Who::Anyone, path, rows, OLDEST);
+    let staff = |path, rows| list(Who::Staff, path, rows, OLDEST);
+    vec![
         anyone("/v1/products?q=m", "products where active and search like '% m%'"),
         anyone("/v1/products?q=mu", "products where active and search like '% mu%'"),
         one(Who::Anyone, "/v1/products?q=zz"),
@@ -287,10 +330,6 @@ fn products() -> Vec<Case> {
         ),
         one(Who::Anyone, "/v1/products?q=heirloom&category_id={large_category}&min_price=1000&max_price=5000"),
         staff("/v1/products?q=mug&active=false", "products where not active and search like '%mug%'"),
-        one(Who::Anyone, "/v1/products/{cold_product}"),
-        one(Who::Anyone, "/v1/products/{hot_product}"),
-        one(Who::Anyone, "/v1/categories"),
-        one(Who::Anyone, "/v1/categories/{large_category}"),
     ]
 }
 

@@ -71,6 +71,25 @@ impl Curves {
         let by_rate = |a: &&Point, b: &&Point| a.measured.rate().total_cmp(&b.measured.rate());
         points.iter().max_by(by_rate).context("something was measured")
     }
+
+    /// Rate and p99 over the number of connections.
+    fn plots(&self, buying: Buying) -> [Plot; 2] {
+        let curve = |name: &str, points: &[Point], y: fn(&Measured) -> f64| {
+            let points = points.iter().map(|point| (as_x(point.connections), y(&point.measured))).collect();
+            Curve { name: name.into(), points }
+        };
+        let plot = |title: &str, unit, y: fn(&Measured) -> f64| Plot {
+            part: PART,
+            title: format!("{title}, {}", buying.name()),
+            x: "connections",
+            y: unit,
+            curves: vec![
+                curve("Millrace", &self.ours, y),
+                curve("one order per transaction behind a bare handler", &self.theirs, y),
+            ],
+        };
+        [plot("Orders placed", "a second", Measured::rate), plot("99 of 100 answers came within", "ms", |it| it.p99_ms)]
+    }
 }
 
 pub async fn measure(system: &System, settings: &Settings, report: &mut Report) -> Result<()> {
@@ -136,45 +155,23 @@ async fn measure_buying(
         if connections == 16 {
             function = stored_function(system, settings, buying).await?;
         }
-        let name = buying.name();
-        report.rows.push(
-            Row::new(PART, format!("{name}, {connections} connections"), our.measured.rate(), "a second")
-                .beside("bare handler", their.measured.rate())
-                .note(format!(
-                    "{}; {}; {}. Bare: {}; {}",
-                    our.describe(),
-                    our.cpu(),
-                    our.memory(),
-                    their.describe(),
-                    their.cpu()
-                ))
-                .details(json!({ "ours": our, "bare": their })),
-        );
+        report.rows.push(row(buying, &our, &their));
         curves.ours.push(our);
         curves.theirs.push(their);
     }
-    let points = |points: &[Point], y: fn(&Measured) -> f64| {
-        points.iter().map(|point| (as_x(point.connections), y(&point.measured))).collect()
-    };
-    for (title, unit, y) in [
-        ("Orders placed", "a second", Measured::rate as fn(&Measured) -> f64),
-        ("99 of 100 answers came within", "ms", |measured| measured.p99_ms),
-    ] {
-        report.plots.push(Plot {
-            part: PART,
-            title: format!("{title}, {}", buying.name()),
-            x: "connections",
-            y: unit,
-            curves: vec![
-                Curve { name: "Millrace".into(), points: points(&curves.ours, y) },
-                Curve {
-                    name: "one order per transaction behind a bare handler".into(),
-                    points: points(&curves.theirs, y),
-                },
-            ],
-        });
-    }
+    report.plots.extend(curves.plots(buying));
     Ok((curves, function))
+}
+
+/// Our rate beside the bare handler's, at one number of connections.
+fn row(buying: Buying, our: &Point, their: &Point) -> Row {
+    let what = format!("{}, {} connections", buying.name(), our.connections);
+    let (ours, bare) = (our.describe(), their.describe());
+    let note = format!("{ours}; {}; {}. Bare: {bare}; {}", our.cpu(), our.memory(), their.cpu());
+    Row::new(PART, what, our.measured.rate(), "a second")
+        .beside("bare handler", their.measured.rate())
+        .note(note)
+        .details(json!({ "ours": our, "bare": their }))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "it is at most some thousands")]

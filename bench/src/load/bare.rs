@@ -1,7 +1,8 @@
-//! What is measured against: one order per transaction behind a bare axum handler, and a product by one query.
+//! The baseline of the load tests: a bare axum handler that places one order per transaction, and one that reads
+//! products with one query.
 //!
-//! As a careful programmer writes it who wants nothing else: prepared statements, lines as arrays, stock locked in
-//! one order, a pool of 20. No accounts, no validation, no logs, no metrics. It runs as a process of its own.
+//! It is written with care, and does nothing else: prepared statements, lines as arrays, stock locked in one order, a
+//! pool of 20 connections. It has no accounts, validation, logs or metrics. It runs as a process of its own.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,9 +19,9 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-/// Serves until it is killed, and says where as our own binaries do.
+/// Serves until it is killed. Prints its address as our own binaries do.
 pub async fn serve(url: &SecretString) -> Result<()> {
-    // Without a question before each use whether the connection still stands: that would be a round trip more.
+    // `test_before_acquire` would cost one more round trip for each use.
     let options = PgPoolOptions::new().max_connections(20).min_connections(20).test_before_acquire(false);
     let db = options.connect(url.expose_secret()).await.context("DATABASE_URL")?;
     let routes = Router::new()
@@ -93,7 +94,7 @@ async fn read_products(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Ha
     Ok(found.into_iter().map(|(id, sku, name, price)| (id, (sku, name, price))).collect())
 }
 
-/// What the lines of an order say of their products, column by column as the insert takes them.
+/// The product columns of an order's lines, as arrays for the insert.
 #[derive(Default)]
 struct Lines {
     skus: Vec<String>,

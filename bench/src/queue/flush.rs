@@ -1,5 +1,5 @@
-//! Redis forgets everything, several times, while there is a large backlog: do the workers go on, is ringing
-//! paced, and do those who place orders meanwhile notice?
+//! Flushes Redis several times during a large backlog. Do the workers go on, is ringing paced, and do writes of other
+//! clients become slower?
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,14 +19,14 @@ const JOBS: u32 = 100_000;
 const WORKERS: u32 = 2;
 const FLUSHES: u32 = 5;
 const BETWEEN: Duration = Duration::from_millis(500);
-/// How long the writer is watched while nothing else happens.
+/// How long other writes are measured without workers.
 const QUIET: Duration = Duration::from_secs(2);
-/// Between two writes, as a shop that is not busy has it.
+/// Pause between two writes of the other client: a moderate load.
 const BETWEEN_WRITES: Duration = Duration::from_millis(5);
 
 /// When the steps of the run began.
 struct Times {
-    /// Before there were any workers.
+    /// Without workers.
     quiet: DateTime<Utc>,
     workers_started: DateTime<Utc>,
     first_flush: DateTime<Utc>,
@@ -34,7 +34,7 @@ struct Times {
     ended: DateTime<Utc>,
 }
 
-/// What Redis has counted since it started.
+/// Counters of Redis.
 struct RedisLoad {
     commands: f64,
     zadds: f64,
@@ -91,7 +91,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Jobs a second before, during and after the flushes.
+    /// Reports jobs a second before, during and after the flushes.
     async fn report_rates(&mut self, times: &Times, first: DateTime<Utc>) -> Result<()> {
         let rates = [
             self.rate_between(first, times.first_flush).await?,
@@ -108,7 +108,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// What Redis did for each job.
+    /// Reports the commands and bytes of Redis for each job.
     fn report_ringing(&mut self, before: &RedisLoad, after: &RedisLoad, longest: i64) {
         let jobs = f64::from(JOBS);
         let rings = after.zadds - before.zadds;
@@ -122,7 +122,7 @@ impl Bench<'_> {
         );
     }
 
-    /// How long another client's write took, without workers and before and during the flushes.
+    /// Reports the latency of another client's writes: without workers, before the flushes and during them.
     fn report_writes(&mut self, times: &Times, first: DateTime<Utc>, writes: &[Write]) {
         let p99 = |from: DateTime<Utc>, until: DateTime<Utc>| {
             let within = writes.iter().filter(|write| (from..until).contains(&write.at));
@@ -155,7 +155,7 @@ impl Bench<'_> {
         Ok(f64::from(u32::try_from(done)?) / seconds)
     }
 
-    /// Milliseconds in which no job ended.
+    /// The longest time in ms without a finished job.
     async fn longest_pause(&self, from: DateTime<Utc>) -> Result<f64> {
         Ok(sqlx::query_scalar(
             "select max(extract(epoch from pause))::float8 * 1000
@@ -173,7 +173,7 @@ struct Write {
     ms: f64,
 }
 
-/// Somebody who writes and commits one row at a time, as an order is, and looks how long that takes.
+/// Another client, which writes and commits one row at a time, as an order does, and measures the latency.
 struct Writer {
     stopping: Arc<AtomicBool>,
     writing: JoinHandle<Result<Vec<Write>>>,
@@ -207,7 +207,7 @@ impl Writer {
     }
 }
 
-/// Looks how long the longest set in Redis becomes.
+/// Samples the size of the doorbell's set, and keeps the largest.
 struct Watch {
     stopping: Arc<AtomicBool>,
     watching: JoinHandle<Result<i64>>,

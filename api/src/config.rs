@@ -39,6 +39,9 @@ pub enum Command {
         /// Revert the last N migrations instead
         #[arg(long, value_name = "N")]
         down: Option<u32>,
+        /// The database role of API and workers, if it is not the one that migrates: it gets its privileges
+        #[arg(long, env = "DATABASE_APP_ROLE", value_name = "ROLE")]
+        app_role: Option<String>,
     },
     /// Load the demo shop; running it again changes nothing
     Seed {

@@ -34,6 +34,7 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     let api = listen(settings.api_addr, "API_ADDR").await?;
     let metrics = listen(settings.metrics_addr, "METRICS_ADDR").await?;
     let state = state(&common, settings)?;
+    crate::open_files::warn_if_few(state.settings.max_connections);
     if state.settings.auto_migrate {
         shared::platform::db::migrate(&state.db, &shared::MIGRATOR)
             .await

@@ -14,6 +14,7 @@ mod limits;
 mod ops;
 mod orders;
 mod payments;
+mod privilege;
 mod process;
 mod prometheus;
 mod readme;

@@ -59,6 +59,7 @@ fn alerts() -> Vec<Value> {
 #[test]
 fn every_alert_has_cases_a_severity_and_its_section_in_the_runbook_and_no_section_is_left_over() {
     let (alerts, cases, runbook) = (alerts(), yaml(RULE_TESTS).remove(0), read(RUNBOOK));
+    let (runbook, _) = runbook.split_once("\n# Keys and passwords\n").expect("what no alert asks for comes last");
     let cases: Vec<&Value> = items(&cases, "tests").flat_map(|test| items(test, "alert_rule_test")).collect();
     for alert in &alerts {
         let name = text(&alert["alert"]);
@@ -71,7 +72,7 @@ fn every_alert_has_cases_a_severity_and_its_section_in_the_runbook_and_no_sectio
     }
     let names: BTreeSet<String> = alerts.iter().map(|alert| text(&alert["alert"])).collect();
     let sections = |text: &str| text.lines().filter_map(|line| Some(line.strip_prefix("## ")?.to_owned())).collect();
-    let sections: BTreeSet<String> = sections(&runbook);
+    let sections: BTreeSet<String> = sections(runbook);
     assert_eq!(sections, names);
     for section in runbook.split("\n## ").skip(1) {
         for part in ["**Means** ", "**Look** ", "**Do** "] {

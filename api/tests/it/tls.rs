@@ -68,7 +68,7 @@ async fn sighup_takes_a_new_certificate_and_keeps_the_old_one_where_the_new_is_b
 
     files.write("second");
     api.signal("HUP");
-    api.line("read the certificate anew");
+    api.line("reloaded the certificate");
     assert!(answers("second").await && !answers("first").await);
     let still = kept.get(format!("{url}/health/live")).send().await;
     assert!(still.is_ok(), "a connection that was there goes on with what it began with");

@@ -35,6 +35,8 @@ pub fn enough(database_url: &str) -> Vec<(&str, &str)> {
         ("JWT_PRIVATE_KEY", TEST_KEY),
         ("API_ADDR", "127.0.0.1:0"),
         ("METRICS_ADDR", "127.0.0.1:0"),
+        // The application's role could not.
+        ("AUTO_MIGRATE", if database_url.contains("millrace_app") { "false" } else { "true" }),
     ]
 }
 

@@ -103,8 +103,9 @@ async fn settings_are_read_from_a_file_and_the_environment_comes_first() {
     let dir = std::env::temp_dir().join(format!("millrace-{}", uuid::Uuid::now_v7()));
     std::fs::create_dir(&dir).unwrap();
     let key = TEST_KEY.trim_end();
-    let lines =
-        format!("API_ADDR=127.0.0.1:0\nMETRICS_ADDR=127.0.0.1:0\nJWT_PRIVATE_KEY=\"{key}\"\nRATE_LIMITS=maybe\n");
+    let lines = format!(
+        "API_ADDR=127.0.0.1:0\nMETRICS_ADDR=127.0.0.1:0\nJWT_PRIVATE_KEY=\"{key}\"\nRATE_LIMITS=maybe\nAUTO_MIGRATE=false\n"
+    );
     std::fs::write(dir.join(".env"), &lines).unwrap();
     let database = new_database().await;
     let (started, printed) = run(binary(&[("DATABASE_URL", &database)]).current_dir(&dir));

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::sources::root;
 
-/// What the endings of files and folders in the documents are.
+/// The endings of files and folders that are checked.
 const ENDINGS: &[&str] = &[".rs", ".sql", ".md", ".yml", "/"];
 
 #[test]
@@ -26,8 +26,8 @@ fn documents_name_only_files_that_exist() {
     assert!(missing.is_empty(), "these files do not exist:\n{}", missing.join("\n"));
 }
 
-/// The paths in backticks in a line, from the root of the repository. A path that begins with a slash is one of a URL, and
-/// `.dev/` is made by `./dev`.
+/// The paths in backticks in a line, relative to the root of the repository. A path that begins with a slash is part of
+/// a URL, and `./dev` creates `.dev/`.
 fn named_paths(line: &str) -> Vec<&str> {
     let is_path = |text: &str| {
         text.contains('/')

@@ -1,6 +1,7 @@
 //! The documents name only files that exist.
 
 use std::fs;
+use std::path::Path;
 
 use crate::sources::root;
 
@@ -13,7 +14,7 @@ fn documents_name_only_files_that_exist() {
         ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "migrations/README.md"].map(str::to_owned).to_vec();
     for entry in fs::read_dir(root().join("docs")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        documents.extend(name.ends_with(".md").then(|| format!("docs/{name}")));
+        documents.extend(Path::new(&name).extension().is_some_and(|end| end == "md").then(|| format!("docs/{name}")));
     }
     let mut missing = Vec::new();
     for document in documents {

@@ -2,7 +2,9 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
+use axum::http::StatusCode;
 use shared::identity::users::{self, ChangeUser, UserView, Users};
+use shared::identity::{second_factor, sessions};
 use shared::page::{List, Paging};
 use shared::principal::Permission;
 use shared::values::UserId;
@@ -23,6 +25,8 @@ pub fn routes() -> Routes {
         .on(routes!(list), Policy::read(access))
         .on(routes!(get), Policy::read(access))
         .on(routes!(change), Policy::write(access))
+        .on(routes!(end_sessions), Policy::write(access))
+        .on(routes!(switch_off_totp_of), Policy::write(access))
 }
 
 /// List users
@@ -55,7 +59,8 @@ async fn get(State(db): State<PgPool>, Path(id): Path<UserId>) -> ApiResult<Tagg
 
 /// Change a user's role, or deactivate one
 ///
-/// Deactivating ends the user's sessions. Access tokens that were issued before stop working within 60 s.
+/// Needs a password that was given in the last five minutes. Deactivating ends the user's sessions. Access tokens that
+/// were issued before stop working within 60 s.
 #[utoipa::path(patch, path = "/v1/users/{id}", tag = "identity",
     params(
         ("id" = UserId, Path, description = "The user's id"),
@@ -64,6 +69,7 @@ async fn get(State(db): State<PgPool>, Path(id): Path<UserId>) -> ApiResult<Tagg
     request_body(content = ChangeUser, example = json!({"role": "staff"})),
     responses(
         (status = 200, description = "The user", body = UserView, headers(("ETag" = String, description = "Its new version"))),
+        (status = 403, description = "`forbidden`; `password_required`: log in again, or confirm the password first", body = Problem),
         (status = 404, description = "`user_not_found`", body = Problem),
         (status = 409, description = "`last_admin`: nobody could administer users any more", body = Problem),
         (status = 412, description = "`version_mismatch`", body = Problem),
@@ -81,4 +87,46 @@ async fn change(
     tx.commit().await?;
     state.identity.forget_user(id);
     Ok(Tagged(user.version, user))
+}
+
+/// End all sessions of a user
+///
+/// Needs a password that was given in the last five minutes. Tokens of the sessions stop working within 60 s.
+#[utoipa::path(delete, path = "/v1/users/{id}/sessions", tag = "identity",
+    params(("id" = UserId, Path, description = "The user's id")),
+    responses(
+        (status = 204, description = "The sessions have ended"),
+        (status = 403, description = "`forbidden`; `password_required`: log in again, or confirm the password first", body = Problem),
+        (status = 404, description = "`user_not_found`", body = Problem),
+    ),
+)]
+async fn end_sessions(State(state): State<AppState>, caller: Caller, Path(id): Path<UserId>) -> ApiResult<StatusCode> {
+    let mut tx = state.db.begin().await?;
+    sessions::end_those_of(&mut tx, &caller, id).await?;
+    tx.commit().await?;
+    state.identity.forget_user(id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Switch a user's second factor off
+///
+/// For users who lost their app and their recovery codes. Needs a password that was given in the last five minutes.
+#[utoipa::path(delete, path = "/v1/users/{id}/totp", tag = "identity",
+    params(("id" = UserId, Path, description = "The user's id")),
+    responses(
+        (status = 204, description = "The user's next login needs no code"),
+        (status = 403, description = "`forbidden`; `password_required`: log in again, or confirm the password first", body = Problem),
+        (status = 404, description = "`user_not_found`", body = Problem),
+    ),
+)]
+async fn switch_off_totp_of(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<UserId>,
+) -> ApiResult<StatusCode> {
+    let mut tx = state.db.begin().await?;
+    second_factor::switch_off(&mut tx, &caller, id).await?;
+    tx.commit().await?;
+    state.identity.forget_user(id);
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -5,6 +5,7 @@ pub mod db;
 pub mod limits;
 pub mod locked;
 pub mod metrics;
+pub mod networks;
 pub mod redis;
 pub mod settings;
 pub mod shutdown;

@@ -16,6 +16,9 @@ const CONTRACT: &[(&str, &str)] = &[
     ("post", "/v1/auth/logout"),
     ("get", "/v1/me"),
     ("post", "/v1/me/password"),
+    ("get", "/v1/me/sessions"),
+    ("delete", "/v1/me/sessions/{id}"),
+    ("delete", "/v1/users/{id}/sessions"),
     ("get", "/v1/users"),
     ("patch", "/v1/users/{id}"),
     ("get", "/.well-known/jwks.json"),
@@ -87,8 +90,16 @@ const PUBLIC: &[(&str, &str)] = &[
 ];
 
 /// What creates or moves something in one go, and so takes an `Idempotency-Key`.
-const NOT_ONCE: &[&str] =
-    &["/v1/auth/register", "/v1/auth/login", "/v1/auth/refresh", "/v1/auth/logout", "/v1/me/password"];
+const NOT_ONCE: &[&str] = &[
+    "/v1/auth/register",
+    "/v1/auth/login",
+    "/v1/auth/refresh",
+    "/v1/auth/logout",
+    "/v1/me/password",
+    "/v1/me/password/confirm",
+    "/v1/me/totp",
+    "/v1/me/totp/confirm",
+];
 
 struct Operation<'a> {
     method: &'a str,

@@ -23,13 +23,19 @@ use crate::router::Routes;
 use crate::state::AppState;
 use crate::surface::limits::{self, Subject};
 
+/// Room for an e-mail address, a password and a name many times over. We read such a body before we know who sends it.
+pub const CREDENTIALS_LIMIT: usize = 8 * 1024;
+
 pub fn routes() -> Routes {
-    let by_anyone = Policy::write(Access::Anyone).class(Class::Login);
+    let by_anyone = Policy::write(Access::Anyone).class(Class::Login).body_limit(CREDENTIALS_LIMIT);
     Routes::default()
         .on(routes!(register), by_anyone)
         .on(routes!(log_in), by_anyone)
         .on(routes!(refresh), by_anyone)
-        .on(routes!(log_out), Policy::write(Access::SignedIn).class(Class::Login).before_totp())
+        .on(
+            routes!(log_out),
+            Policy::write(Access::SignedIn).class(Class::Login).body_limit(CREDENTIALS_LIMIT).before_totp(),
+        )
         .on(routes!(jwks), Policy::read(Access::Anyone))
 }
 

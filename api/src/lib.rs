@@ -19,6 +19,7 @@ mod health;
 mod inventory;
 mod me;
 mod metrics;
+mod open_files;
 mod operations;
 mod ops;
 mod orders;

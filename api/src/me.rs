@@ -14,6 +14,7 @@ use shared::values::SessionId;
 use sqlx::PgPool;
 use utoipa_axum::routes;
 
+use crate::auth::CREDENTIALS_LIMIT;
 use crate::error::{ApiResult, Problem};
 use crate::extract::etag::Tagged;
 use crate::extract::json::{Json, Listed, NoFilter, Path};
@@ -25,7 +26,7 @@ use crate::surface::limits;
 
 pub fn routes() -> Routes {
     let read = Policy::read(Access::SignedIn).before_totp();
-    let write = Policy::write(Access::SignedIn).before_totp();
+    let write = Policy::write(Access::SignedIn).body_limit(CREDENTIALS_LIMIT).before_totp();
     Routes::default()
         .on(routes!(me), read)
         .on(routes!(change_password), write.class(Class::Login))

@@ -11,6 +11,7 @@ mod queue;
 mod reads;
 pub mod settings;
 mod shop;
+pub mod soak;
 pub mod system;
 pub mod usage;
 

@@ -26,8 +26,9 @@ pub const WORKERS: usize = 3;
 /// Short, so that much happens in a run: what is lost comes back, what is overdue expires.
 pub const LEASE: Duration = Duration::from_secs(3);
 
-const API: [(&str, &str); 9] = [
+const API: [(&str, &str); 10] = [
     ("AUTO_MIGRATE", "false"),
+    ("MAX_CONNECTIONS_PER_ADDRESS", "10000"),
     ("RATE_LIMITS", "off"),
     ("MAX_OPEN_ORDERS", "0"),
     ("RESERVATION_TTL", "20s"),

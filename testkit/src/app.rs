@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::audit;
-use crate::database::new_database;
+use crate::database::{as_owner, new_database};
 use crate::person::Person;
 
 /// Only ever signs tokens of tests.
@@ -59,7 +59,8 @@ impl TestApp {
         let url = format!("http://{}", api.local_addr().unwrap());
         let metrics_url = format!("http://{}", metrics.local_addr().unwrap());
         tokio::spawn(api::serve::serve_on(api, metrics, state.clone()));
-        let db = PgPoolOptions::new().max_connections(5).connect(database_url).await.unwrap();
+        // The test itself may do everything; the process that it tests may not.
+        let db = PgPoolOptions::new().max_connections(5).connect(&as_owner(database_url)).await.unwrap();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
         Self { url, metrics_url, database_url: database_url.to_owned(), db, state, http, audit_on_drop: true }
     }

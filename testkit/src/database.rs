@@ -11,11 +11,34 @@ pub fn redis_url() -> String {
     address("TEST_REDIS_URL")
 }
 
-/// A new database, copied from a template that is migrated once.
+/// The application's role in the databases of tests, as a URL begins.
+const APP: &str = "postgres://millrace_app:app";
+
+/// Roles belong to the server and not to a database, so another template may have made it.
+const MAKE_APP_ROLE: &str = "
+    do $$ begin
+        create role millrace_app login password 'app';
+    exception when duplicate_object then null;
+    end $$";
+
+/// A new database, copied from a template that is migrated once. The URL is that of API and workers: its role has the
+/// privileges of an application, and no more.
 pub async fn new_database() -> String {
     let (server, mut admin) = server().await;
     let template = template(&mut admin, &server).await;
-    create_database(&server, &mut admin, &template).await
+    let url = create_database(&server, &mut admin, &template).await;
+    let (_, rest) = url.split_once('@').expect("the owner has a password");
+    format!("{APP}@{rest}")
+}
+
+/// The same database for its owner, who may change the schema and everything in it.
+pub fn as_owner(database_url: &str) -> String {
+    let server = address("TEST_DATABASE_URL");
+    let (owner, _) = server.split_once('@').expect("the owner has a password");
+    match database_url.strip_prefix(APP) {
+        Some(rest) => format!("{owner}{rest}"),
+        None => database_url.to_owned(),
+    }
 }
 
 /// A new database that is not migrated yet.
@@ -53,6 +76,8 @@ async fn template(admin: &mut PgConnection, server: &str) -> String {
         run(admin, format!("create database {draft}")).await;
         let db = PgPool::connect(&url_of(server, &draft)).await.unwrap();
         shared::platform::db::migrate(&db, &shared::MIGRATOR).await.unwrap();
+        run(admin, MAKE_APP_ROLE.to_owned()).await;
+        shared::platform::db::roles::grant(&db, "millrace_app").await.unwrap();
         db.close().await;
         run(admin, format!("alter database {draft} rename to {name}")).await;
     }

@@ -32,15 +32,15 @@ pub struct ManualWorker<'a> {
 impl<'a> ManualWorker<'a> {
     /// With the simulated provider and carrier.
     pub fn of(app: &'a TestApp) -> Self {
-        Self::with(app, app.db.clone(), Arc::new(simulated(app)), Arc::new(carrier(app)))
+        Self::with(app, app.state.db.clone(), Arc::new(simulated(app)), Arc::new(carrier(app)))
     }
 
     pub fn with_provider(app: &'a TestApp, provider: Arc<dyn PaymentProvider>) -> Self {
-        Self::with(app, app.db.clone(), provider, Arc::new(carrier(app)))
+        Self::with(app, app.state.db.clone(), provider, Arc::new(carrier(app)))
     }
 
     pub fn with_carrier(app: &'a TestApp, carrier: Arc<dyn Carrier>) -> Self {
-        Self::with(app, app.db.clone(), Arc::new(simulated(app)), carrier)
+        Self::with(app, app.state.db.clone(), Arc::new(simulated(app)), carrier)
     }
 
     /// Its own connections come from this pool.
@@ -147,7 +147,7 @@ impl<'a> ManualWorker<'a> {
 }
 
 fn carrier(app: &TestApp) -> SimulatedCarrier {
-    SimulatedCarrier::new(app.db.clone(), Duration::ZERO)
+    SimulatedCarrier::new(app.state.db.clone(), Duration::ZERO)
 }
 
 fn claimer() -> Claimer {

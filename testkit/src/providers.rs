@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::app::TestApp;
 
 pub fn simulated(app: &TestApp) -> SimulatedProvider {
-    SimulatedProvider::new(app.db.clone(), Duration::ZERO)
+    SimulatedProvider::new(app.state.db.clone(), Duration::ZERO)
 }
 
 /// A provider that stops before a charge or before its answer, until the test lets it go on.

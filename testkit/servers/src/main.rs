@@ -8,7 +8,7 @@
 //! ```
 //!
 //! DIR is where their data is. The command finds in its environment: `SERVER_URL` (of Postgres, without a database),
-//! `REDIS_URL` and `PG_BIN`.
+//! `SERVER_REDIS_URL` and `PG_BIN`.
 
 use std::env;
 use std::fs::{self, Permissions};
@@ -135,7 +135,7 @@ async fn beside(home: &Home, ports: (u16, u16), fsync: bool, command: &[&str]) -
     let mut child = Command::new(program)
         .args(args)
         .env("SERVER_URL", postgres.url_to("").trim_end_matches('/'))
-        .env("REDIS_URL", redis.url())
+        .env("SERVER_REDIS_URL", redis.url())
         .env("PG_BIN", postgres.bin())
         .spawn()
         .with_context(|| program.to_string())?;

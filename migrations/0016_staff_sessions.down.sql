@@ -1,3 +1,4 @@
+drop table invites;
 drop table recovery_codes;
 drop table totp;
 drop function session_is_live;

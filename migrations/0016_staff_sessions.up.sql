@@ -35,3 +35,10 @@ create table recovery_codes (
     used_at timestamptz,
     primary key (user_id, hash)
 );
+
+-- A link by which a user whom an administrator made chooses their password. Only its hash is kept, and it works once.
+create table invites (
+    user_id    uuid primary key references users,
+    hash       bytea not null unique,
+    expires_at timestamptz not null
+);

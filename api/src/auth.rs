@@ -1,11 +1,12 @@
 //! Registering, signing in and out.
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Json as Answer};
 use sha2::{Digest, Sha256};
 use shared::error::Error;
+use shared::identity::invites::AcceptInvite;
 use shared::identity::known_networks::Account;
 use shared::identity::sessions::{self, Surface};
 use shared::identity::sign_in::{Client, LogIn, Refresh, Refreshed, Tokens};
@@ -16,7 +17,7 @@ use shared::values::Email;
 use utoipa_axum::routes;
 
 use crate::error::{ApiResult, Problem};
-use crate::extract::json::Json;
+use crate::extract::json::{self, Json};
 use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
 use crate::router::Routes;
@@ -32,6 +33,7 @@ pub fn routes() -> Routes {
         .on(routes!(register), by_anyone)
         .on(routes!(log_in), by_anyone)
         .on(routes!(refresh), by_anyone)
+        .on(routes!(accept_invite), by_anyone)
         .on(
             routes!(log_out),
             Policy::write(Access::SignedIn).class(Class::Login).body_limit(CREDENTIALS_LIMIT).before_totp(),
@@ -134,13 +136,35 @@ async fn refresh(
     }
 }
 
+/// Accept an invitation
+///
+/// Sets the password of an invited user, who then logs in with it. Ends the user's sessions.
+#[utoipa::path(post, path = "/v1/auth/invite", tag = "identity",
+    request_body(content = AcceptInvite, example = json!({"token": "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA", "password": "correct horse battery"})),
+    responses(
+        (status = 204, description = "The password is set, and the link is used up"),
+        (status = 401, description = "`invalid_token`: the link has expired, was used, or was replaced by another", body = Problem),
+        (status = 422, description = "`weak_password` (under 8 characters, one of the 10,000 most common, or the user's own address or name)", body = Problem),
+        (status = 429, description = "`rate_limited`: see `Retry-After`", body = Problem),
+    ),
+)]
+async fn accept_invite(
+    State(state): State<AppState>,
+    Extension(source): Extension<Source>,
+    Json(asked): Json<AcceptInvite>,
+) -> ApiResult<StatusCode> {
+    state.identity.accept_invite(&state.db, asked, &source).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Log out
 ///
 /// Ends the caller's session with all its tokens.
 #[utoipa::path(post, path = "/v1/auth/logout", tag = "identity", responses(
     (status = 204, description = "The session has ended"),
 ))]
-async fn log_out(State(state): State<AppState>, caller: Caller) -> ApiResult<StatusCode> {
+async fn log_out(State(state): State<AppState>, caller: Caller, request: Request) -> ApiResult<StatusCode> {
+    json::read(request, &state).await?; // A body means nothing here, but it may not be large either.
     let mut tx = state.db.begin().await?;
     let session_id = sessions::log_out(&mut tx, &caller).await?;
     tx.commit().await?;

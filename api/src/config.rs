@@ -93,6 +93,11 @@ pub struct Serve {
     #[arg(long, env = "JWT_PREVIOUS_PUBLIC_KEYS", value_name = "PEMS", allow_hyphen_values = true)]
     pub jwt_previous_public_keys: Option<String>,
 
+    /// How people reach the API, such as `https://shop.example`; for links. Without it, links name the address that the
+    /// request was sent to
+    #[arg(long, env = "PUBLIC_URL", value_parser = public_url)]
+    pub public_url: Option<String>,
+
     /// How long an access token is valid
     #[arg(long, env = "ACCESS_TOKEN_TTL", default_value = "15m", value_parser = positive_duration)]
     pub access_token_ttl: Duration,
@@ -269,6 +274,15 @@ const LONGEST_LOCAL_TTL: Duration = Duration::from_secs(10);
 fn a_few_seconds(text: &str) -> Result<Duration, String> {
     let ttl = duration(text)?;
     if ttl > LONGEST_LOCAL_TTL { Err(format!("it must be at most {LONGEST_LOCAL_TTL:?}")) } else { Ok(ttl) }
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    match text.parse::<axum::http::Uri>() {
+        Ok(url) if matches!(url.scheme_str(), Some("http" | "https")) && url.path() == "/" && url.query().is_none() => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err(format!("`{text}` is not an address such as https://shop.example")),
+    }
 }
 
 fn on_or_off(text: &str) -> Result<bool, String> {

@@ -20,6 +20,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("delete", "/v1/me/sessions/{id}"),
     ("delete", "/v1/users/{id}/sessions"),
     ("get", "/v1/users"),
+    ("post", "/v1/users"),
     ("patch", "/v1/users/{id}"),
     ("get", "/.well-known/jwks.json"),
     ("get", "/v1/products"),
@@ -75,6 +76,7 @@ const CONTRACT: &[(&str, &str)] = &[
 
 /// What anybody may call. Everything else wants a token, and says so.
 const PUBLIC: &[(&str, &str)] = &[
+    ("post", "/v1/auth/invite"),
     ("post", "/v1/auth/register"),
     ("post", "/v1/auth/login"),
     ("post", "/v1/auth/refresh"),
@@ -91,6 +93,7 @@ const PUBLIC: &[(&str, &str)] = &[
 
 /// What creates or moves something in one go, and so takes an `Idempotency-Key`.
 const NOT_ONCE: &[&str] = &[
+    "/v1/auth/invite",
     "/v1/auth/register",
     "/v1/auth/login",
     "/v1/auth/refresh",

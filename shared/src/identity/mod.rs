@@ -1,6 +1,7 @@
 //! Accounts and sessions: who a caller is. Alone writes `users`, `sessions` and `refresh_tokens`.
 
 pub mod authenticate;
+pub mod invites;
 pub mod known_networks;
 pub mod metrics;
 pub mod own_password;

@@ -106,7 +106,13 @@ pub async fn create_user(db: &PgPool, email: Email, password: NewPassword, name:
 }
 
 /// The account, and the customer that it orders as.
-async fn insert(conn: &mut PgConnection, email: &Email, hash: &str, name: &Name, role: Role) -> Result<UserView> {
+pub(super) async fn insert(
+    conn: &mut PgConnection,
+    email: &Email,
+    hash: &str,
+    name: &Name,
+    role: Role,
+) -> Result<UserView> {
     let inserted = sqlx::query_as!(
         UserView,
         "insert into users (email, password_hash, name, role) values ($1, $2, $3, $4)

@@ -1,6 +1,7 @@
 //! The routes of `/v1/auth`, `/v1/me` and `/v1/users`.
 
 mod guessing;
+mod invites;
 mod login;
 mod refresh;
 mod register;

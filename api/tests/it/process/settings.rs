@@ -51,6 +51,8 @@ kDQgG+y/QLF7XyIydj1aAdfKXgoQuGST+nVXMSqrEADhRZ/GL7RxjWOZ
         ("SESSION_MAX_AGE", Some("-1d")),
         ("STAFF_SESSION_MAX_AGE", Some("0s")),
         ("STAFF_IDLE", Some("a while")),
+        ("PUBLIC_URL", Some("shop.example")),
+        ("PUBLIC_URL", Some("https://shop.example/shop")),
         ("STAFF_REQUIRE_TOTP", Some("true")),
         ("RESERVATION_TTL", Some("")),
         ("JOB_MAX_ATTEMPTS", Some("0")),

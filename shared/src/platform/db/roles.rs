@@ -20,6 +20,7 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
     ("customers", "select, insert, update"),
     ("idempotency_keys", "select, insert, update, delete"),
     ("inventory", "select, insert, update"),
+    ("invites", "select, insert, update, delete"),
     ("job_attempts", "select, insert"),
     ("jobs", "select, insert, update, delete"),
     ("known_networks", "select, insert, update, delete"),

@@ -54,7 +54,7 @@ async fn soak(home: &Home, settings: &SoakSettings) -> Result<bool> {
     let pid = api.pid().context("the API has ended")?;
     let target = Target::new(addr, &certificate)?;
     say(format!("{CLIENTS} honest clients make accounts"));
-    let clients = honest::sign_up(&target, &system.main.shop).await?;
+    let clients = honest::sign_up(&target, &system.main.products).await?;
 
     let attacked = Duration::from_mins(settings.minutes.into());
     let alone = (attacked / 3).min(Duration::from_mins(2));

@@ -13,9 +13,9 @@ use tokio_rustls::client::TlsStream;
 
 use super::tls::Target;
 use crate::fill;
-use crate::load::generator::{Ask, Random};
+use crate::load::generator::{Random, RequestWriter};
 use crate::load::http::Connection;
-use crate::load::shop::{self, Buying, Shop};
+use crate::load::requests::{self, Buying, ProductSet};
 
 /// How many there are.
 pub const CLIENTS: usize = 50;
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub struct Client {
     number: usize,
     target: Target,
-    order: Ask,
+    order: RequestWriter,
 }
 
 /// What the clients met in one phase.
@@ -54,15 +54,15 @@ impl Met {
 }
 
 /// Makes the accounts, each from the address of its client.
-pub async fn sign_up(target: &Target, shop: &Shop) -> Result<Vec<Client>> {
+pub async fn sign_up(target: &Target, products: &ProductSet) -> Result<Vec<Client>> {
     let mut clients = Vec::new();
     for number in 0..CLIENTS {
         let mut connection = Connection::on(target.http1(address(number)).await?);
         let email = format!("honest-{number}@bench.test");
         let account = json!({ "email": email, "password": fill::PASSWORD, "name": "Honest" });
-        shop::post(&mut connection, "/v1/auth/register", &account, &[201]).await?;
-        let tokens: Arc<[String]> = Arc::new([shop::log_in(&mut connection, &email).await?]);
-        let order = shop.orders(Buying::Spread, &tokens);
+        requests::post(&mut connection, "/v1/auth/register", &account, &[201]).await?;
+        let tokens: Arc<[String]> = Arc::new([requests::log_in(&mut connection, &email).await?]);
+        let order = products.orders(Buying::Spread, &tokens);
         clients.push(Client { number, target: target.clone(), order });
     }
     Ok(clients)

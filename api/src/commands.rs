@@ -7,7 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 use shared::identity::users;
 use shared::platform::settings::Common;
 use shared::principal::Role;
-use shared::values::{Email, Name, NewPassword};
+use shared::values::password::NewPassword;
+use shared::values::{Email, Name};
 use sqlx::PgPool;
 
 fn pool(common: &Common) -> anyhow::Result<PgPool> {

@@ -93,6 +93,11 @@ pub struct Serve {
     #[arg(long, env = "JWT_PREVIOUS_PUBLIC_KEYS", value_name = "PEMS", allow_hyphen_values = true)]
     pub jwt_previous_public_keys: Option<String>,
 
+    /// How people reach the API, such as `https://shop.example`; for links. Without it, links name the address that the
+    /// request was sent to
+    #[arg(long, env = "PUBLIC_URL", value_parser = public_url)]
+    pub public_url: Option<String>,
+
     /// How long an access token is valid
     #[arg(long, env = "ACCESS_TOKEN_TTL", default_value = "15m", value_parser = positive_duration)]
     pub access_token_ttl: Duration,
@@ -104,6 +109,18 @@ pub struct Serve {
     /// How long a session lasts at most, however often it is refreshed
     #[arg(long, env = "SESSION_MAX_AGE", default_value = "30d", value_parser = positive_duration)]
     pub session_max_age: Duration,
+
+    /// The same for sessions of staff and administrators
+    #[arg(long, env = "STAFF_SESSION_MAX_AGE", default_value = "12h", value_parser = positive_duration)]
+    pub staff_session_max_age: Duration,
+
+    /// How long a session of staff or an administrator may make no request before it ends
+    #[arg(long, env = "STAFF_IDLE", default_value = "30m", value_parser = positive_duration)]
+    pub staff_idle: Duration,
+
+    /// Whether staff and administrators need a second factor; without one they may only set it up
+    #[arg(long, env = "STAFF_REQUIRE_TOTP", default_value = "off", value_parser = on_or_off, action = clap::ArgAction::Set)]
+    pub staff_require_totp: bool,
 
     /// How long the stock of an unpaid order stays reserved
     #[arg(long, env = "RESERVATION_TTL", default_value = "15m", value_parser = positive_duration)]
@@ -163,13 +180,31 @@ pub struct RateLimits {
     #[arg(id = "RATE_LIMITS", long = "rate-limits", env = "RATE_LIMITS", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
     pub on: bool,
 
-    /// Signing in and up, per address
+    /// Signing in, refreshing and registering, per address (IPv6: per /64, and eight times that per /48)
     #[arg(id = "RATE_LIMIT_LOGIN", long = "rate-limit-login", env = "RATE_LIMIT_LOGIN", default_value = "300/1m")]
     pub login: Limit,
+
+    /// New accounts, per address
+    #[arg(
+        id = "RATE_LIMIT_REGISTER",
+        long = "rate-limit-register",
+        env = "RATE_LIMIT_REGISTER",
+        default_value = "30/1h"
+    )]
+    pub register: Limit,
 
     /// Wrong passwords for one account from one address
     #[arg(id = "RATE_LIMIT_ACCOUNT", long = "rate-limit-account", env = "RATE_LIMIT_ACCOUNT", default_value = "10/5m")]
     pub account: Limit,
+
+    /// Wrong passwords for one account from all addresses together; past it, only addresses from which it has signed in
+    #[arg(
+        id = "RATE_LIMIT_ACCOUNT_ALL",
+        long = "rate-limit-account-all",
+        env = "RATE_LIMIT_ACCOUNT_ALL",
+        default_value = "100/1h"
+    )]
+    pub account_all: Limit,
 
     /// Requests that change something, per caller
     #[arg(id = "RATE_LIMIT_WRITE", long = "rate-limit-write", env = "RATE_LIMIT_WRITE", default_value = "1200/1m")]
@@ -192,7 +227,9 @@ impl RateLimits {
     pub fn of(&self, class: Class) -> Limit {
         match class {
             Class::Login => self.login,
+            Class::Register => self.register,
             Class::Account => self.account,
+            Class::AccountAll => self.account_all,
             Class::Write => self.write,
             Class::Read => self.read,
             Class::Bulk => self.bulk,
@@ -239,6 +276,15 @@ fn a_few_seconds(text: &str) -> Result<Duration, String> {
     if ttl > LONGEST_LOCAL_TTL { Err(format!("it must be at most {LONGEST_LOCAL_TTL:?}")) } else { Ok(ttl) }
 }
 
+fn public_url(text: &str) -> Result<String, String> {
+    match text.parse::<axum::http::Uri>() {
+        Ok(url) if matches!(url.scheme_str(), Some("http" | "https")) && url.path() == "/" && url.query().is_none() => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err(format!("`{text}` is not an address such as https://shop.example")),
+    }
+}
+
 fn on_or_off(text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),
@@ -255,6 +301,9 @@ impl Serve {
             access_token_ttl: self.access_token_ttl,
             refresh_token_ttl: self.refresh_token_ttl,
             session_max_age: self.session_max_age,
+            staff_session_max_age: self.staff_session_max_age,
+            staff_idle: self.staff_idle,
+            staff_require_totp: self.staff_require_totp,
             caller_believed_for: shared::identity::authenticate::CALLER_BELIEVED_FOR,
         })
     }

@@ -17,6 +17,7 @@ mod customers;
 mod docs;
 mod health;
 mod inventory;
+mod me;
 mod metrics;
 mod open_files;
 mod operations;

@@ -4,7 +4,7 @@ use axum::http::Method;
 
 use crate::policy::{Access, Policy, Stale};
 use crate::router::Routes;
-use crate::{auth, catalog, customers, docs, health, inventory, ops, orders, users, warehouses};
+use crate::{auth, catalog, customers, docs, health, inventory, me, ops, orders, users, warehouses};
 
 /// Everything that the API serves.
 pub fn all() -> Routes {
@@ -19,6 +19,7 @@ pub fn without_docs() -> Routes {
     Routes::default()
         .merge(health::routes())
         .merge(auth::routes())
+        .merge(me::routes())
         .merge(users::routes())
         .merge(catalog::routes())
         .merge(customers::routes())

@@ -77,8 +77,10 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
             cache.mark_stale(sold);
         }
     };
+    let identity = Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?;
+    identity.metrics.register(metrics.shared.registry())?;
     Ok(AppState {
-        identity: Arc::new(Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?),
+        identity: Arc::new(identity),
         probe: Arc::new(Probe::new(db.clone(), doorbell.clone())),
         placing: Arc::new(PlacingLanes::start(&db, terms, in_flight, after_batch)),
         limiter: Arc::new(Limiter::new(redis)),

@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 use crate::identity::users;
 use crate::inventory::{self, NewStock};
 use crate::principal::Role;
+use crate::values::password::NewPassword;
 use crate::values::{
-    CategoryId, Currency, Description, Email, Money, Name, NewPassword, ProductId, Sku, Units, WarehouseCode,
-    WarehouseId,
+    CategoryId, Currency, Description, Email, Money, Name, ProductId, Sku, Units, WarehouseCode, WarehouseId,
 };
 use crate::warehouses::{self, NewWarehouse};
 
@@ -121,7 +121,7 @@ impl Shop {
         let skus = products.unique(|product| product.sku.clone())?;
         let codes = warehouses.unique(|warehouse| warehouse.code.clone())?;
         stock.unique(|stock| (stock.sku.clone(), stock.warehouse.clone()))?;
-        users.unique(|user| user.email.as_str().to_lowercase())?;
+        users.unique(|user| user.email.key())?;
         categories.check(|line, category| match &category.parent {
             // A parent must come first, so the categories are a tree without circles.
             Some(parent) if names.get(parent).is_none_or(|above| *above >= line) => {

@@ -366,6 +366,7 @@ fn staff(user_id: Uuid) -> Principal {
         name: "Some One".parse().unwrap(),
         session_id: SessionId::new(),
         role: Role::Staff,
+        needs_totp: false,
         customer_id: CustomerId(Uuid::nil()),
     };
     Principal::person(person, Source::default())

@@ -16,7 +16,11 @@ const CONTRACT: &[(&str, &str)] = &[
     ("post", "/v1/auth/logout"),
     ("get", "/v1/me"),
     ("post", "/v1/me/password"),
+    ("get", "/v1/me/sessions"),
+    ("delete", "/v1/me/sessions/{id}"),
+    ("delete", "/v1/users/{id}/sessions"),
     ("get", "/v1/users"),
+    ("post", "/v1/users"),
     ("patch", "/v1/users/{id}"),
     ("get", "/.well-known/jwks.json"),
     ("get", "/v1/products"),
@@ -72,6 +76,7 @@ const CONTRACT: &[(&str, &str)] = &[
 
 /// What anybody may call. Everything else wants a token, and says so.
 const PUBLIC: &[(&str, &str)] = &[
+    ("post", "/v1/auth/invite"),
     ("post", "/v1/auth/register"),
     ("post", "/v1/auth/login"),
     ("post", "/v1/auth/refresh"),
@@ -87,8 +92,17 @@ const PUBLIC: &[(&str, &str)] = &[
 ];
 
 /// What creates or moves something in one go, and so takes an `Idempotency-Key`.
-const NOT_ONCE: &[&str] =
-    &["/v1/auth/register", "/v1/auth/login", "/v1/auth/refresh", "/v1/auth/logout", "/v1/me/password"];
+const NOT_ONCE: &[&str] = &[
+    "/v1/auth/invite",
+    "/v1/auth/register",
+    "/v1/auth/login",
+    "/v1/auth/refresh",
+    "/v1/auth/logout",
+    "/v1/me/password",
+    "/v1/me/password/confirm",
+    "/v1/me/totp",
+    "/v1/me/totp/confirm",
+];
 
 struct Operation<'a> {
     method: &'a str,

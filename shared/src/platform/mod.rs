@@ -6,6 +6,7 @@ pub mod http;
 pub mod limits;
 pub mod locked;
 pub mod metrics;
+pub mod networks;
 pub mod redis;
 pub mod settings;
 pub mod shutdown;

@@ -1,10 +1,14 @@
 //! The routes of `/v1/auth`, `/v1/me` and `/v1/users`.
 
+mod guessing;
+mod invites;
 mod login;
 mod refresh;
 mod register;
 mod sessions;
+mod staff;
 mod tokens;
+mod totp;
 mod users;
 
 use std::sync::Arc;

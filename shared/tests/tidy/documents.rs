@@ -12,8 +12,9 @@ fn documents_name_only_files_that_exist() {
     let mut documents: Vec<String> =
         ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "migrations/README.md"].map(str::to_owned).to_vec();
     for entry in fs::read_dir(root().join("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        documents.extend(name.ends_with(".md").then(|| format!("docs/{name}")));
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        documents.extend((path.extension() == Some("md".as_ref())).then(|| format!("docs/{name}")));
     }
     let mut missing = Vec::new();
     for document in documents {

@@ -337,7 +337,7 @@ impl GuardedRedis {
         if redis_is_older_than_7_2() {
             text = text.replace(" +client|setinfo", "");
         }
-        // Only this test needs the command, to see which commands were refused.
+        // A user for the test only, which reads which commands were refused.
         std::fs::write(&file, text + "user admin on nopass ~* +@all\n").unwrap();
         let child = tokio::process::Command::new("redis-server")
             .args([

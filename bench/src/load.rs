@@ -11,6 +11,7 @@ mod queue;
 mod reads;
 mod requests;
 pub mod settings;
+pub mod soak;
 pub mod system;
 pub mod usage;
 

@@ -53,6 +53,10 @@ enum Command {
     },
     /// What `./dev bench` runs: the real binaries under load, each figure beside another one of the same run
     Run(load::settings::Settings),
+    /// What `./dev bench soak` runs: honest clients place orders, alone and while the API is attacked
+    ///
+    /// Fails if an honest client is refused, or if 99 of 100 orders take three times as long as alone.
+    Soak(load::soak::SoakSettings),
     /// The baseline for orders and reads; `run` starts it
     #[command(hide = true)]
     Bare {
@@ -97,6 +101,7 @@ async fn main() -> ExitCode {
     let done = match cli.command {
         Command::Fill { database, rows } => fill::run(&database.database_url, rows).await.map(|()| true),
         Command::Run(settings) => load::run(&settings).await.map(|()| true),
+        Command::Soak(settings) => load::soak::run(&settings).await,
         Command::Bare { database } => load::bare::serve(&database.database_url).await.map(|()| true),
         Command::Queue { database: Database { database_url }, bins, only, jobs_health: jobs, json } => {
             let parts = if only.is_empty() { Part::value_variants().to_vec() } else { only };

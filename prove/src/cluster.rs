@@ -27,8 +27,9 @@ pub const WORKERS: usize = 3;
 /// The lease is short, so that a run of minutes sees many leases expire.
 pub const LEASE: Duration = Duration::from_secs(3);
 
-const API: [(&str, &str); 9] = [
+const API: [(&str, &str); 10] = [
     ("AUTO_MIGRATE", "false"),
+    ("MAX_CONNECTIONS_PER_ADDRESS", "10000"),
     ("RATE_LIMITS", "off"),
     ("MAX_OPEN_ORDERS", "0"),
     ("RESERVATION_TTL", "20s"),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use shared::platform::http::limits::Limits;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 use worker::config::Cli;
@@ -265,7 +266,7 @@ async fn start_worker(app: &TestApp) -> String {
     let address = listener.local_addr().unwrap().to_string();
     let ctx = Context::connect(&cli.common, &cli.work).unwrap();
     let vitals = Vitals::new(&ctx).unwrap();
-    tokio::spawn(worker::serve::serve(listener, vitals.clone()));
+    tokio::spawn(worker::serve::serve(listener, vitals.clone(), Limits::default()));
     tokio::spawn(async move { fleet::run(ctx, &cli.work, &vitals).await });
     let ready = reqwest::get(format!("http://{address}/health/ready")).await.unwrap();
     assert_eq!(ready.status(), StatusCode::OK);

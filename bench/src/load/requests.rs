@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
 
 use super::generator::{Random, RequestWriter};
@@ -134,13 +135,18 @@ pub async fn staff(api: SocketAddr, database_url: &str) -> Result<String> {
     log_in(&mut Connection::open(api).await?, fill::STAFF).await
 }
 
-async fn log_in(connection: &mut Connection, email: &str) -> Result<String> {
+pub async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(connection: &mut Connection<S>, email: &str) -> Result<String> {
     let login = json!({ "email": email, "password": fill::PASSWORD });
     let answer = post(connection, "/v1/auth/login", &login, &[200]).await?;
     Ok(answer["access_token"].as_str().unwrap_or_default().to_owned())
 }
 
-pub async fn post(connection: &mut Connection, path: &str, body: &Value, expected: &[u16]) -> Result<Value> {
+pub async fn post<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<S>,
+    path: &str,
+    body: &Value,
+    expected: &[u16],
+) -> Result<Value> {
     let mut request = Vec::new();
     http::write(&mut request, path, None, Some(&body.to_string()));
     let answer = connection.ask(&request).await?;

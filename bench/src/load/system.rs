@@ -29,8 +29,9 @@ const POSTGRES: [&str; 6] = [
 ];
 
 /// The settings of every measured API process.
-const API: [(&str, &str); 5] = [
+const API: [(&str, &str); 6] = [
     ("RATE_LIMITS", "off"),
+    ("MAX_CONNECTIONS_PER_ADDRESS", "10000"),
     ("MAX_OPEN_ORDERS", "0"),
     ("AUTO_MIGRATE", "false"),
     ("ACCESS_TOKEN_TTL", "12h"),

@@ -63,6 +63,8 @@ kDQgG+y/QLF7XyIydj1aAdfKXgoQuGST+nVXMSqrEADhRZ/GL7RxjWOZ
         ("CACHE_LOW_STOCK_TTL", Some("soon")),
         ("TRUSTED_PROXIES", Some("10.0.0.0/64")),
         ("MAX_CONNECTIONS", Some("0")),
+        ("MAX_CONNECTIONS_PER_ADDRESS", Some("0")),
+        ("DOCS", Some("sometimes")),
         ("CORS_ORIGINS", Some("shop.example")),
         ("CORS_ORIGINS", Some("https://shop.example/")),
         ("TLS_CERT", Some("/nowhere/cert.pem")), // Without a key.
@@ -155,6 +157,8 @@ fn help_lists_every_setting_of_the_contract_and_no_secret() {
         "CACHE_LOCAL_TTL",
         "TRUSTED_PROXIES",
         "MAX_CONNECTIONS",
+        "MAX_CONNECTIONS_PER_ADDRESS",
+        "DOCS",
         "TLS_CERT",
         "TLS_KEY",
         "CORS_ORIGINS",

@@ -159,7 +159,7 @@ impl Bench<'_> {
         let from = self.when_left(&mut redis, jobs - jobs / 10).await?;
         let until = self.when_left(&mut redis, jobs / 10).await?;
         for worker in &mut workers {
-            ensure!(worker.try_wait()?.is_none(), "a worker ended by itself");
+            ensure!(worker.try_wait()?.is_none(), "a worker ended without being asked to");
             worker.kill().await?;
         }
         Ok(f64::from(from.1 - until.1) / (until.0 - from.0).as_secs_f64())

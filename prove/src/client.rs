@@ -192,9 +192,9 @@ impl Clients {
     fn begin(&self, request: &Request) -> bool {
         let key = request.key.clone().unwrap_or_default();
         let mut history = self.history();
-        let asked = history.orders.entry(key).or_default();
-        asked.in_doubt += 1;
-        asked.placed.is_some()
+        let record = history.orders.entry(key).or_default();
+        record.in_doubt += 1;
+        record.placed.is_some()
     }
 
     fn record(&self, request: &Request, was_placed: bool, reply: Option<&Reply>) {
@@ -218,11 +218,11 @@ impl Clients {
 
 impl History {
     fn decided(&mut self, key: &str, was_placed: bool, reply: &Reply) {
-        let asked = self.orders.entry(key.to_owned()).or_default();
-        asked.in_doubt = asked.in_doubt.saturating_sub(1);
-        match (&asked.placed, reply.status) {
+        let record = self.orders.entry(key.to_owned()).or_default();
+        record.in_doubt = record.in_doubt.saturating_sub(1);
+        match (&record.placed, reply.status) {
             (None, 201) => {
-                asked.placed = Some(reply.body.clone());
+                record.placed = Some(reply.body.clone());
                 self.placed_at.push(Utc::now());
             }
             (Some(first), 201) if first["id"] == reply.body["id"] => {}
@@ -233,7 +233,7 @@ impl History {
                 let contradiction = json!({ "key": key, "first": first, "then": reply.body });
                 self.contradictions.push(contradiction);
             }
-            (None, _) => asked.refused = Some(reply.body.clone()),
+            (None, _) => record.refused = Some(reply.body.clone()),
         }
     }
 
@@ -243,6 +243,6 @@ impl History {
 
     /// The orders that were answered 201, with the body of that answer.
     pub fn placed(&self) -> impl Iterator<Item = (&String, &Value)> {
-        self.orders.iter().filter_map(|(key, asked)| Some((key, asked.placed.as_ref()?)))
+        self.orders.iter().filter_map(|(key, record)| Some((key, record.placed.as_ref()?)))
     }
 }

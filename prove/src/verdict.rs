@@ -123,7 +123,7 @@ fn check_clients(history: &History, orders: &Orders) -> Vec<Check> {
     let there = history.placed().filter_map(as_answered).collect();
 
     let explained = |order: &Order| match order.keys.as_slice() {
-        [key] => history.orders.get(key).is_some_and(|asked| asked.placed.is_some() || asked.in_doubt > 0),
+        [key] => history.orders.get(key).is_some_and(|record| record.placed.is_some() || record.in_doubt > 0),
         _ => false,
     };
     let unasked = |order: &&Order| !explained(order);
@@ -131,8 +131,10 @@ fn check_clients(history: &History, orders: &Orders) -> Vec<Check> {
     let mut twice: Vec<Value> = history.contradictions.clone();
     twice.extend(unasked);
 
-    let open =
-        history.orders.iter().filter(|(_, asked)| asked.placed.is_none() && asked.refused.is_none() && !asked.given_up);
+    let open = history
+        .orders
+        .iter()
+        .filter(|(_, record)| record.placed.is_none() && record.refused.is_none() && !record.given_up);
     vec![
         Check::new("every_order_answered_201_is_stored_as_answered", format!("{placed} orders answered 201"), there),
         Check::new("each_key_has_at_most_one_order", format!("{} keys", history.orders.len()), twice),

@@ -50,7 +50,7 @@ impl TestApp {
     /// On a database that exists already, as a second API process.
     pub async fn on(database_url: &str, options: &[&str]) -> Self {
         let cli = settings(database_url, options);
-        let state = api::serve::state(&cli.common, cli.serve).expect("the settings are fine");
+        let state = api::serve::state(&cli.common, cli.serve).expect("the settings are valid");
         Self::serve(database_url, state).await
     }
 
@@ -109,14 +109,14 @@ impl TestApp {
 
     /// Runs the audit during a test.
     pub async fn assert_clean(&self) {
-        assert_eq!(audit::broken(&self.db).await, [""; 0], "the audit found something");
+        assert_eq!(audit::broken(&self.db).await, [""; 0], "the audit found violations");
     }
 
     /// Checks only the invariants about stock, for tests that violate those about orders.
     pub async fn assert_books_balance(&self) {
         let broken = audit::broken(&self.db).await;
         let of_stock: Vec<&String> = broken.iter().filter(|one| audit::is_about_stock(one)).collect();
-        assert!(of_stock.is_empty(), "the audit found something: {of_stock:#?}");
+        assert!(of_stock.is_empty(), "the audit found violations: {of_stock:#?}");
     }
 
     pub async fn count(&self, sql: &'static str) -> i64 {
@@ -139,7 +139,7 @@ pub fn settings(database_url: &str, options: &[&str]) -> Cli {
     if !options.iter().any(|option| option.starts_with("--cache")) {
         fixed.push("--cache=off");
     }
-    Cli::try_parse_from(fixed.iter().chain(options)).expect("the options are fine")
+    Cli::try_parse_from(fixed.iter().chain(options)).expect("the options are valid")
 }
 
 async fn free_port() -> TcpListener {

@@ -40,5 +40,5 @@ pub fn after_a_test(database_url: &str) {
         })
     });
     let broken = audit.join().expect("the audit after the test runs; see TestApp::without_audit");
-    assert!(broken.is_empty(), "the audit after the test found something: {broken:#?}");
+    assert!(broken.is_empty(), "the audit after the test found violations: {broken:#?}");
 }

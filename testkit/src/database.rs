@@ -114,5 +114,5 @@ fn url_of(server: &str, database: &str) -> String {
 /// The address of a test server, from the environment.
 #[expect(clippy::disallowed_methods, reason = "tests have no settings; ./dev test says where its servers are")]
 fn address(variable: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is set by ./dev test"))
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is missing; run the tests with ./dev test"))
 }

@@ -1,5 +1,5 @@
-//! What Millrace is deployed with: images, compose, Kubernetes. There is no Docker engine and no cluster here, so this
-//! checks them as their readers would, and against what the binaries say of themselves.
+//! The files for deployment: images, compose, Kubernetes. There is no Docker engine and no cluster here, so these tests
+//! validate the files with tools, and compare them with the settings of the binaries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The documents of a YAML file. It is read by the Python of the tools, so that we need no YAML of our own.
+/// The documents of a YAML file. Python reads it, so that we need no YAML crate.
 pub fn yaml(path: &str) -> Vec<Value> {
     let script =
         "import json, sys, yaml; json.dump([it for it in yaml.safe_load_all(open(sys.argv[1])) if it], sys.stdout)";
@@ -29,7 +29,7 @@ pub fn yaml(path: &str) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Runs one of the tools of deploy/requirements.txt in the root.
+/// Runs one of the tools of deploy/requirements.txt in the root of the repository.
 fn tool(name: &str, arguments: &[&str]) -> Output {
     let program = root().join(".dev/tools/bin").join(name);
     let mut command = Command::new(&program);
@@ -49,10 +49,10 @@ pub fn said(output: &Output) -> String {
 
 const DOCKERFILES: [(&str, &str); 2] = [("Dockerfile.api", "millrace-api"), ("Dockerfile.worker", "millrace-worker")];
 
-/// Everything that an image of ours may do after the build: nothing that brings a tool in.
+/// The instructions that our images may use after the build. None of them runs a command.
 const AFTER_THE_BUILD: [&str; 8] = ["FROM", "LABEL", "COPY", "ENV", "EXPOSE", "USER", "HEALTHCHECK", "ENTRYPOINT"];
 
-/// The settings of a binary, by their names in the environment.
+/// The settings of a binary, by their environment variables.
 fn settings(binary: &str) -> BTreeSet<String> {
     let command = if binary == "millrace-api" { api::config::Cli::command() } else { worker::config::Cli::command() };
     let commands = std::iter::once(&command).chain(command.get_subcommands());
@@ -136,12 +136,12 @@ fn what_an_image_copies_is_there_and_secrets_are_not_sent_along() {
     }
 }
 
-// The command is waited for in this thread, so the API needs another.
+// This thread waits for the command, so the API runs on another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_health_command_says_whether_the_process_is_ready() {
     let app = TestApp::new().await;
     let (_, port) = app.metrics_url.rsplit_once(':').unwrap();
-    // As in the image, where it listens everywhere.
+    // As in the image, where the API listens on all addresses.
     let everywhere = format!("0.0.0.0:{port}");
     let ask = |addr: &str| {
         run(binary(&[("DATABASE_URL", &app.database_url), ("JWT_PRIVATE_KEY", TEST_KEY), ("METRICS_ADDR", addr)])
@@ -214,14 +214,14 @@ fn compose_services_are_limited_watched_and_find_what_they_name() {
         assert!(service["cap_add"].is_null() && service["privileged"].is_null(), "{name} has a capability");
         assert!(service["deploy"]["resources"]["limits"]["pids"].is_u64(), "{name} may start any number of processes");
     }
-    // The owner's password is in two containers only: where the roles are made, and where they are used to migrate.
+    // Only two containers have the owner's password: the one that creates the roles, and the one that migrates.
     let knows = |secret: &str| -> Vec<&str> {
         services.iter().filter(|(_, it)| it.to_string().contains(secret)).map(|(name, _)| name.as_str()).collect()
     };
     assert_eq!(knows("OWNER_DATABASE_PASSWORD"), ["migrate", "postgres"]);
     assert_eq!(knows("${POSTGRES_PASSWORD"), ["postgres"], "the superuser is for the first start");
     assert_eq!(services["api"]["environment"]["AUTO_MIGRATE"], "false");
-    // The default of many engines is 1024, and Postgres and Redis need descriptors too.
+    // The default of many engines is 1024, which is too low. Postgres and Redis need file descriptors too.
     let most = settings_default("MAX_CONNECTIONS");
     assert!(services["api"]["ulimits"]["nofile"].as_u64().unwrap() > most, "connections run out of file descriptors");
     assert!(services["worker"]["ports"].is_null(), "two workers would want the same port of the host");
@@ -234,7 +234,7 @@ fn compose_services_are_limited_watched_and_find_what_they_name() {
     }
 }
 
-/// `${NAME:?…}` must be set, and stands in the page that says how; no secret has a default.
+/// `${NAME:?…}` must be set, and docs/deploying.md must name it. No secret has a default.
 #[test]
 fn compose_asks_for_its_secrets_and_the_page_says_how_to_make_them() {
     let (compose, page) = (read("docker-compose.yml"), read("docs/deploying.md"));
@@ -252,10 +252,10 @@ fn compose_asks_for_its_secrets_and_the_page_says_how_to_make_them() {
 
 const BASE: &str = "deploy/kubernetes/base";
 const MIGRATE: &str = "deploy/kubernetes/migrate";
-/// Its schema comes with KEDA and not with Kubernetes; its own test is below.
+/// KEDA defines its schema, not Kubernetes. It has its own test below.
 const SCALING: &str = "deploy/kubernetes/base/worker-scaling.yaml";
 
-/// The files that a kustomization applies, which are all that lie beside it.
+/// The files of a kustomization, which must be all files in its folder.
 fn resources(folder: &str) -> Vec<String> {
     let kustomization = yaml(&format!("{folder}/kustomization.yaml")).remove(0);
     let listed: BTreeSet<String> =
@@ -284,7 +284,7 @@ fn objects() -> BTreeMap<(String, String), Value> {
 fn manifests_fit_the_schemas_of_kubernetes() {
     let files = [resources(BASE), resources(MIGRATE)].concat();
     let files: Vec<&str> = files.iter().map(String::as_str).filter(|file| *file != SCALING).collect();
-    // The oldest that is still looked after somewhere, and the newest that the tool knows.
+    // The oldest version that is still supported by some provider, and the newest one that the tool knows.
     for version in ["1.30", "1.37"] {
         let said = is_content(&tool("kubernetes-validate", &[&["--strict", "-k", version][..], &files].concat()));
         assert!(!said.contains("WARN") && said.matches("passed").count() >= files.len(), "{version}: {said}");
@@ -366,8 +366,8 @@ fn processes_get_the_time_that_they_need_to_stop() {
     }
 }
 
-/// By hand, after KEDA's documentation of `ScaledObject` and of its Prometheus scaler. Its query is asked of a real
-/// Prometheus where the dashboards are.
+/// Checked by hand-written rules, from KEDA's documentation of `ScaledObject` and its Prometheus scaler. The tests of
+/// the dashboards run its query on a real Prometheus.
 #[test]
 fn scalers_find_what_they_scale() {
     let objects = objects();
@@ -385,7 +385,7 @@ fn scalers_find_what_they_scale() {
     assert!(0 < least && least <= fallback && fallback <= most);
     let [trigger] = spec["triggers"].as_array().unwrap().as_slice() else { panic!("one trigger is enough") };
     assert_eq!(trigger["type"], "prometheus");
-    // A fallback is only possible with it.
+    // KEDA requires this for a fallback.
     assert_eq!(trigger["metricType"], "AverageValue");
     let metadata = trigger["metadata"].as_object().unwrap();
     assert_eq!(metadata.keys().collect::<Vec<_>>(), ["query", "serverAddress", "threshold"]);
@@ -425,7 +425,7 @@ fn pods_talk_to_whom_they_must_and_nobody_else() {
     }
 }
 
-/// One secret for the owner of the schema, another for those who only read and write rows.
+/// The owner of the schema and the application, which only reads and writes rows, have separate secrets.
 #[test]
 fn only_the_migration_knows_the_owner() {
     let secrets: BTreeMap<String, String> = objects()

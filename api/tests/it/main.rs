@@ -1,4 +1,4 @@
-//! The API through its front door: HTTP in, HTTP out, on real servers.
+//! Tests of the API over HTTP, on real servers.
 
 mod actions;
 mod by_hand;

@@ -1,5 +1,5 @@
-//! What the application's database role may do, and what it may not: it runs the whole shop, and can neither change the
-//! schema nor rewrite the ledger.
+//! The privileges of the application's database role. It may do everything that API and workers need. It may not change
+//! the schema or the rows of the ledger.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ fn sources(folder: &std::path::Path) -> Vec<String> {
 
 // ---- what is refused -------------------------------------------------------------------------
 
-/// Not owner, no privilege, no right to a function: all have this code.
+/// Postgres has one error code for all of these: not the owner, no privilege on a table, no right to a function.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn the_application_can_neither_change_the_schema_nor_rewrite_history() {
     alice.place(json!([{ "sku": "mug", "quantity": 2 }])).await.done(201);
     let before = history(&app.db).await;
     for statement in [
-        // The ledger, the timelines, and what was done by hand.
+        // The ledger, the timelines, and the record of manual actions.
         "update stock_movements set on_hand_delta = 0",
         "delete from stock_movements",
         "truncate stock_movements",
@@ -81,7 +81,7 @@ async fn the_application_can_neither_change_the_schema_nor_rewrite_history() {
         "delete from actions",
         "truncate actions",
         "merge into actions using (select 1) as it on true when matched then delete",
-        // What keeps them so.
+        // The triggers that protect them.
         "alter table stock_movements disable trigger append_only",
         "alter table stock_movements disable trigger all",
         "drop trigger append_only on stock_movements",
@@ -105,7 +105,7 @@ async fn the_application_can_neither_change_the_schema_nor_rewrite_history() {
         "create trigger t before insert on orders for each row execute function refuse_change()",
         "create rule r as on delete to orders do instead nothing",
         "insert into _sqlx_migrations values (99, 'x', now(), true, '', 0)",
-        // Accounts and orders stay, whoever asks.
+        // Rows of accounts and orders may not be deleted.
         "delete from users",
         "delete from orders",
         "truncate orders cascade",
@@ -129,7 +129,7 @@ async fn the_application_can_neither_change_the_schema_nor_rewrite_history() {
         let error = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&app.state.db).await.expect_err(statement);
         let code =
             error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned();
-        // An untrusted language is not even there.
+        // This server does not have the untrusted language at all.
         let expected = if statement.contains("plpython3u") { "42704" } else { INSUFFICIENT_PRIVILEGE };
         assert_eq!(code, expected, "{statement}: {error}");
     }
@@ -152,7 +152,7 @@ async fn history(db: &PgPool) -> Value {
 
 // ---- what works ------------------------------------------------------------------------------
 
-/// API and worker as the application's role: everything that an order can live through, and all that runs by the clock.
+/// API and workers run as the application's role: the whole life of an order, and all scheduled jobs.
 #[tokio::test]
 async fn the_whole_shop_runs_as_the_applications_role() {
     let app = TestApp::new().await;
@@ -189,7 +189,7 @@ async fn the_whole_shop_runs_as_the_applications_role() {
         until(&format!("{order} is {status}"), async || alice.get(order).await.body["status"] == status).await;
     }
 
-    // By hand: an adjustment, a count, an unpaid order that expires, an order that staff cancels.
+    // Manual changes: an adjustment, a count, an unpaid order that expires, an order that staff cancel.
     let stock = staff.get("/v1/inventory").await.done(200).body["data"][0].clone();
     let adjustment = json!({ "delta": -1, "reason": "damaged" });
     staff.post(&format!("/v1/inventory/{}/adjustments", stock["id"].as_str().unwrap()), adjustment).await.done(201);
@@ -249,7 +249,7 @@ async fn the_script_makes_an_owner_who_migrates_and_grants_and_takes_back() {
     assert_eq!(privileges(&database).await, privileges(&as_owner(&new_database().await)).await);
 }
 
-/// A database that had one role, a superuser, and everything in it.
+/// A database as it was before the roles: one superuser owns everything.
 #[tokio::test]
 async fn the_script_gives_a_database_of_one_role_to_the_owner() {
     let database = as_owner(&new_database().await);
@@ -279,7 +279,7 @@ async fn the_script_gives_a_database_of_one_role_to_the_owner() {
     }
 }
 
-/// Who may do what with which table.
+/// The privileges of each role on each table.
 async fn privileges(database: &str) -> Vec<(String, String)> {
     let mut db = PgConnection::connect(database).await.unwrap();
     sqlx::query_as(
@@ -291,7 +291,7 @@ async fn privileges(database: &str) -> Vec<(String, String)> {
     .unwrap()
 }
 
-/// Runs deploy/postgres/roles.sql, as a superuser does. Roles belong to the server, so one test at a time.
+/// Runs deploy/postgres/roles.sql as a superuser. Roles belong to the server, so only one test may do this at a time.
 async fn make_roles(database: &str) {
     let (server, _) = database.rsplit_once('/').unwrap();
     let mut lock = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
@@ -306,7 +306,7 @@ async fn make_roles(database: &str) {
     assert!(output.status.success(), "{}", said(&output));
 }
 
-/// Debian and Homebrew keep it out of PATH.
+/// Debian and Homebrew keep psql out of PATH.
 fn psql() -> PathBuf {
     let found = |version: u32| {
         ["/usr/lib/postgresql/", "/opt/homebrew/opt/postgresql@", "/usr/local/opt/postgresql@"]
@@ -319,7 +319,7 @@ fn psql() -> PathBuf {
 
 // ---- Redis ----------------------------------------------------------------------------------
 
-/// A Redis with a file of users from deploy/redis, made as docker-compose.yml makes it.
+/// A Redis with a file of users from deploy/redis, written as docker-compose.yml does it.
 struct GuardedRedis {
     port: u16,
     _child: tokio::process::Child,
@@ -337,7 +337,7 @@ impl GuardedRedis {
         if redis_is_older_than_7_2() {
             text = text.replace(" +client|setinfo", "");
         }
-        // Only for the test, which asks what was refused.
+        // A user for the test only, which reads which commands were refused.
         std::fs::write(&file, text + "user admin on nopass ~* +@all\n").unwrap();
         let child = tokio::process::Command::new("redis-server")
             .args([

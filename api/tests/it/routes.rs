@@ -1,4 +1,4 @@
-//! The table of all routes with their policies: what it promises, and that `docs/routes.md` shows it.
+//! The table of all routes with their policies: its rules, and that `docs/routes.md` shows it.
 
 use std::path::Path;
 

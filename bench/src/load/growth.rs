@@ -107,7 +107,7 @@ async fn free_bytes() -> Result<u64> {
     let output = Command::new("df").args(["-Pk"]).arg(std::env::temp_dir()).output().await?;
     let text = String::from_utf8_lossy(&output.stdout);
     let free = text.lines().nth(1).and_then(|line| line.split_whitespace().nth(3)?.parse::<u64>().ok());
-    Ok(free.context("df tells how much is free")? << 10)
+    Ok(free.context("df printed no free space")? << 10)
 }
 
 pub async fn measure(system: &System, settings: &Settings, report: &mut Report) -> Result<()> {

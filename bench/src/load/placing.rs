@@ -128,7 +128,7 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
     Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 errors")]
+#[expect(clippy::cast_precision_loss, reason = "no run has 2^52 errors")]
 fn errors_as_figure(errors: u64) -> f64 {
     errors as f64
 }
@@ -234,6 +234,6 @@ async fn stored_function(system: &System, settings: &Settings, buying: Buying) -
     let output = ran.context("pgbench; Debian has it in postgresql")?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
-    let tps = text.lines().find_map(|line| line.strip_prefix("tps = ")).context("pgbench tells no rate")?;
+    let tps = text.lines().find_map(|line| line.strip_prefix("tps = ")).context("pgbench printed no rate")?;
     Ok(tps.split_whitespace().next().unwrap_or_default().parse()?)
 }

@@ -190,7 +190,7 @@ impl Probe {
                 "{} jobs were claimed instead of those just written",
                 claimed.len()
             );
-            let plan = self.plans.take().pop().context("auto_explain says nothing")?;
+            let plan = self.plans.take().pop().context("auto_explain sent no plan")?;
             let statement = Statement::read(&plan, &[])?;
             ms.push(statement.ms);
             buffers.push(f64::from(statement.buffers));

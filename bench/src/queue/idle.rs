@@ -34,7 +34,7 @@ impl Bench<'_> {
 
     /// CPU seconds, statements of Postgres, commands of Redis.
     async fn spent(&self, workers: &[Process]) -> Result<[f64; 3]> {
-        let cpu = |worker: &Process| usage::of_threads(worker.pid().context("a worker ended by itself")?);
+        let cpu = |worker: &Process| usage::of_threads(worker.pid().context("a worker ended without being asked to")?);
         let cpu = workers.iter().map(cpu).sum::<Result<f64>>()?;
         Ok([cpu, self.statements().await?, counts::commands(self.redis).await?])
     }

@@ -75,7 +75,7 @@ impl Bench<'_> {
         tx.commit().await?;
         let committed = Utc::now();
         doorbell.ring([ring]);
-        let began = tokio::time::timeout(TIMEOUT, begin_of(ring.id, log)).await.context("a job was not begun")??;
+        let began = tokio::time::timeout(TIMEOUT, begin_of(ring.id, log)).await.context("a job did not start")??;
         Ok(((began - committed).as_seconds_f64() * 1000.0, (began - asked).as_seconds_f64() * 1000.0))
     }
 }

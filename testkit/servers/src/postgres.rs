@@ -133,7 +133,7 @@ impl Postgres {
 
     /// Sends a signal (STOP, CONT) to all processes of the server.
     pub async fn signal(&self, name: &str) -> Result<()> {
-        let child = self.child.as_ref().context("it does not run")?;
+        let child = self.child.as_ref().context("the server does not run")?;
         // The postmaster first, so that it starts no child that is missed. Each child has its own process group.
         signal(child, name).await?;
         let pid = child.id().context("it has ended")?.to_string();

@@ -110,7 +110,7 @@ impl Process {
 
     /// Waits until the process has ended after a signal.
     pub async fn ended(&mut self) -> Result<ExitStatus> {
-        let mut child = self.child.take().context("it does not run")?;
+        let mut child = self.child.take().context("the server does not run")?;
         tokio::time::timeout(TIMEOUT, child.wait())
             .await
             .with_context(|| format!("{} did not stop", self.name))?

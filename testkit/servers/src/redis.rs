@@ -135,11 +135,11 @@ impl Redis {
 
     /// Stops the process with SIGSTOP. Connections stay open, and nothing answers.
     pub async fn freeze(&self) -> Result<()> {
-        signal(self.child.as_ref().context("it does not run")?, "STOP").await
+        signal(self.child.as_ref().context("the server does not run")?, "STOP").await
     }
 
     pub async fn thaw(&self) -> Result<()> {
-        signal(self.child.as_ref().context("it does not run")?, "CONT").await
+        signal(self.child.as_ref().context("the server does not run")?, "CONT").await
     }
 
     /// Waits until the reply to a command fulfils the condition.

@@ -40,7 +40,7 @@ impl RedisGroup {
         }
         for sentinel in &sentinels {
             let knows = |answer: &str| answer.contains("num-slaves\n1") && answer.contains("num-other-sentinels\n2");
-            sentinel.until("it knows the others", &["SENTINEL", "MASTER", MASTER], knows).await?;
+            sentinel.until("it knows the other Sentinels", &["SENTINEL", "MASTER", MASTER], knows).await?;
         }
         Ok(Self { nodes: vec![master, replica], sentinels })
     }
@@ -56,11 +56,14 @@ impl RedisGroup {
         let mut create = home.server(Path::new("redis-cli"), "create")?;
         create.args(["--cluster", "create"]).args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())));
         let made = create.args(["--cluster-replicas", "1", "--cluster-yes"]).status().await?;
-        ensure!(made.success(), "the cluster was not made: {}", home.log("create").display());
+        ensure!(made.success(), "the cluster was not created: {}", home.log("create").display());
         for node in &nodes {
-            node.until("the cluster is whole", &["CLUSTER", "INFO"], |info| info.contains("cluster_state:ok")).await?;
-            node.until("it has its part", &["ROLE"], |role| role.starts_with("master") || role.contains("connected"))
+            node.until("the cluster is complete", &["CLUSTER", "INFO"], |info| info.contains("cluster_state:ok"))
                 .await?;
+            node.until("the node has its role", &["ROLE"], |role| {
+                role.starts_with("master") || role.contains("connected")
+            })
+            .await?;
         }
         Ok(Self { nodes, sentinels: Vec::new() })
     }

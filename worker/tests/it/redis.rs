@@ -48,7 +48,7 @@ async fn a_backlog_runs_on_while_redis_is_flushed_and_is_rung_in_pages() {
     system.until_count("all are done", DONE, 5000).await;
     assert_eq!(system.count("select count(*) from jobs where attempt <> 1").await, 0);
     let rings = redis.calls("zadd").await;
-    assert!(rings < 500, "5,000 jobs were rung for by {rings} commands");
+    assert!(rings < 500, "5,000 jobs took {rings} ZADD commands");
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn a_full_set_that_was_emptied_is_rung_again_soon_and_not_only_by_maintena
         redis.command(&["DBSIZE"]).await != "0"
     })
     .await;
-    assert!(orders < 60, "it rang for order number {orders}");
+    assert!(orders < 60, "it rang only at order number {orders}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Settings: from where they come, and how a wrong one is refused.
+//! Settings: their sources, and how wrong values are rejected.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -184,7 +184,7 @@ fn help_lists_every_setting_of_the_contract_and_no_secret() {
     }
 }
 
-/// `.env.example` is for people: its comments may differ from the help, its settings and defaults may not.
+/// The comments of `.env.example` may differ from the help. Its settings and defaults may not.
 #[test]
 fn the_example_of_settings_lists_exactly_what_the_binaries_take() {
     let example = include_str!("../../../../.env.example");

@@ -1,4 +1,4 @@
-//! Every refusal has one form.
+//! Every error answer has one form.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ async fn a_body_that_cannot_be_meant_is_refused_in_the_one_form_and_changes_noth
     assert_eq!((users, orders), (1, 0), "only Alice is there");
 }
 
-/// Without hearing it out, the client's next write fails on a closed connection and it never reads our answer.
+/// The API drains the body. Otherwise the client's next write would fail, and it would never read the answer.
 #[tokio::test]
 async fn a_client_that_sends_a_large_body_to_nobody_reads_why_it_is_refused() {
     let app = TestApp::new().await;

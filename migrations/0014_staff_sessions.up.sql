@@ -1,7 +1,9 @@
 -- Where a session is used from, and when its user last gave the password.
 alter table sessions
+    -- safe: a constraint on a new column with a default reads sessions once, and they are few
     add column surface text not null default 'api' check (surface in ('api', 'console', 'shop')),
     add column address inet,
+    -- safe: the new column is null everywhere
     add column user_agent text check (length(user_agent) <= 300),
     -- Written at most once a minute.
     add column last_seen_at timestamptz not null default now(),

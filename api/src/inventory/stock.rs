@@ -69,7 +69,7 @@ pub(super) async fn on_hand(
 /// Read a row of stock
 #[utoipa::path(
     get, path = "/v1/inventory/{id}", tag = "inventory", params(("id" = InventoryId, Path)), responses(
-    (status = 200, description = "The row; `ETag` is the version of its reorder settings", body = StockView),
+    (status = 200, description = "The row; `ETag` is the version of its reorder settings", body = StockView, headers(("ETag" = String))),
     (status = 404, description = "`inventory_not_found`", body = Problem),
 ))]
 pub(super) async fn one(State(db): State<PgPool>, Path(id): Path<InventoryId>) -> ApiResult<Tagged<StockView>> {
@@ -81,7 +81,7 @@ pub(super) async fn one(State(db): State<PgPool>, Path(id): Path<InventoryId>) -
 /// Begin to stock a product in a warehouse
 #[utoipa::path(
     post, path = "/v1/inventory", tag = "inventory", request_body = NewStock, responses(
-    (status = 201, description = "The row; `Location` says where it is", body = StockView),
+    (status = 201, description = "The row; `Location` says where it is", body = StockView, headers(("Location" = String), ("ETag" = String))),
     (status = 404, description = "`product_not_found` or `warehouse_not_found`", body = Problem),
     (status = 409, description = "`inventory_exists`: adjust the row that is there", body = Problem),
 ))]
@@ -95,7 +95,7 @@ pub(super) async fn create(caller: Caller, mut once: Once<NewStock>) -> ApiResul
     patch, path = "/v1/inventory/{id}", tag = "inventory",
     params(("id" = InventoryId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = ReorderSettings, responses(
-    (status = 200, description = "The row as it is now", body = StockView),
+    (status = 200, description = "The row as it is now", body = StockView, headers(("ETag" = String))),
     (status = 404, description = "`inventory_not_found`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),
 ))]

@@ -33,9 +33,9 @@ const LOST_ANSWER_SECONDS: f64 = 10.0;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogIn {
-    #[schema(example = "alice@example.com")]
+    #[schema(example = "alice@example.com", pattern = r"^[^\u0000]*$")]
     pub email: String,
-    #[schema(value_type = String, format = "password", example = "correct horse battery")]
+    #[schema(value_type = String, format = "password", example = "correct horse battery", pattern = r"^[^\u0000]*$")]
     pub password: SecretString,
 }
 
@@ -43,14 +43,14 @@ pub struct LogIn {
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
     /// The last refresh token that was issued; it can be used once
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = r"^[^\u0000]*$")]
     pub refresh_token: SecretString,
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangePassword {
-    #[schema(value_type = String, format = "password")]
+    #[schema(value_type = String, format = "password", pattern = r"^[^\u0000]*$")]
     pub current_password: SecretString,
     pub new_password: NewPassword,
 }

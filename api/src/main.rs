@@ -28,7 +28,10 @@ async fn run() -> anyhow::Result<()> {
     let done = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => api::serve::serve(cli.common, cli.serve).await,
         Command::Migrate { down } => api::commands::migrate(&cli.common, down).await,
-        Command::Seed { dir } => api::commands::seed(&cli.common, &dir).await,
+        Command::Seed { dir, demo_users: false, .. } => api::commands::seed(&cli.common, &dir).await,
+        Command::Seed { dir, demo_users: true, force } => {
+            api::commands::seed_with_users(&cli.common, &cli.serve, &dir, force).await
+        }
         Command::Health => shared::health::ask_process(cli.serve.metrics_addr).await.map_err(anyhow::Error::msg),
         Command::CreateUser { email, password, role, name } => {
             api::commands::create_user(&cli.common, email, password, role, name).await

@@ -1,6 +1,7 @@
 //! Health checks: asks Postgres and Redis for `/health`, and asks another process whether it is ready. Writes no table.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
+use crate::platform::db;
 use crate::queue::doorbell::Doorbell;
 
 /// A server that does not answer within this counts as down.
@@ -17,6 +19,13 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longer than `PROBE_TIMEOUT`, because the other process runs its own probe before it answers.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The pause between two looks at the version of a database that is not migrated yet.
+const MIGRATED_YET: Duration = Duration::from_secs(1);
+
+fn newest_migration() -> i64 {
+    crate::MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
 
 /// Asks the process that listens at `addr` whether it is ready. Containers use it as their health check, because the
 /// image has no `curl`.
@@ -43,35 +52,63 @@ pub async fn ask_process(addr: SocketAddr) -> Result<(), String> {
 }
 
 /// The answer of `/health`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Health {
     #[schema(example = "ok")]
     pub db: &'static str,
     /// `ok`, `degraded` (everything works, slower) or `off` (not configured)
     #[schema(example = "ok")]
     pub redis: &'static str,
+    /// What is insecure about the settings of this process and of the workers; only staff see it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<Vec<String>>,
 }
 
 /// Asks Postgres and Redis whether they answer.
 pub struct Probe {
     db: PgPool,
     doorbell: Doorbell,
+    migrated: AtomicBool,
 }
 
 impl Probe {
     pub fn new(db: PgPool, doorbell: Doorbell) -> Self {
-        Self { db, doorbell }
+        Self { db, doorbell, migrated: AtomicBool::new(false) }
     }
 
     pub async fn ask(&self) -> Health {
         let (db, redis) = tokio::join!(self.database_answers(), self.redis_state());
-        Health { db: if db { "ok" } else { "down" }, redis }
+        Health { db: if db { "ok" } else { "down" }, redis, warnings: None }
     }
 
     pub async fn database_answers(&self) -> bool {
         timeout(PROBE_TIMEOUT, sqlx::query!("select 1 as one").fetch_one(&self.db))
             .await
             .is_ok_and(|answer| answer.is_ok())
+    }
+
+    /// Has the database all migrations that this program was built with? It may have later ones: the release before this
+    /// one runs on until it is replaced.
+    pub async fn is_migrated(&self) -> bool {
+        if !self.migrated.load(Ordering::Relaxed) {
+            let version = timeout(PROBE_TIMEOUT, db::version(&self.db)).await;
+            let migrated = version.is_ok_and(|version| version.is_ok_and(|version| version >= newest_migration()));
+            self.migrated.store(migrated, Ordering::Relaxed);
+        }
+        self.migrated.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the database has all migrations, and says so once.
+    pub async fn wait_until_migrated(&self) {
+        if self.is_migrated().await {
+            return;
+        }
+        let needed = newest_migration();
+        tracing::warn!("waits until the database is there and at version {needed}: run `millrace-api migrate`");
+        while !self.is_migrated().await {
+            tokio::time::sleep(MIGRATED_YET).await;
+        }
+        tracing::info!("the database is at version {needed} now");
     }
 
     /// Asks for the lengths of the queues and does not only ping: in a cluster, the node that holds them may be down while

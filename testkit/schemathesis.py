@@ -10,6 +10,8 @@ REASONS = {
     "duplicate_row",
     "below_reserved",
     "idempotency_key_reused",
+    "invalid_delta",  # it is zero, or too much for what is on hand
+    "invalid_time",  # it lies in the future, or too far back
     "invalid_cursor",  # a cursor belongs to one list with its filters
     "mixed_currencies",
     "product_inactive",

@@ -59,13 +59,19 @@ async fn products(
 
 /// Read a product, also one that is no longer sold
 ///
-/// The answer may be up to 2 s old. A later `If-Match` is compared with the present version.
+/// The answer may be up to 2 s old, but not for staff. A later `If-Match` is compared with the present version.
 #[utoipa::path(get, path = "/v1/products/{id}", tag = "catalog", params(("id" = ProductId, Path)), responses(
     (status = 200, description = "The product, its version in `ETag`", body = ProductView, headers(("ETag" = String))),
     (status = 404, description = "`product_not_found`", body = Problem),
 ))]
-async fn product(State(cache): State<Arc<Cache>>, Path(id): Path<ProductId>) -> ApiResult<Tagged<ProductView>> {
-    let product = cache.product(id).await?.product.clone();
+async fn product(
+    State(cache): State<Arc<Cache>>,
+    caller: Option<Caller>,
+    Path(id): Path<ProductId>,
+) -> ApiResult<Tagged<ProductView>> {
+    let is_staff = caller.is_some_and(|caller| caller.may(Permission::CatalogWrite));
+    let facts = if is_staff { cache.product_now(id).await? } else { cache.product(id).await? };
+    let product = facts.product.clone();
     Ok(Tagged(product.version, product))
 }
 

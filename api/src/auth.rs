@@ -1,37 +1,43 @@
-//! Registering, signing in and out, and what signed-in users change about themselves.
+//! Registering, signing in and out.
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Json as Answer};
 use sha2::{Digest, Sha256};
 use shared::error::Error;
-use shared::identity::sessions::{self, ChangePassword, Client, LogIn, Refresh, Refreshed, Tokens};
+use shared::identity::invites::AcceptInvite;
+use shared::identity::known_networks::Account;
+use shared::identity::sessions::{self, Surface};
+use shared::identity::sign_in::{Client, LogIn, Refresh, Refreshed, Tokens};
 use shared::identity::users::{self, Register, UserView};
 use shared::platform::limits::Class;
 use shared::principal::Source;
-use sqlx::PgPool;
+use shared::values::Email;
 use utoipa_axum::routes;
 
 use crate::error::{ApiResult, Problem};
-use crate::extract::etag::Tagged;
-use crate::extract::json::Json;
+use crate::extract::json::{self, Json};
 use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
 use crate::router::Routes;
 use crate::state::AppState;
-use crate::surface::limits;
+use crate::surface::limits::{self, Subject};
+
+/// Room for an e-mail address, a password and a name many times over. We read such a body before we know who sends it.
+pub const CREDENTIALS_LIMIT: usize = 8 * 1024;
 
 pub fn routes() -> Routes {
-    let by_anyone = Policy::write(Access::Anyone).class(Class::Login);
-    let signed_in = Policy::write(Access::SignedIn);
+    let by_anyone = Policy::write(Access::Anyone).class(Class::Login).body_limit(CREDENTIALS_LIMIT);
     Routes::default()
         .on(routes!(register), by_anyone)
         .on(routes!(log_in), by_anyone)
         .on(routes!(refresh), by_anyone)
-        .on(routes!(log_out), signed_in)
-        .on(routes!(me), Policy::read(Access::SignedIn))
-        .on(routes!(change_password), signed_in.class(Class::Login))
+        .on(routes!(accept_invite), by_anyone)
+        .on(
+            routes!(log_out),
+            Policy::write(Access::SignedIn).class(Class::Login).body_limit(CREDENTIALS_LIMIT).before_totp(),
+        )
         .on(routes!(jwks), Policy::read(Access::Anyone))
 }
 
@@ -46,39 +52,56 @@ const NO_STORE: [(HeaderName, HeaderValue); 1] = [(header::CACHE_CONTROL, Header
     responses(
         (status = 201, description = "The user", body = UserView),
         (status = 409, description = "`email_taken`: there is an account with this address, in whatever case", body = Problem),
-        (status = 422, description = "`invalid_email`, `weak_password` (under 8 characters), `invalid_name`", body = Problem),
-        (status = 429, description = "`rate_limited`: see `Retry-After`", body = Problem),
+        (status = 422, description = "`invalid_email`, `weak_password` (under 8 characters, one of the 10,000 most common, or the caller's own address or name), `invalid_name`", body = Problem),
+        (status = 429, description = "`rate_limited`: too many accounts from this address, or too many requests; see `Retry-After`", body = Problem),
     ),
 )]
 async fn register(
-    State(db): State<PgPool>,
+    State(state): State<AppState>,
     Extension(source): Extension<Source>,
     Json(asked): Json<Register>,
 ) -> ApiResult<impl IntoResponse> {
-    let user = users::register(&db, asked, &source).await?;
+    asked.check()?;
+    // Counted here and not by the policy: a form that was filled in wrongly is no new account.
+    let standing = limits::take(&state, Class::Register, Subject::Address(source.address)).await;
+    if let Some(refusal) = standing.as_ref().and_then(limits::refusal) {
+        return Err(refusal);
+    }
+    let user = users::register(&state.db, asked, &source).await?;
     Ok((StatusCode::CREATED, Answer(user)))
 }
 
 /// Log in
 ///
-/// Begins a session. An unknown address, a wrong password and an inactive user all get the same answer.
+/// Begins a session. An unknown address, a wrong password and an inactive user all get the same answer. An account with a
+/// second factor also needs `code`: one from the app, or a recovery code. Each works once.
 #[utoipa::path(post, path = "/v1/auth/login", tag = "identity",
     request_body(content = LogIn, example = json!({"email": "alice@example.com", "password": "correct horse battery"})),
     responses(
         (status = 200, description = "The session's first tokens", body = Tokens),
-        (status = 401, description = "`invalid_credentials`", body = Problem),
-        (status = 429, description = "`rate_limited`: too many wrong passwords for this account from this address, or too many requests; see `Retry-After`", body = Problem),
+        (status = 401, description = "`invalid_credentials`; with the right password `totp_required` (send `code` too) and `invalid_code`", body = Problem),
+        (status = 429, description = "`rate_limited`: too many wrong passwords for this account, or too many requests; see `Retry-After`", body = Problem),
         (status = 503, description = "`overloaded`: too many passwords wait to be checked; see `Retry-After`", body = Problem),
     ),
 )]
 async fn log_in(
     State(state): State<AppState>,
     Extension(source): Extension<Source>,
+    headers: HeaderMap,
     Json(login): Json<LogIn>,
 ) -> ApiResult<impl IntoResponse> {
-    let account = Sha256::digest(login.email.trim().to_lowercase());
-    let tokens = attempt(&state, &account, &source, state.identity.log_in(&state.db, login, &source)).await?;
+    // A text that is no address belongs to no account, but is counted alike.
+    let key = login.email.parse::<Email>().map_or_else(|_| login.email.trim().to_owned(), |email| email.key());
+    let bucket = HexOf(&Sha256::digest(&key)).to_string();
+    let client = client(&source, &headers);
+    let signing_in = state.identity.log_in(&state.db, login, &client, &source);
+    let tokens = limits::attempt(&state, &Account::Key(key), &bucket, &source, signing_in).await?;
     Ok((NO_STORE, Answer(tokens)))
+}
+
+fn client(source: &Source, headers: &HeaderMap) -> Client {
+    let user_agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes);
+    Client::new(Surface::Api, source.address, user_agent)
 }
 
 /// Exchange a refresh token for the next pair
@@ -99,7 +122,7 @@ async fn refresh(
     headers: HeaderMap,
     Json(asked): Json<Refresh>,
 ) -> ApiResult<impl IntoResponse> {
-    let client = Client::new(source.address, headers.get(header::USER_AGENT).map_or(b"", HeaderValue::as_bytes));
+    let client = client(&source, &headers);
     let mut tx = state.db.begin().await?;
     let refreshed = state.identity.refresh(&mut tx, &asked, &client, &source).await?;
     tx.commit().await?;
@@ -113,48 +136,39 @@ async fn refresh(
     }
 }
 
+/// Accept an invitation
+///
+/// Sets the password of an invited user, who then logs in with it. Ends the user's sessions.
+#[utoipa::path(post, path = "/v1/auth/invite", tag = "identity",
+    request_body(content = AcceptInvite, example = json!({"token": "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA", "password": "correct horse battery"})),
+    responses(
+        (status = 204, description = "The password is set, and the link is used up"),
+        (status = 401, description = "`invalid_token`: the link has expired, was used, or was replaced by another", body = Problem),
+        (status = 422, description = "`weak_password` (under 8 characters, one of the 10,000 most common, or the user's own address or name)", body = Problem),
+        (status = 429, description = "`rate_limited`: see `Retry-After`", body = Problem),
+    ),
+)]
+async fn accept_invite(
+    State(state): State<AppState>,
+    Extension(source): Extension<Source>,
+    Json(asked): Json<AcceptInvite>,
+) -> ApiResult<StatusCode> {
+    state.identity.accept_invite(&state.db, asked, &source).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Log out
 ///
 /// Ends the caller's session with all its tokens.
 #[utoipa::path(post, path = "/v1/auth/logout", tag = "identity", responses(
     (status = 204, description = "The session has ended"),
 ))]
-async fn log_out(State(state): State<AppState>, caller: Caller) -> ApiResult<StatusCode> {
+async fn log_out(State(state): State<AppState>, caller: Caller, request: Request) -> ApiResult<StatusCode> {
+    json::read(request, &state).await?; // A body means nothing here, but it may not be large either.
     let mut tx = state.db.begin().await?;
     let session_id = sessions::log_out(&mut tx, &caller).await?;
     tx.commit().await?;
     state.identity.forget_session(session_id).await;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// Read the caller's own account
-#[utoipa::path(get, path = "/v1/me", tag = "identity", responses(
-    (status = 200, description = "The caller", body = UserView, headers(("ETag" = String, description = "Its version"))),
-))]
-async fn me(State(db): State<PgPool>, caller: Caller) -> ApiResult<Tagged<UserView>> {
-    let user = users::get_user(&mut *db.acquire().await?, caller.require_person()?.user_id).await?;
-    Ok(Tagged(user.version, user))
-}
-
-/// Change the caller's own password
-///
-/// Ends the caller's other sessions, but not this one.
-#[utoipa::path(post, path = "/v1/me/password", tag = "identity",
-    request_body(content = ChangePassword, example = json!({"current_password": "correct horse battery", "new_password": "battery horse correct"})),
-    responses(
-        (status = 204, description = "The password is changed"),
-        (status = 401, description = "`invalid_credentials`: the current password is not right; `unauthenticated`", body = Problem),
-        (status = 422, description = "`weak_password` (under 8 characters)", body = Problem),
-    ),
-)]
-async fn change_password(
-    State(state): State<AppState>,
-    caller: Caller,
-    Json(asked): Json<ChangePassword>,
-) -> ApiResult<StatusCode> {
-    let user_id = caller.require_person()?.user_id;
-    let changed = state.identity.change_password(&state.db, &caller, asked);
-    attempt(&state, user_id.0.as_bytes(), &caller.source, changed).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -168,31 +182,6 @@ async fn change_password(
 async fn jwks(State(state): State<AppState>) -> impl IntoResponse {
     // Shorter than the life of a token: clients learn a new key before the last token of the old one expires.
     ([(header::CACHE_CONTROL, "public, max-age=300")], Answer(state.identity.keys().jwks().clone()))
-}
-
-/// Runs an attempt to use a password, unless there were too many wrong ones for this account from this address. An
-/// account that does not exist is treated alike. The attempt is counted before it runs, so that attempts in parallel
-/// count too; one that was not wrong is given back.
-async fn attempt<T>(
-    state: &AppState,
-    account: &[u8],
-    source: &Source,
-    attempt: impl Future<Output = Result<T, Error>>,
-) -> ApiResult<T> {
-    if !state.settings.rate_limits.on {
-        return Ok(attempt.await?);
-    }
-    let (class, limit) = (Class::Account, state.settings.rate_limits.account);
-    let address = source.address.map_or_else(String::new, |address| address.to_string());
-    let subject = format!("{}|{address}", HexOf(account));
-    if let Some(refusal) = limits::refusal(&state.limiter.take(class, &subject, limit).await) {
-        return Err(refusal);
-    }
-    let outcome = attempt.await;
-    if !matches!(outcome, Err(Error::InvalidCredentials)) {
-        state.limiter.give_back(class, &subject, limit).await;
-    }
-    Ok(outcome?)
 }
 
 struct HexOf<'a>(&'a [u8]);

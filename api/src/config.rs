@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use shared::orders::placing::request::PlacingTerms;
+use shared::platform::http::places::Bounds;
 use shared::platform::insecure::Insecure;
 use shared::platform::limits::{Class, Limit};
 use shared::platform::settings::{Common, JobSettings, duration, on_or_off, positive_duration};
@@ -40,6 +41,9 @@ pub enum Command {
         /// Revert the last N migrations instead
         #[arg(long, value_name = "N")]
         down: Option<u32>,
+        /// The database role of API and workers, if it is not the one that migrates: it gets its privileges
+        #[arg(long, env = "DATABASE_APP_ROLE", value_name = "ROLE")]
+        app_role: Option<String>,
     },
     /// Load the demo shop; running it again changes nothing
     Seed {
@@ -96,6 +100,11 @@ pub struct Serve {
     #[arg(long, env = "JWT_PREVIOUS_PUBLIC_KEYS", value_name = "PEMS", allow_hyphen_values = true)]
     pub jwt_previous_public_keys: Option<String>,
 
+    /// How people reach the API, such as `https://shop.example`; for links. Without it, links name the address that the
+    /// request was sent to
+    #[arg(long, env = "PUBLIC_URL", value_parser = public_url)]
+    pub public_url: Option<String>,
+
     /// How long an access token is valid
     #[arg(long, env = "ACCESS_TOKEN_TTL", default_value = "15m", value_parser = positive_duration)]
     pub access_token_ttl: Duration,
@@ -107,6 +116,18 @@ pub struct Serve {
     /// How long a session lasts at most, however often it is refreshed
     #[arg(long, env = "SESSION_MAX_AGE", default_value = "30d", value_parser = positive_duration)]
     pub session_max_age: Duration,
+
+    /// The same for sessions of staff and administrators
+    #[arg(long, env = "STAFF_SESSION_MAX_AGE", default_value = "12h", value_parser = positive_duration)]
+    pub staff_session_max_age: Duration,
+
+    /// How long a session of staff or an administrator may make no request before it ends
+    #[arg(long, env = "STAFF_IDLE", default_value = "30m", value_parser = positive_duration)]
+    pub staff_idle: Duration,
+
+    /// Whether staff and administrators need a second factor; without one they may only set it up
+    #[arg(long, env = "STAFF_REQUIRE_TOTP", default_value = "off", value_parser = on_or_off, action = clap::ArgAction::Set)]
+    pub staff_require_totp: bool,
 
     /// How long the stock of an unpaid order stays reserved
     #[arg(long, env = "RESERVATION_TTL", default_value = "15m", value_parser = positive_duration)]
@@ -127,6 +148,15 @@ pub struct Serve {
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
 
+    /// The most connections of one address (IPv6: of one /64 network); one more is closed at once. The address is that of
+    /// the connection. `TRUSTED_PROXIES` are exempt, because each stands for many clients
+    #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections_per_address: u32,
+
+    /// Whether /docs and /openapi.json are served
+    #[arg(id = "DOCS", long = "docs", env = "DOCS", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
+    pub docs: bool,
+
     /// The certificate chain, PEM: with `TLS_KEY` the API serves HTTPS. SIGHUP reloads both files
     #[arg(long, env = "TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -145,7 +175,8 @@ pub struct Serve {
     #[command(flatten)]
     pub caching: Caching,
 
-    /// Proxies whose X-Forwarded-For is trusted: addresses and networks, with commas
+    /// Proxies whose X-Forwarded-For is trusted, and which may hold any number of connections: addresses and networks,
+    /// with commas
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
     pub trusted_proxies: TrustedProxies,
 }
@@ -156,13 +187,31 @@ pub struct RateLimits {
     #[arg(id = "RATE_LIMITS", long = "rate-limits", env = "RATE_LIMITS", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
     pub on: bool,
 
-    /// Signing in and up, per address
+    /// Signing in, refreshing and registering, per address (IPv6: per /64, and eight times that per /48)
     #[arg(id = "RATE_LIMIT_LOGIN", long = "rate-limit-login", env = "RATE_LIMIT_LOGIN", default_value = "300/1m")]
     pub login: Limit,
+
+    /// New accounts, per address
+    #[arg(
+        id = "RATE_LIMIT_REGISTER",
+        long = "rate-limit-register",
+        env = "RATE_LIMIT_REGISTER",
+        default_value = "30/1h"
+    )]
+    pub register: Limit,
 
     /// Wrong passwords for one account from one address
     #[arg(id = "RATE_LIMIT_ACCOUNT", long = "rate-limit-account", env = "RATE_LIMIT_ACCOUNT", default_value = "10/5m")]
     pub account: Limit,
+
+    /// Wrong passwords for one account from all addresses together; past it, only addresses from which it has signed in
+    #[arg(
+        id = "RATE_LIMIT_ACCOUNT_ALL",
+        long = "rate-limit-account-all",
+        env = "RATE_LIMIT_ACCOUNT_ALL",
+        default_value = "100/1h"
+    )]
+    pub account_all: Limit,
 
     /// Requests that change something, per caller
     #[arg(id = "RATE_LIMIT_WRITE", long = "rate-limit-write", env = "RATE_LIMIT_WRITE", default_value = "1200/1m")]
@@ -185,7 +234,9 @@ impl RateLimits {
     pub fn of(&self, class: Class) -> Limit {
         match class {
             Class::Login => self.login,
+            Class::Register => self.register,
             Class::Account => self.account,
+            Class::AccountAll => self.account_all,
             Class::Write => self.write,
             Class::Read => self.read,
             Class::Bulk => self.bulk,
@@ -232,6 +283,15 @@ fn a_few_seconds(text: &str) -> Result<Duration, String> {
     if ttl > LONGEST_LOCAL_TTL { Err(format!("it must be at most {LONGEST_LOCAL_TTL:?}")) } else { Ok(ttl) }
 }
 
+fn public_url(text: &str) -> Result<String, String> {
+    match text.parse::<axum::http::Uri>() {
+        Ok(url) if matches!(url.scheme_str(), Some("http" | "https")) && url.path() == "/" && url.query().is_none() => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err(format!("`{text}` is not an address such as https://shop.example")),
+    }
+}
+
 impl Serve {
     /// What is insecure about these settings.
     pub fn insecure(&self) -> Vec<Insecure> {
@@ -258,6 +318,9 @@ impl Serve {
             access_token_ttl: self.access_token_ttl,
             refresh_token_ttl: self.refresh_token_ttl,
             session_max_age: self.session_max_age,
+            staff_session_max_age: self.staff_session_max_age,
+            staff_idle: self.staff_idle,
+            staff_require_totp: self.staff_require_totp,
             caller_believed_for: shared::identity::authenticate::CALLER_BELIEVED_FOR,
         })
     }
@@ -270,6 +333,10 @@ impl Serve {
             (Some(_), None) => anyhow::bail!("TLS_CERT is set and TLS_KEY is missing"),
             (None, Some(_)) => anyhow::bail!("TLS_KEY is set and TLS_CERT is missing"),
         }
+    }
+
+    pub fn connections(&self) -> Bounds {
+        Bounds { connections: self.max_connections, per_address: self.max_connections_per_address }
     }
 
     /// The terms of every order that is placed.

@@ -27,7 +27,9 @@ async fn run() -> anyhow::Result<()> {
     cli.common.check().map_err(anyhow::Error::msg)?;
     let done = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => api::serve::serve(cli.common, cli.serve).await,
-        Command::Migrate { down } => api::commands::migrate(&cli.common, down).await,
+        Command::Migrate { down, app_role } => {
+            api::commands::migrate(&cli.common, down, app_role.as_deref().filter(|role| !role.is_empty())).await
+        }
         Command::Seed { dir, demo_users: false, .. } => api::commands::seed(&cli.common, &dir).await,
         Command::Seed { dir, demo_users: true, force } => {
             api::commands::seed_with_users(&cli.common, &cli.serve, &dir, force).await

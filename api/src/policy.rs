@@ -32,6 +32,8 @@ pub struct Policy {
     pub face: Face,
     /// The path parameter that holds an order's id, for the log.
     pub order_param: Option<&'static str>,
+    /// May staff call it who must set up a second factor first?
+    pub before_totp: bool,
 }
 
 /// Who may call a route.
@@ -72,6 +74,7 @@ impl Policy {
             stale: Stale::Nothing,
             face: Face::Json,
             order_param: None,
+            before_totp: false,
         }
     }
 
@@ -111,6 +114,20 @@ impl Policy {
         Self { order_param: Some("id"), ..self }
     }
 
+    /// Staff may call it who must set up a second factor first.
+    pub const fn before_totp(self) -> Self {
+        Self { before_totp: true, ..self }
+    }
+
+    /// May this caller call the route? `None` is a caller without a valid token.
+    pub fn check(&self, caller: Option<&Principal>) -> Result<()> {
+        let needs_totp = caller.is_some_and(Principal::needs_totp);
+        if needs_totp && !self.before_totp && self.access != Access::Anyone {
+            return Err(Error::TotpSetupRequired);
+        }
+        self.access.check(caller)
+    }
+
     /// For an address or a method that does not exist: it is answered with 404 or 405, and counts like any request.
     fn of_nothing(method: &Method) -> Self {
         if *method == Method::GET || *method == Method::HEAD {
@@ -130,8 +147,7 @@ impl Policy {
 }
 
 impl Access {
-    /// May this caller call the route? `None` is a caller without a valid token.
-    pub fn check(self, caller: Option<&Principal>) -> Result<()> {
+    fn check(self, caller: Option<&Principal>) -> Result<()> {
         match (self, caller) {
             (Self::Anyone, _) | (Self::SignedIn, Some(_)) => Ok(()),
             (Self::Needs(permission), Some(caller)) => caller.require(permission),

@@ -4,23 +4,29 @@ use axum::http::Method;
 
 use crate::policy::{Access, Policy, Stale};
 use crate::router::Routes;
-use crate::{auth, catalog, customers, docs, health, inventory, ops, orders, users, warehouses};
+use crate::{auth, catalog, customers, docs, health, inventory, me, ops, orders, users, warehouses};
 
 /// Everything that the API serves.
 pub fn all() -> Routes {
-    let mut routes = Routes::default()
+    let mut routes = without_docs();
+    let mut document = docs::document();
+    document.merge(routes.take_document());
+    routes.merge(docs::routes(&document))
+}
+
+/// Everything but /docs and /openapi.json (`DOCS=off`).
+pub fn without_docs() -> Routes {
+    Routes::default()
         .merge(health::routes())
         .merge(auth::routes())
+        .merge(me::routes())
         .merge(users::routes())
         .merge(catalog::routes())
         .merge(customers::routes())
         .merge(warehouses::routes())
         .merge(inventory::routes())
         .merge(orders::routes())
-        .merge(ops::routes());
-    let mut document = docs::document();
-    document.merge(routes.take_document());
-    routes.merge(docs::routes(&document))
+        .merge(ops::routes())
 }
 
 /// The table of all routes in Markdown, for `docs/routes.md`.

@@ -35,12 +35,24 @@ pub enum Error {
     InvalidCredentials,
     #[error("the token is no longer valid; log in again")]
     InvalidToken,
+    #[error("this account has a second factor; log in again with its `code` as well")]
+    TotpRequired,
+    #[error("the code is wrong, too old, or was used before; take the next one that the app shows")]
+    InvalidCode,
+    #[error("this needs your password again: log in (POST /v1/auth/login), or send it to POST /v1/me/password/confirm")]
+    PasswordRequired,
+    #[error("staff need a second factor here: set it up with POST /v1/me/totp; until then nothing else is open to you")]
+    TotpSetupRequired,
     #[error("this requires the role `{needed}`")]
     Forbidden { needed: &'static str },
 
     // The present state does not allow it.
     #[error("an account with this e-mail address already exists; log in instead")]
     EmailTaken,
+    #[error("your second factor is on; switch it off first (DELETE /v1/me/totp)")]
+    TotpAlreadyOn,
+    #[error("there is no second factor to confirm; begin with POST /v1/me/totp")]
+    TotpNotSetUp,
     #[error("this is the last administrator who can log in; create another one first")]
     LastAdmin,
     #[error("a product with the SKU `{sku}` already exists")]
@@ -112,6 +124,7 @@ pub enum Kind {
 #[strum(serialize_all = "snake_case", suffix = "_not_found")]
 pub enum Resource {
     User,
+    Session,
     Customer,
     Category,
     Product,
@@ -139,9 +152,15 @@ impl Error {
         match self {
             Self::NotFound(_) => Kind::NotFound,
             Self::Invalid(_) | Self::InvalidFields(_) | Self::IdempotencyKeyReused => Kind::Invalid,
-            Self::Unauthenticated | Self::InvalidCredentials | Self::InvalidToken => Kind::Unauthenticated,
-            Self::Forbidden { .. } => Kind::Forbidden,
+            Self::Unauthenticated
+            | Self::InvalidCredentials
+            | Self::InvalidToken
+            | Self::TotpRequired
+            | Self::InvalidCode => Kind::Unauthenticated,
+            Self::Forbidden { .. } | Self::PasswordRequired | Self::TotpSetupRequired => Kind::Forbidden,
             Self::EmailTaken
+            | Self::TotpAlreadyOn
+            | Self::TotpNotSetUp
             | Self::LastAdmin
             | Self::SkuTaken { .. }
             | Self::CategoryNameTaken

@@ -33,6 +33,8 @@ pub struct Person {
     pub role: Role,
     /// The customer that they order as unless staff name another one.
     pub customer_id: CustomerId,
+    /// Staff without the second factor that is demanded of them: all they may do is set it up.
+    pub needs_totp: bool,
 }
 
 /// Where a request came from. Empty for what the system does.
@@ -155,7 +157,8 @@ pub struct By {
 
 impl Principal {
     pub fn person(person: Person, source: Source) -> Self {
-        Self { permissions: Permissions::of(person.role), actor: Actor::Person(person), source }
+        let permissions = if person.needs_totp { Permissions::NONE } else { Permissions::of(person.role) };
+        Self { permissions, actor: Actor::Person(person), source }
     }
 
     /// For what workers and the schedule do by themselves.
@@ -177,6 +180,11 @@ impl Principal {
             Actor::Person(person) => Ok(person),
             Actor::System => Err(Error::Forbidden { needed: Role::Customer.name() }),
         }
+    }
+
+    /// Must this caller set up a second factor before anything else?
+    pub fn needs_totp(&self) -> bool {
+        matches!(&self.actor, Actor::Person(person) if person.needs_totp)
     }
 
     /// For columns that name the user who did it. `None` for the system.

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::error::Result;
 use crate::idempotency;
-use crate::identity::sessions;
+use crate::identity::{known_networks, sessions};
 use crate::ops;
 use crate::queue::prune;
 
@@ -24,11 +24,18 @@ enum Old {
     SilentWorkers,
     IdempotencyKeys,
     Sessions,
+    KnownNetworks,
 }
 
 impl Old {
-    const ALL: [Self; 5] =
-        [Self::DoneJobs, Self::DiscardedJobs, Self::SilentWorkers, Self::IdempotencyKeys, Self::Sessions];
+    const ALL: [Self; 6] = [
+        Self::DoneJobs,
+        Self::DiscardedJobs,
+        Self::SilentWorkers,
+        Self::IdempotencyKeys,
+        Self::Sessions,
+        Self::KnownNetworks,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -37,6 +44,7 @@ impl Old {
             Self::SilentWorkers => "workers gone",
             Self::IdempotencyKeys => "idempotency keys",
             Self::Sessions => "sessions",
+            Self::KnownNetworks => "known networks",
         }
     }
 
@@ -48,6 +56,7 @@ impl Old {
             Self::SilentWorkers => prune::remove_silent_workers(conn, limit).await,
             Self::IdempotencyKeys => idempotency::remove_expired(conn, limit).await,
             Self::Sessions => sessions::remove_expired(conn, limit).await,
+            Self::KnownNetworks => known_networks::remove_old(conn, limit).await,
         }
     }
 }

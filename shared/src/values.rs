@@ -3,10 +3,11 @@
 //!
 //! Deserialising checks the value. The error carries a code; the API's JSON reader adds the path of the field.
 
+pub mod password;
+
 use std::fmt;
 use std::str::FromStr;
 
-use secrecy::{ExposeSecret, SecretString};
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
@@ -117,7 +118,11 @@ text! {
     PaymentToken: 1..=200, r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$", "invalid_payment_token", "a payment token";
 }
 
-/// An e-mail address as the user typed it. Two addresses that differ only in case belong to the same account.
+/// An e-mail address as the user typed it. Accounts are told apart by its `key()`.
+///
+/// It is ASCII only. Other letters have look-alikes and invisible neighbours, and programs disagree about their lower case
+/// (Rust and Postgres turn `İ` into different texts), so one account would have many spellings. A domain with other
+/// letters has an ASCII form, which begins with `xn--`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(try_from = "String")]
 #[sqlx(transparent)]
@@ -128,6 +133,15 @@ impl Email {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The normal form: equal for all spellings of one address. The column `users.email_key` holds it.
+    pub fn key(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+
+    pub fn local_part(&self) -> &str {
+        self.0.split_once('@').map_or("", |(local, _)| local)
+    }
 }
 
 impl TryFrom<String> for Email {
@@ -136,24 +150,28 @@ impl TryFrom<String> for Email {
     /// Checks only what every address must have. Whether it exists, only the mail server knows.
     fn try_from(text: String) -> Result<Self, Invalid> {
         let text = text.trim();
+        let in_local = |c: char| c.is_ascii_graphic() && !r#""(),:;<>@[\]"#.contains(c);
         let fine = text.len() <= 254
-            && text.chars().all(|c| !c.is_whitespace() && !c.is_control())
             && text.split_once('@').is_some_and(|(local, domain)| {
                 (1..=64).contains(&local.len())
-                    && !domain.contains('@')
+                    && local.chars().all(in_local)
                     && domain.contains('.')
                     && domain.split('.').all(|label| {
-                        !label.is_empty()
+                        (1..=63).contains(&label.len())
                             && !label.starts_with('-')
                             && !label.ends_with('-')
-                            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+                            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
                     })
             });
         if fine {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Invalid::new("invalid_email", "this is not an e-mail address such as alice@example.com"))
+            return Ok(Self(text.to_owned()));
         }
+        let message = if text.is_ascii() {
+            "this is not an e-mail address such as alice@example.com"
+        } else {
+            "an e-mail address has no letters beyond a to z here; write such a domain in its form with xn--"
+        };
+        Err(Invalid::new("invalid_email", message))
     }
 }
 
@@ -162,30 +180,6 @@ impl FromStr for Email {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         text.to_owned().try_into()
-    }
-}
-
-/// A password that a user may choose. It is never printed.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(try_from = "String")]
-#[schema(value_type = String, format = "password", min_length = 8, max_length = 128, pattern = r"^[^\u0000]*$")]
-pub struct NewPassword(SecretString);
-
-impl NewPassword {
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-impl TryFrom<String> for NewPassword {
-    type Error = Invalid;
-
-    /// The upper bound protects the hash function, which is slow by design, from a password of a megabyte.
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        match text.chars().count() {
-            8..=128 => Ok(Self(text.into())),
-            _ => Err(Invalid::new("weak_password", "a password has 8 to 128 characters")),
-        }
     }
 }
 
@@ -451,8 +445,22 @@ mod tests {
             ("alice@-example.com", false),
             ("alice@example..com", false),
             ("", false),
+            ("o'neil+shop=1@xn--bcher-kva.example", true),
+            ("\"a b\"@example.com", false),
+            ("al\u{130}ce@example.com", false),
+            ("alice\u{200b}@example.com", false),
+            ("\u{430}lice@example.com", false),
+            ("alice@b\u{fc}cher.example", false),
+            (&format!("alice@{}.com", "x".repeat(64)), false),
         ] {
             assert_eq!(text.parse::<Email>().is_ok(), fine, "{text}");
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_address_have_one_key() {
+        for spelling in ["alice@example.com", " Alice@EXAMPLE.com", "ALICE@example.COM "] {
+            assert_eq!(spelling.parse::<Email>().unwrap().key(), "alice@example.com");
         }
     }
 

@@ -59,6 +59,21 @@ impl<T> Once<T> {
         self.finish(Answer { status: 201, headers: headers.into(), body: written(body)? }).await
     }
 
+    /// As `created`, for an answer that holds a secret. Under the key we store the answer without it, so a replay has none.
+    pub async fn created_with_secret<B: Serialize>(
+        mut self,
+        location: String,
+        shown: &B,
+        stored: &B,
+    ) -> Result<Response, ApiError> {
+        let headers = BTreeMap::from([("location".to_owned(), location)]);
+        if let Some((caller, key, _)) = self.kept_as.take() {
+            let answer = Answer { status: 201, headers: headers.clone(), body: written(stored)? };
+            idempotency::remember(&mut self.tx, caller, &key, &answer).await?;
+        }
+        self.finish(Answer { status: 201, headers, body: written(shown)? }).await
+    }
+
     async fn finish(mut self, answer: Answer) -> Result<Response, ApiError> {
         if let Some((caller, key, _)) = &self.kept_as {
             idempotency::remember(&mut self.tx, *caller, key, &answer).await?;

@@ -8,13 +8,14 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use shared::error::Error;
+use shared::platform::limits::Class;
 use shared::principal::{Principal, Source};
 
 use crate::error::{ApiError, ApiResult};
 use crate::extract::principal::Caller;
 use crate::policy::Policy;
 use crate::state::AppState;
-use crate::surface::limits;
+use crate::surface::limits::{self, Subject};
 use crate::surface::request_id::RequestId;
 
 /// Authenticates the caller, counts the request against their rate limit, and refuses what the policy does not allow.
@@ -24,16 +25,12 @@ pub async fn admit(State(state): State<AppState>, mut request: Request, next: Ne
     let policy = *request.extensions().get::<Policy>().expect("`around` runs before this");
     let source = source(&state, &request);
     let caller = authenticate(&state, request.headers(), &source).await?;
-    let subject = match caller.as_ref().and_then(|caller| caller.user_id()) {
-        Some(user_id) => user_id.to_string(),
-        None => source.address.map_or_else(String::new, |address| address.to_string()),
-    };
     let standing = match policy.class {
-        Some(class) => limits::take(&state, class, &subject).await,
+        Some(class) => limits::take(&state, class, subject(class, caller.as_deref(), &source)).await,
         None => None,
     };
     let refusal = standing.as_ref().and_then(limits::refusal);
-    let refusal = refusal.or_else(|| policy.access.check(caller.as_deref()).err().map(ApiError::from));
+    let refusal = refusal.or_else(|| policy.check(caller.as_deref()).err().map(ApiError::from));
     let mut response = if let Some(refusal) = refusal {
         refusal.into_response()
     } else {
@@ -47,6 +44,15 @@ pub async fn admit(State(state): State<AppState>, mut request: Request, next: Ne
         limits::add_headers(&mut response, &standing);
     }
     Ok(response)
+}
+
+/// For whom a request counts: its user, else its address. Where passwords are guessed it is always the address: otherwise
+/// each account that somebody registers would give them a limit of its own for guessing at others.
+fn subject(class: Class, caller: Option<&Principal>, source: &Source) -> Subject {
+    match caller.and_then(Principal::user_id) {
+        Some(user_id) if class != Class::Login => Subject::User(user_id),
+        _ => Subject::Address(source.address),
+    }
 }
 
 /// Where the request came from. `X-Forwarded-For` counts only if a trusted proxy sent it.

@@ -1,7 +1,8 @@
 //! Which proxies we trust, and the address of the client behind them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Once;
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
@@ -35,8 +36,11 @@ impl TrustedProxies {
             .flat_map(|value| value.split(','))
             .collect();
         let mut client = peer.to_canonical();
+        if !forwarded.is_empty() && !self.trusts(client) {
+            warn_of_untrusted(client);
+        }
         for hop in forwarded.iter().rev() {
-            let Ok(hop) = hop.trim().parse::<IpAddr>() else { break };
+            let Some(hop) = address_of(hop.trim()) else { break };
             if !self.trusts(client) {
                 break;
             }
@@ -48,6 +52,25 @@ impl TrustedProxies {
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
+}
+
+/// The address of an entry. Some proxies add the port (`203.0.113.9:4711`), and put IPv6 into brackets.
+fn address_of(hop: &str) -> Option<IpAddr> {
+    let address = hop.parse().or_else(|_| hop.parse::<SocketAddr>().map(|it| it.ip()));
+    address.ok().or_else(|| hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
+}
+
+/// Once per process: a proxy that is not trusted makes all its clients one, which its operator should know. A client that
+/// forges the header must not fill the log.
+fn warn_of_untrusted(peer: IpAddr) {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        tracing::warn!(
+            %peer,
+            "X-Forwarded-For came from {peer}, which TRUSTED_PROXIES does not name, so it was ignored. If {peer} is your proxy, \
+             add it to TRUSTED_PROXIES: until then all its clients share one rate limit. Otherwise a client forged the header."
+        );
+    });
 }
 
 #[cfg(test)]
@@ -69,6 +92,11 @@ mod tests {
             ("2001:db8::/32", "2001:db9::1", "1.1.1.1", "2001:db9::1"),
             ("2001:db8::/32", "2001:db8:1::1", "1.1.1.1", "1.1.1.1"),
             ("0.0.0.0/0", "2001:db8::1", "1.1.1.1", "2001:db8::1"),
+            ("10.0.0.0/8", "10.1.2.3", "203.0.113.9:4711", "203.0.113.9"),
+            ("10.0.0.0/8", "10.1.2.3", "[2001:db8::9]:4711", "2001:db8::9"),
+            ("10.0.0.0/8", "10.1.2.3", "[2001:db8::9]", "2001:db8::9"),
+            ("10.0.0.0/8", "10.1.2.3", "1.1.1.1, 10.9.9.9:80", "1.1.1.1"),
+            ("10.0.0.0/8", "10.1.2.3", "203.0.113.9:port", "10.1.2.3"),
         ] {
             let trusted: TrustedProxies = trusted.parse().unwrap();
             let mut headers = HeaderMap::new();

@@ -12,7 +12,7 @@ async fn actions(staff: &Person<'_>, query: &str) -> Vec<Value> {
     page.body["data"].as_array().unwrap().clone()
 }
 
-/// Sends a request with a request id of its own.
+/// Sends a request with its own request id.
 async fn send(person: &Person<'_>, request_id: &str, method: Method, path: &str, body: Value) -> Reply {
     let body = (method != Method::DELETE).then_some(body);
     person.send(method, path, body, &[("x-request-id", request_id)]).await

@@ -1,4 +1,4 @@
-//! What people do to orders and stock says who did it: in the order's timeline, and in the record of actions.
+//! Manual changes of orders and stock record who made them, in the order's timeline and in `actions`.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use testkit::app::TestApp;
 use testkit::manual_worker::ManualWorker;
 use testkit::person::Person;
 
-/// `by` of each event, as ids.
+/// The type and the `by` id of each event.
 async fn authors(who: &Person<'_>, order: &str) -> Vec<(String, Option<String>)> {
     let events = who.get(&format!("{order}/events")).await.done(200);
     let author = |event: &Value| {
@@ -18,7 +18,7 @@ async fn authors(who: &Person<'_>, order: &str) -> Vec<(String, Option<String>)>
     events.body["data"].as_array().unwrap().iter().map(author).collect()
 }
 
-/// What was done by hand to orders and stock, oldest first: the action, who, and why.
+/// The manual actions on orders and stock, oldest first: action, actor and reason.
 async fn actions(app: &TestApp) -> Vec<(String, String, Option<String>)> {
     sqlx::query_as(
         "select action, actor_id::text, reason from actions

@@ -1,4 +1,4 @@
-//! What is shown from a cache: never older than a moment, and never old to whoever changed it.
+//! The product cache: an answer is never older than a limit, and never older than the client's own change.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -19,8 +19,8 @@ use testkit::person::Person;
 use testkit::redis_server::RedisServer;
 use testkit::until::until;
 
-/// A process hears of what others changed twice a second, or believes nothing when it could not ask within another
-/// second.
+/// A process polls for changes twice a second. If a poll fails for another second, it treats all cached products as
+/// stale.
 const BOUND: Duration = Duration::from_secs(2);
 
 async fn cached(database: &str, options: &[&str]) -> TestApp {
@@ -28,7 +28,7 @@ async fn cached(database: &str, options: &[&str]) -> TestApp {
     TestApp::on(database, &[&fixed, options].concat()).await
 }
 
-/// A product of which a warehouse has so many; its path, its stock's path, and the warehouse's.
+/// Creates a product with this many units in a new warehouse.
 async fn stocked(staff: &Person<'_>, on_hand: i64) -> Shelf {
     let sku = Uuid::now_v7().simple().to_string();
     let price = json!({ "amount": 100, "currency": "USD" });
@@ -66,7 +66,7 @@ impl Shelf {
         staff.post(&format!("/v1/inventory/{}/adjustments", self.stock), body).await.done(201);
     }
 
-    /// As a worker would: the database changes, and no API is told.
+    /// Changes the database as a worker would, without any API process.
     async fn adjust_elsewhere(&self, app: &TestApp, actor: Uuid, delta: i64) {
         let asked: Adjust = serde_json::from_value(json!({ "delta": delta, "reason": "counted" })).unwrap();
         let stock = InventoryId(self.stock.parse().unwrap());
@@ -177,7 +177,7 @@ async fn who_asks_sees_their_part_and_versions_are_compared_in_the_database() {
     assert_eq!((&shown["on_hand"], shown["warehouses"].as_array().unwrap().len()), (&json!(10), 1));
     assert_eq!(mug.on_hand(&one.anyone()).await, json!({ "product_id": mug.product, "available": 10 }));
 
-    // Whoever was shown the version before the last one is refused, however fresh the cache takes it to be.
+    // An older version is refused, even if the cache still considers it fresh.
     let seen = other.anyone().get(&path).await.done(200);
     staff.patch(&path, json!({ "name": "Cup" })).await.done(200);
     let elsewhere = Person { app: &other, ..staff.clone() };
@@ -199,7 +199,8 @@ async fn many_who_ask_at_once_cost_one_load_and_the_next_process_none() {
     let readers = (0..300).map(|_| mug.available(&app));
     assert_eq!(join_all(readers).await, [10; 300]);
     let loads = counted(&app, "millrace_cache_loads_total").await - before;
-    assert!(loads <= 3, "{loads} loads"); // One, and one more for each time that its making is heard of.
+    // One load, and one more for each poll that reports the creation of the product.
+    assert!(loads <= 3, "{loads} loads");
     assert!(counted(&app, "millrace_cache_hits_total{tier=\"process\"}").await >= 290);
 
     until("Redis answers", async || {
@@ -218,7 +219,7 @@ async fn many_who_ask_at_once_cost_one_load_and_the_next_process_none() {
     .await;
 }
 
-/// As a slow reader might leave it, or a failover bring it back.
+/// A slow reader or a failover of Redis can bring back an old value.
 #[tokio::test]
 async fn an_old_value_that_comes_back_in_redis_is_not_believed() {
     let redis = RedisServer::start().await;
@@ -245,7 +246,7 @@ async fn an_old_value_that_comes_back_in_redis_is_not_believed() {
     }
     assert!(counted(&one, "millrace_cache_stale_avoided_total{at=\"read\"}").await > 0);
 
-    // And nothing older is put over it.
+    // No older value overwrites a newer one.
     let future = "9000000000000000";
     redis.command(&["hset", &key, "horizon", future, "facts", "nonsense"]).await;
     assert_eq!(mug.available(&one).await, 9);
@@ -258,14 +259,15 @@ async fn an_old_value_that_comes_back_in_redis_is_not_believed() {
 const PRODUCTS: usize = 8;
 const WRITERS: usize = 120;
 const READERS: usize = 240;
-/// So many of them are served at a time. More would only wait for the processor, and a read that waits is fresh; with
-/// twice as many, two cores were so busy that a new connection to Postgres sometimes took longer than the pool waits.
+/// Requests that run at the same time. More of them would only wait for the CPU, and a read that waits is fresh. With
+/// twice as many, two cores were so busy that opening a connection to Postgres sometimes took longer than the pool's
+/// timeout.
 const AT_ONCE: usize = 6;
 
-/// Something that added one unit: who did it, when it was asked for and when it was answered.
+/// A request that added one unit: its process, and when it was sent and answered.
 #[derive(Clone, Copy)]
 struct Write {
-    /// The process; none for a worker.
+    /// The API process. None for a worker.
     by: Option<usize>,
     product: usize,
     asked: Instant,
@@ -279,19 +281,19 @@ struct Read {
     units: i64,
 }
 
-/// At least so many units were there for whoever asked then: every write adds one and none takes any.
+/// The minimum number of units that this read must see. Every write adds one unit, and none removes any.
 fn at_least(read: &Read, writes: &[Write]) -> usize {
     let here = || writes.iter().filter(|write| write.product == read.product);
     let known = read.asked.checked_sub(BOUND);
     let long_ago = |write: &&Write| known.is_some_and(|known| write.answered < known);
-    // What the process itself has written, and all that was committed before the last of that was asked for.
+    // All writes of the process itself, and all writes that were answered before its last one was sent.
     let own = |write: &&Write| write.by == Some(read.by) && write.answered < read.asked;
     let last_own = here().filter(own).map(|write| write.asked).max();
     let before_own = |write: &&Write| last_own.is_some_and(|last| write.answered < last);
     here().filter(|write| long_ago(write) || own(write) || before_own(write)).count()
 }
 
-/// What a read was behind the newest write that it should have seen, at least.
+/// How much older the read was than the newest write that it should have seen.
 fn behind(read: &Read, writes: &[Write]) -> Duration {
     let mut answered: Vec<Instant> =
         writes.iter().filter(|write| write.product == read.product).map(|write| write.answered).collect();
@@ -316,7 +318,7 @@ async fn hundreds_write_and_read_and_nobody_is_shown_what_is_too_old_also_while_
         let mut turn = number;
         while start.elapsed() < time {
             turn += 1;
-            // Every third product rests now and then, so that old values have the time to show.
+            // Every third product is idle now and then, so that stale values would be visible.
             let product = (turn / 3 + turn) % PRODUCTS;
             if product.is_multiple_of(3) && (start.elapsed().as_secs() / 3) % 2 == 1 {
                 tokio::task::yield_now().await;
@@ -379,13 +381,14 @@ async fn hundreds_write_and_read_and_nobody_is_shown_what_is_too_old_also_while_
     assert!(hits.iter().all(|hits| *hits > 0), "nothing was shown from a cache: {hits:?}");
 }
 
-/// This user, as somebody who may change stock.
+/// This user as a principal that may change stock.
 fn staff(user_id: Uuid) -> Principal {
     let person = principal::Person {
         user_id: UserId(user_id),
         name: "Some One".parse().unwrap(),
         session_id: SessionId::new(),
         role: Role::Staff,
+        needs_totp: false,
         customer_id: CustomerId(Uuid::nil()),
     };
     Principal::person(person, Source::default())

@@ -1,4 +1,4 @@
-//! What runs by the clock: real workers' clocks, and what each tick does.
+//! Scheduled jobs: the schedules of real workers, and what each job does.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn a_tick_runs_once_with_three_workers_up() {
     let alice = app.customer().await;
     let overdue = alice.place(json!([{ "sku": "mug", "quantity": 2 }])).await.done(201);
     let in_time = alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201);
-    // Nobody shall pay for it meanwhile.
+    // So that no worker pays for it.
     sqlx::query("update jobs set run_at = now() + interval '1 hour'").execute(&app.db).await.unwrap();
     sqlx::query("update reservations set expires_at = now() - interval '1 s' where order_id = $1::uuid")
         .bind(uuid::Uuid::parse_str(overdue.id()).unwrap())
@@ -60,7 +60,7 @@ async fn a_tick_runs_once_with_three_workers_up() {
     assert_eq!(app.count(by_tick).await, 0);
     assert_eq!(app.count("select max(attempt)::bigint from jobs where kind = 'reap'").await, 1);
     assert_eq!(app.count("select count(*) from clockwork where name = 'reap'").await, 1);
-    // Exactly what was overdue has ended.
+    // Only the overdue order has ended.
     let read = alice.get(overdue.header("location")).await.done(200);
     assert_eq!(
         (&read.body["status"], &read.body["cancel_reason"]),
@@ -84,7 +84,7 @@ async fn a_tick_that_has_run_is_not_written_again() {
     assert!(queue::enqueue(&mut conn, &tick, &plan).await.unwrap().is_none());
 }
 
-/// During an upgrade, workers of the earlier and of this version run side by side.
+/// During an upgrade, workers of this version and the earlier one run at the same time.
 #[tokio::test]
 async fn a_tick_of_an_earlier_version_is_carried_out_and_not_written_twice() {
     let app = TestApp::new().await;

@@ -1,4 +1,4 @@
-//! Customers, as staff see them.
+//! Customers, as staff use them.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ async fn a_customer_is_linked_to_an_account_by_staff_only() {
     let body = json!({ "email": "alice@example.com", "password": PASSWORD, "name": "Alice" });
     let user = app.anyone().post("/v1/auth/register", body).await.done(201);
 
-    // Registering proves nothing about the address: the account has a customer of its own.
+    // Registration does not prove that the user owns the address, so the account gets a new customer.
     assert_eq!(staff.get(kept.header("location")).await.body["user_id"], Value::Null);
     let list = staff.get("/v1/customers?email=alice@example.com").await.done(200);
     assert_eq!(list.body["data"].as_array().unwrap().len(), 2);

@@ -1,15 +1,16 @@
-//! What Millrace is deployed with: images, compose, Kubernetes. There is no Docker engine and no cluster here, so this
-//! checks them as their readers would, and against what the binaries say of themselves.
+//! The files for deployment: images, compose, Kubernetes. There is no Docker engine and no cluster here, so these tests
+//! validate the files with tools, and compare them with the settings of the binaries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use clap::CommandFactory;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::process::{binary, run};
 use testkit::app::{TEST_KEY, TestApp};
+use testkit::until::until;
 
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
@@ -19,7 +20,7 @@ pub fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The documents of a YAML file. It is read by the Python of the tools, so that we need no YAML of our own.
+/// The documents of a YAML file. Python reads it, so that we need no YAML crate.
 pub fn yaml(path: &str) -> Vec<Value> {
     let script =
         "import json, sys, yaml; json.dump([it for it in yaml.safe_load_all(open(sys.argv[1])) if it], sys.stdout)";
@@ -28,7 +29,7 @@ pub fn yaml(path: &str) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Runs one of the tools of deploy/requirements.txt in the root.
+/// Runs one of the tools of deploy/requirements.txt in the root of the repository.
 fn tool(name: &str, arguments: &[&str]) -> Output {
     let program = root().join(".dev/tools/bin").join(name);
     let mut command = Command::new(&program);
@@ -48,13 +49,22 @@ pub fn said(output: &Output) -> String {
 
 const DOCKERFILES: [(&str, &str); 2] = [("Dockerfile.api", "millrace-api"), ("Dockerfile.worker", "millrace-worker")];
 
-/// Everything that an image of ours may do after the build: nothing that brings a tool in.
+/// The instructions that our images may use after the build. None of them runs a command.
 const AFTER_THE_BUILD: [&str; 8] = ["FROM", "LABEL", "COPY", "ENV", "EXPOSE", "USER", "HEALTHCHECK", "ENTRYPOINT"];
 
-/// The settings of a binary, by their names in the environment.
+/// The settings of a binary, by their environment variables.
 fn settings(binary: &str) -> BTreeSet<String> {
     let command = if binary == "millrace-api" { api::config::Cli::command() } else { worker::config::Cli::command() };
-    command.get_arguments().filter_map(|it| it.get_env()?.to_str().map(ToOwned::to_owned)).collect()
+    let commands = std::iter::once(&command).chain(command.get_subcommands());
+    let arguments = commands.flat_map(clap::Command::get_arguments);
+    arguments.filter_map(|it| it.get_env()?.to_str().map(ToOwned::to_owned)).collect()
+}
+
+/// The default of one of the API's settings.
+fn settings_default(name: &str) -> u64 {
+    let command = api::config::Cli::command();
+    let argument = command.get_arguments().find(|it| it.get_env().is_some_and(|env| env == name)).unwrap();
+    argument.get_default_values()[0].to_str().unwrap().parse().unwrap()
 }
 
 // ---- images ----------------------------------------------------------------------------------
@@ -118,18 +128,20 @@ fn what_an_image_copies_is_there_and_secrets_are_not_sent_along() {
         }
     }
     let ignored = read(".dockerignore");
-    for kept_away in ["/.env", "/secrets", "/.git", "/target", "/.dev"] {
+    for kept_away in ["/.env", "/secrets", "/.git", "/target", "/.dev", "*.pem", "**/*.pem"] {
         assert!(ignored.lines().any(|line| line == kept_away), "{kept_away} is sent to the builder");
     }
-    assert!(read(".gitignore").lines().any(|line| line == "/secrets"));
+    for kept_away in ["/.env", "/secrets", "*.pem"] {
+        assert!(read(".gitignore").lines().any(|line| line == kept_away), "{kept_away} could be committed");
+    }
 }
 
-// The command is waited for in this thread, so the API needs another.
+// This thread waits for the command, so the API runs on another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_health_command_says_whether_the_process_is_ready() {
     let app = TestApp::new().await;
     let (_, port) = app.metrics_url.rsplit_once(':').unwrap();
-    // As in the image, where it listens everywhere.
+    // As in the image, where the API listens on all addresses.
     let everywhere = format!("0.0.0.0:{port}");
     let ask = |addr: &str| {
         run(binary(&[("DATABASE_URL", &app.database_url), ("JWT_PRIVATE_KEY", TEST_KEY), ("METRICS_ADDR", addr)])
@@ -138,8 +150,13 @@ async fn the_health_command_says_whether_the_process_is_ready() {
     let (ready, printed) = ask(&everywhere);
     assert!(ready, "{printed}");
     app.state.db.close().await;
-    let (ready, printed) = ask(&everywhere);
-    assert!(!ready && printed.contains("503"), "{printed}");
+    // The answer of the servers is good for a second.
+    until("it is not ready", async || {
+        let (ready, printed) = ask(&everywhere);
+        assert!(ready || printed.contains("503"), "{printed}");
+        !ready
+    })
+    .await;
     let (ready, printed) = ask("127.0.0.1:1");
     assert!(!ready && printed.contains("does not answer"), "{printed}");
 }
@@ -191,9 +208,22 @@ fn compose_services_are_limited_watched_and_find_what_they_name() {
             for setting in service["environment"].as_object().unwrap().keys() {
                 assert!(known.contains(setting), "{name} does not know {setting}");
             }
-            assert_eq!((&service["read_only"], &service["cap_drop"][0]), (&true.into(), &"ALL".into()), "{name}");
         }
+        assert_eq!((&service["read_only"], &service["cap_drop"][0]), (&true.into(), &"ALL".into()), "{name}");
+        assert_eq!(service["security_opt"][0], "no-new-privileges:true", "{name}");
+        assert!(service["cap_add"].is_null() && service["privileged"].is_null(), "{name} has a capability");
+        assert!(service["deploy"]["resources"]["limits"]["pids"].is_u64(), "{name} may start any number of processes");
     }
+    // Only two containers have the owner's password: the one that creates the roles, and the one that migrates.
+    let knows = |secret: &str| -> Vec<&str> {
+        services.iter().filter(|(_, it)| it.to_string().contains(secret)).map(|(name, _)| name.as_str()).collect()
+    };
+    assert_eq!(knows("OWNER_DATABASE_PASSWORD"), ["migrate", "postgres"]);
+    assert_eq!(knows("${POSTGRES_PASSWORD"), ["postgres"], "the superuser is for the first start");
+    assert_eq!(services["api"]["environment"]["AUTO_MIGRATE"], "false");
+    // The default of many engines is 1024, which is too low. Postgres and Redis need file descriptors too.
+    let most = settings_default("MAX_CONNECTIONS");
+    assert!(services["api"]["ulimits"]["nofile"].as_u64().unwrap() > most, "connections run out of file descriptors");
     assert!(services["worker"]["ports"].is_null(), "two workers would want the same port of the host");
     assert_eq!(compose["networks"]["data"]["internal"], true);
     let redis = |name: &str| services[name]["command"].to_string();
@@ -204,7 +234,7 @@ fn compose_services_are_limited_watched_and_find_what_they_name() {
     }
 }
 
-/// `${NAME:?…}` must be set, and stands in the page that says how; no secret has a default.
+/// `${NAME:?…}` must be set, and docs/deploying.md must name it. No secret has a default.
 #[test]
 fn compose_asks_for_its_secrets_and_the_page_says_how_to_make_them() {
     let (compose, page) = (read("docker-compose.yml"), read("docs/deploying.md"));
@@ -222,10 +252,10 @@ fn compose_asks_for_its_secrets_and_the_page_says_how_to_make_them() {
 
 const BASE: &str = "deploy/kubernetes/base";
 const MIGRATE: &str = "deploy/kubernetes/migrate";
-/// Its schema comes with KEDA and not with Kubernetes; its own test is below.
+/// KEDA defines its schema, not Kubernetes. It has its own test below.
 const SCALING: &str = "deploy/kubernetes/base/worker-scaling.yaml";
 
-/// The files that a kustomization applies, which are all that lie beside it.
+/// The files of a kustomization, which must be all files in its folder.
 fn resources(folder: &str) -> Vec<String> {
     let kustomization = yaml(&format!("{folder}/kustomization.yaml")).remove(0);
     let listed: BTreeSet<String> =
@@ -254,7 +284,7 @@ fn objects() -> BTreeMap<(String, String), Value> {
 fn manifests_fit_the_schemas_of_kubernetes() {
     let files = [resources(BASE), resources(MIGRATE)].concat();
     let files: Vec<&str> = files.iter().map(String::as_str).filter(|file| *file != SCALING).collect();
-    // The oldest that is still looked after somewhere, and the newest that the tool knows.
+    // The oldest version that is still supported by some provider, and the newest one that the tool knows.
     for version in ["1.30", "1.37"] {
         let said = is_content(&tool("kubernetes-validate", &[&["--strict", "-k", version][..], &files].concat()));
         assert!(!said.contains("WARN") && said.matches("passed").count() >= files.len(), "{version}: {said}");
@@ -336,8 +366,8 @@ fn processes_get_the_time_that_they_need_to_stop() {
     }
 }
 
-/// By hand, after KEDA's documentation of `ScaledObject` and of its Prometheus scaler. Its query is asked of a real
-/// Prometheus where the dashboards are.
+/// Checked by hand-written rules, from KEDA's documentation of `ScaledObject` and its Prometheus scaler. The tests of
+/// the dashboards run its query on a real Prometheus.
 #[test]
 fn scalers_find_what_they_scale() {
     let objects = objects();
@@ -355,11 +385,62 @@ fn scalers_find_what_they_scale() {
     assert!(0 < least && least <= fallback && fallback <= most);
     let [trigger] = spec["triggers"].as_array().unwrap().as_slice() else { panic!("one trigger is enough") };
     assert_eq!(trigger["type"], "prometheus");
-    // A fallback is only possible with it.
+    // KEDA requires this for a fallback.
     assert_eq!(trigger["metricType"], "AverageValue");
     let metadata = trigger["metadata"].as_object().unwrap();
     assert_eq!(metadata.keys().collect::<Vec<_>>(), ["query", "serverAddress", "threshold"]);
     assert!(metadata["threshold"].as_str().unwrap().parse::<f64>().unwrap() > 0.0);
+}
+
+#[test]
+fn pods_talk_to_whom_they_must_and_nobody_else() {
+    let objects = objects();
+    let policy = |name: &str| &objects[&("NetworkPolicy".to_owned(), name.to_owned())]["spec"];
+    assert_eq!(*policy("default-deny"), json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"] }));
+    for (name, ports) in [
+        ("millrace-api", &["5432", "6379"][..]),
+        ("millrace-worker", &["443", "5432", "6379"]),
+        ("millrace-migrate", &["53", "5432"]),
+    ] {
+        let spec = policy(name);
+        assert_eq!(spec["podSelector"]["matchLabels"]["app.kubernetes.io/name"], name);
+        assert_eq!(spec["policyTypes"], json!(["Ingress", "Egress"]), "{name}");
+        let rules = ["ingress", "egress"].map(|way| spec[way].as_array().cloned().unwrap_or_default());
+        for (peers, rule) in
+            ["from", "to"].iter().zip(&rules).flat_map(|(peers, rules)| rules.iter().map(move |it| (peers, it)))
+        {
+            assert!(rule[peers].as_array().is_some_and(|it| !it.is_empty()), "{name}: {rule} is for everybody");
+            assert!(rule["ports"].as_array().is_some_and(|it| !it.is_empty()), "{name}: {rule} is for every port");
+        }
+        let opened: BTreeSet<String> = rules[1]
+            .iter()
+            .flat_map(|rule| rule["ports"].as_array().unwrap())
+            .map(|port| port["port"].to_string())
+            .collect();
+        assert_eq!(
+            opened.iter().map(String::as_str).collect::<BTreeSet<_>>(),
+            ports.iter().copied().collect(),
+            "{name}"
+        );
+    }
+}
+
+/// The owner of the schema and the application, which only reads and writes rows, have separate secrets.
+#[test]
+fn only_the_migration_knows_the_owner() {
+    let secrets: BTreeMap<String, String> = objects()
+        .iter()
+        .filter_map(|((_, name), object)| {
+            let variables = object["spec"]["template"]["spec"]["containers"][0]["env"].as_array()?;
+            let url = variables.iter().find(|it| it["name"] == "DATABASE_URL")?;
+            Some((name.clone(), url["valueFrom"]["secretKeyRef"]["name"].as_str()?.to_owned()))
+        })
+        .collect();
+    let secrets: Vec<(&str, &str)> = secrets.iter().map(|(name, secret)| (name.as_str(), secret.as_str())).collect();
+    assert_eq!(
+        secrets,
+        [("millrace-api", "millrace"), ("millrace-migrate", "millrace-migrate"), ("millrace-worker", "millrace")]
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Rate limits over several API processes and one Redis, and without it.
+//! Rate limits of several API processes with one Redis, and without Redis.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,11 @@ use testkit::app::{PASSWORD, TestApp};
 use testkit::database::new_database;
 use testkit::redis_server::RedisServer;
 
-/// Clients that ask as fast as they are answered.
+/// Clients that send the next request as soon as the last one is answered.
 const CLIENTS: usize = 16;
 const A_SECOND: f64 = 100.0;
 
-/// Two processes that allow so many requests a second.
+/// Two API processes with this limit.
 async fn two(redis: &RedisServer) -> [TestApp; 2] {
     let database = new_database().await;
     let options = [redis.option(), format!("--rate-limit-read={A_SECOND}/1s")];
@@ -45,7 +45,7 @@ impl Run {
     }
 }
 
-/// Clients at both processes ask for as long as this, each request under another forged address.
+/// Runs clients against both processes for this time. Each request has another forged address.
 async fn ask(apps: &[TestApp; 2], time: Duration) -> Run {
     let start = Instant::now();
     let client = async |number: usize| {
@@ -78,7 +78,7 @@ async fn two_processes_allow_together_what_one_may() {
     let redis = RedisServer::start().await;
     let apps = two(&redis).await;
     let run = ask(&apps, Duration::from_secs(4)).await;
-    let expected = A_SECOND + A_SECOND * run.seconds; // the full bucket, and what drips into it
+    let expected = A_SECOND + A_SECOND * run.seconds; // the full bucket, and its refill
     let error = run.allowed() / expected - 1.0;
     println!("allowed {} of {expected:.0} ({:+.1} %), {} asked", run.allowed(), error * 100.0, run.latencies.len());
     assert!(error.abs() < 0.05, "{} instead of {expected:.0} were allowed", run.allowed());
@@ -90,7 +90,7 @@ async fn two_processes_allow_together_what_one_may() {
     assert!((1..=1000).contains(&left), "it goes when the bucket is full: {left}");
 }
 
-/// Whether Redis refuses connections or says nothing at all.
+/// Redis refuses connections, or does not answer at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_redis_lost_requests_keep_their_limits_and_their_latency() {
     for frozen in [false, true] {
@@ -110,7 +110,7 @@ async fn with_redis_lost_requests_keep_their_limits_and_their_latency() {
             assert!(allowed > drip * 0.95, "{allowed} are fewer than one process may allow");
             assert!(allowed < (drip + A_SECOND) * 1.05, "{allowed} are more than one process may allow");
         }
-        // Those that were out when Redis was lost wait for it, and nobody after them.
+        // Requests that were already waiting for Redis wait until the timeout. Later requests do not wait.
         let waited = after.slower_than(Duration::from_millis(240));
         assert!(waited <= CLIENTS, "{waited} of {} requests waited for Redis", after.latencies.len());
         let more = after.p99().saturating_sub(before.p99());

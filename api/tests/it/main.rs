@@ -1,4 +1,4 @@
-//! The API through its front door: HTTP in, HTTP out, on real servers.
+//! Tests of the API over HTTP, on real servers.
 
 mod actions;
 mod by_hand;
@@ -8,12 +8,14 @@ mod clockwork;
 mod customers;
 mod deploy;
 mod documents;
+mod hostile;
 mod identity;
 mod inventory;
 mod limits;
 mod ops;
 mod orders;
 mod payments;
+mod privilege;
 mod process;
 mod prometheus;
 mod readme;

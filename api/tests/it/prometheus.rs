@@ -1,4 +1,4 @@
-//! Rules, runbook and dashboards, and a real Prometheus that scrapes a real API and a real worker with them.
+//! Alert rules, runbook and dashboards, with a real Prometheus that scrapes a real API and a real worker.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener as Port;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use shared::platform::http::limits::Limits;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 use worker::config::Cli;
@@ -22,7 +23,8 @@ use testkit::until::until;
 const RULES: &str = "deploy/prometheus/rules.yml";
 const RULE_TESTS: &str = "deploy/prometheus/rules.test.yml";
 const RUNBOOK: &str = "docs/runbook.md";
-/// So often the panels are asked again, a second apart: a rate needs two scrapes, and some gauges are read seldom.
+/// How often the queries of the panels are repeated, once a second: a rate needs two scrapes, and some gauges change
+/// rarely.
 const ROUNDS: u32 = 30;
 
 #[test]
@@ -59,6 +61,7 @@ fn alerts() -> Vec<Value> {
 #[test]
 fn every_alert_has_cases_a_severity_and_its_section_in_the_runbook_and_no_section_is_left_over() {
     let (alerts, cases, runbook) = (alerts(), yaml(RULE_TESTS).remove(0), read(RUNBOOK));
+    let (runbook, _) = runbook.split_once("\n# Keys and passwords\n").expect("what no alert asks for comes last");
     let cases: Vec<&Value> = items(&cases, "tests").flat_map(|test| items(test, "alert_rule_test")).collect();
     for alert in &alerts {
         let name = text(&alert["alert"]);
@@ -71,7 +74,7 @@ fn every_alert_has_cases_a_severity_and_its_section_in_the_runbook_and_no_sectio
     }
     let names: BTreeSet<String> = alerts.iter().map(|alert| text(&alert["alert"])).collect();
     let sections = |text: &str| text.lines().filter_map(|line| Some(line.strip_prefix("## ")?.to_owned())).collect();
-    let sections: BTreeSet<String> = sections(&runbook);
+    let sections: BTreeSet<String> = sections(runbook);
     assert_eq!(sections, names);
     for section in runbook.split("\n## ").skip(1) {
         for part in ["**Means** ", "**Look** ", "**Do** "] {
@@ -83,7 +86,7 @@ fn every_alert_has_cases_a_severity_and_its_section_in_the_runbook_and_no_sectio
     }
 }
 
-/// What somebody types at three in the morning is there.
+/// Operators copy these commands during an incident.
 #[tokio::test]
 async fn the_runbook_names_routes_and_settings_that_exist() {
     let app = TestApp::new().await;
@@ -108,7 +111,7 @@ async fn the_runbook_names_routes_and_settings_that_exist() {
     assert!(asked > 15, "{asked}");
 }
 
-/// The panels of the dashboards: where they are, and what they ask.
+/// The panels of the dashboards: their names and their queries.
 fn panels() -> Vec<(String, String)> {
     let provisioned = yaml("deploy/grafana/provisioning/datasources/prometheus.yml").remove(0);
     let (mut uids, mut found) = (BTreeSet::new(), Vec::new());
@@ -128,7 +131,7 @@ fn panels() -> Vec<(String, String)> {
     found
 }
 
-/// A Prometheus of Debian's on a folder of its own, until it is dropped.
+/// A Prometheus process with its own folder, which ends when this is dropped.
 struct Prometheus {
     process: Child,
     folder: PathBuf,
@@ -137,7 +140,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// With our rules, on these two addresses.
+    /// With our rules and these two targets.
     fn start(api: &str, worker: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("prometheus-{}", Uuid::now_v7()));
         std::fs::create_dir(&folder).unwrap();
@@ -168,7 +171,7 @@ impl Prometheus {
         answer.json().await.unwrap_or_default()
     }
 
-    /// What Prometheus has to say to an expression; nothing yet is an empty list.
+    /// The result of an expression. Empty if there is no data yet.
     async fn query(&self, expr: &str) -> Vec<Value> {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("query", expr).finish();
         let answer = self.get(&format!("/api/v1/query?{query}")).await;
@@ -185,7 +188,8 @@ impl Drop for Prometheus {
     }
 }
 
-/// Prometheus does not say which port it took. Below the range from which the kernel gives ports to clients.
+/// A free port, because Prometheus does not print the port that it took. It is below the kernel's range of ephemeral
+/// ports.
 fn free_port() -> u16 {
     let start = u16::try_from(std::process::id() % 10_000).expect("it is small");
     let mut ports = (0..10_000).map(|step| 20_000 + (start + step) % 10_000);
@@ -240,7 +244,7 @@ async fn a_real_prometheus_finds_both_evaluates_every_rule_fills_every_panel_and
         assert_eq!((&rule["health"], rule.get("lastError")), (&json!("ok"), None), "{rule:#}");
         assert_ne!(rule["state"], "firing", "{rule:#}");
     }
-    // A figure, not a verdict: what a scrape costs while tests have the machine.
+    // Printed for information: the duration of a scrape while tests run.
     println!("scrapes took {:?} s", prometheus.query("max_over_time(scrape_duration_seconds[1m])").await);
 
     sqlx::query("update orders set total_minor = total_minor + 1").execute(&app.db).await.unwrap();
@@ -252,9 +256,9 @@ async fn a_real_prometheus_finds_both_evaluates_every_rule_fills_every_panel_and
     .await;
 }
 
-/// A worker with its clock, whose address for the scraper this is.
+/// Starts a worker with its schedules, and returns the address of its metrics.
 async fn start_worker(app: &TestApp) -> String {
-    // What is shipped stays open, so that some money still stands in an open order.
+    // Orders stay in `shipped`, so that open orders hold some money.
     let options = ["--payment-latency", "1ms", "--delivery-delay", "1h", "--reaper-schedule", "* * * * * *"];
     let cli = ["millrace-worker", "--database-url", &app.database_url];
     let cli = Cli::try_parse_from(cli.iter().chain(&options)).unwrap();
@@ -262,7 +266,7 @@ async fn start_worker(app: &TestApp) -> String {
     let address = listener.local_addr().unwrap().to_string();
     let ctx = Context::connect(&cli.common, &cli.work).unwrap();
     let vitals = Vitals::new(&ctx).unwrap();
-    tokio::spawn(worker::serve::serve(listener, vitals.clone()));
+    tokio::spawn(worker::serve::serve(listener, vitals.clone(), Limits::default()));
     tokio::spawn(async move { fleet::run(ctx, &cli.work, &vitals).await });
     let ready = reqwest::get(format!("http://{address}/health/ready")).await.unwrap();
     assert_eq!(ready.status(), StatusCode::OK);

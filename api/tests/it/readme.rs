@@ -1,11 +1,11 @@
-//! What the README tells people to paste works.
+//! The commands of the README work.
 
 use std::process::Command;
 
 use crate::process::{Process, binary, run};
 use testkit::database::new_database;
 
-/// The blocks that are marked as tested, as one script.
+/// The blocks of the README that are marked as tested, as one script.
 fn commands() -> Vec<&'static str> {
     let readme = include_str!("../../../README.md");
     let marked = readme.split("<!-- test -->\n```sh\n").skip(1);
@@ -22,7 +22,7 @@ async fn what_the_readme_says_can_be_pasted_and_works() {
 
     let commands = commands();
     let [log_in, look, buy] = commands.as_slice() else { panic!("the README has other commands now: {commands:#?}") };
-    // As pasted, in one shell, but a refusal by the API is a failure; the last one twice, as the text says.
+    // In one shell, as if pasted, but an error of the API fails. The last block runs twice, as the text says.
     let script = format!(
         "set -euo pipefail; curl() {{ command curl --fail-with-body \"$@\"; }}\n\
          {log_in}\n{look}\necho ---\n{buy}\necho ---\n{buy}"

@@ -1,4 +1,4 @@
-//! The table of all routes with their policies: what it promises, and that `docs/routes.md` shows it.
+//! The table of all routes with their policies: its rules, and that `docs/routes.md` shows it.
 
 use std::path::Path;
 
@@ -36,8 +36,11 @@ fn routes_have_the_policies_that_the_contract_promises() {
     for (method, path, access, class, key, stale) in [
         ("POST", "/v1/auth/login", Access::Anyone, Class::Login, false, Stale::Nothing),
         ("POST", "/v1/auth/refresh", Access::Anyone, Class::Login, false, Stale::Nothing),
-        ("POST", "/v1/auth/logout", Access::SignedIn, Class::Write, false, Stale::Nothing),
+        ("POST", "/v1/auth/logout", Access::SignedIn, Class::Login, false, Stale::Nothing),
         ("POST", "/v1/me/password", Access::SignedIn, Class::Login, false, Stale::Nothing),
+        ("GET", "/v1/me/sessions", Access::SignedIn, Class::Read, false, Stale::Nothing),
+        ("POST", "/v1/me/totp/confirm", Access::SignedIn, Class::Login, false, Stale::Nothing),
+        ("DELETE", "/v1/users/{id}/sessions", needs(Permission::UsersWrite), Class::Write, false, Stale::Nothing),
         ("PATCH", "/v1/users/{id}", needs(Permission::UsersWrite), Class::Write, false, Stale::Nothing),
         ("GET", "/v1/products", Access::Anyone, Class::Read, false, Stale::Nothing),
         ("POST", "/v1/products", needs(Permission::CatalogWrite), Class::Write, true, Stale::Products),
@@ -74,5 +77,15 @@ fn what_reads_changes_nothing_and_what_changes_does_not_count_as_a_read() {
         }
         assert!(!reads || (!policy.takes_key && policy.stale == Stale::Nothing), "{method} {path}");
         assert!(!policy.takes_key || *method == Method::POST, "{method} {path}");
+    }
+}
+
+/// Staff who must set up a second factor need these for it, and nothing else.
+#[test]
+fn before_the_second_factor_only_the_own_account_is_open() {
+    let (_, policies) = api::routes::all().into_parts();
+    for (method, path, policy) in policies.iter() {
+        let own = path == "/v1/me" || path.starts_with("/v1/me/") || path == "/v1/auth/logout";
+        assert_eq!(policy.before_totp, own, "{method} {path}");
     }
 }

@@ -1,4 +1,4 @@
-//! The demo shop from CSV files.
+//! The demo data from CSV files.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ const STOCK: &str =
     "sku,warehouse,on_hand,reorder_level,reorder_quantity\nMUG,EAST,40,5,20\nMUG,WEST,2,5,20\nCARD,EAST,0,0,0\n";
 const USERS: &str = "email,name,role,password\nsam@example.com,Sam,staff,correct horse battery\n";
 
-/// A directory with a small shop, of which some files may be others.
+/// A folder with a small set of CSV files. Single files can be replaced.
 struct SeedFolder(PathBuf);
 
 impl SeedFolder {
@@ -43,7 +43,7 @@ impl Drop for SeedFolder {
     }
 }
 
-/// Everything that a shop is made of, as text.
+/// All seeded rows as text.
 async fn everything(db: &PgPool) -> String {
     sqlx::query_scalar(
         "select concat_ws(E'\n', (select json_agg(t order by id) from categories t), (select json_agg(t order by id) from products t),

@@ -1,4 +1,4 @@
-//! Connections: TLS with certificates that change, HTTP/2, and the patience that clients meet.
+//! Connections: TLS with renewed certificates, HTTP/2, and timeouts of clients.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -68,7 +68,7 @@ async fn sighup_takes_a_new_certificate_and_keeps_the_old_one_where_the_new_is_b
 
     files.write("second");
     api.signal("HUP");
-    api.line("read the certificate anew");
+    api.line("reloaded the certificate");
     assert!(answers("second").await && !answers("first").await);
     let still = kept.get(format!("{url}/health/live")).send().await;
     assert!(still.is_ok(), "a connection that was there goes on with what it began with");
@@ -99,12 +99,12 @@ fn certificates_that_cannot_be_used_stop_the_start_with_a_sentence_that_names_th
 }
 
 /// Files for `TLS_CERT` and `TLS_KEY`, and certificates to put there.
-struct Files {
+pub struct Files {
     dir: PathBuf,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = std::env::temp_dir().join(format!("millrace-{}", Uuid::now_v7()));
         std::fs::create_dir(&dir).unwrap();
         for name in ["first", "second"] {
@@ -121,16 +121,16 @@ impl Files {
         Self { dir }
     }
 
-    fn path(&self, setting: &str) -> PathBuf {
+    pub fn path(&self, setting: &str) -> PathBuf {
         self.dir.join(setting)
     }
 
-    fn option(&self, setting: &str) -> String {
+    pub fn option(&self, setting: &str) -> String {
         format!("--{setting}={}", self.path(setting).display())
     }
 
-    /// From now on this certificate and its key stand in the files of the settings.
-    fn write(&self, name: &str) {
+    /// Writes this certificate and its key into the configured files.
+    pub fn write(&self, name: &str) {
         std::fs::copy(self.dir.join(format!("{name}.pem")), self.path("tls-cert")).unwrap();
         std::fs::write(self.path("tls-key"), self.key_of(name)).unwrap();
     }
@@ -139,15 +139,15 @@ impl Files {
         std::fs::read(self.dir.join(format!("{name}.key"))).unwrap()
     }
 
-    /// A client that believes this certificate and no other.
+    /// A client that trusts only this certificate.
     fn trusting(&self, name: &str) -> reqwest::ClientBuilder {
         let pem = std::fs::read(self.dir.join(format!("{name}.pem"))).unwrap();
         let certificate = reqwest::Certificate::from_pem(&pem).unwrap();
         reqwest::Client::builder().tls_certs_only([certificate]).timeout(Duration::from_secs(30))
     }
 
-    /// The same without HTTP: what comes after the handshake is for the test to say.
-    async fn shake_hands(&self, name: &str, stream: TcpStream, protocol: &[u8]) -> TlsStream<TcpStream> {
+    /// The same without HTTP: the test controls what is sent after the handshake.
+    pub async fn shake_hands(&self, name: &str, stream: TcpStream, protocol: &[u8]) -> TlsStream<TcpStream> {
         let mut trusted = RootCertStore::empty();
         trusted.add(CertificateDer::from_pem_file(self.dir.join(format!("{name}.pem"))).unwrap()).unwrap();
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -194,7 +194,7 @@ async fn a_client_that_does_not_say_what_it_wants_is_let_go() {
 }
 
 async fn is_let_go(mut client: impl AsyncRead + Unpin) -> bool {
-    const PATIENCE: Duration = Duration::from_secs(45); // More than the API's, and less than a test's.
+    const PATIENCE: Duration = Duration::from_secs(45); // Longer than the API's timeouts, and shorter than a test's.
     let mut said = Vec::new();
     tokio::time::timeout(PATIENCE, client.read_to_end(&mut said)).await.is_ok()
 }
@@ -208,11 +208,11 @@ async fn what_is_not_http_is_refused_and_harms_nobody() {
         (&b"hello\r\n\r\n"[..], "400"),
         (b"GET /health/live HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n", "400"),
         (b"POST /v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n", "400"),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400"), // TLS, where none is spoken.
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400"), // TLS on a plain port
         (&endless, "431"),
     ] {
         let mut client = TcpStream::connect(address).await.unwrap();
-        client.write_all(nonsense).await.ok(); // It may be refused before it has said everything.
+        client.write_all(nonsense).await.ok(); // The API may close the connection before all is sent.
         let mut said = [0; 12];
         client.read_exact(&mut said).await.unwrap();
         assert_eq!(said[..], format!("HTTP/1.1 {status}").into_bytes()[..], "{}", String::from_utf8_lossy(&said));
@@ -268,7 +268,7 @@ async fn pages_of_other_origins_may_call_only_where_the_settings_say_so() {
         assert_eq!(reply.header("access-control-allow-credentials"), "");
         assert_ne!(reply.header("x-request-id"), "");
 
-        // A page must also be able to read what is refused, and why.
+        // A page must also be able to read error answers.
         let refused = open.anyone().send(Method::GET, "/v1/orders", None, &[("origin", origin)]).await;
         refused.refused(401, "unauthenticated");
         assert_eq!(refused.header("access-control-allow-origin"), origin);

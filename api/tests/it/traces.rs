@@ -1,4 +1,4 @@
-//! What both binaries tell about themselves: spans that a real collector takes, and lines of log as documented.
+//! Traces and logs of both binaries: spans as a real collector receives them, and log lines as documented.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -64,7 +64,7 @@ async fn an_order_is_one_trace_from_its_request_to_its_delivery() {
     let headers = [("traceparent", &*traceparent), ("x-request-id", "the-order")];
     let order = life.shop.place("tok_ok", &headers).await;
     life.shop.until_status(order, "delivered").await;
-    let lines = life.end().await; // Asked to stop, they send what they still have.
+    let lines = life.end().await; // On shutdown both send the spans that they still have.
 
     let spans = collector.spans();
     let ours: Vec<&Seen> = spans.iter().filter(|seen| hex(&seen.span.trace_id) == TRACE).collect();
@@ -90,12 +90,12 @@ async fn an_order_is_one_trace_from_its_request_to_its_delivery() {
     assert_eq!(payment.attribute("request_id"), "the-order");
     assert_eq!(payment.attribute("outcome"), "done");
 
-    // Other requests are other traces, which nobody caused.
+    // Other requests are traces of their own, without a parent.
     let reads = spans.iter().filter(|seen| seen.span.name == "GET /v1/orders/{id}");
     assert!(reads.clone().count() > 0);
     assert!(reads.clone().all(|read| read.span.parent_span_id.is_empty() && hex(&read.span.trace_id) != TRACE));
 
-    // The log names the same trace, on either side.
+    // The logs of both processes have the trace id.
     for kind in ["answered 201", "process_payment done", "deliver_order done"] {
         let traced = |line: &&Value| line["message"] == kind && line["trace_id"] == TRACE;
         assert_eq!(lines.iter().filter(traced).count(), 1, "{kind}: {lines:#?}");
@@ -129,12 +129,12 @@ async fn whoever_began_a_trace_has_decided_whether_it_is_sent() {
 
 #[tokio::test]
 async fn a_collector_that_never_answers_costs_nothing_but_spans() {
-    let hole = TcpListener::bind("127.0.0.1:0").await.unwrap(); // It takes connections, and nobody reads them.
+    let hole = TcpListener::bind("127.0.0.1:0").await.unwrap(); // Accepts connections and never reads from them.
     let endpoint = format!("http://{}", hole.local_addr().unwrap());
     let database = new_database().await;
     let mut api = Process::start(binary(&enough(&database)).env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint));
     let (url, http) = (api.url(), reqwest::Client::new());
-    // More than wait for it, so that spans are dropped too.
+    // More spans than the exporter buffers, so some are dropped.
     let answered = stream::iter(0..9000)
         .map(|_| http.get(format!("{url}/health/live")).send())
         .buffer_unordered(32)
@@ -184,8 +184,8 @@ async fn lines_of_log_hold_exactly_the_fields_that_are_documented() {
     assert_eq!(level_of(dead, "dead"), ["ERROR"].into());
 }
 
-/// All lines have the fields that are always there; the others that are documented are in some line; and there are
-/// no more.
+/// Checks that each line has the fields that are always present, that each other documented field is in some line, and
+/// that there are no other fields.
 fn assert_documented(what: &str, lines: &[&Value], tables: &[&BTreeMap<String, bool>]) {
     let documented: BTreeMap<&str, bool> =
         tables.iter().flat_map(|table| table.iter()).map(|(name, always)| (name.as_str(), *always)).collect();
@@ -200,7 +200,8 @@ fn assert_documented(what: &str, lines: &[&Value], tables: &[&BTreeMap<String, b
     assert_eq!(found, documented.keys().copied().collect(), "the fields of a {what} differ from docs/logging.md");
 }
 
-/// The tables of fields in docs/logging.md: of every line, of requests, of jobs. Is it always there?
+/// The tables of fields in docs/logging.md, for all lines, for requests and for jobs. The value says whether the field
+/// is always present.
 fn documented() -> Vec<BTreeMap<String, bool>> {
     let docs = include_str!("../../../docs/logging.md");
     let tables = docs.split("| field | when | what |\n| --- | --- | --- |\n").skip(1);
@@ -218,7 +219,7 @@ fn documented() -> Vec<BTreeMap<String, bool>> {
 
 // ---- support ---------------------------------------------------------------------------------
 
-/// An API and a worker, as processes.
+/// An API process and a worker process.
 struct Life {
     api: Process,
     worker: Process,
@@ -234,7 +235,7 @@ impl Life {
         both.extend(settings);
         let mut api = Process::start(&mut binary(&both));
         let url = api.url();
-        // `cargo test` of the workspace builds both; of this package alone, only the API's.
+        // `cargo test` of the workspace builds both binaries, but of this package only the API's.
         let worker = Path::new(env!("CARGO_BIN_EXE_millrace-api")).with_file_name("millrace-worker");
         assert!(worker.exists(), "build it first: cargo build -p millrace-worker");
         let mut worker = Command::new(worker);
@@ -244,7 +245,7 @@ impl Life {
         Self { api, worker: Process::start(&mut worker), shop: Seller { url, token } }
     }
 
-    /// Asks both to stop, and returns all that they said.
+    /// Stops both and returns all lines of their logs.
     async fn end(&mut self) -> Vec<Value> {
         for process in [&mut self.api, &mut self.worker] {
             process.signal("TERM");
@@ -265,7 +266,7 @@ async fn staff(db: &PgPool, url: &str) -> String {
     login.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned()
 }
 
-/// A member of staff who sells mugs.
+/// A staff user with a product to sell.
 struct Seller {
     url: String,
     token: String,
@@ -310,7 +311,7 @@ impl Seller {
     }
 }
 
-/// Takes spans as a collector of OpenTelemetry does: OTLP over HTTP, in protobuf.
+/// A minimal OpenTelemetry collector: OTLP over HTTP in protobuf.
 struct Collector {
     url: String,
     taken: Arc<Mutex<Vec<Seen>>>,

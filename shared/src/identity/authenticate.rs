@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 
+use super::metrics::IdentityMetrics;
 use super::tokens::{self, Keys, Session};
 use crate::error::{Error, Result};
 use crate::principal::{Person, Role};
@@ -31,6 +32,12 @@ pub struct IdentitySettings {
     pub access_token_ttl: Duration,
     pub refresh_token_ttl: Duration,
     pub session_max_age: Duration,
+    /// The same for staff and administrators.
+    pub staff_session_max_age: Duration,
+    /// A session of staff that makes no request for so long has ended.
+    pub staff_idle: Duration,
+    /// Staff without a second factor may only set one up.
+    pub staff_require_totp: bool,
     /// `CALLER_BELIEVED_FOR`; shorter in tests that cannot wait for it.
     pub caller_believed_for: Duration,
 }
@@ -41,6 +48,10 @@ pub struct Identity {
     pub(super) access_token_ttl: Duration,
     pub(super) refresh_token_ttl: Duration,
     pub(super) session_max_age: Duration,
+    pub(super) staff_session_max_age: Duration,
+    pub(super) staff_idle: Duration,
+    staff_require_totp: bool,
+    pub metrics: IdentityMetrics,
     /// By the token's hash, so that no token stays in memory longer than its request.
     tokens: Cache<[u8; 32], Session>,
     /// `None`: the session has ended. An ended session never becomes valid again.
@@ -56,6 +67,10 @@ impl Identity {
             access_token_ttl: settings.access_token_ttl,
             refresh_token_ttl: settings.refresh_token_ttl,
             session_max_age: settings.session_max_age,
+            staff_session_max_age: settings.staff_session_max_age,
+            staff_idle: settings.staff_idle,
+            staff_require_totp: settings.staff_require_totp,
+            metrics: IdentityMetrics::new().map_err(|error| error.to_string())?,
             tokens: Cache::builder().max_capacity(TOKENS_REMEMBERED).time_to_live(settings.access_token_ttl).build(),
             callers: Cache::builder()
                 .max_capacity(CALLERS_REMEMBERED)
@@ -74,7 +89,7 @@ impl Identity {
     pub async fn authenticate(&self, db: &PgPool, token: &str) -> Result<Person> {
         let session = self.verify(token).await.ok_or(Error::Unauthenticated)?;
         // Boxed because it is rare: otherwise the future of every request would have room for it.
-        let caller = Box::pin(caller(db, session.session_id));
+        let caller = Box::pin(self.find_caller(db, session.session_id));
         let caller =
             self.callers.try_get_with(session.session_id, caller).await.map_err(|shared| Error::clone(&shared))?;
         caller.filter(|caller| caller.user_id == session.user_id).ok_or(Error::Unauthenticated)
@@ -96,6 +111,43 @@ impl Identity {
         (session.expires_at > Utc::now()).then_some(session)
     }
 
+    /// The person of a session that is live. They order as the oldest customer that is linked to them.
+    ///
+    /// Also records that the session was seen, at most once a minute: a session that nobody uses writes nothing, and one in
+    /// heavy use not much.
+    async fn find_caller(&self, db: &PgPool, session_id: SessionId) -> Result<Option<Person>> {
+        let row = sqlx::query!(
+            "with found as (
+                 select u.id as user_id, u.name, u.role, c.id as customer_id,
+                        exists (select from totp t where t.user_id = u.id and t.confirmed_at is not null) as has_totp
+                   from sessions s
+                   join users u on u.id = s.user_id
+                   join lateral (select id from customers where user_id = u.id order by id limit 1) c on true
+                  where s.id = $1 and session_is_live(s, u.role, $2, $3) and u.active
+             ), seen as (
+                 update sessions set last_seen_at = clock_timestamp()
+                  where id = $1 and last_seen_at < clock_timestamp() - interval '1 minute'
+                    and exists (select from found)
+             )
+             select user_id as \"user_id: UserId\", name as \"name: Name\", role as \"role: Role\",
+                    customer_id as \"customer_id!: CustomerId\", has_totp as \"has_totp!\"
+               from found",
+            session_id.0,
+            self.staff_session_max_age.as_secs_f64(),
+            self.staff_idle.as_secs_f64(),
+        )
+        .fetch_optional(db)
+        .await?;
+        Ok(row.map(|row| Person {
+            needs_totp: self.staff_require_totp && row.role != Role::Customer && !row.has_totp,
+            user_id: row.user_id,
+            name: row.name,
+            session_id,
+            role: row.role,
+            customer_id: row.customer_id,
+        }))
+    }
+
     /// Call this after ending a session, so that this process notices at once.
     pub async fn forget_session(&self, id: SessionId) {
         self.callers.invalidate(&id).await;
@@ -106,27 +158,6 @@ impl Identity {
         let theirs = move |_: &SessionId, caller: &Option<Person>| caller.as_ref().is_some_and(|c| c.user_id == id);
         self.callers.invalidate_entries_if(theirs).expect("the cache is built with invalidation closures");
     }
-}
-
-/// The person of a session that has not ended. They order as the oldest customer that is linked to them.
-async fn caller(db: &PgPool, session_id: SessionId) -> Result<Option<Person>> {
-    let row = sqlx::query!(
-        "select u.id as \"user_id: UserId\", u.name as \"name: Name\", u.role as \"role: Role\", c.id as \"customer_id!: CustomerId\"
-           from sessions s
-           join users u on u.id = s.user_id
-           join lateral (select id from customers where user_id = u.id order by id limit 1) c on true
-          where s.id = $1 and s.ended_at is null and s.expires_at > clock_timestamp() and u.active",
-        session_id.0,
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| Person {
-        user_id: row.user_id,
-        name: row.name,
-        session_id,
-        role: row.role,
-        customer_id: row.customer_id,
-    }))
 }
 
 #[cfg(test)]

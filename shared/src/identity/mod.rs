@@ -1,8 +1,16 @@
 //! Accounts and sessions: who a caller is. Alone writes `users`, `sessions` and `refresh_tokens`.
 
 pub mod authenticate;
+pub mod invites;
+pub mod known_networks;
+pub mod metrics;
+pub mod own_password;
+pub mod second_factor;
 pub mod sessions;
+pub mod sign_in;
 pub mod tokens;
+pub mod totp;
 pub mod users;
 
 mod passwords;
+mod refresh_tokens;

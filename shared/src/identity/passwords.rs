@@ -9,7 +9,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
-use crate::values::NewPassword;
+use crate::identity::metrics::IdentityMetrics;
+use crate::values::password::NewPassword;
 
 /// The longest password that can be chosen: 128 characters of 4 bytes. Hashing a longer one would be wasted work.
 const MAX_BYTES: usize = 128 * 4;
@@ -21,26 +22,47 @@ const WAITING_PER_CORE: usize = 100;
 const NOBODYS_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdA$2M3c8HqvP5FvB1xDPRLmpYbGdXNEmXzX4u3SuQgkCqA";
 
+/// Who wants a password to be hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// Anybody: who signs in or registers.
+    Stranger,
+    /// A user with a session that is good. A part of the queue is kept for them.
+    SignedIn,
+}
+
 /// One for the process, because it shares out the cores of the process.
 static QUEUE: LazyLock<Queue> = LazyLock::new(|| {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = cores_for(std::thread::available_parallelism().map_or(1, usize::from));
     Queue::new(cores, cores * WAITING_PER_CORE)
 });
 
+/// All cores but one: the last one answers the requests that need no password.
+fn cores_for(cores: usize) -> usize {
+    cores.saturating_sub(1).max(1)
+}
+
 /// The hash to store.
-pub async fn hash(password: NewPassword) -> Result<String> {
-    let hashed = QUEUE.run(move || argon2().hash_password(password.expose().as_bytes()).map(|hash| hash.to_string()));
-    hashed.await?.map_err(Error::internal)
+pub async fn hash(password: NewPassword, asker: Asker) -> Result<String> {
+    let work = move || argon2().hash_password(password.expose().as_bytes()).map(|hash| hash.to_string());
+    QUEUE.run(asker, work).await?.map_err(Error::internal)
 }
 
 /// Is this the password? Without a hash the answer is no, but it takes as long.
-pub async fn verify(password: SecretString, hash: Option<String>) -> Result<bool> {
+pub async fn verify(
+    password: SecretString,
+    hash: Option<String>,
+    asker: Asker,
+    metrics: &IdentityMetrics,
+) -> Result<bool> {
     if password.expose_secret().len() > MAX_BYTES {
         return Ok(false);
     }
     let known = hash.is_some();
     let hash = hash.unwrap_or_else(|| NOBODYS_HASH.to_owned());
-    let verified = QUEUE.run(move || {
+    let checks = metrics.password_checks.clone();
+    let verified = QUEUE.run(asker, move || {
+        checks.inc();
         let hash = PasswordHash::new(&hash)?;
         match argon2().verify_password(password.expose_secret().as_bytes(), &hash) {
             Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
@@ -60,21 +82,35 @@ fn argon2() -> Argon2<'static> {
 /// Runs CPU-bound work: at most `cores` pieces at once, with at most `waiting` more in the queue.
 struct Queue {
     places: Arc<Semaphore>,
+    /// Three quarters of the places, so that a flood of logins cannot take those of users with a session.
+    places_of_strangers: Arc<Semaphore>,
     cores: Arc<Semaphore>,
 }
 
 impl Queue {
     fn new(cores: usize, waiting: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(cores + waiting)), cores: Arc::new(Semaphore::new(cores)) }
+        let places = cores + waiting;
+        let places_of_strangers = (places * 3 / 4).max(1);
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            places_of_strangers: Arc::new(Semaphore::new(places_of_strangers)),
+            cores: Arc::new(Semaphore::new(cores)),
+        }
     }
 
     /// Refuses at once when the queue is full: it is useless to check a password after its client has given up.
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    async fn run<T: Send + 'static>(&self, asker: Asker, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let place_of_stranger = match asker {
+            Asker::Stranger => {
+                Some(self.places_of_strangers.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?)
+            }
+            Asker::SignedIn => None,
+        };
         let place = self.places.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
         let core = self.cores.clone().acquire_owned().await.map_err(Error::internal)?;
         // The work holds the permits, because it continues when its request is dropped.
         let done = tokio::task::spawn_blocking(move || {
-            let _held = (place, core);
+            let _held = (place_of_stranger, place, core);
             work()
         });
         done.await.map_err(Error::internal)
@@ -98,17 +134,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_verifies_against_its_own_hash_only() {
-        let hash = hash("correct horse".to_owned().try_into().unwrap()).await.unwrap();
-        assert!(verify("correct horse".into(), Some(hash.clone())).await.unwrap());
-        assert!(!verify("Correct horse".into(), Some(hash.clone())).await.unwrap());
-        assert!(!verify("x".repeat(100_000).into(), Some(hash)).await.unwrap());
-        assert!(!verify("correct horse".into(), None).await.unwrap());
+    async fn a_password_verifies_against_its_own_hash_only_and_each_check_costs_one_hash() {
+        let metrics = IdentityMetrics::new().unwrap();
+        let hash = hash("correct horse".to_owned().try_into().unwrap(), Asker::SignedIn).await.unwrap();
+        let verify = async |password: &str, hash: Option<String>| {
+            verify(password.into(), hash, Asker::Stranger, &metrics).await.unwrap()
+        };
+        assert!(verify("correct horse", Some(hash.clone())).await);
+        assert!(!verify("Correct horse", Some(hash.clone())).await);
+        assert!(!verify("correct horse", None).await);
+        assert_eq!(metrics.password_checks(), 3);
+        assert!(!verify(&"x".repeat(100_000), Some(hash)).await);
+        assert!(!verify(&"x".repeat(100_000), None).await);
+        assert_eq!(metrics.password_checks(), 3, "neither hashes what nobody can have chosen");
+    }
+
+    #[test]
+    fn the_last_core_hashes_nothing() {
+        for (cores, hashing) in [(1, 1), (2, 1), (3, 2), (64, 63)] {
+            assert_eq!(cores_for(cores), hashing);
+        }
     }
 
     #[tokio::test]
-    async fn a_full_queue_refuses_at_once() {
-        let queue = Arc::new(Queue::new(1, 1));
+    async fn a_full_queue_refuses_at_once_and_keeps_a_part_for_users_with_a_session() {
+        let queue = Arc::new(Queue::new(1, 3));
         let (release, released) = mpsc::channel::<()>();
         let (started, running) = tokio::sync::oneshot::channel();
         let first = tokio::spawn({
@@ -118,17 +168,25 @@ mod tests {
                     started.send(()).unwrap();
                     released.recv().unwrap();
                 };
-                queue.run(work).await
+                queue.run(Asker::Stranger, work).await
             }
         });
         running.await.unwrap();
-        let second = queue.run(|| "second");
-        tokio::pin!(second);
-        assert!(futures::poll!(second.as_mut()).is_pending());
-        assert_eq!(queue.run(|| ()).await.unwrap_err().code(), "overloaded");
+        let mut waiting = [2, 3].map(|result| Box::pin(queue.run(Asker::Stranger, move || result)));
+        for one in &mut waiting {
+            assert!(futures::poll!(one).is_pending());
+        }
+        assert_eq!(queue.run(Asker::Stranger, || ()).await.unwrap_err().code(), "overloaded");
+        let signed_in = queue.run(Asker::SignedIn, || 4);
+        tokio::pin!(signed_in);
+        assert!(futures::poll!(signed_in.as_mut()).is_pending());
+        assert_eq!(queue.run(Asker::SignedIn, || ()).await.unwrap_err().code(), "overloaded");
         release.send(()).unwrap();
         first.await.unwrap().unwrap();
-        assert_eq!(second.await.unwrap(), "second");
-        queue.run(|| ()).await.unwrap();
+        for (done, expected) in waiting.into_iter().zip([2, 3]) {
+            assert_eq!(done.await.unwrap(), expected);
+        }
+        assert_eq!(signed_in.await.unwrap(), 4);
+        queue.run(Asker::Stranger, || ()).await.unwrap();
     }
 }

@@ -6,14 +6,16 @@ use serde_json::{Map, Value, json};
 use sqlx::{PgConnection, PgPool};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{passwords, sessions};
+use super::passwords::{self, Asker};
+use super::sessions;
 use crate::actions::{self, Action};
 use crate::customers;
 use crate::error::{Error, Resource, Result};
 use crate::page::{List, Page};
 use crate::platform::db::{CustomPlan, broken_constraint};
 use crate::principal::{By, Principal, Role, Source};
-use crate::values::{Email, Name, NewPassword, UserId};
+use crate::values::password::NewPassword;
+use crate::values::{Email, Name, UserId};
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({
@@ -46,6 +48,17 @@ pub struct Register {
     pub name: Name,
 }
 
+impl Register {
+    /// What the fields cannot check one by one. Call it before `register`.
+    pub fn check(&self) -> Result<()> {
+        refuse_own(&self.password, &self.email, &self.name)
+    }
+}
+
+fn refuse_own(password: &NewPassword, email: &Email, name: &Name) -> Result<()> {
+    password.refuse_own(email, name).map_err(|why| Error::InvalidFields(vec![why.at("password")]))
+}
+
 /// What an administrator may change of a user. A field that is left out stays as it is.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -68,7 +81,7 @@ pub struct Users {
 ///
 /// Takes the pool, because no connection may be held while a password is hashed.
 pub async fn register(db: &PgPool, asked: Register, source: &Source) -> Result<UserView> {
-    let hash = passwords::hash(asked.password).await?;
+    let hash = passwords::hash(asked.password, Asker::Stranger).await?;
     let mut tx = db.begin().await?;
     let user = insert(&mut tx, &asked.email, &hash, &asked.name, Role::Customer).await?;
     actions::record_by(&mut tx, Some(&user.by()), source, Action::new("user.registered", "user", user.id)).await?;
@@ -81,7 +94,8 @@ pub async fn register(db: &PgPool, asked: Register, source: &Source) -> Result<U
 ///
 /// Takes the pool, because no connection may be held while a password is hashed.
 pub async fn create_user(db: &PgPool, email: Email, password: NewPassword, name: Name, role: Role) -> Result<UserView> {
-    let hash = passwords::hash(password).await?;
+    refuse_own(&password, &email, &name)?;
+    let hash = passwords::hash(password, Asker::SignedIn).await?;
     let mut tx = db.begin().await?;
     let user = insert(&mut tx, &email, &hash, &name, role).await?;
     let created = Action::new("user.created", "user", user.id).data(json!({ "role": role }));
@@ -92,7 +106,13 @@ pub async fn create_user(db: &PgPool, email: Email, password: NewPassword, name:
 }
 
 /// The account, and the customer that it orders as.
-async fn insert(conn: &mut PgConnection, email: &Email, hash: &str, name: &Name, role: Role) -> Result<UserView> {
+pub(super) async fn insert(
+    conn: &mut PgConnection,
+    email: &Email,
+    hash: &str,
+    name: &Name,
+    role: Role,
+) -> Result<UserView> {
     let inserted = sqlx::query_as!(
         UserView,
         "insert into users (email, password_hash, name, role) values ($1, $2, $3, $4)
@@ -106,7 +126,7 @@ async fn insert(conn: &mut PgConnection, email: &Email, hash: &str, name: &Name,
     .fetch_one(&mut *conn)
     .await;
     let user = inserted.map_err(|error| match broken_constraint(&error) {
-        Some("users_email_key") => Error::EmailTaken,
+        Some("users_email_key" | "users_email_key_unique") => Error::EmailTaken,
         _ => error.into(),
     })?;
     customers::create_own(conn, user.id, email, name).await?;
@@ -133,9 +153,9 @@ pub async fn list_users(conn: &mut PgConnection, filter: &Users, page: &Page) ->
         "select id as \"id: UserId\", email as \"email: Email\", name as \"name: Name\", role as \"role: Role\",
                 active, created_at, version
            from users
-          where ($1::text is null or lower(email) = lower($1)) and ($2::uuid is null or id > $2)
+          where ($1::text is null or email_key = $1) and ($2::uuid is null or id > $2)
           order by id limit $3",
-        filter.email.as_ref().map(Email::as_str),
+        filter.email.as_ref().map(Email::key),
         page.after_id(),
         page.fetch(),
     )
@@ -146,7 +166,7 @@ pub async fn list_users(conn: &mut PgConnection, filter: &Users, page: &Page) ->
 
 /// Changes a user's role, or deactivates them. The caller must then call `Identity::forget_user`.
 ///
-/// Refuses to demote or deactivate the last active administrator: nobody could make another.
+/// Needs a password that was given in the last five minutes. Refuses to demote or deactivate the last active administrator: nobody could make another.
 pub async fn change_user(
     conn: &mut PgConnection,
     principal: &Principal,
@@ -154,6 +174,7 @@ pub async fn change_user(
     change: ChangeUser,
     version: Option<i32>,
 ) -> Result<UserView> {
+    sessions::require_fresh_password(conn, principal).await?;
     // The lock makes two administrators who demote each other take turns.
     sqlx::query!("select id from users where role = 'admin' and active order by id for no key update")
         .fetch_all(&mut *conn)

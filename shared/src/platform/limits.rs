@@ -17,10 +17,14 @@ use crate::platform::redis::Redis;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display)]
 #[strum(serialize_all = "lowercase")]
 pub enum Class {
-    /// Logging in and registering, per address.
+    /// Logging in, refreshing and the like: everything for which nobody need be known. Always per address.
     Login,
+    /// New accounts, per address.
+    Register,
     /// Wrong passwords for one account from one address.
     Account,
+    /// Wrong passwords for one account from all addresses.
+    AccountAll,
     Write,
     Read,
     Bulk,
@@ -186,6 +190,18 @@ fn take_one(full_at: Duration, now: Duration, limit: Limit) -> (Duration, LimitS
 }
 
 impl Limit {
+    /// The same time, and this many times the requests.
+    #[must_use]
+    pub fn times(self, factor: u32) -> Self {
+        Self { requests: self.requests.saturating_mul(factor), ..self }
+    }
+
+    /// The most requests that it lets through in so much time: a full bucket, and what flows into it meanwhile.
+    pub fn most_in(self, time: Duration) -> u64 {
+        let flows = time.as_nanos() / self.interval().as_nanos().max(1);
+        u64::from(self.requests) + u64::try_from(flows).unwrap_or(u64::MAX)
+    }
+
     fn interval(self) -> Duration {
         self.per / self.requests
     }
@@ -217,6 +233,22 @@ mod tests {
         assert_eq!((same, refused.retry_after), (full_at, Some(Duration::from_millis(100))));
         let (_, later) = take_one(full_at, now + Duration::from_millis(100), TEN_A_SECOND);
         assert_eq!(later.retry_after, None);
+    }
+
+    #[test]
+    fn no_client_gets_more_than_the_most_however_it_spreads_its_requests() {
+        let limit = Limit { requests: 10, per: Duration::from_mins(5) };
+        assert_eq!(limit.most_in(Duration::from_hours(1)), 10 + 120);
+        for pause_seconds in [1, 7, 30, 31] {
+            let (mut full_at, mut accepted) = (Duration::ZERO, 0);
+            for second in (0..3600).step_by(pause_seconds) {
+                let (next, state) = take_one(full_at, Duration::from_secs(second), limit);
+                full_at = next;
+                accepted += u64::from(state.retry_after.is_none());
+            }
+            assert!(accepted <= limit.most_in(Duration::from_hours(1)), "{accepted}");
+            assert!(pause_seconds > 7 || accepted >= 129, "{accepted}");
+        }
     }
 
     #[test]

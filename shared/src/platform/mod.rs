@@ -2,10 +2,12 @@
 //! It imports nothing of the rest of this crate.
 
 pub mod db;
+pub mod http;
 pub mod insecure;
 pub mod limits;
 pub mod locked;
 pub mod metrics;
+pub mod networks;
 pub mod redis;
 pub mod settings;
 pub mod shutdown;

@@ -66,7 +66,7 @@ async fn categories_never_form_a_circle() {
     }
     assert_eq!(staff.get(path[0].header("location")).await.body, path[0].body);
 
-    // Two moves, each fine alone: exactly one wins.
+    // Two moves at once. Each is valid alone, together they form a cycle, so exactly one succeeds.
     let [x, y] = ["X", "Y"].map(|name| staff.post("/v1/categories", json!({ "name": name })));
     let (x, y) = (x.await.done(201), y.await.done(201));
     let (one, other) = tokio::join!(

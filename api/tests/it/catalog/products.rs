@@ -242,7 +242,7 @@ async fn products_are_found_by_name_sku_category_and_price() {
         ("q=", &["MUG-RED", "TEA-1", "TEA_2", "POT"]),
         (&format!("category_id={mugs}"), &["MUG-RED"]),
         ("min_price=1200", &["MUG-RED", "TEA_2", "POT"]),
-        // Whoever asks for a price gets the products in its order.
+        // A search by price returns the products in the order of price.
         ("max_price=1200", &["TEA-1", "MUG-RED"]),
         ("max_price=5000&q=tea&limit=2", &["TEA-1", "TEA_2", "POT"]),
         ("min_price=1000&max_price=3000&q=tea", &["TEA_2"]),

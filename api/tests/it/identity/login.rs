@@ -47,7 +47,7 @@ async fn all_wrong_credentials_are_refused_alike() {
         ("nobody@example.com", PASSWORD),
         (&*alice.email, "wrong password"),
         (&*alice.email, ""),
-        (&*alice.email, &*"x".repeat(100_000)),
+        (&*alice.email, &*"x".repeat(7_000)),
         (&*bob.email, PASSWORD),
         ("not an address", PASSWORD),
         ("", ""),

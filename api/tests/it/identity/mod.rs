@@ -1,10 +1,14 @@
 //! The routes of `/v1/auth`, `/v1/me` and `/v1/users`.
 
+mod guessing;
+mod invites;
 mod login;
 mod refresh;
 mod register;
 mod sessions;
+mod staff;
 mod tokens;
+mod totp;
 mod users;
 
 use std::sync::Arc;
@@ -15,7 +19,7 @@ use sqlx::AssertSqlSafe;
 use testkit::app::{TestApp, settings};
 use testkit::person::{Person, Reply};
 
-// What this file's tests do often
+// Helpers of several files
 
 pub async fn login(app: &TestApp, email: &str, password: &str) -> Reply {
     app.anyone().post("/v1/auth/login", json!({ "email": email, "password": password })).await
@@ -41,7 +45,7 @@ pub fn claims_of(token: &str) -> Value {
     jsonwebtoken::dangerous::insecure_decode(token).unwrap().claims
 }
 
-/// Another process on the same database, whose identity is set up differently.
+/// Another API process on the same database with other identity settings.
 pub async fn beside(app: &TestApp, change: impl FnOnce(&mut IdentitySettings)) -> TestApp {
     let cli = settings(&app.database_url, &[]);
     let mut state = api::serve::state(&cli.common, cli.serve).unwrap();

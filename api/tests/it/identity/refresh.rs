@@ -108,7 +108,7 @@ async fn an_expired_refresh_token_or_session_is_refused() {
         let login = login(&app, &alice.email, PASSWORD).await.done(200);
         run(&app, expire).await;
         refresh(&app, refresh_token(&login)).await.refused(401, "invalid_token");
-        // The access token outlives a refresh token that was not used, and not the session.
+        // An access token stays valid if the refresh token expires, but not if the session expires.
         assert_eq!(app.anyone().with(access_token(&login)).get("/v1/me").await.status.as_u16(), gives);
     }
 }

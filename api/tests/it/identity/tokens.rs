@@ -18,7 +18,7 @@ MCowBQYDK2VwAyEAm6ZHrIc13oeA9lklYE+rSsMZlY2bhYVCjTxz2ieVu1Y=
 -----END PUBLIC KEY-----
 ";
 
-/// Another key, of an installation before or after.
+/// A key of another installation.
 const OTHER_KEY: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIFUn/c8Ju/N7F+ziNtFaN4q0HXvyL5r45OQ0bRbiHqx1
 -----END PRIVATE KEY-----
@@ -55,7 +55,7 @@ async fn forged_and_expired_tokens_are_refused() {
     let now = Utc::now().timestamp();
 
     let honest = sign(&header, &claims, &key);
-    app.anyone().with(&honest).get("/v1/me").await.done(200); // So the forger knows how it is done.
+    app.anyone().with(&honest).get("/v1/me").await.done(200); // An unchanged token is accepted.
     for (what, token) in [
         ("expired", sign(&header, &with("exp", json!(now - 1)), &key)),
         ("expired this second", sign(&header, &with("exp", json!(now)), &key)),

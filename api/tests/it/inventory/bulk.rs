@@ -147,7 +147,7 @@ async fn ten_thousand_rows_are_counted_at_once_and_one_more_is_refused() {
     let made = "insert into products (sku, name, price_minor, currency) select 'p' || n, 'p', 1, 'USD' from generate_series(1, 10000) n";
     sqlx::query(made).execute(&app.db).await.unwrap();
     let rows = |count: usize| -> Vec<Value> {
-        // Wide enough to need more than the 1 MiB that other bodies have.
+        // Larger than the limit of 1 MiB for other bodies.
         let row = |n| json!({ "sku": format!("p{n}{}", " ".repeat(100)), "warehouse": "EAST", "quantity": n });
         (1..=count).map(row).collect()
     };

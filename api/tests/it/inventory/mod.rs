@@ -12,7 +12,7 @@ use testkit::app::TestApp;
 use testkit::person::{Person, Reply};
 use uuid::Uuid;
 
-/// What most tests need: somebody with the right to, and where stock can lie.
+/// What most tests here need: a staff user and two warehouses.
 pub struct Shelves<'a> {
     pub app: &'a TestApp,
     pub staff: Person<'a>,
@@ -21,7 +21,7 @@ pub struct Shelves<'a> {
 }
 
 impl<'a> Shelves<'a> {
-    /// EAST is asked before WEST.
+    /// EAST has priority over WEST.
     pub async fn on(app: &'a TestApp) -> Self {
         let staff = app.staff().await;
         let west =
@@ -41,7 +41,7 @@ impl<'a> Shelves<'a> {
         self.staff.post("/v1/inventory", body).await.done(201).id().to_owned()
     }
 
-    /// A product and its stock in EAST.
+    /// A product and its row of stock in EAST.
     pub async fn stocked(&self, sku: &str, on_hand: i64) -> (String, String) {
         let product = self.product(sku).await;
         let stock = self.stock(&product, &self.east, on_hand).await;
@@ -77,7 +77,7 @@ impl<'a> Shelves<'a> {
         sqlx::query(sql).bind(reservation).execute(&self.app.db).await.unwrap();
     }
 
-    /// Makes a reservation that of an order in this status.
+    /// Makes a reservation belong to an order in this status.
     pub async fn give_to_order(&self, reservation: &str, status: &str) -> Uuid {
         let order = Uuid::now_v7();
         sqlx::query(

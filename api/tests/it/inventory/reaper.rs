@@ -70,7 +70,7 @@ async fn the_reaper_leaves_what_somebody_else_is_moving_and_goes_on() {
     let app = TestApp::new().await.without_audit("its orders are written by hand, without items, charges and jobs");
     let shop = Shelves::on(&app).await;
     let (mug, stock) = shop.stocked("mug", 1000).await;
-    // More than one step's worth.
+    // More than the reaper takes in one step.
     sqlx::query(
         "with made as (insert into reservations (expires_at, created_by)
                        select clock_timestamp() - n * interval '1 s', $1 from generate_series(1, 450) n returning id),

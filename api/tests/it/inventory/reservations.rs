@@ -198,7 +198,7 @@ async fn an_orders_reservation_is_refused_by_hand() {
     app.assert_books_balance().await;
 }
 
-/// What the orders' own modules call; each edge is gone along once, whoever comes second changes nothing.
+/// The functions that the orders module calls. Each move happens once; repeating it changes nothing.
 #[tokio::test]
 async fn the_reservations_of_orders_move_together_and_once() {
     let app = TestApp::new().await.without_audit("its orders are written by hand, without items, charges and jobs");

@@ -119,7 +119,7 @@ async fn reorder_settings_are_updated_by_whoever_has_seen_them() {
     let path = format!("/v1/inventory/{stock}");
     let seen = shop.staff.get(&path).await.header("etag").to_owned();
 
-    // A sale is not an edit: it does not make the copy stale.
+    // A sale does not change the version, so the client's copy is not stale.
     shop.reserve(json!([{ "product_id": mug, "quantity": 1 }])).await.done(201);
     let if_match = [("if-match", seen.as_str())];
     let updated = shop.staff.send(Method::PATCH, &path, Some(json!({ "reorder_level": 9 })), &if_match).await.done(200);
@@ -201,7 +201,7 @@ async fn low_stock_is_listed_worst_first() {
     }
     assert_eq!(paged, ids(&list));
 
-    // What is promised is not available, so a reservation can make stock low.
+    // Reserved units are not available, so a reservation can make stock low.
     shop.reserve(json!([{ "product_id": rows[2].0, "quantity": 4 }])).await.done(201);
     assert_eq!(ids(&shop.staff.get("/v1/inventory/low-stock").await), [at(1), at(2), at(3), at(4), at(0)]);
 }

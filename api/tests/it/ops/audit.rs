@@ -5,13 +5,13 @@ use testkit::app::TestApp;
 
 use super::{shop_with_a_past, sql};
 
-/// The invariants that a report finds broken.
+/// The violated invariants of a report.
 fn broken(report: &Value) -> Vec<&str> {
     let invariants = report["invariants"].as_array().unwrap();
     invariants.iter().filter(|one| one["violations"] != 0).map(|one| one["name"].as_str().unwrap()).collect()
 }
 
-/// What breaks each invariant, and what mends it.
+/// For each invariant: SQL that violates it and SQL that repairs it.
 const SABOTAGE: [(&str, &str, &str); 20] = [
     (
         "reserved_is_what_reservations_hold",
@@ -150,7 +150,7 @@ async fn the_audit_adds_up_only_what_is_not_in_the_checkpoints_yet() {
     sql(&app, two_hours_older).await;
     app.assert_clean().await;
 
-    // They are in the checkpoints now: without them the sums are the same, and what comes later is added.
+    // The deleted movements are in the checkpoints. So the sums stay the same, and later movements are added.
     sql(&app, "delete from stock_movements where reason not in ('shipped', 'released')").await;
     let body = json!({ "items": [{ "sku": "mug", "quantity": 2 }], "payment_token": "tok_ok", "shipping_address": { "city": "Bath" } });
     app.customer().await.post("/v1/orders", body).await.done(201);

@@ -39,7 +39,7 @@ async fn jobs_are_listed_newest_first_and_filtered() {
     let kinds = of_order.body["data"].as_array().unwrap().iter().map(|job| job["kind"].as_str().unwrap());
     assert_eq!(kinds.collect::<Vec<_>>(), ["ship_order", "process_payment"]);
 
-    // By pages nothing is lost or shown twice.
+    // Paging neither loses nor repeats a job.
     let mut paged = Vec::new();
     let mut path = "/v1/ops/jobs?limit=3".to_owned();
     loop {
@@ -93,7 +93,7 @@ async fn a_dead_job_is_retried_with_a_fresh_budget_and_its_history() {
     assert_eq!(staff.get(&order).await.done(200).body["next_action"]["by"], "worker");
     assert_eq!(timeline(&app, &order).await, ["placed", "processing", "job_retried"]);
 
-    // The same key answers the same; another request finds a job that is not dead.
+    // The same key returns the same answer. Another request finds a job that is not dead.
     let replayed = staff.post_with_key(&path, "again", json!({})).await.done(200);
     assert_eq!((replayed.header("idempotent-replayed"), &replayed.body), ("true", job));
     staff.post(&path, json!({})).await.refused(409, "job_not_dead");
@@ -123,7 +123,7 @@ async fn a_discarded_job_leaves_its_order_with_staff() {
     assert_eq!(staff.get(&path).await.done(200).body, discarded.body);
 }
 
-/// What happened to an order, by the names of the events.
+/// The types of the order's events.
 async fn timeline(app: &TestApp, order: &str) -> Vec<String> {
     let events = app.staff().await.get(&format!("{order}/events")).await.done(200);
     events.body["data"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
@@ -144,7 +144,7 @@ async fn many_dead_jobs_are_retried_by_what_killed_them() {
     ] {
         dead.push(dead_job(&app, kind, queue, error).await);
     }
-    // Two dead jobs of one order are two events of it.
+    // Two dead jobs of one order write two events.
     sql(&app, "update jobs set order_id = (select id from orders where status = 'processing') where error = 'slow' and kind = 'noop'").await;
 
     for wrong in [json!(0), json!(10_001), json!("all")] {
@@ -164,7 +164,7 @@ async fn many_dead_jobs_are_retried_by_what_killed_them() {
     let ready = staff.get("/v1/ops/jobs?state=ready&queue=low").await.done(200);
     assert_eq!(ids(&ready), [&dead[4], &dead[0]]);
 
-    // The oldest first, and no more than asked for: the payment of the order is older than the rest.
+    // The oldest jobs first, and at most `limit` of them. The payment job of the order is older than the rest.
     let one = staff.post("/v1/ops/jobs/retry", json!({ "limit": 1 })).await.done(200);
     assert_eq!(one.body, json!({ "retried": 1 }));
     let left = staff.get("/v1/ops/jobs?state=dead").await.done(200);

@@ -1,4 +1,4 @@
-//! `/metrics`, at an address of its own.
+//! `/metrics`, on its own address.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -137,7 +137,7 @@ async fn scrape(app: &TestApp) -> String {
     answer.text().await.unwrap()
 }
 
-/// Checks the page as Prometheus's own tool does.
+/// Checks the page with Prometheus's promtool.
 fn promtool_is_content(page: &str) {
     let mut tool = Command::new("promtool")
         .args(["check", "metrics"])

@@ -11,8 +11,7 @@ use sqlx::AssertSqlSafe;
 use testkit::app::TestApp;
 use uuid::Uuid;
 
-/// One product, and five orders of it that went different ways: pending, paid, delivered, cancelled, and one
-/// that came to a person.
+/// One product and five orders for it: pending, paid, delivered, cancelled, and one that waits for staff.
 pub async fn shop_with_a_past(app: &TestApp) {
     sql(app, "insert into products (sku, name, price_minor, currency) values ('mug', 'Mug', 1200, 'USD');
               insert into warehouses (code, name) values ('MAIN', 'Main');
@@ -28,7 +27,7 @@ pub async fn shop_with_a_past(app: &TestApp) {
     }
 }
 
-/// Lets an order live up to a state, in every book, as workers do.
+/// Writes all rows of an order in this state, as the API and workers would.
 pub async fn live(app: &TestApp, order: &str, status: &str) {
     let charged = "insert into charges (order_id, amount_minor, currency, state) select id, total_minor, currency, 'charged' from orders where id = $1;
                    insert into simulated.charges (key, amount_minor, currency, state) select id, amount_minor, currency, 'charged' from charges where order_id = $1;
@@ -65,7 +64,7 @@ pub async fn sql(app: &TestApp, statements: &str) {
     sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&app.db).await.unwrap();
 }
 
-/// Writes a dead job with two failed attempts, and answers its id.
+/// Writes a dead job with two failed attempts and returns its id.
 pub async fn dead_job(app: &TestApp, kind: &str, queue: &str, error: &str) -> String {
     let id = Uuid::now_v7();
     sqlx::query(

@@ -1,4 +1,4 @@
-//! `/v1/ops/queues`, and who may use the routes of operations.
+//! `/v1/ops/queues`, and the roles that may use the routes of operations.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ async fn a_queue_is_paused_and_resumed() {
         let paused = staff.post("/v1/ops/queues/default/pause", json!({})).await.done(200);
         assert_eq!((&paused.body["name"], &paused.body["paused"]), (&json!("default"), &json!(true)));
     }
-    // Nobody may claim from it, and another process knows it too.
+    // No claim takes from the queue, and another process shows it as paused.
     assert_eq!(claimable(&app).await, ["high", "low"]);
     let other = TestApp::on(&app.database_url, &[]).await;
     let queues = other.staff().await.get("/v1/ops/queues").await.done(200);
@@ -91,7 +91,7 @@ async fn a_queue_is_paused_and_resumed() {
     assert_eq!(claimable(&app).await, ["high", "default", "low"]);
 }
 
-/// From which queues a worker would get a job now.
+/// The queues from which a claim gets a job now.
 async fn claimable(app: &TestApp) -> Vec<&'static str> {
     let mut tx = app.db.begin().await.unwrap();
     for queue in ["high", "default", "low"] {

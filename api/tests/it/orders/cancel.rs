@@ -91,7 +91,7 @@ async fn an_order_that_is_being_shipped_cannot_be_cancelled() {
     let order = alice.order("mug", "tok_ok").await;
     hands.run_one("process_payment").await.unwrap();
 
-    // The carrier is being called: the order is still `paid`, its shipment `booking`.
+    // As while the carrier is called: the order is still `paid`, and its shipment is `booking`.
     let id: OrderId = order.rsplit('/').next().unwrap().parse().unwrap();
     let mut tx = app.db.begin().await.unwrap();
     assert_eq!(ship::start(&mut tx, id).await.unwrap().len(), 1);

@@ -9,7 +9,7 @@ mod set_status;
 use serde_json::Value;
 use testkit::person::Person;
 
-/// The order and its timeline, to see that a refusal changed nothing.
+/// The order and its timeline, to check that a refusal changed nothing.
 pub async fn as_it_is(who: &Person<'_>, order: &str) -> (Value, Vec<String>) {
     (who.see(order).await, who.story(order).await)
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/orders`, one order after the other.
+//! `POST /v1/orders`, one order at a time.
 
 use api::config::Cli;
 use clap::Parser;
@@ -8,7 +8,7 @@ use testkit::database::new_database;
 use testkit::person::order_of;
 use uuid::Uuid;
 
-/// Nothing of an order is there: no row, no key, no job.
+/// Checks that no row, idempotency key or job of an order is stored.
 async fn assert_nothing_stored(app: &TestApp) {
     for sql in [
         "select count(*) from orders",
@@ -42,7 +42,7 @@ async fn an_order_is_placed() {
     assert_eq!(order["next_action"]["by"], "worker");
     assert_eq!(placed.header("location"), format!("/v1/orders/{}", placed.id()));
 
-    // Stock is held, and the payment job is there, with the request's id.
+    // The stock is reserved, and the payment job has the id of the request.
     assert_eq!((app.available(mug).await, app.available(pot).await), (3, 4));
     let (kind, queue, state, request_id, args): (String, String, String, String, Value) =
         sqlx::query_as("select kind, queue::text, state, request_id, args from jobs").fetch_one(&app.db).await.unwrap();
@@ -83,7 +83,7 @@ async fn an_order_is_refused_with_insufficient_stock_and_nothing_is_stored() {
     assert_eq!((&line["product_id"], &line["sku"]), (&json!(pot), &json!("pot")));
     assert_nothing_stored(&app).await;
 
-    // A refusal frees its key.
+    // A refused request frees its key.
     alice.post_with_key("/v1/orders", "k", order_of(json!([{ "sku": "pot", "quantity": 1 }]))).await.done(201);
 }
 
@@ -151,7 +151,7 @@ async fn what_cannot_be_meant_is_refused_and_changes_nothing() {
     }
     assert_nothing_stored(&app).await;
 
-    // A price and a quantity at their limits make a total that is still right.
+    // The total is right even with the highest price and quantity.
     let placed = alice.place(json!([{ "product_id": mug, "quantity": 10_000 }])).await.done(201);
     assert_eq!(placed.body["total"]["amount"], 10_000_000_000_000_000_i64);
 }
@@ -241,7 +241,7 @@ async fn the_same_key_is_one_order_and_the_same_answer() {
 
     let first = alice.post_with_key("/v1/orders", "k-1", body.clone()).await.done(201);
     assert_eq!(first.header("idempotent-replayed"), "");
-    // What became of the order and of the product meanwhile does not change the first answer.
+    // Later changes of the order and the product do not change the first answer.
     sqlx::query("update orders set status = 'paid', version = 2, updated_at = now()").execute(&app.db).await.unwrap();
     sqlx::query("update products set name = 'Renamed', price_minor = 1").execute(&app.db).await.unwrap();
     let second = alice.post_with_key("/v1/orders", "k-1", body.clone()).await.done(201);
@@ -254,7 +254,7 @@ async fn the_same_key_is_one_order_and_the_same_answer() {
     alice.post_with_key("/v1/orders", &"k".repeat(256), body.clone()).await.refused(422, "invalid_idempotency_key");
     assert_eq!(app.count("select count(*) from orders").await, 1);
 
-    // Keys are per caller, and a key of yesterday is forgotten.
+    // Each user has their own keys, and keys expire after 24 hours.
     bob.post_with_key("/v1/orders", "k-1", body.clone()).await.done(201);
     sqlx::query("update idempotency_keys set created_at = now() - interval '25 hours'").execute(&app.db).await.unwrap();
     let fresh = alice.post_with_key("/v1/orders", "k-1", body).await.done(201);

@@ -1,4 +1,4 @@
-//! `POST /v1/orders`, many at once: batches, limits, lost commits.
+//! `POST /v1/orders`, many orders at once: batches, limits, lost commits.
 
 use std::collections::HashSet;
 
@@ -109,7 +109,7 @@ async fn past_the_bound_of_orders_in_flight_one_is_told_so_at_once() {
     let app = TestApp::with(&["--max-placements-in-flight", "1"]).await;
     app.product("mug", 1, 100).await;
     let alice = app.customer().await;
-    // The row is locked, so the first order waits and the second finds the bound reached.
+    // The row is locked, so the first order waits, and the second one exceeds the limit.
     let mut lock = app.db.begin().await.unwrap();
     sqlx::query("select from inventory for update").execute(&mut *lock).await.unwrap();
     let first = alice.place(json!([{ "sku": "mug", "quantity": 1 }]));
@@ -138,7 +138,7 @@ async fn a_poisonous_order_does_not_fail_its_neighbours() {
     let mug = app.product("mug", 1, 100).await;
     let alice = app.customer().await;
     let good = order(&app, &alice, mug, None).await;
-    // No front door lets this in; the batch must survive it all the same.
+    // No route accepts such an order, but the batch must still place the others.
     let poison = PlaceOrder { customer_id: CustomerId(Uuid::now_v7()), id: OrderId::new(), ..good.clone() };
     let batch = [good.clone(), poison, PlaceOrder { id: OrderId::new(), ..good }];
     let placements = retry::place(&app.db, &batch, &app.state.settings.terms()).await;
@@ -148,7 +148,7 @@ async fn a_poisonous_order_does_not_fail_its_neighbours() {
     );
 }
 
-/// An order as the lanes have it.
+/// An order as the lanes get it.
 async fn order(app: &TestApp, who: &Person<'_>, product: Uuid, key: Option<&str>) -> PlaceOrder {
     let customer_id = sqlx::query_scalar("select id from customers where user_id = $1")
         .bind(who.id)
@@ -177,7 +177,7 @@ async fn placing_takes_few_statements_whatever_the_size_of_the_batch() {
     let mut terms = app.state.settings.terms();
     for limit in [0, 1000] {
         terms.max_open_orders = limit;
-        // The first run of each statement also asks about types; that is once per connection.
+        // sqlx asks for types when a connection runs a statement for the first time.
         for key in [None, Some(format!("warm {limit}"))] {
             let one = order(&app, &alice, mug, key.as_deref()).await;
             retry::place(&db, &[one], &terms).await;
@@ -207,7 +207,8 @@ async fn placing_takes_few_statements_whatever_the_size_of_the_batch() {
 
 #[tokio::test]
 async fn a_commit_whose_reply_is_lost_does_not_sell_twice() {
-    // The first order is a batch of its own: it must be found by its key, and without one by its id.
+    // The first order is a batch of its own. After a lost answer it must be found by its key, or by its id if it has no
+    // key.
     for (cut, first) in [(Cut::BeforeCommit, 0), (Cut::BeforeCommit, 1), (Cut::AfterCommit, 0), (Cut::AfterCommit, 1)] {
         let direct = TestApp::new().await;
         let mug = direct.product("mug", 1, 100).await;
@@ -217,7 +218,7 @@ async fn a_commit_whose_reply_is_lost_does_not_sell_twice() {
         for _ in 0..20 {
             buyers.push(Person { app: &app, ..direct.customer().await });
         }
-        // Half of the orders have a key; both halves must be found again.
+        // Half of the orders have a key. All must be found again.
         let keyed = |n: usize| if n % 2 == first { vec![("idempotency-key", "k")] } else { vec![] };
         let body = order_of(json!([{ "product_id": mug, "quantity": 1 }]));
         proxy.cut_next(cut);

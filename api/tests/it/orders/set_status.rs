@@ -1,4 +1,4 @@
-//! `PATCH /v1/orders/{id}/status`: staff move orders by hand.
+//! `PATCH /v1/orders/{id}/status`: staff set the status of orders.
 
 use futures::future::join;
 use serde_json::json;
@@ -29,7 +29,7 @@ async fn staff_moves_an_order_along_the_lines_and_stock_follows() {
     assert_eq!(delivered.header("etag"), format!("{}", json!(delivered.body["version"].to_string())));
     assert_eq!(alice.story(&order).await, ["placed", "processing", "paid", "shipped", "delivered"]);
 
-    // The jobs of all that find nothing left to do.
+    // The jobs of these steps find nothing left to do.
     ManualWorker::of(&app).run().await;
     assert_eq!(alice.see(&order).await["version"], delivered.body["version"]);
     assert_eq!(app.books().await, [""; 0]);

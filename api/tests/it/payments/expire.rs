@@ -95,7 +95,7 @@ async fn an_order_that_expired_before_its_payment_is_not_charged() {
     assert_eq!(app.books().await, [""; 0]);
 }
 
-/// What the clock would do in a quarter of an hour.
+/// Makes all reservations overdue.
 async fn overdue(app: &TestApp) {
     sqlx::query("update reservations set expires_at = now() - interval '1 minute'").execute(&app.db).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Jobs about money, run one by one.
+//! The payment jobs, run one by one.
 
 mod expire;
 mod pay;

@@ -1,4 +1,4 @@
-//! The job that charges for an order: once, whatever happens on the way.
+//! The payment job charges an order once, whatever fails.
 
 use std::sync::atomic::Ordering;
 

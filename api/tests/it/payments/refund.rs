@@ -1,4 +1,4 @@
-//! Charges of orders that are cancelled.
+//! Refunds of cancelled orders.
 
 use std::sync::atomic::Ordering;
 

@@ -9,7 +9,7 @@ use testkit::until::until;
 
 use super::{Process, binary, enough, run};
 
-/// Relations, functions and types that are neither Postgres's nor sqlx's own.
+/// Relations, functions and types that belong neither to Postgres nor to sqlx.
 const LEFT_BEHIND: &str = "
     with ours as (select oid from pg_namespace where nspname !~ '^(pg_|information_schema$)')
     select oid::regclass::text from pg_class where relnamespace in (select * from ours) and relname !~ '^_sqlx_migrations'

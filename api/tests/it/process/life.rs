@@ -78,3 +78,30 @@ async fn asked_to_stop_it_ends_well_and_asked_again_at_once() {
     process.signal("TERM");
     assert_eq!(process.end().await.code(), Some(1));
 }
+
+#[tokio::test]
+async fn a_proxy_that_is_not_trusted_is_named_once_with_its_setting() {
+    let (mut process, url) = Process::serve(&new_database().await);
+    let http = reqwest::Client::new();
+    http.get(format!("{url}/v1/products")).send().await.unwrap();
+    for forwarded in ["203.0.113.7", "203.0.113.8", "nonsense"] {
+        http.get(format!("{url}/v1/products")).header("x-forwarded-for", forwarded).send().await.unwrap();
+    }
+    let warning: Value = serde_json::from_str(&process.line("TRUSTED_PROXIES")).unwrap();
+    assert_eq!((&warning["level"], &warning["peer"]), (&json!("WARN"), &json!("127.0.0.1")), "{warning}");
+    assert!(warning["message"].as_str().unwrap().contains("127.0.0.1"), "{warning}");
+    process.signal("TERM");
+    process.end().await;
+    let warnings = process.seen.iter().filter(|line| line.contains("TRUSTED_PROXIES")).count();
+    assert_eq!(warnings, 1, "{:#?}", process.seen);
+
+    let database = new_database().await;
+    let mut settings = enough(&database);
+    settings.push(("TRUSTED_PROXIES", "127.0.0.1"));
+    let mut process = Process::start(&mut binary(&settings));
+    let url = process.url();
+    http.get(format!("{url}/v1/products")).header("x-forwarded-for", "203.0.113.7").send().await.unwrap();
+    process.signal("TERM");
+    process.end().await;
+    assert!(!process.seen.iter().any(|line| line.contains("X-Forwarded-For")), "{:#?}", process.seen);
+}

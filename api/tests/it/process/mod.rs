@@ -1,4 +1,4 @@
-//! The binary as its operator meets it.
+//! The API's binary.
 
 mod commands;
 mod life;
@@ -14,13 +14,13 @@ use serde_json::Value;
 use testkit::app::{PASSWORD, TEST_KEY};
 use testkit::until::until;
 
-/// Stands in the settings of every process here, and in nothing that one may print.
+/// A secret in the settings of every process here. No output may contain it.
 pub const SECRET: &str = "hunter2-is-secret";
 
-/// Nothing that a process of ours is asked to do takes longer.
+/// The longest time for any step of a process here.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The binary with these settings and no others. It runs where no `.env` is.
+/// The binary with these settings and no others, in a folder without `.env`.
 pub fn binary(settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millrace-api"));
     command.env_clear().current_dir("/").stdin(Stdio::null());
@@ -28,17 +28,19 @@ pub fn binary(settings: &[(&str, &str)]) -> Command {
     command
 }
 
-/// What it takes to serve: free ports, a key, a database.
+/// The settings that `serve` needs: free ports, a key, a database.
 pub fn enough(database_url: &str) -> Vec<(&str, &str)> {
     vec![
         ("DATABASE_URL", database_url),
         ("JWT_PRIVATE_KEY", TEST_KEY),
         ("API_ADDR", "127.0.0.1:0"),
         ("METRICS_ADDR", "127.0.0.1:0"),
+        // The application's role may not.
+        ("AUTO_MIGRATE", if database_url.contains("millrace_app") { "false" } else { "true" }),
     ]
 }
 
-/// Runs a command that ends by itself, and sees that it prints no secret.
+/// Runs a command until it ends, and checks that it prints no secret.
 pub fn run(command: &mut Command) -> (bool, String) {
     let Output { status, stdout, stderr } = command.output().expect("the binary is there");
     let printed = format!("{}{}", String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
@@ -53,7 +55,7 @@ pub fn assert_no_secret(printed: &str) {
     }
 }
 
-/// An API that serves until it is stopped or dropped.
+/// An API process that serves until it is stopped or dropped.
 pub struct Process {
     pub child: Child,
     pub lines: Receiver<String>,
@@ -71,7 +73,7 @@ impl Process {
         Self { child, lines, seen: Vec::new() }
     }
 
-    /// Starts it, and waits until it says where it listens.
+    /// Starts the process, and waits until it logs its address.
     pub fn serve(database_url: &str) -> (Self, String) {
         let mut process = Self::start(&mut binary(&enough(database_url)));
         let url = process.url();
@@ -85,7 +87,7 @@ impl Process {
         format!("http://{addr}")
     }
 
-    /// Waits for a line of the log that holds this.
+    /// Waits for a line of the log that contains this text.
     pub fn line(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -100,12 +102,19 @@ impl Process {
         }
     }
 
+    /// Its resident memory, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it runs");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
-    /// Waits for its end. Everything that it logged is in `seen` then.
+    /// Waits until the process has ended. Then `seen` contains its whole log.
     pub async fn end(&mut self) -> ExitStatus {
         until("the process ends", async || self.child.try_wait().unwrap().is_some()).await;
         self.seen.extend(self.lines.iter());

@@ -1,4 +1,4 @@
-//! Settings: from where they come, and how a wrong one is refused.
+//! Settings: their sources, and how wrong values are rejected.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,12 +49,19 @@ kDQgG+y/QLF7XyIydj1aAdfKXgoQuGST+nVXMSqrEADhRZ/GL7RxjWOZ
         ("ACCESS_TOKEN_TTL", Some("0s")),
         ("REFRESH_TOKEN_TTL", Some("a week")),
         ("SESSION_MAX_AGE", Some("-1d")),
+        ("STAFF_SESSION_MAX_AGE", Some("0s")),
+        ("STAFF_IDLE", Some("a while")),
+        ("PUBLIC_URL", Some("shop.example")),
+        ("PUBLIC_URL", Some("https://shop.example/shop")),
+        ("STAFF_REQUIRE_TOTP", Some("true")),
         ("RESERVATION_TTL", Some("")),
         ("JOB_MAX_ATTEMPTS", Some("0")),
         ("MAX_OPEN_ORDERS", Some("-1")),
         ("MAX_PLACEMENTS_IN_FLIGHT", Some("0")),
         ("RATE_LIMITS", Some("sometimes")),
         ("RATE_LIMIT_LOGIN", Some("10")),
+        ("RATE_LIMIT_REGISTER", Some("30")),
+        ("RATE_LIMIT_ACCOUNT_ALL", Some("0/1h")),
         ("RATE_LIMIT_READ", Some("0/1m")),
         ("RATE_LIMIT_WRITE", Some("10/0s")),
         ("CACHE", Some("perhaps")),
@@ -63,6 +70,8 @@ kDQgG+y/QLF7XyIydj1aAdfKXgoQuGST+nVXMSqrEADhRZ/GL7RxjWOZ
         ("CACHE_LOW_STOCK_TTL", Some("soon")),
         ("TRUSTED_PROXIES", Some("10.0.0.0/64")),
         ("MAX_CONNECTIONS", Some("0")),
+        ("MAX_CONNECTIONS_PER_ADDRESS", Some("0")),
+        ("DOCS", Some("sometimes")),
         ("CORS_ORIGINS", Some("shop.example")),
         ("CORS_ORIGINS", Some("https://shop.example/")),
         ("TLS_CERT", Some("/nowhere/cert.pem")), // Without a key.
@@ -103,8 +112,9 @@ async fn settings_are_read_from_a_file_and_the_environment_comes_first() {
     let dir = std::env::temp_dir().join(format!("millrace-{}", uuid::Uuid::now_v7()));
     std::fs::create_dir(&dir).unwrap();
     let key = TEST_KEY.trim_end();
-    let lines =
-        format!("API_ADDR=127.0.0.1:0\nMETRICS_ADDR=127.0.0.1:0\nJWT_PRIVATE_KEY=\"{key}\"\nRATE_LIMITS=maybe\n");
+    let lines = format!(
+        "API_ADDR=127.0.0.1:0\nMETRICS_ADDR=127.0.0.1:0\nJWT_PRIVATE_KEY=\"{key}\"\nRATE_LIMITS=maybe\nAUTO_MIGRATE=false\n"
+    );
     std::fs::write(dir.join(".env"), &lines).unwrap();
     let database = new_database().await;
     let (started, printed) = run(binary(&[("DATABASE_URL", &database)]).current_dir(&dir));
@@ -154,6 +164,8 @@ fn help_lists_every_setting_of_the_contract_and_no_secret() {
         "CACHE_LOCAL_TTL",
         "TRUSTED_PROXIES",
         "MAX_CONNECTIONS",
+        "MAX_CONNECTIONS_PER_ADDRESS",
+        "DOCS",
         "TLS_CERT",
         "TLS_KEY",
         "CORS_ORIGINS",
@@ -172,7 +184,7 @@ fn help_lists_every_setting_of_the_contract_and_no_secret() {
     }
 }
 
-/// `.env.example` is for people: its comments may differ from the help, its settings and defaults may not.
+/// The comments of `.env.example` may differ from the help. Its settings and defaults may not.
 #[test]
 fn the_example_of_settings_lists_exactly_what_the_binaries_take() {
     let example = include_str!("../../../../.env.example");

@@ -1,4 +1,4 @@
-//! Jobs of shipping and delivery, run one by one.
+//! The jobs that ship and deliver, run one by one.
 
 mod ship_and_deliver;
 mod ship_by_hand;
@@ -28,13 +28,13 @@ pub async fn pay(app: &TestApp, order: &Reply) -> OrderId {
     id
 }
 
-/// A person, as the domain's functions take one.
+/// A staff user as a principal.
 pub async fn principal(app: &TestApp, who: &Person<'_>) -> Principal {
     let token = who.token.as_deref().unwrap();
     Principal::person(app.state.identity.authenticate(&app.db, token).await.unwrap(), Source::default())
 }
 
-/// The one job of shipping or delivery that is due.
+/// Claims the only due job of shipping or delivery.
 pub async fn claim_one(hands: &ManualWorker<'_>) -> LeasedJob {
     let mut jobs = hands.take_all(&SHIPPING).await;
     assert_eq!(jobs.len(), 1, "{jobs:#?}");
@@ -50,7 +50,7 @@ pub async fn status(app: &TestApp, order: OrderId) -> String {
     sqlx::query_scalar("select status from orders where id = $1").bind(order.0).fetch_one(&app.db).await.unwrap()
 }
 
-/// Paid orders whose shipments have been opened: only the recording is missing.
+/// Paid orders with booked shipments that are not recorded yet.
 pub async fn booked_orders(app: &TestApp, hands: &ManualWorker<'_>, who: &Person<'_>, number: usize) -> Vec<Booked> {
     let placed = join_all((0..number).map(|_| who.place(json!([{ "sku": "mug", "quantity": 1 }])))).await;
     for order in placed {

@@ -1,4 +1,4 @@
-//! The jobs that ship and deliver an order: once, whatever happens on the way.
+//! The jobs that ship and deliver an order do so once, whatever fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use worker::error::{Done, JobError};
 
 use super::{SHIPPING, claim_one, paid_order, status};
 
-/// A carrier that books, and whose answers are lost while `mumbles` is true.
+/// A carrier that books, but whose answers are lost while `mumbles` is true.
 struct Mumbling {
     carrier: SimulatedCarrier,
     mumbles: AtomicBool,
@@ -132,7 +132,7 @@ async fn an_attempt_that_lost_its_lease_commits_nothing() {
     assert_eq!(hands.attempt(&second).await.unwrap(), Done::Recorded);
     assert_eq!((status(&app, order).await.as_str(), app.shelf(mug).await), ("shipped", (3, 0)));
 
-    // And again, late and twice: nothing is left to do.
+    // Late and repeated attempts find nothing to do.
     for job in [&frozen, &second] {
         assert_eq!(hands.attempt(job).await.unwrap(), Done::NothingToDo);
     }
@@ -140,7 +140,7 @@ async fn an_attempt_that_lost_its_lease_commits_nothing() {
     assert_eq!(app.count("select count(*) from simulated.bookings").await, 1);
     assert_eq!(app.count("select count(*) from jobs where kind = 'deliver_order'").await, 1);
 
-    // The same for its delivery.
+    // The same for the delivery.
     let frozen = claim_one(&hands).await;
     hands.lose(&frozen).await;
     let second = claim_one(&hands).await;
@@ -220,7 +220,7 @@ async fn an_order_that_is_being_cancelled_is_not_shipped() {
     let hands = ManualWorker::of(&app);
     let job = claim_one(&hands).await;
 
-    // Somebody cancels, and has not committed yet: shipping waits, and then sees it.
+    // A cancellation is not committed yet. Shipping waits for it and then sees it.
     let mut cancelling = app.db.begin().await.unwrap();
     sqlx::query("update orders set status = 'cancelling'").execute(&mut *cancelling).await.unwrap();
     let commit = async {
@@ -248,7 +248,7 @@ async fn an_order_whose_shipments_are_open_cannot_be_cancelled() {
     let (order, path) = paid_order(&app, &alice, json!([{ "sku": "mug", "quantity": 2 }])).await;
     let cancel = format!("{path}/cancel");
 
-    // Shipping begins, and has not committed yet: cancelling waits, and then sees it.
+    // The start of shipping is not committed yet. Cancelling waits for it and then sees it.
     let mut shipping = app.db.begin().await.unwrap();
     assert_eq!(ship::start(&mut shipping, order).await.unwrap().len(), 1);
     let commit = async {
@@ -280,7 +280,7 @@ async fn of_shipping_and_cancelling_exactly_one_wins() {
         let (order, path) = paid_order(&app, &alice, json!([{ "sku": "mug", "quantity": 1 }])).await;
         let job = claim_one(&hands).await;
         let ship = async {
-            // Now this one has the start and now that one.
+            // A varying delay, so that sometimes shipping is first and sometimes cancelling.
             for _ in 0..round % 16 {
                 app.count("select 1::bigint").await;
             }

@@ -1,4 +1,4 @@
-//! Staff ship an order that a worker is shipping too.
+//! Staff ship an order while a worker ships it too.
 
 use serde_json::{Value, json};
 use shared::orders::{deliver, ship};
@@ -43,7 +43,7 @@ async fn an_order_is_shipped_and_delivered_by_hand() {
                      where m.reason = 'shipped' and u.role = 'staff'";
     assert_eq!(app.count(by_staff).await, 1);
 
-    // The job that would have shipped it finds nothing to do, and books nothing.
+    // The job that should have shipped the order finds nothing to do and books nothing.
     assert_eq!(hands.attempt(&job).await.unwrap(), Done::NothingToDo);
     assert_eq!(app.count("select count(*) from simulated.bookings").await, 0);
 

@@ -30,13 +30,13 @@ async fn many_shipments_of_a_hot_product_take_few_statements_together() {
         assert_eq!((recorded.finished.len(), recorded.rings.len()), (number, number));
         join_all(hands.take_all(&SHIPPING).await.iter().map(|delivery| hands.attempt(delivery))).await;
     }
-    // The first run of each statement also asks about types.
+    // The first run of each statement also asks for types.
     assert_eq!(taken[1], taken[2], "64 orders took other statements than one: {taken:?}");
     assert!(taken[2] <= 9, "{taken:?}");
     assert_eq!(app.shelf(mug).await, (134, 0));
     assert_eq!(app.count("select count(*) from orders where status = 'delivered'").await, 66);
 
-    // Handlers that end while a recording commits are recorded together by the next one.
+    // While a recording commits, further handlers end. The next recording takes them together.
     let through = ManualWorker::with_pool(&app, db);
     for last in [false, true] {
         let booked = booked_orders(&app, &through, &alice, 64).await;
@@ -59,7 +59,7 @@ async fn an_order_that_cannot_be_recorded_does_not_fail_its_neighbours() {
     let alice = app.customer().await;
     let hands = ManualWorker::of(&app);
     let booked = booked_orders(&app, &hands, &alice, 5).await;
-    // No way of ours leads there; the batch must survive it all the same.
+    // No function of ours writes such a row, but the batch must still record the others.
     let poison = booked[2].order_id;
     sqlx::query("update reservations set state = 'held' where order_id = $1")
         .bind(poison.0)

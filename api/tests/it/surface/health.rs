@@ -105,7 +105,7 @@ async fn asked_to_stop_it_finishes_what_runs_and_takes_nothing_new() {
     let mut idle = TcpStream::connect(address).await.unwrap();
     idle.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut answer = [0; 12];
-    idle.read_exact(&mut answer).await.unwrap(); // By now the other request, sent before, is being read too.
+    idle.read_exact(&mut answer).await.unwrap(); // By now the API also reads the other request, which was sent earlier.
     assert_eq!(&answer, b"HTTP/1.1 200");
 
     stopping.cancel();

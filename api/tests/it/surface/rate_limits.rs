@@ -27,7 +27,7 @@ async fn a_caller_is_told_its_limit_and_refused_past_it() {
     app.anyone().get("/health").await.done(200);
     app.anyone().get("/openapi.json").await.done(200);
     for path in ["/health", "/openapi.json", "/docs/", "/.well-known/jwks.json", "/v1/products"] {
-        app.anyone().get(path).await.refused(429, "rate_limited"); // They all count as reads of this address.
+        app.anyone().get(path).await.refused(429, "rate_limited"); // All count as reads from this address.
     }
 }
 

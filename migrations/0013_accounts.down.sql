@@ -1,0 +1,2 @@
+drop table known_networks;
+alter table users drop column email_key;

@@ -1,0 +1,10 @@
+drop table invites;
+drop table recovery_codes;
+drop table totp;
+drop function session_is_live;
+alter table sessions
+    drop column surface,
+    drop column address,
+    drop column user_agent,
+    drop column last_seen_at,
+    drop column password_at;

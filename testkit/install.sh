@@ -44,7 +44,7 @@ need_test_tools() {
     say "Installing the tools of deploy/requirements.txt"
     rm -rf "$DEV/tools"
     python3 -m venv "$DEV/tools"
-    "$DEV/tools/bin/pip" install -q --disable-pip-version-check -r deploy/requirements.txt
+    "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes -r deploy/requirements.txt
     cp deploy/requirements.txt "$DEV/tools/"
   fi
 }

@@ -59,19 +59,25 @@ async fn products(
 
 /// Read a product, also one that is no longer sold
 ///
-/// The answer may be up to 2 s old. A later `If-Match` is compared with the present version.
+/// The answer may be up to 2 s old, but not for staff. A later `If-Match` is compared with the present version.
 #[utoipa::path(get, path = "/v1/products/{id}", tag = "catalog", params(("id" = ProductId, Path)), responses(
-    (status = 200, description = "The product, its version in `ETag`", body = ProductView),
+    (status = 200, description = "The product, its version in `ETag`", body = ProductView, headers(("ETag" = String))),
     (status = 404, description = "`product_not_found`", body = Problem),
 ))]
-async fn product(State(cache): State<Arc<Cache>>, Path(id): Path<ProductId>) -> ApiResult<Tagged<ProductView>> {
-    let product = cache.product(id).await?.product.clone();
+async fn product(
+    State(cache): State<Arc<Cache>>,
+    caller: Option<Caller>,
+    Path(id): Path<ProductId>,
+) -> ApiResult<Tagged<ProductView>> {
+    let is_staff = caller.is_some_and(|caller| caller.may(Permission::CatalogWrite));
+    let facts = if is_staff { cache.product_now(id).await? } else { cache.product(id).await? };
+    let product = facts.product.clone();
     Ok(Tagged(product.version, product))
 }
 
 /// Add a product
 #[utoipa::path(post, path = "/v1/products", tag = "catalog", request_body = NewProduct, responses(
-    (status = 201, description = "The product; `Location` says where it is", body = ProductView),
+    (status = 201, description = "The product; `Location` says where it is", body = ProductView, headers(("Location" = String), ("ETag" = String))),
     (status = 409, description = "`sku_taken`", body = Problem),
     (status = 422, description = "`category_not_found`, or a field is not right: see `code` and `errors`", body = Problem),
 ))]
@@ -87,7 +93,7 @@ async fn create_product(caller: Caller, mut once: Once<NewProduct>) -> ApiResult
     put, path = "/v1/products/{id}", tag = "catalog",
     params(("id" = ProductId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = NewProduct, responses(
-    (status = 200, description = "The product as it is now", body = ProductView),
+    (status = 200, description = "The product as it is now", body = ProductView, headers(("ETag" = String))),
     (status = 404, description = "`product_not_found`", body = Problem),
     (status = 409, description = "`sku_taken`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),
@@ -113,7 +119,7 @@ async fn replace_product(
     patch, path = "/v1/products/{id}", tag = "catalog",
     params(("id" = ProductId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = ChangeProduct, responses(
-    (status = 200, description = "The product as it is now", body = ProductView),
+    (status = 200, description = "The product as it is now", body = ProductView, headers(("ETag" = String))),
     (status = 404, description = "`product_not_found`", body = Problem),
     (status = 409, description = "`sku_taken`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),
@@ -167,7 +173,7 @@ async fn categories(State(db): State<PgPool>, list: Listed<NoFilter>) -> ApiResu
 
 /// Read a category
 #[utoipa::path(get, path = "/v1/categories/{id}", tag = "catalog", params(("id" = CategoryId, Path)), responses(
-    (status = 200, description = "The category, its version in `ETag`", body = CategoryView),
+    (status = 200, description = "The category, its version in `ETag`", body = CategoryView, headers(("ETag" = String))),
     (status = 404, description = "`category_not_found`", body = Problem),
 ))]
 async fn category(State(db): State<PgPool>, Path(id): Path<CategoryId>) -> ApiResult<Tagged<CategoryView>> {
@@ -178,7 +184,7 @@ async fn category(State(db): State<PgPool>, Path(id): Path<CategoryId>) -> ApiRe
 
 /// Add a category
 #[utoipa::path(post, path = "/v1/categories", tag = "catalog", request_body = NewCategory, responses(
-    (status = 201, description = "The category; `Location` says where it is", body = CategoryView),
+    (status = 201, description = "The category; `Location` says where it is", body = CategoryView, headers(("Location" = String), ("ETag" = String))),
     (status = 409, description = "`category_name_taken`", body = Problem),
     (status = 422, description = "`category_not_found` for the parent, or a field is not right: see `code` and `errors`", body = Problem),
 ))]
@@ -192,7 +198,7 @@ async fn create_category(caller: Caller, mut once: Once<NewCategory>) -> ApiResu
     patch, path = "/v1/categories/{id}", tag = "catalog",
     params(("id" = CategoryId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = ChangeCategory, responses(
-    (status = 200, description = "The category as it is now", body = CategoryView),
+    (status = 200, description = "The category as it is now", body = CategoryView, headers(("ETag" = String))),
     (status = 404, description = "`category_not_found`", body = Problem),
     (status = 409, description = "`category_name_taken`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),

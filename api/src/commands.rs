@@ -11,6 +11,8 @@ use shared::values::password::NewPassword;
 use shared::values::{Email, Name};
 use sqlx::PgPool;
 
+use crate::config::Serve;
+
 fn pool(common: &Common) -> anyhow::Result<PgPool> {
     common.pool("millrace-api").map_err(anyhow::Error::msg)
 }
@@ -28,9 +30,27 @@ pub async fn migrate(common: &Common, down: Option<u32>, app_role: Option<&str>)
     Ok(())
 }
 
+/// Loads the demo shop, without its users.
 pub async fn seed(common: &Common, dir: &Path) -> anyhow::Result<()> {
     let db = pool(common)?;
     let summary = shared::seed::load(&db, dir).await.with_context(|| format!("the demo shop in {}", dir.display()))?;
+    println!("{summary}");
+    Ok(())
+}
+
+/// As `seed`, with its users. Their passwords are public, so it refuses where other machines can reach the API.
+pub async fn seed_with_users(common: &Common, api: &Serve, dir: &Path, force: bool) -> anyhow::Result<()> {
+    if api.is_public() && !force {
+        anyhow::bail!(
+            "--demo-users makes an administrator whose password everybody knows, and API_ADDR={} can be reached from \
+             other machines; add --force if that is what you want",
+            api.api_addr
+        );
+    }
+    seed(common, dir).await?;
+    let db = pool(common)?;
+    let summary =
+        shared::seed::load_users(&db, dir).await.with_context(|| format!("the demo users in {}", dir.display()))?;
     println!("{summary}");
     Ok(())
 }

@@ -8,8 +8,9 @@ use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use shared::orders::placing::request::PlacingTerms;
 use shared::platform::http::places::Bounds;
+use shared::platform::insecure::Insecure;
 use shared::platform::limits::{Class, Limit};
-use shared::platform::settings::{Common, JobSettings, duration, positive_duration};
+use shared::platform::settings::{Common, JobSettings, duration, on_or_off, positive_duration};
 use shared::principal::Role;
 use shared::values::{Email, Name};
 
@@ -49,6 +50,12 @@ pub enum Command {
         /// The folder with the CSV files
         #[arg(default_value = "seed")]
         dir: PathBuf,
+        /// Also make the accounts of users.csv, whose passwords everybody knows
+        #[arg(long)]
+        demo_users: bool,
+        /// Make them even if `API_ADDR` is reachable from other machines
+        #[arg(long, requires = "demo_users")]
+        force: bool,
     },
     /// Ask the API of this machine whether it is ready, at `METRICS_ADDR`; fails if it is not
     Health,
@@ -285,15 +292,25 @@ fn public_url(text: &str) -> Result<String, String> {
     }
 }
 
-fn on_or_off(text: &str) -> Result<bool, String> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        other => Err(format!("`{other}` is neither `on` nor `off`")),
-    }
-}
-
 impl Serve {
+    /// What is insecure about these settings.
+    pub fn insecure(&self) -> Vec<Insecure> {
+        let plain_http = self.is_public() && self.tls_cert.is_none();
+        [
+            (!self.rate_limits.on, Insecure::RateLimitsOff),
+            (self.cors_origins == Origins::Any, Insecure::AnyOrigin),
+            (plain_http, Insecure::PlainHttp),
+        ]
+        .into_iter()
+        .filter_map(|(is_so, insecure)| is_so.then_some(insecure))
+        .collect()
+    }
+
+    /// Can other machines reach the API?
+    pub fn is_public(&self) -> bool {
+        !self.api_addr.ip().is_loopback()
+    }
+
     pub fn identity(&self) -> anyhow::Result<shared::identity::authenticate::IdentitySettings> {
         Ok(shared::identity::authenticate::IdentitySettings {
             private_key: self.private_key()?,

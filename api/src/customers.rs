@@ -40,7 +40,7 @@ async fn customers(State(db): State<PgPool>, list: Listed<CustomerFilter>) -> Ap
 
 /// Read a customer
 #[utoipa::path(get, path = "/v1/customers/{id}", tag = "customers", params(("id" = CustomerId, Path)), responses(
-    (status = 200, description = "The customer, its version in `ETag`", body = CustomerView),
+    (status = 200, description = "The customer, its version in `ETag`", body = CustomerView, headers(("ETag" = String))),
     (status = 404, description = "`customer_not_found`", body = Problem),
 ))]
 async fn customer(State(db): State<PgPool>, Path(id): Path<CustomerId>) -> ApiResult<Tagged<CustomerView>> {
@@ -54,7 +54,7 @@ async fn customer(State(db): State<PgPool>, Path(id): Path<CustomerId>) -> ApiRe
 /// A user who later registers with the same address does not get this customer, because an address proves nothing.
 /// Staff can link the two by changing `user_id`.
 #[utoipa::path(post, path = "/v1/customers", tag = "customers", request_body = NewCustomer, responses(
-    (status = 201, description = "The customer; `Location` says where it is", body = CustomerView),
+    (status = 201, description = "The customer; `Location` says where it is", body = CustomerView, headers(("Location" = String), ("ETag" = String))),
 ))]
 async fn create_customer(caller: Caller, mut once: Once<NewCustomer>) -> ApiResult<Response> {
     let customer = customers::create(&mut once.tx, &caller, &once.body).await?;
@@ -66,7 +66,7 @@ async fn create_customer(caller: Caller, mut once: Once<NewCustomer>) -> ApiResu
     patch, path = "/v1/customers/{id}", tag = "customers",
     params(("id" = CustomerId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = ChangeCustomer, responses(
-    (status = 200, description = "The customer as it is now", body = CustomerView),
+    (status = 200, description = "The customer as it is now", body = CustomerView, headers(("ETag" = String))),
     (status = 404, description = "`customer_not_found`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),
     (status = 422, description = "`user_not_found`, or a field is not right: see `code` and `errors`", body = Problem),

@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::Config;
 
 use crate::error::{ApiError, ApiResult, Problem};
-use crate::operations::TOKEN;
+use crate::operations::{self, TOKEN};
 use crate::policy::{Access, Face, Policy};
 use crate::router::Routes;
 use crate::surface::assets::Asset;
@@ -43,6 +43,7 @@ impl Modify for Token {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme(TOKEN, SecurityScheme::Http(scheme));
+        components.headers.extend(operations::headers().map(|(name, header)| (name, header.into())));
     }
 }
 

@@ -6,10 +6,14 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
 use shared::health::Health;
+use shared::platform::insecure;
+use shared::principal::Permission;
+use shared::queue::heartbeat;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::error::{ApiError, ApiResult, PROBLEM_JSON, Problem};
+use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
 use crate::router::Routes;
 use crate::state::AppState;
@@ -32,19 +36,41 @@ struct Unhealthy {
 
 /// Read which servers this process can reach
 ///
-/// 503 when the database is down. Without Redis everything still works, only slower: 200, `degraded`.
+/// 503 when the database is down. Without Redis everything still works, only slower: 200, `degraded`. Staff also see
+/// which settings are insecure.
 #[utoipa::path(get, path = "/health", tag = "health", responses(
     (status = 200, description = "The database answers", body = Health, example = json!({ "db": "ok", "redis": "ok" })),
     (status = 503, description = "`unavailable`: the database does not answer", body = Unhealthy, content_type = "application/problem+json"),
 ))]
-async fn health(State(state): State<AppState>, Extension(request_id): Extension<RequestId>) -> Response {
-    let health = state.probe.ask().await;
+async fn health(
+    State(state): State<AppState>,
+    caller: Option<Caller>,
+    Extension(request_id): Extension<RequestId>,
+) -> Response {
+    let mut health = state.probe.ask().await;
     if health.db == "ok" {
+        if caller.is_some_and(|caller| caller.may(Permission::OpsRead)) {
+            health.warnings = Some(warnings(&state).await);
+        }
         return Json(health).into_response();
     }
     let problem = unavailable("the database does not answer").problem(&request_id.0);
     let kind = [(header::CONTENT_TYPE, PROBLEM_JSON)];
     (StatusCode::SERVICE_UNAVAILABLE, kind, Json(Unhealthy { health, problem })).into_response()
+}
+
+/// What is insecure about this process, and about the workers as far as the database says so.
+async fn warnings(state: &AppState) -> Vec<String> {
+    let workers = async { heartbeat::warnings(&mut *state.db.acquire().await?).await };
+    let workers = workers.await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the warnings of the workers could not be read: {error}");
+        Vec::new()
+    });
+    let mut warnings = insecure::sentences(&state.insecure().await);
+    warnings.extend(workers);
+    warnings.sort();
+    warnings.dedup();
+    warnings
 }
 
 fn unavailable(detail: &str) -> ApiError {
@@ -71,6 +97,9 @@ pub(crate) async fn ready(State(state): State<AppState>) -> ApiResult<StatusCode
     }
     if !state.probe.database_answers().await {
         return Err(unavailable("the database does not answer"));
+    }
+    if !state.probe.is_migrated().await {
+        return Err(unavailable("the database is not migrated yet"));
     }
     Ok(StatusCode::OK)
 }

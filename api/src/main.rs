@@ -30,7 +30,10 @@ async fn run() -> anyhow::Result<()> {
         Command::Migrate { down, app_role } => {
             api::commands::migrate(&cli.common, down, app_role.as_deref().filter(|role| !role.is_empty())).await
         }
-        Command::Seed { dir } => api::commands::seed(&cli.common, &dir).await,
+        Command::Seed { dir, demo_users: false, .. } => api::commands::seed(&cli.common, &dir).await,
+        Command::Seed { dir, demo_users: true, force } => {
+            api::commands::seed_with_users(&cli.common, &cli.serve, &dir, force).await
+        }
         Command::Health => shared::health::ask_process(cli.serve.metrics_addr).await.map_err(anyhow::Error::msg),
         Command::CreateUser { email, password, role, name } => {
             api::commands::create_user(&cli.common, email, password, role, name).await

@@ -1,8 +1,8 @@
 //! Completes the OpenAPI description of a route from its policy: security, common answers, the idempotency key.
 
-use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
 
@@ -16,6 +16,7 @@ pub const TOKEN: &str = "token";
 /// `Idempotency-Key`, the common errors, and their content type.
 pub fn complete(operation: &mut Operation, policy: &Policy) {
     name(operation);
+    refuse_null(operation);
     if policy.access != Access::Anyone {
         operation.security = Some(vec![SecurityRequirement::new(TOKEN, Vec::<String>::new())]);
         add(operation, "401", "`unauthenticated`: the access token is missing, expired or not valid");
@@ -25,6 +26,7 @@ pub fn complete(operation: &mut Operation, policy: &Policy) {
         add_key(operation);
     }
     add_common_answers(operation, policy);
+    add_headers(operation, policy);
     for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(response) = response
             && status.starts_with(['4', '5'])
@@ -35,14 +37,33 @@ pub fn complete(operation: &mut Operation, policy: &Policy) {
     }
 }
 
+/// A body can be left out if all of its fields can: an absent one counts as `{}`.
+pub fn relax_body(operation: &mut Operation, schemas: &[(String, RefOr<Schema>)]) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    let is_optional = body.content.values().any(|content| {
+        let RefOr::T(content) = content else { return false };
+        let Some(RefOr::Ref(schema)) = &content.schema else { return false };
+        let named = schemas.iter().find(|(name, _)| schema.ref_location.ends_with(&format!("/{name}")));
+        matches!(named, Some((_, RefOr::T(Schema::Object(object)))) if object.required.is_empty())
+    });
+    if is_optional {
+        body.required = Some(Required::False);
+    }
+}
+
 fn add_key(operation: &mut Operation) {
     let key = ParameterBuilder::new()
         .name("Idempotency-Key")
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some("Same key and same body within a day: the first answer again, and no second effect"))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(255))))
-        .example(Some("cart-7f3a-attempt-1".into()))
+        .schema(Some(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .min_length(Some(1))
+                .max_length(Some(255))
+                .pattern(Some("^[!-~]([ -~]*[!-~])?$")),
+        ))
         .build();
     operation.parameters.get_or_insert_default().push(key.into());
     let replayed = HeaderBuilder::new()
@@ -58,6 +79,63 @@ fn add_key(operation: &mut Operation) {
     }
     add(operation, "409", "`request_in_progress`: another request with this key is still running");
     add(operation, "422", "`idempotency_key_reused`: the key came with another body before");
+}
+
+/// A parameter can be left out, but there is no null in an address or a header.
+fn refuse_null(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema
+            && let SchemaType::Array(types) = &mut schema.schema_type
+        {
+            types.retain(|kind| *kind != Type::Null);
+            if let [only] = types.as_slice() {
+                schema.schema_type = SchemaType::Type(only.clone());
+            }
+        }
+    }
+}
+
+const RETRY_AFTER: &str = "Retry-After";
+
+/// The headers of answers that many operations share, for the components of the document.
+pub fn headers() -> impl Iterator<Item = (String, Header)> {
+    let header = |(name, meaning): (&str, &str), schema: ObjectBuilder| {
+        (name.to_owned(), HeaderBuilder::new().description(Some(meaning)).schema(Some(schema)).build())
+    };
+    let number = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(128));
+    let numbers = RATE_LIMIT.into_iter().chain([(RETRY_AFTER, "Ask again after this many seconds")]);
+    numbers
+        .map(move |named| header(named, number()))
+        .chain([header((REQUEST_ID, "The id of this request, as in our log: yours if you sent one"), text)])
+}
+
+const REQUEST_ID: &str = "X-Request-Id";
+
+const RATE_LIMIT: [(&str, &str); 3] = [
+    ("RateLimit-Limit", "Requests that the caller may send in a period; absent while rate limits are off"),
+    ("RateLimit-Remaining", "Requests that are left of them"),
+    ("RateLimit-Reset", "Seconds until all of them are back"),
+];
+
+fn add_headers(operation: &mut Operation, policy: &Policy) {
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        let mut add = |name: &str| {
+            let shared = Ref::new(format!("#/components/headers/{name}"));
+            response.headers.entry(name.to_owned()).or_insert(RefOr::Ref(shared));
+        };
+        add(REQUEST_ID);
+        if policy.class.is_some() {
+            for (name, _) in RATE_LIMIT {
+                add(name);
+            }
+        }
+        if status == "429" || status == "503" {
+            add(RETRY_AFTER);
+        }
+    }
 }
 
 /// Two modules may have handlers of the same name, so the tag is put before it.

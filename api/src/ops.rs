@@ -13,6 +13,7 @@ use shared::ops::queues::{self, QueueView};
 use shared::ops::workers::{self, WorkerView};
 use shared::page::{List, Paging};
 use shared::principal::Permission;
+use shared::queue::Queue;
 use shared::values::JobId;
 use sqlx::PgPool;
 use utoipa_axum::routes;
@@ -61,7 +62,7 @@ async fn queues(State(db): State<PgPool>) -> ApiResult<Answer<List<QueueView>>> 
 ///
 /// Within two seconds no worker takes jobs from it. Running jobs finish. Asking again changes nothing.
 #[utoipa::path(post, path = "/v1/ops/queues/{name}/pause", tag = "operations",
-    params(("name" = String, Path, description = "`high`, `default` or `low`")),
+    params(("name" = Queue, Path, description = "The queue")),
     responses(
         (status = 200, description = "The queue, paused", body = QueueView),
         (status = 404, description = "`queue_not_found`", body = Problem),
@@ -75,7 +76,7 @@ async fn pause(caller: Caller, Path(name): Path<String>, mut once: Once<NoBody>)
 ///
 /// Within two seconds workers take from it again. Asked again, nothing changes.
 #[utoipa::path(post, path = "/v1/ops/queues/{name}/resume", tag = "operations",
-    params(("name" = String, Path, description = "`high`, `default` or `low`")),
+    params(("name" = Queue, Path, description = "The queue")),
     responses(
         (status = 200, description = "The queue, not paused", body = QueueView),
         (status = 404, description = "`queue_not_found`", body = Problem),

@@ -28,6 +28,7 @@ impl Routes {
         for (path, item) in &mut paths.paths {
             for (method, operation) in operations_of(item) {
                 operations::complete(operation, &policy);
+                operations::relax_body(operation, &schemas);
                 self.policies.add(method, path, policy);
                 handlers += 1;
             }

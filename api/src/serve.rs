@@ -12,6 +12,7 @@ use shared::identity::authenticate::Identity;
 use shared::orders::placing::lanes::PlacingLanes;
 use shared::platform::http::limits::Limits;
 use shared::platform::http::places::{ConnectionMetrics, OPERATORS, Places};
+use shared::platform::insecure;
 use shared::platform::limits::Limiter;
 use shared::platform::redis::Redis;
 use shared::platform::settings::Common;
@@ -42,6 +43,7 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
             .await
             .context("the database of DATABASE_URL could not be migrated")?;
     }
+    tokio::spawn(warn(state.clone()));
     let stopping = state.stopping.clone();
     shared::platform::shutdown::when_asked(move || stopping.cancel());
     if let Some(tls) = state.tls.clone() {
@@ -51,6 +53,14 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     tracing::info!(addr = %api.local_addr()?, "the API listens on {scheme}://{}", api.local_addr()?);
     tracing::info!(addr = %metrics.local_addr()?, "metrics are at http://{}/metrics", metrics.local_addr()?);
     serve_on(api, metrics, state).await
+}
+
+/// Waits until the database can be used, then says what is insecure about this process, once.
+async fn warn(state: AppState) {
+    state.probe.wait_until_migrated().await;
+    if let Err(error) = insecure::report(&state.insecure().await, state.metrics.shared.registry()) {
+        tracing::error!(%error, "the metric of insecure settings cannot be registered: {error}");
+    }
 }
 
 /// The whole API: every route, with the surface around it.
@@ -86,6 +96,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
         limiter: Arc::new(Limiter::new(redis)),
         cache,
         metrics,
+        insecure: settings.insecure().into_iter().chain(common.insecure()).collect(),
         doorbell,
         places,
         connection_limits: Limits::default(),

@@ -9,6 +9,7 @@ use shared::identity::authenticate::Identity;
 use shared::orders::placing::lanes::PlacingLanes;
 use shared::platform::http::limits::Limits;
 use shared::platform::http::places::Places;
+use shared::platform::insecure::Insecure;
 use shared::platform::limits::Limiter;
 use shared::product_cache::Cache;
 use shared::queue::doorbell::Doorbell;
@@ -31,6 +32,8 @@ pub struct AppState {
     pub cache: Arc<Cache>,
     pub placing: Arc<PlacingLanes>,
     pub metrics: Arc<ApiMetrics>,
+    /// What is insecure about the settings of this process.
+    pub insecure: Arc<[Insecure]>,
     /// Rung after a commit that wrote jobs.
     pub doorbell: Doorbell,
     /// The connections of the public listener.
@@ -56,6 +59,19 @@ impl FromRef<AppState> for Arc<Cache> {
 }
 
 impl AppState {
+    /// What is insecure about this process: its settings, and demo users who can log in from other machines.
+    pub async fn insecure(&self) -> Vec<Insecure> {
+        let mut found = self.insecure.to_vec();
+        if self.settings.is_public() {
+            match shared::seed::demo_users_are_active(&self.db).await {
+                Ok(true) => found.push(Insecure::DemoUsers),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "it is not known whether demo users are active: {error}"),
+            }
+        }
+        found
+    }
+
     /// For jobs that follow from a request.
     pub fn plan(&self, origin: Origin) -> Plan {
         Plan { delay: Duration::ZERO, max_attempts: self.settings.jobs.job_max_attempts, origin }

@@ -40,7 +40,7 @@ async fn warehouses(State(db): State<PgPool>, list: Listed<NoFilter>) -> ApiResu
 
 /// Read a warehouse
 #[utoipa::path(get, path = "/v1/warehouses/{id}", tag = "inventory", params(("id" = WarehouseId, Path)), responses(
-    (status = 200, description = "The warehouse, its version in `ETag`", body = WarehouseView),
+    (status = 200, description = "The warehouse, its version in `ETag`", body = WarehouseView, headers(("ETag" = String))),
     (status = 404, description = "`warehouse_not_found`", body = Problem),
 ))]
 async fn warehouse(State(db): State<PgPool>, Path(id): Path<WarehouseId>) -> ApiResult<Tagged<WarehouseView>> {
@@ -51,7 +51,7 @@ async fn warehouse(State(db): State<PgPool>, Path(id): Path<WarehouseId>) -> Api
 
 /// Add a warehouse
 #[utoipa::path(post, path = "/v1/warehouses", tag = "inventory", request_body = NewWarehouse, responses(
-    (status = 201, description = "The warehouse; `Location` says where it is", body = WarehouseView),
+    (status = 201, description = "The warehouse; `Location` says where it is", body = WarehouseView, headers(("Location" = String), ("ETag" = String))),
     (status = 409, description = "`warehouse_code_taken`", body = Problem),
 ))]
 async fn create_warehouse(caller: Caller, mut once: Once<NewWarehouse>) -> ApiResult<Response> {
@@ -64,7 +64,7 @@ async fn create_warehouse(caller: Caller, mut once: Once<NewWarehouse>) -> ApiRe
     patch, path = "/v1/warehouses/{id}", tag = "inventory",
     params(("id" = WarehouseId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = ChangeWarehouse, responses(
-    (status = 200, description = "The warehouse as it is now", body = WarehouseView),
+    (status = 200, description = "The warehouse as it is now", body = WarehouseView, headers(("ETag" = String))),
     (status = 404, description = "`warehouse_not_found`", body = Problem),
     (status = 409, description = "`warehouse_code_taken`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),

@@ -107,10 +107,12 @@ pub struct ActionView {
 #[into_params(parameter_in = Query)]
 pub struct ActionFilter {
     /// Exactly this action, such as `queue.paused`
+    #[param(pattern = r"^[^\u0000]*$")]
     pub action: Option<String>,
     /// Done by this person
     pub actor_id: Option<Uuid>,
     /// Done to the thing with this id or name
+    #[param(pattern = r"^[^\u0000]*$")]
     pub subject_id: Option<String>,
     /// Done at this time or later
     pub from: Option<DateTime<Utc>>,

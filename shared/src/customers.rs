@@ -37,6 +37,7 @@ pub struct CustomerView {
 /// The addresses of a customer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "Vec<Address>")]
+#[schema(max_items = 20)]
 pub struct Addresses(Vec<Address>);
 
 impl Addresses {
@@ -89,7 +90,6 @@ pub struct ChangeCustomer {
 #[into_params(parameter_in = Query)]
 pub struct CustomerFilter {
     /// The complete address; upper and lower case do not matter
-    #[param(value_type = Option<String>)]
     email: Option<Email>,
 }
 

@@ -1,6 +1,7 @@
 //! Health checks: asks Postgres and Redis for `/health`, and asks another process whether it is ready. Writes no table.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
+use crate::platform::db;
 use crate::queue::doorbell::Doorbell;
 
 /// A server that does not answer within this counts as down.
@@ -18,6 +20,13 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longer than `PROBE_TIMEOUT`, because the other process runs its own probe before it answers.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The pause between two looks at the version of a database that is not migrated yet.
+const MIGRATED_YET: Duration = Duration::from_secs(1);
+
+fn newest_migration() -> i64 {
+    crate::MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
 
 /// Asks the process that listens at `addr` whether it is ready. Containers use it as their health check, because the
 /// image has no `curl`.
@@ -44,13 +53,16 @@ pub async fn ask_process(addr: SocketAddr) -> Result<(), String> {
 }
 
 /// The answer of `/health`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Health {
     #[schema(example = "ok")]
     pub db: &'static str,
     /// `ok`, `degraded` (everything works, slower) or `off` (not configured)
     #[schema(example = "ok")]
     pub redis: &'static str,
+    /// What is insecure about the settings of this process and of the workers; only staff see it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<Vec<String>>,
 }
 
 /// How long an answer of a server stays good. Anybody may call `/health`, and probes have no rate limit.
@@ -62,16 +74,23 @@ pub struct Probe {
     doorbell: Doorbell,
     db_answer: Recent<bool>,
     redis_answer: Recent<&'static str>,
+    migrated: AtomicBool,
 }
 
 impl Probe {
     pub fn new(db: PgPool, doorbell: Doorbell) -> Self {
-        Self { db, doorbell, db_answer: Recent::default(), redis_answer: Recent::default() }
+        Self {
+            db,
+            doorbell,
+            db_answer: Recent::default(),
+            redis_answer: Recent::default(),
+            migrated: AtomicBool::new(false),
+        }
     }
 
     pub async fn ask(&self) -> Health {
         let (db, redis) = tokio::join!(self.database_answers(), self.redis_state());
-        Health { db: if db { "ok" } else { "down" }, redis }
+        Health { db: if db { "ok" } else { "down" }, redis, warnings: None }
     }
 
     pub async fn database_answers(&self) -> bool {
@@ -80,6 +99,30 @@ impl Probe {
             answer.is_ok_and(|answer| answer.is_ok())
         };
         self.db_answer.get(ask).await
+    }
+
+    /// Has the database all migrations that this program was built with? It may have later ones: the release before this
+    /// one runs on until it is replaced.
+    pub async fn is_migrated(&self) -> bool {
+        if !self.migrated.load(Ordering::Relaxed) {
+            let version = timeout(PROBE_TIMEOUT, db::version(&self.db)).await;
+            let migrated = version.is_ok_and(|version| version.is_ok_and(|version| version >= newest_migration()));
+            self.migrated.store(migrated, Ordering::Relaxed);
+        }
+        self.migrated.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the database has all migrations, and says so once.
+    pub async fn wait_until_migrated(&self) {
+        if self.is_migrated().await {
+            return;
+        }
+        let needed = newest_migration();
+        tracing::warn!("waits until the database is there and at version {needed}: run `millrace-api migrate`");
+        while !self.is_migrated().await {
+            tokio::time::sleep(MIGRATED_YET).await;
+        }
+        tracing::info!("the database is at version {needed} now");
     }
 
     /// Asks for the lengths of the queues and does not only ping: in a cluster, the node that holds them may be down while

@@ -47,6 +47,7 @@ pub struct Paging {
     #[param(minimum = 1, maximum = 500, default = 50)]
     pub limit: Option<i64>,
     /// The `next_cursor` of the previous page, with the same filters
+    #[param(pattern = "^[A-Za-z0-9_-]{43}$")]
     pub cursor: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Loads the demo shop from CSV files. Rows that exist already are not changed, so loading twice is harmless. Writes no table
+//! Loads the demo shop from CSV files; its users, whose passwords are public, only on request. Rows that exist already are not changed, so loading twice is harmless. Writes no table
 //! itself: for each file it calls the module that owns the table.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,6 @@ struct Shop {
     products: Vec<Product>,
     warehouses: Vec<NewWarehouse>,
     stock: Vec<SeedStock>,
-    users: Vec<User>,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +90,10 @@ impl fmt::Display for Loaded {
     }
 }
 
-/// Loads all files of a directory in one transaction, except for the users, who follow one by one. Returns a summary.
+/// The domain of the addresses of all demo users. Nobody can own it (RFC 2606).
+const DEMO_DOMAIN: &str = "@millrace.test";
+
+/// Loads all files of a directory but `users.csv`, in one transaction. Returns a summary.
 pub async fn load(db: &PgPool, dir: &Path) -> Result<String> {
     let shop = Shop::read(dir).await?;
 
@@ -104,9 +106,36 @@ pub async fn load(db: &PgPool, dir: &Path) -> Result<String> {
     analyze(&mut tx).await?;
     tx.commit().await?;
 
-    let users = load_users(db, shop.users).await?;
-    let loaded = [categories, products, warehouses, stock, users];
+    let loaded = [categories, products, warehouses, stock];
     Ok(loaded.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// Creates the users of `users.csv` one by one and outside a transaction, because hashing a password is slow. Returns a
+/// summary.
+pub async fn load_users(db: &PgPool, dir: &Path) -> Result<String> {
+    let file: File<User> = File::read(dir, "users.csv").await?;
+    file.unique(|user| user.email.key())?;
+    let rows = file.into_rows();
+    let mut loaded = Loaded { what: "users", new: 0, all: rows.len() };
+    for User { email, name, role, password } in rows {
+        match users::create_user(db, email, password, name, role).await {
+            Ok(_) => loaded.new += 1,
+            Err(Error::EmailTaken) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(loaded.to_string())
+}
+
+/// Is there an account of the demo shop with which somebody could log in?
+pub async fn demo_users_are_active(db: &PgPool) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select exists (select from users where active and lower(email) like '%' || $1) as "found!""#,
+        DEMO_DOMAIN,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(found)
 }
 
 impl Shop {
@@ -115,13 +144,11 @@ impl Shop {
         let products: File<Product> = File::read(dir, "products.csv").await?;
         let warehouses: File<NewWarehouse> = File::read(dir, "warehouses.csv").await?;
         let stock: File<SeedStock> = File::read(dir, "stock.csv").await?;
-        let users: File<User> = File::read(dir, "users.csv").await?;
 
         let names = categories.unique(|category| category.name.clone())?;
         let skus = products.unique(|product| product.sku.clone())?;
         let codes = warehouses.unique(|warehouse| warehouse.code.clone())?;
         stock.unique(|stock| (stock.sku.clone(), stock.warehouse.clone()))?;
-        users.unique(|user| user.email.key())?;
         categories.check(|line, category| match &category.parent {
             // A parent must come first, so the categories are a tree without circles.
             Some(parent) if names.get(parent).is_none_or(|above| *above >= line) => {
@@ -152,7 +179,6 @@ impl Shop {
             products: products.into_rows(),
             warehouses: warehouses.into_rows(),
             stock: stock.into_rows(),
-            users: users.into_rows(),
         })
     }
 }
@@ -293,19 +319,6 @@ async fn load_stock(conn: &mut PgConnection, rows: &[SeedStock]) -> Result<Loade
     });
     let opened = inventory::open(conn, None, &stock.collect::<Vec<_>>()).await?;
     Ok(Loaded { what: "stock", new: opened.len(), all: rows.len() })
-}
-
-/// Creates users one by one and outside the transaction, because hashing a password is slow.
-async fn load_users(db: &PgPool, rows: Vec<User>) -> Result<Loaded> {
-    let mut loaded = Loaded { what: "users", new: 0, all: rows.len() };
-    for User { email, name, role, password } in rows {
-        match users::create_user(db, email, password, name, role).await {
-            Ok(_) => loaded.new += 1,
-            Err(Error::EmailTaken) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(loaded)
 }
 
 /// Updates the planner's statistics. Plans that were made for empty tables are slow on full ones.

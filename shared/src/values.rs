@@ -8,9 +8,12 @@ pub mod password;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use serde_json::{Map, Value, json};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use crate::invalid::Invalid;
@@ -55,14 +58,15 @@ macro_rules! id {
 
 id!(UserId, SessionId, CustomerId, CategoryId, ProductId, WarehouseId, InventoryId, ReservationId, OrderId, JobId);
 
-/// Declares a text of bounded length without control characters. White space around it is removed.
+/// Declares a text of bounded length without control characters. White space around it is removed; `$min` counts what is
+/// left, `$max` counts what was sent. The pattern says the same in the OpenAPI document.
 macro_rules! text {
-    ($($(#[$doc:meta])* $name:ident: $min:tt..=$max:tt, $code:literal, $what:literal;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident: $min:tt..=$max:tt, $pattern:tt, $code:literal, $what:literal;)+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, ToSchema)]
         #[serde(try_from = "String")]
         #[sqlx(transparent)]
-        #[schema(value_type = String, min_length = $min, max_length = $max)]
+        #[schema(value_type = String, min_length = $min, max_length = $max, pattern = $pattern)]
         pub struct $name(String);
 
         impl $name {
@@ -79,10 +83,9 @@ macro_rules! text {
             type Error = Invalid;
 
             fn try_from(text: String) -> Result<Self, Invalid> {
-                let text = text.trim();
-                let length = text.chars().count();
+                let (sent, text) = (text.chars().count(), text.trim());
                 let plain = !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t' && c != '\r');
-                if plain && ($min..=$max).contains(&length) {
+                if plain && sent <= $max && ($min..=$max).contains(&text.chars().count()) {
                     Ok(Self(text.to_owned()))
                 } else {
                     Err(Invalid::new($code, concat!($what, " has ", $min, " to ", $max, " characters and no control characters")))
@@ -102,17 +105,17 @@ macro_rules! text {
 
 text! {
     /// The name of a person or a thing.
-    Name: 1..=200, "invalid_name", "a name";
+    Name: 1..=200, r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$", "invalid_name", "a name";
     /// The shop's identifier of a product. Upper and lower case are different.
-    Sku: 1..=64, "invalid_sku", "a SKU";
+    Sku: 1..=64, r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$", "invalid_sku", "a SKU";
     /// The shop's identifier of a warehouse.
-    WarehouseCode: 1..=32, "invalid_code", "a warehouse code";
-    Description: 0..=10_000, "invalid_description", "a description";
-    Phone: 3..=40, "invalid_phone", "a phone number";
+    WarehouseCode: 1..=32, r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$", "invalid_code", "a warehouse code";
+    Description: 0..=10_000, r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$", "invalid_description", "a description";
+    Phone: 3..=40, r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]+[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$", "invalid_phone", "a phone number";
     /// A reason that a person typed.
-    Note: 0..=500, "invalid_note", "a note";
+    Note: 0..=500, r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$", "invalid_note", "a note";
     /// The token that the storefront got from the payment provider. We erase it after the charge.
-    PaymentToken: 1..=200, "invalid_payment_token", "a payment token";
+    PaymentToken: 1..=200, r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$", "invalid_payment_token", "a payment token";
 }
 
 /// An e-mail address as the user typed it. Accounts are told apart by its `key()`.
@@ -180,9 +183,52 @@ impl FromStr for Email {
     }
 }
 
+/// A whole number of a request. JSON knows only one kind of number, so `2.0` is the same as `2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WholeNumber(pub i64);
+
+impl<'de> Deserialize<'de> for WholeNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_i64(WholeVisitor)
+    }
+}
+
+/// Deserialises a whole number that may be absent or null.
+pub fn whole_i32<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
+    let Some(WholeNumber(number)) = Option::deserialize(deserializer)? else { return Ok(None) };
+    i32::try_from(number)
+        .map(Some)
+        .map_err(|_| de::Error::invalid_value(Unexpected::Signed(number), &"a number of 32 bits"))
+}
+
+struct WholeVisitor;
+
+impl Visitor<'_> for WholeVisitor {
+    type Value = WholeNumber;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<WholeNumber, E> {
+        Ok(WholeNumber(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<WholeNumber, E> {
+        let whole = i64::try_from(number).map(WholeNumber);
+        whole.map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<WholeNumber, E> {
+        // Written without its fraction, because `as` would round what does not fit.
+        let whole = if number.fract() == 0.0 { format!("{number:.0}").parse().ok() } else { None };
+        whole.map(WholeNumber).ok_or_else(|| E::invalid_type(Unexpected::Float(number), &self))
+    }
+}
+
 /// A number of units, from 1 to 10,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, ToSchema)]
-#[serde(try_from = "i64")]
+#[serde(try_from = "WholeNumber")]
 #[sqlx(transparent)]
 #[schema(value_type = i32, minimum = 1, maximum = 10_000, example = 2)]
 pub struct Quantity(i32);
@@ -196,10 +242,10 @@ impl Quantity {
     }
 }
 
-impl TryFrom<i64> for Quantity {
+impl TryFrom<WholeNumber> for Quantity {
     type Error = Invalid;
 
-    fn try_from(number: i64) -> Result<Self, Invalid> {
+    fn try_from(WholeNumber(number): WholeNumber) -> Result<Self, Invalid> {
         match i32::try_from(number) {
             Ok(number) if (1..=Self::MAX).contains(&i64::from(number)) => Ok(Self(number)),
             _ => Err(Invalid::new("invalid_quantity", format!("a quantity is from 1 to {}", Self::MAX))),
@@ -209,7 +255,7 @@ impl TryFrom<i64> for Quantity {
 
 /// A number of units on a shelf, as a stock count may find it; it may be zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, ToSchema)]
-#[serde(try_from = "i64")]
+#[serde(try_from = "WholeNumber")]
 #[sqlx(transparent)]
 #[schema(value_type = i32, minimum = 0, maximum = 1_000_000_000, example = 40)]
 pub struct Units(i32);
@@ -223,10 +269,10 @@ impl Units {
     }
 }
 
-impl TryFrom<i64> for Units {
+impl TryFrom<WholeNumber> for Units {
     type Error = Invalid;
 
-    fn try_from(number: i64) -> Result<Self, Invalid> {
+    fn try_from(WholeNumber(number): WholeNumber) -> Result<Self, Invalid> {
         match i32::try_from(number) {
             Ok(number) if (0..=Self::MAX).contains(&i64::from(number)) => Ok(Self(number)),
             _ => Err(Invalid::new("invalid_quantity", format!("a number of units is from 0 to {}", Self::MAX))),
@@ -265,7 +311,7 @@ impl From<Currency> for String {
 
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -290,23 +336,45 @@ impl Money {
 }
 
 fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    let amount = i64::deserialize(deserializer)?;
+    let WholeNumber(amount) = WholeNumber::deserialize(deserializer)?;
     if (0..=Money::MAX_PRICE).contains(&amount) {
         return Ok(amount);
     }
     let message = format!("an amount is in minor units, from 0 to {}", Money::MAX_PRICE);
-    Err(serde::de::Error::custom(Invalid::new("invalid_amount", message)))
+    Err(de::Error::custom(Invalid::new("invalid_amount", message)))
 }
 
 /// A postal address. The shop decides which fields it has; we store them unchanged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Map<String, Value>")]
-#[schema(value_type = Object, example = json!({"name": "Alice", "line1": "1 Mill Lane", "city": "Bath", "postal_code": "BA1 1AA", "country": "GB"}))]
 pub struct Address(Map<String, Value>);
 
 impl Address {
     const MAX_FIELDS: usize = 20;
+    const MAX_NAME: usize = 64;
     const MAX_CHARACTERS: usize = 500;
+}
+
+impl ToSchema for Address {}
+
+impl PartialSchema for Address {
+    /// Written by hand: the derive macro cannot say how many fields there are, nor what is in them.
+    fn schema() -> RefOr<Schema> {
+        // Postgres cannot store NUL in text.
+        let text = || ObjectBuilder::new().pattern(Some(r"^[^\u0000]*$"));
+        let plain = [Type::String, Type::Number, Type::Boolean, Type::Null].into_iter().collect();
+        let value = text().schema_type(SchemaType::Array(plain)).max_length(Some(Self::MAX_CHARACTERS));
+        let name = text().schema_type(Type::String).max_length(Some(Self::MAX_NAME));
+        ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .description(Some("A postal address. The shop decides which fields it has; they are stored as they are."))
+            .min_properties(Some(1))
+            .max_properties(Some(Self::MAX_FIELDS))
+            .property_names(Some(name))
+            .additional_properties(Some(Schema::from(value)))
+            .examples([json!({"name": "Alice", "line1": "1 Mill Lane", "city": "Bath", "postal_code": "BA1 1AA", "country": "GB"})])
+            .into()
+    }
 }
 
 impl TryFrom<Map<String, Value>> for Address {
@@ -319,7 +387,7 @@ impl TryFrom<Map<String, Value>> for Address {
             Value::Array(_) | Value::Object(_) => false,
         };
         let fits = (1..=Self::MAX_FIELDS).contains(&fields.len())
-            && fields.iter().all(|(name, value)| name.len() <= 64 && plain(value));
+            && fields.iter().all(|(name, value)| name.chars().count() <= Self::MAX_NAME && plain(value));
         if fits {
             Ok(Self(fields))
         } else {
@@ -399,7 +467,24 @@ mod tests {
     #[test]
     fn quantities() {
         for (number, fine) in [(1, true), (10_000, true), (0, false), (-1, false), (10_001, false), (i64::MAX, false)] {
-            assert_eq!(Quantity::try_from(number).is_ok(), fine, "{number}");
+            assert_eq!(Quantity::try_from(WholeNumber(number)).is_ok(), fine, "{number}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_with_a_fraction_of_zero() {
+        for (text, number) in [
+            ("2", Some(2)),
+            ("2.0", Some(2)),
+            ("-2.0", Some(-2)),
+            ("2e3", Some(2000)),
+            ("2.5", None),
+            ("1e300", None),
+            ("99999999999999999999", None),
+            ("\"2\"", None),
+            ("null", None),
+        ] {
+            assert_eq!(serde_json::from_str(text).ok().map(|WholeNumber(number)| number), number, "{text}");
         }
     }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Resource, Result};
 use crate::page::{List, Page};
 use crate::platform::db::{self, CustomPlan};
 use crate::principal::Principal;
-use crate::values::{Name, WarehouseCode, WarehouseId};
+use crate::values::{Name, WarehouseCode, WarehouseId, whole_i32};
 
 /// Leaves room for warehouses with a higher and a lower priority.
 const DEFAULT_PRIORITY: i32 = 100;
@@ -40,6 +40,8 @@ pub struct NewWarehouse {
     pub code: WarehouseCode,
     pub name: Name,
     /// Orders take from the warehouse with the smallest number first; 100 by default
+    #[serde(default, deserialize_with = "whole_i32")]
+    #[schema(minimum = -2_147_483_648, maximum = 2_147_483_647)]
     pub priority: Option<i32>,
     /// True by default
     pub active: Option<bool>,
@@ -51,6 +53,8 @@ pub struct NewWarehouse {
 pub struct ChangeWarehouse {
     pub code: Option<WarehouseCode>,
     pub name: Option<Name>,
+    #[serde(default, deserialize_with = "whole_i32")]
+    #[schema(minimum = -2_147_483_648, maximum = 2_147_483_647)]
     pub priority: Option<i32>,
     pub active: Option<bool>,
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use shared::catalog::products;
 use shared::inventory::{self, NewStock};
 use shared::principal::Principal;
-use shared::values::{ProductId, WarehouseId};
+use shared::values::{ProductId, WarehouseId, WholeNumber};
 use shared::warehouses::{self, NewWarehouse};
 use uuid::Uuid;
 
@@ -51,7 +51,7 @@ impl TestApp {
         let row = NewStock {
             product_id: ProductId(product),
             warehouse_id: WarehouseId(warehouse),
-            on_hand: i64::from(on_hand).try_into().unwrap(),
+            on_hand: WholeNumber(on_hand.into()).try_into().unwrap(),
             reorder_level: None,
             reorder_quantity: None,
         };

@@ -108,6 +108,7 @@ impl<'a> ManualWorker<'a> {
         match &result {
             Ok(Done::Recorded) => {}
             Ok(Done::NothingToDo) => _ = settle::finish_many(&mut conn, &[(job.id, job.attempt)]).await.unwrap(),
+            Ok(Done::Postponed) => _ = settle::postpone(&mut conn, job, Duration::ZERO).await.unwrap(),
             Err(error) => {
                 if let Some(failure) = error.failure() {
                     settle::fail(&mut conn, job, &failure, RETRY).await.unwrap();

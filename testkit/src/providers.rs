@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use shared::payments::simulated::SimulatedProvider;
+use shared::payments::simulated::{Scripts, SimulatedProvider};
 use shared::payments::{Outcome, PaymentProvider, ProviderError};
 use shared::values::Money;
 use tokio::sync::Semaphore;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::app::TestApp;
 
 pub fn simulated(app: &TestApp) -> SimulatedProvider {
-    SimulatedProvider::new(app.state.db.clone(), Duration::ZERO)
+    SimulatedProvider::new(app.state.db.clone(), Duration::ZERO, Scripts::On)
 }
 
 /// A provider that stops before a charge or before its answer, until the test lets it continue.

@@ -18,13 +18,15 @@ pub struct WorkerProcess {
 }
 
 /// Short times, so that tests are fast.
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 10] = [
     ("WORKER_ADDR", "127.0.0.1:0"),
     ("JOB_LEASE", "2s"),
     ("JOB_MAX_ATTEMPTS", "4"),
     ("RETRY_INITIAL", "50ms"),
     ("RETRY_MAX", "200ms"),
     ("DELIVERY_DELAY", "50ms"),
+    ("PAYMENT_PROVIDER", "simulated"),
+    ("SIMULATED_SCRIPTS", "on"),
     ("PAYMENT_LATENCY", "5ms"),
     ("RUST_LOG", "warn"),
 ];

@@ -6,8 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use shared::platform::insecure::Insecure;
 use shared::platform::redis::server::Server;
-use shared::platform::settings::{Common, JobSettings, duration, positive_duration};
+use shared::platform::settings::{Common, JobSettings, duration, on_or_off, positive_duration};
 use shared::queue::Queue;
 
 /// Millrace's worker: carries out the jobs that the API and other jobs have written.
@@ -71,9 +72,13 @@ pub struct Work {
     #[arg(long, env = "REAPER_SCHEDULE", default_value = "0 * * * * *")]
     pub reaper_schedule: cron::Schedule,
 
-    /// The payment provider: simulated, which understands the test tokens and takes no money
-    #[arg(long, env = "PAYMENT_PROVIDER", default_value = "simulated")]
-    pub payment_provider: ProviderName,
+    /// The payment provider; required: simulated, which understands the test tokens and takes no money
+    #[arg(long, env = "PAYMENT_PROVIDER")]
+    pub payment_provider: Option<ProviderName>,
+
+    /// Whether the simulated provider obeys tokens such as `tok_slow_5000`; off: it knows `tok_ok` and `tok_declined` only
+    #[arg(long, env = "SIMULATED_SCRIPTS", default_value = "off", value_parser = on_or_off, action = clap::ArgAction::Set)]
+    pub simulated_scripts: bool,
 
     /// How long the simulated provider takes to answer
     #[arg(long, env = "PAYMENT_LATENCY", default_value = "50ms", value_parser = duration)]
@@ -83,6 +88,13 @@ pub struct Work {
 impl Work {
     /// Checks settings against each other. The error names them.
     pub fn check(&self, common: &Common) -> Result<(), String> {
+        if self.payment_provider.is_none() {
+            return Err(
+                "PAYMENT_PROVIDER is missing. It has no default, so that no shop takes orders without taking money \
+                        by mistake. For a rehearsal, write PAYMENT_PROVIDER=simulated"
+                    .to_owned(),
+            );
+        }
         if self.retry_max < self.retry_initial {
             return Err("RETRY_MAX must not be shorter than RETRY_INITIAL".to_owned());
         }
@@ -98,6 +110,16 @@ impl Work {
             );
         }
         Ok(())
+    }
+}
+
+impl Work {
+    /// What is insecure about these settings.
+    pub fn insecure(&self, common: &Common) -> Vec<Insecure> {
+        let simulated = self.payment_provider == Some(ProviderName::Simulated);
+        let payments = simulated.then_some(Insecure::SimulatedPayments);
+        let scripts = (simulated && self.simulated_scripts).then_some(Insecure::Scripts);
+        payments.into_iter().chain(scripts).chain(common.insecure()).collect()
     }
 }
 
@@ -175,7 +197,8 @@ mod tests {
     #[test]
     fn the_other_transport_works_with_one_server_and_sentinels_and_refuses_a_cluster() {
         for (url, works) in [("redis://h", true), ("redis+sentinel://h/name", true), ("redis+cluster://h", false)] {
-            let given = ["--database-url=postgres://here", "--queue-transport=apalis-redis"];
+            let given =
+                ["--database-url=postgres://here", "--payment-provider=simulated", "--queue-transport=apalis-redis"];
             let url = format!("--queue-redis-url={url}");
             let cli = Cli::try_parse_from(["millrace-worker"].into_iter().chain(given).chain([&*url])).unwrap();
             let checked = cli.work.check(&cli.common);
@@ -206,7 +229,9 @@ mod tests {
             ("--delivery-delay", "1", "DELIVERY_DELAY"),
         ] {
             let given = format!("{option}={value}");
-            let complaint = match Cli::try_parse_from(["millrace-worker", "--database-url=postgres://here", &given]) {
+            let provider = if option == "--payment-provider" { None } else { Some("--payment-provider=simulated") };
+            let all = ["millrace-worker", "--database-url=postgres://here", &given];
+            let complaint = match Cli::try_parse_from(all.into_iter().chain(provider)) {
                 Ok(cli) => cli.work.check(&cli.common).expect_err(&given),
                 Err(error) => error.to_string(),
             };

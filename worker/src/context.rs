@@ -3,20 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::payments::simulated::Scripts;
 use shared::payments::{self, PaymentProvider};
 use shared::platform::settings::Common;
 use shared::queue::doorbell::Doorbell;
 use shared::queue::retry::Schedule;
-use shared::queue::{LeasedJob, Plan};
+use shared::queue::{LeasedJob, Plan, Queue};
 use shared::shipping::{self, Carrier};
 use sqlx::PgPool;
 
 use crate::config::{self, Transport, Work};
 use crate::fleet::batch::Recorder;
+use crate::fleet::slots;
 use crate::fleet::transport::apalis_redis::RedisStorageTransport;
+use crate::waiting_payments::WaitingPayments;
 
 /// The latency of the simulated carrier.
 const CARRIER_LATENCY: Duration = Duration::from_millis(20);
+
+/// Where no setting says how many: as many as a worker with the default settings runs.
+const PAYMENTS_AT_ONCE: usize = 24;
 
 /// Cloning it clones handles.
 #[derive(Clone)]
@@ -28,6 +34,7 @@ pub struct Context {
     pub provider: Arc<dyn PaymentProvider>,
     pub carrier: Arc<dyn Carrier>,
     pub recorder: Recorder,
+    pub payments: Arc<WaitingPayments>,
     pub terms: JobTerms,
 }
 
@@ -46,9 +53,11 @@ impl Context {
         let pool = |name| database.pool(common.database_max_connections, name);
         // The simulated provider and carrier have connections of their own, as real ones would.
         let provider: Arc<dyn PaymentProvider> = match work.payment_provider {
-            config::ProviderName::Simulated => Arc::new(payments::simulated::SimulatedProvider::new(
+            None => anyhow::bail!("PAYMENT_PROVIDER is missing"),
+            Some(config::ProviderName::Simulated) => Arc::new(payments::simulated::SimulatedProvider::new(
                 pool("millrace-simulated-provider"),
                 work.payment_latency,
+                if work.simulated_scripts { Scripts::On } else { Scripts::Off },
             )),
         };
         let carrier = shipping::simulated::SimulatedCarrier::new(pool("millrace-simulated-carrier"), CARRIER_LATENCY);
@@ -62,7 +71,12 @@ impl Context {
             (Transport::ApalisRedis, Some(url)) => Some(RedisStorageTransport::new(url, &common.redis_prefix)?),
             _ => None,
         };
-        Ok(Self { redis_storage, ..Self::new(pool("millrace-worker"), doorbell, provider, Arc::new(carrier), terms) })
+        let payments = WaitingPayments::new(slots::share(Queue::High, work.worker_concurrency.into()));
+        Ok(Self {
+            redis_storage,
+            payments,
+            ..Self::new(pool("millrace-worker"), doorbell, provider, Arc::new(carrier), terms)
+        })
     }
 
     /// Also starts the recorder, so call it once per process.
@@ -74,7 +88,8 @@ impl Context {
         terms: JobTerms,
     ) -> Self {
         let recorder = Recorder::start(db.clone(), doorbell.clone());
-        Self { db, doorbell, redis_storage: None, provider, carrier, recorder, terms }
+        let payments = WaitingPayments::new(PAYMENTS_AT_ONCE);
+        Self { db, doorbell, redis_storage: None, provider, carrier, recorder, payments, terms }
     }
 
     /// The plan for a job that follows from this one at once.

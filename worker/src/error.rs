@@ -10,6 +10,8 @@ pub enum Done {
     Recorded,
     /// There was nothing to do. The settler finishes the job together with others.
     NothingToDo,
+    /// The job may not run yet. It is claimed again after a short pause, and the attempt does not count.
+    Postponed,
 }
 
 /// Why an attempt failed.

@@ -8,11 +8,13 @@ pub mod fleet;
 pub mod jobs;
 pub mod provider;
 pub mod serve;
+pub mod waiting_payments;
 
 use std::sync::Arc;
 
 use shared::health::Probe;
 use shared::metrics::Metrics;
+use shared::platform::insecure::Insecure;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
@@ -22,13 +24,16 @@ use crate::context::Context;
 pub struct Vitals {
     pub probe: Arc<Probe>,
     pub metrics: Arc<Metrics>,
+    /// What is insecure about this process's settings.
+    pub insecure: Vec<Insecure>,
     /// Cancelled when the process is asked to stop.
     pub stopping: CancellationToken,
 }
 
 impl Vitals {
-    pub fn new(ctx: &Context) -> anyhow::Result<Self> {
+    pub fn new(ctx: &Context, insecure: Vec<Insecure>) -> anyhow::Result<Self> {
         Ok(Self {
+            insecure,
             probe: Arc::new(Probe::new(ctx.db.clone(), ctx.doorbell.clone())),
             metrics: Arc::new(Metrics::new(ctx.db.clone(), &ctx.doorbell)?),
             stopping: CancellationToken::new(),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use shared::platform::http::limits::Limits;
+use shared::platform::insecure;
 use tokio::net::TcpListener;
 use worker::config::{Cli, Command};
 use worker::context::Context;
@@ -25,16 +26,17 @@ async fn run() -> anyhow::Result<()> {
     let telemetry =
         shared::platform::telemetry::start(&common, "millrace-worker").map_err(anyhow::Error::from_boxed)?;
     common.check().map_err(anyhow::Error::msg)?;
-    work.check(&common).map_err(anyhow::Error::msg)?;
     if let Some(Command::Health) = command {
         return shared::health::ask_process(work.worker_addr).await.map_err(anyhow::Error::msg);
     }
+    work.check(&common).map_err(anyhow::Error::msg)?;
 
     let addr = work.worker_addr;
     let listener = TcpListener::bind(addr).await.with_context(|| format!("cannot listen on WORKER_ADDR={addr}"))?;
     let addr = listener.local_addr()?;
     let context = Context::connect(&common, &work)?;
-    let vitals = Vitals::new(&context)?;
+    let vitals = Vitals::new(&context, work.insecure(&common))?;
+    insecure::report(&vitals.insecure, vitals.metrics.registry())?;
     let stopping = vitals.stopping.clone();
     shared::platform::shutdown::when_asked(move || stopping.cancel());
     tracing::info!(%addr, "health and metrics are at http://{addr}");

@@ -45,7 +45,8 @@ async fn health(State(vitals): State<Vitals>) -> (StatusCode, Json<Health>) {
 }
 
 async fn ready(State(vitals): State<Vitals>) -> StatusCode {
-    if !vitals.stopping.is_cancelled() && vitals.probe.database_answers().await {
+    let probe = &vitals.probe;
+    if !vitals.stopping.is_cancelled() && probe.database_answers().await && probe.is_migrated().await {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE

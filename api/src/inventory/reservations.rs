@@ -21,7 +21,7 @@ use crate::state::AppState;
 /// from the first that has it, else from several.
 #[utoipa::path(
     post, path = "/v1/inventory/reserve", tag = "inventory", request_body = Reserve, responses(
-    (status = 201, description = "The reservation, `held`; `Location` says where it is", body = ReservationView),
+    (status = 201, description = "The reservation, `held`; `Location` says where it is", body = ReservationView, headers(("Location" = String))),
     (status = 409, description = "`insufficient_stock`: for each short line `requested` and `available`", body = Problem),
     (status = 422, description = "`product_not_found`, `warehouse_not_found`, `invalid_quantity`, `invalid_ttl`, \
         `invalid_items`: not 1 to 100 lines", body = Problem),

@@ -51,7 +51,7 @@ pub(super) struct OfProduct {
 /// Read how much of a product is available
 ///
 /// Anybody sees `available`; staff also see what is on hand, what is reserved, and where. The answer may be up to
-/// 2 s old. Placing an order always checks the present stock.
+/// 2 s old, but not for staff. Placing an order always checks the present stock.
 #[utoipa::path(get, path = "/v1/inventory/onhand", tag = "inventory", params(OfProduct), responses(
     (status = 200, description = "What can be bought now, over all active warehouses", body = OnHand),
     (status = 404, description = "`product_not_found`", body = Problem),
@@ -63,13 +63,14 @@ pub(super) async fn on_hand(
     Query(of): Query<OfProduct>,
 ) -> ApiResult<Answer<OnHand>> {
     let is_staff = caller.is_some_and(|caller| caller.may(Permission::InventoryRead));
-    Ok(Answer(cache.product(of.product_id).await?.on_hand(is_staff)))
+    let facts = if is_staff { cache.product_now(of.product_id).await? } else { cache.product(of.product_id).await? };
+    Ok(Answer(facts.on_hand(is_staff)))
 }
 
 /// Read a row of stock
 #[utoipa::path(
     get, path = "/v1/inventory/{id}", tag = "inventory", params(("id" = InventoryId, Path)), responses(
-    (status = 200, description = "The row; `ETag` is the version of its reorder settings", body = StockView),
+    (status = 200, description = "The row; `ETag` is the version of its reorder settings", body = StockView, headers(("ETag" = String))),
     (status = 404, description = "`inventory_not_found`", body = Problem),
 ))]
 pub(super) async fn one(State(db): State<PgPool>, Path(id): Path<InventoryId>) -> ApiResult<Tagged<StockView>> {
@@ -81,7 +82,7 @@ pub(super) async fn one(State(db): State<PgPool>, Path(id): Path<InventoryId>) -
 /// Begin to stock a product in a warehouse
 #[utoipa::path(
     post, path = "/v1/inventory", tag = "inventory", request_body = NewStock, responses(
-    (status = 201, description = "The row; `Location` says where it is", body = StockView),
+    (status = 201, description = "The row; `Location` says where it is", body = StockView, headers(("Location" = String), ("ETag" = String))),
     (status = 404, description = "`product_not_found` or `warehouse_not_found`", body = Problem),
     (status = 409, description = "`inventory_exists`: adjust the row that is there", body = Problem),
 ))]
@@ -95,7 +96,7 @@ pub(super) async fn create(caller: Caller, mut once: Once<NewStock>) -> ApiResul
     patch, path = "/v1/inventory/{id}", tag = "inventory",
     params(("id" = InventoryId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was seen")),
     request_body = ReorderSettings, responses(
-    (status = 200, description = "The row as it is now", body = StockView),
+    (status = 200, description = "The row as it is now", body = StockView, headers(("ETag" = String))),
     (status = 404, description = "`inventory_not_found`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),
 ))]

@@ -35,7 +35,7 @@ pub(super) struct PlaceOrderBody {
     /// 1 to 100 lines; two of the same product are one line with the sum
     #[schema(min_items = 1, max_items = 100)]
     items: Vec<LineBody>,
-    #[schema(value_type = String, example = "tok_ok")]
+    #[schema(example = "tok_ok")]
     payment_token: PaymentToken,
     shipping_address: Address,
     /// The customer who orders; only staff may name another than their own
@@ -49,7 +49,6 @@ pub(super) struct PlaceOrderBody {
 struct LineBody {
     #[schema(value_type = Option<uuid::Uuid>)]
     product_id: Option<ProductId>,
-    #[schema(value_type = Option<String>)]
     sku: Option<Sku>,
     quantity: Quantity,
 }

@@ -83,6 +83,26 @@ async fn counted(app: &TestApp, name: &str) -> u64 {
 }
 
 #[tokio::test]
+async fn staff_read_what_is_there_now_in_every_process() {
+    let database = new_database().await;
+    let (one, other) = (cached(&database, &[]).await, cached(&database, &[]).await);
+    let staff = one.staff().await;
+    let mug = stocked(&staff, 10).await;
+    let elsewhere = Person { app: &other, ..staff.clone() };
+    for round in 1..=5 {
+        // Fills the other process's cache just before the change.
+        mug.get(&other.anyone()).await;
+        mug.on_hand(&other.anyone()).await;
+        let name = format!("Mug {round}");
+        staff.patch(&format!("/v1/products/{}", mug.product), json!({ "name": name })).await.done(200);
+        mug.adjust(&staff, 1).await;
+        let shown = elsewhere.get(&format!("/v1/products/{}", mug.product)).await.done(200);
+        assert_eq!((&shown.body["name"], shown.header("etag")), (&json!(name), &*format!("\"{}\"", round + 1)));
+        assert_eq!(mug.on_hand(&elsewhere).await["on_hand"], 10 + round);
+    }
+}
+
+#[tokio::test]
 async fn a_change_is_seen_at_once_where_it_was_made_and_soon_everywhere() {
     let redis = RedisServer::start().await;
     let database = new_database().await;

@@ -16,7 +16,7 @@ fn commands() -> Vec<&'static str> {
 async fn what_the_readme_says_can_be_pasted_and_works() {
     let database = new_database().await;
     let seed = concat!(env!("CARGO_MANIFEST_DIR"), "/../seed");
-    let (loaded, printed) = run(binary(&[("DATABASE_URL", &database)]).args(["seed", seed]));
+    let (loaded, printed) = run(binary(&[("DATABASE_URL", &database)]).args(["seed", seed, "--demo-users"]));
     assert!(loaded, "{printed}");
     let (_process, url) = Process::serve(&database);
 

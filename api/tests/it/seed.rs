@@ -63,7 +63,7 @@ async fn a_shop_is_loaded_and_sells() {
     assert_eq!(
         summary,
         "categories: 2 new, 0 there\nproducts: 2 new, 0 there\nwarehouses: 2 new, 0 there\n\
-         stock: 3 new, 0 there\nusers: 1 new, 0 there"
+         stock: 3 new, 0 there"
     );
 
     let list = app.anyone().get("/v1/products").await.done(200);
@@ -135,12 +135,28 @@ async fn a_mistake_is_named_by_file_and_line_and_nothing_is_loaded() {
         ("users.csv", USERS.replace("correct horse battery", "secret"), "line 2: weak_password"),
     ] {
         let shop = SeedFolder::with(&[(file, &text)]);
-        let error = shared::seed::load(&app.db, &shop.0).await.unwrap_err().to_string();
+        let loaded = match file {
+            "users.csv" => shared::seed::load_users(&app.db, &shop.0).await,
+            _ => shared::seed::load(&app.db, &shop.0).await,
+        };
+        let error = loaded.unwrap_err().to_string();
         assert!(error.starts_with(file) && error.contains(complaint), "{error}");
         assert_eq!(everything(&app.db).await, before, "{error}");
     }
     let error = shared::seed::load(&app.db, Path::new("/nowhere")).await.unwrap_err().to_string();
     assert!(error.starts_with("/nowhere/categories.csv cannot be read"), "{error}");
+}
+
+#[tokio::test]
+async fn users_are_made_only_on_request_and_once() {
+    let app = TestApp::new().await;
+    let shop = SeedFolder::with(&[]);
+    let before: i64 = sqlx::query_scalar("select count(*) from users").fetch_one(&app.db).await.unwrap();
+    shared::seed::load(&app.db, &shop.0).await.unwrap();
+    let users: i64 = sqlx::query_scalar("select count(*) from users").fetch_one(&app.db).await.unwrap();
+    assert_eq!(users, before);
+    assert_eq!(shared::seed::load_users(&app.db, &shop.0).await.unwrap(), "users: 1 new, 0 there");
+    assert_eq!(shared::seed::load_users(&app.db, &shop.0).await.unwrap(), "users: 0 new, 1 there");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::invalid::Invalid;
 use crate::page::{List, Page, Position};
 use crate::platform::db::{self, CustomPlan};
 use crate::principal::{Permission, Principal};
-use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, given};
+use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, WholeNumber, given};
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
@@ -41,7 +41,7 @@ pub struct ProductView {
 
 /// A length or a weight in whole units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
-#[serde(try_from = "i64")]
+#[serde(try_from = "WholeNumber")]
 #[sqlx(transparent)]
 #[schema(value_type = i32, minimum = 0, maximum = 1_000_000_000, example = 350)]
 pub struct Measure(i32);
@@ -54,10 +54,10 @@ impl Measure {
     }
 }
 
-impl TryFrom<i64> for Measure {
+impl TryFrom<WholeNumber> for Measure {
     type Error = Invalid;
 
-    fn try_from(number: i64) -> Result<Self, Invalid> {
+    fn try_from(WholeNumber(number): WholeNumber) -> Result<Self, Invalid> {
         match i32::try_from(number) {
             Ok(number) if (0..=Self::MAX).contains(&i64::from(number)) => Ok(Self(number)),
             _ => Err(Invalid::new("invalid_measure", format!("a weight or a length is from 0 to {}", Self::MAX))),
@@ -136,7 +136,7 @@ impl From<NewProduct> for ChangeProduct {
 #[into_params(parameter_in = Query)]
 pub struct ProductFilter {
     /// Part of the name or the SKU; one or two characters match only at the start of a word
-    #[param(value_type = Option<String>, max_length = 100)]
+    #[param(value_type = Option<String>, max_length = 100, pattern = r"^[^\u0000]*$")]
     q: Option<Search>,
     #[param(value_type = Option<uuid::Uuid>)]
     category_id: Option<CategoryId>,
@@ -178,12 +178,11 @@ impl TryFrom<String> for Search {
     type Error = Invalid;
 
     fn try_from(text: String) -> Result<Self, Invalid> {
-        let text = text.trim();
         if text.chars().count() > Self::MAX_CHARACTERS {
             let message = format!("a search text has at most {} characters", Self::MAX_CHARACTERS);
             return Err(Invalid::new("invalid_search", message));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.trim().to_owned()))
     }
 }
 

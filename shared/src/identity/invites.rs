@@ -47,7 +47,7 @@ pub struct InvitedUser {
 #[serde(deny_unknown_fields)]
 pub struct AcceptInvite {
     /// The last part of the link
-    #[schema(value_type = String, example = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA")]
+    #[schema(value_type = String, example = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA", pattern = r"^[^\u0000]*$")]
     pub token: SecretString,
     pub password: NewPassword,
 }

@@ -18,7 +18,7 @@ use crate::values::{Email, Name};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangePassword {
-    #[schema(value_type = String, format = "password")]
+    #[schema(value_type = String, format = "password", pattern = r"^[^\u0000]*$")]
     pub current_password: SecretString,
     pub new_password: NewPassword,
 }
@@ -26,7 +26,7 @@ pub struct ChangePassword {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfirmPassword {
-    #[schema(value_type = String, format = "password")]
+    #[schema(value_type = String, format = "password", pattern = r"^[^\u0000]*$")]
     pub password: SecretString,
 }
 

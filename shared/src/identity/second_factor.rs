@@ -50,7 +50,7 @@ pub struct TotpSetup {
 #[serde(deny_unknown_fields)]
 pub struct ConfirmTotp {
     /// The code that the authenticator app shows now
-    #[schema(value_type = String, example = "492039")]
+    #[schema(value_type = String, example = "492039", pattern = r"^[^\u0000]*$")]
     pub code: SecretString,
 }
 

@@ -31,12 +31,12 @@ const LOST_ANSWER_SECONDS: f64 = 10.0;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogIn {
-    #[schema(example = "alice@example.com")]
+    #[schema(example = "alice@example.com", pattern = r"^[^\u0000]*$")]
     pub email: String,
-    #[schema(value_type = String, format = "password", example = "correct horse battery")]
+    #[schema(value_type = String, format = "password", example = "correct horse battery", pattern = r"^[^\u0000]*$")]
     pub password: SecretString,
     /// A code of the second factor, or a recovery code, if the user has switched it on
-    #[schema(value_type = Option<String>, example = "492039")]
+    #[schema(value_type = Option<String>, example = "492039", pattern = r"^[^\u0000]*$")]
     pub code: Option<SecretString>,
 }
 
@@ -44,7 +44,7 @@ pub struct LogIn {
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
     /// The last refresh token that was issued; it can be used once
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = r"^[^\u0000]*$")]
     pub refresh_token: SecretString,
 }
 

@@ -10,7 +10,7 @@ use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::invalid::Invalid;
 use crate::principal::Principal;
-use crate::values::{InventoryId, Note, ProductId, Units, WarehouseId};
+use crate::values::{InventoryId, Note, ProductId, Units, WarehouseId, WholeNumber};
 
 /// How many units come or go, and why.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -24,14 +24,14 @@ pub struct Adjust {
 
 /// Units that are added, or removed if negative; never zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(try_from = "i64")]
+#[serde(try_from = "WholeNumber")]
 #[schema(value_type = i32, minimum = -1_000_000_000, maximum = 1_000_000_000, example = -3)]
 pub struct Delta(i32);
 
-impl TryFrom<i64> for Delta {
+impl TryFrom<WholeNumber> for Delta {
     type Error = Invalid;
 
-    fn try_from(number: i64) -> Result<Self, Invalid> {
+    fn try_from(WholeNumber(number): WholeNumber) -> Result<Self, Invalid> {
         match i32::try_from(number) {
             Ok(delta) if delta != 0 && (-Units::MAX..=Units::MAX).contains(&number) => Ok(Self(delta)),
             _ => Err(invalid_delta()),

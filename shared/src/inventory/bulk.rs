@@ -17,7 +17,7 @@ use crate::actions::{self, Action};
 use crate::error::{Error, Result};
 use crate::invalid::{FieldError, Invalid};
 use crate::principal::Principal;
-use crate::values::{ProductId, Sku, Units, WarehouseCode, WarehouseId};
+use crate::values::{ProductId, Sku, Units, WarehouseCode, WarehouseId, WholeNumber};
 
 /// More than a shop counts in a night. So many rows are locked for about a second.
 pub const MAX_ROWS: usize = 10_000;
@@ -33,7 +33,7 @@ pub struct CountRow {
     pub sku: Option<Sku>,
     pub product_id: Option<ProductId>,
     /// By its code or its id
-    #[schema(value_type = String, example = "EAST")]
+    #[schema(example = "EAST")]
     pub warehouse: WarehouseRef,
     pub quantity: Units,
     /// When it was counted, if earlier than now; kept in the movement's note
@@ -46,6 +46,16 @@ pub struct CountRow {
 pub enum WarehouseRef {
     Id(WarehouseId),
     Code(WarehouseCode),
+}
+
+impl ToSchema for WarehouseRef {}
+
+impl utoipa::PartialSchema for WarehouseRef {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        let (id, code) =
+            (<WarehouseId as utoipa::PartialSchema>::schema(), <WarehouseCode as utoipa::PartialSchema>::schema());
+        utoipa::openapi::OneOfBuilder::new().item(id).item(code).into()
+    }
 }
 
 impl TryFrom<String> for WarehouseRef {
@@ -89,7 +99,7 @@ pub async fn count(conn: &mut PgConnection, principal: &Principal, counts: Count
     refuse(&mut complaints)?;
 
     // Before the locks: here an insert waits only for transactions that insert the same rows, in the same order.
-    let zero = Units::try_from(0).expect("none is a number of units");
+    let zero = Units::try_from(WholeNumber(0)).expect("none is a number of units");
     let rows = |&(product_id, warehouse_id): &Pair| NewStock {
         product_id,
         warehouse_id,

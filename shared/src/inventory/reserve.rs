@@ -20,7 +20,7 @@ use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result, Shortage};
 use crate::invalid::{FieldError, Invalid};
 use crate::principal::Principal;
-use crate::values::{OrderId, ProductId, Quantity, ReservationId, UserId, WarehouseId};
+use crate::values::{OrderId, ProductId, Quantity, ReservationId, UserId, WarehouseId, WholeNumber};
 
 /// The same limit as for an order's lines.
 pub const MAX_LINES: usize = 100;
@@ -46,7 +46,7 @@ pub struct ReserveLine {
 
 /// How long stock is held: one second to a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(try_from = "i64")]
+#[serde(try_from = "WholeNumber")]
 #[schema(value_type = i32, minimum = 1, maximum = 86_400, example = 900)]
 pub struct TtlSeconds(u32);
 
@@ -54,10 +54,10 @@ impl TtlSeconds {
     const MAX: u32 = 86_400;
 }
 
-impl TryFrom<i64> for TtlSeconds {
+impl TryFrom<WholeNumber> for TtlSeconds {
     type Error = Invalid;
 
-    fn try_from(number: i64) -> Result<Self, Invalid> {
+    fn try_from(WholeNumber(number): WholeNumber) -> Result<Self, Invalid> {
         match u32::try_from(number) {
             Ok(seconds) if (1..=Self::MAX).contains(&seconds) => Ok(Self(seconds)),
             _ => Err(Invalid::new("invalid_ttl", format!("a reservation lasts from 1 to {} seconds", Self::MAX))),

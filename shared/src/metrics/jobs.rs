@@ -15,6 +15,8 @@ pub mod outcome {
     pub const RETRIED: &str = "retried";
     /// It failed permanently, or its attempts are used up.
     pub const DEAD: &str = "dead";
+    /// It may not run yet; the attempt does not count.
+    pub const POSTPONED: &str = "postponed";
     /// Its lease had expired and another attempt had started.
     pub const LEASE_LOST: &str = "lease_lost";
     /// Its outcome could not be written to the database.

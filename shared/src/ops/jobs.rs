@@ -17,7 +17,7 @@ use crate::platform::db::CustomPlan;
 use crate::principal::Principal;
 use crate::queue::dead::{self, DeadJobs};
 use crate::queue::{JobState, Queue, Ring, prune};
-use crate::values::{JobId, OrderId};
+use crate::values::{JobId, OrderId, WholeNumber};
 
 /// A filter of jobs.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -26,13 +26,14 @@ use crate::values::{JobId, OrderId};
 pub struct JobFilter {
     #[param(inline)]
     pub state: Option<JobState>,
-    #[param(example = "process_payment")]
+    #[param(example = "process_payment", pattern = r"^[^\u0000]*$")]
     pub kind: Option<String>,
     #[param(inline)]
     pub queue: Option<Queue>,
     #[param(value_type = Option<Uuid>)]
     pub order_id: Option<OrderId>,
     /// The fingerprint of the last error: jobs that failed for the same reason share it
+    #[param(pattern = r"^[^\u0000]*$")]
     pub error: Option<String>,
 }
 
@@ -121,31 +122,26 @@ pub struct FailedAttempt {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"kind": "process_payment", "error": "9f2c66aa01d3", "limit": 100}))]
 pub struct RetryJobs {
+    #[schema(pattern = r"^[^\u0000]*$")]
     pub kind: Option<String>,
     pub queue: Option<Queue>,
     /// The fingerprint of their last error
+    #[schema(pattern = r"^[^\u0000]*$")]
     pub error: Option<String>,
     /// How many at most
-    #[schema(value_type = i64, minimum = 1, maximum = 10_000, default = 100)]
-    #[serde(default)]
+    #[schema(value_type = i64, minimum = 1, maximum = 10_000)]
     pub limit: RetryLimit,
 }
 
 /// How many jobs one request retries at most: it holds their orders locked.
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "i64")]
+#[serde(try_from = "WholeNumber")]
 pub struct RetryLimit(i64);
 
-impl Default for RetryLimit {
-    fn default() -> Self {
-        Self(100)
-    }
-}
-
-impl TryFrom<i64> for RetryLimit {
+impl TryFrom<WholeNumber> for RetryLimit {
     type Error = Invalid;
 
-    fn try_from(limit: i64) -> Result<Self, Invalid> {
+    fn try_from(WholeNumber(limit): WholeNumber) -> Result<Self, Invalid> {
         match limit {
             1..=10_000 => Ok(Self(limit)),
             _ => Err(Invalid::new("invalid_limit", "it must be from 1 to 10000")),

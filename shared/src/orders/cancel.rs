@@ -24,7 +24,6 @@ use crate::values::{Note, OrderId};
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "reason": "ordered twice" }))]
 pub struct Cancel {
-    #[schema(value_type = Option<String>)]
     pub reason: Option<Note>,
 }
 

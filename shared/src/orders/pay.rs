@@ -12,13 +12,13 @@ use crate::inventory::reserve;
 use crate::payments::{self, Charge, Opened, Outcome};
 use crate::principal::Principal;
 use crate::queue::{self, Plan, Ring};
-use crate::values::{Money, OrderId};
+use crate::values::{CustomerId, Money, OrderId};
 
 /// What a worker has to do about the payment of an order.
 #[derive(Debug)]
 pub enum Start {
     /// Take the money.
-    Charge { opened: Opened, token: String },
+    Charge { opened: Opened, token: String, customer_id: CustomerId },
     /// Staff have marked the order as paid meanwhile: what the provider took, or may yet take, goes back.
     Void(Charge),
     /// The order is paid already, or cancelled.
@@ -29,7 +29,7 @@ pub enum Start {
 pub async fn start(conn: &mut PgConnection, order_id: OrderId) -> Result<Start> {
     let started = begin(conn, order_id, false, &Principal::system()).await?;
     let unpaid = match started {
-        Some(moved) => Some(Unpaid { total: moved.total, token: moved.payment_token }),
+        Some(moved) => Some(Unpaid { total: moved.total, token: moved.payment_token, customer_id: moved.customer_id }),
         None => lock_processing(conn, order_id).await?,
     };
     let Some(unpaid) = unpaid else {
@@ -37,12 +37,13 @@ pub async fn start(conn: &mut PgConnection, order_id: OrderId) -> Result<Start> 
     };
     let Some(opened) = payments::open(conn, order_id, unpaid.total).await? else { return Ok(Start::Nothing) };
     let token = unpaid.token.ok_or_else(|| Error::internal("an order that waits for its payment has no token"))?;
-    Ok(Start::Charge { opened, token })
+    Ok(Start::Charge { opened, token, customer_id: unpaid.customer_id })
 }
 
 struct Unpaid {
     total: Money,
     token: Option<String>,
+    customer_id: CustomerId,
 }
 
 /// Pending → processing; None: the order is not pending.
@@ -60,13 +61,17 @@ pub(super) async fn begin_manually(conn: &mut PgConnection, staff: &Principal, o
 /// Locks an order that is being charged; None: it is in another state.
 async fn lock_processing(conn: &mut PgConnection, order_id: OrderId) -> Result<Option<Unpaid>> {
     let row = sqlx::query!(
-        "select total_minor, currency, payment_token from orders
+        "select total_minor, currency, payment_token, customer_id from orders
           where id = $1 and status = 'processing' for no key update",
         order_id as OrderId,
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Unpaid { total: Money::stored(row.total_minor, &row.currency), token: row.payment_token }))
+    Ok(row.map(|row| Unpaid {
+        total: Money::stored(row.total_minor, &row.currency),
+        token: row.payment_token,
+        customer_id: row.customer_id.into(),
+    }))
 }
 
 /// Records what the provider answered, and moves the order if it still waits for that. If the order was cancelled

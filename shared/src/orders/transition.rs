@@ -8,7 +8,7 @@ use super::event::Event;
 use super::status::{Edge, Status};
 use crate::error::{Error, Resource, Result};
 use crate::principal::Principal;
-use crate::values::{Money, OrderId};
+use crate::values::{CustomerId, Money, OrderId};
 
 /// An order that has just moved.
 #[derive(Debug, Clone)]
@@ -17,6 +17,7 @@ pub(super) struct Moved {
     pub total: Money,
     /// None once nothing is to be charged any more.
     pub payment_token: Option<String>,
+    pub customer_id: CustomerId,
 }
 
 /// Moves those of these orders that are in a state from which the edge leads, and adds to each timeline its event.
@@ -61,13 +62,14 @@ pub(super) async fn advance(
                       on asked.id = locked.id
                 where o.id = locked.id
                returning o.id, o.event_sequence, o.total_minor, o.currency, o.payment_token, o.cancel_reason,
-                         asked.type, asked.data),
+                         o.customer_id, asked.type, asked.data),
            event as (
                insert into order_events (order_id, sequence, type, data)
                select id, event_sequence, type,
                       case when data ? 'reason' then data || jsonb_build_object('reason', cancel_reason) else data end
                  from moved)
-           select id as "id: OrderId", total_minor, currency, payment_token from moved"#,
+           select id as "id: OrderId", total_minor, currency, payment_token, customer_id as "customer_id: CustomerId"
+             from moved"#,
         &ids as &[OrderId],
         &types,
         &data,
@@ -84,6 +86,7 @@ pub(super) async fn advance(
             id: row.id,
             total: Money::stored(row.total_minor, &row.currency),
             payment_token: row.payment_token,
+            customer_id: row.customer_id,
         })
         .collect())
 }

@@ -26,6 +26,15 @@ const MOST_FAILURES: u32 = 1000;
 pub struct SimulatedProvider {
     books: PgPool,
     latency: Duration,
+    scripts: Scripts,
+}
+
+/// Does the provider obey tokens that slow it down or make it fail? Anybody who may order can send one, so in a shop that
+/// is open it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scripts {
+    On,
+    Off,
 }
 
 /// What a token makes the provider do.
@@ -47,6 +56,14 @@ enum Script {
 }
 
 impl Script {
+    /// What the token says, where scripts are allowed.
+    fn allowed(token: &str, scripts: Scripts) -> Self {
+        match (Self::of(token), scripts) {
+            (script @ (Self::Charge | Self::Decline { .. }), _) | (script, Scripts::On) => script,
+            (_, Scripts::Off) => Self::Decline { reason: "scripts_are_off" },
+        }
+    }
+
     fn of(token: &str) -> Self {
         match token {
             "tok_ok" => Self::Charge,
@@ -70,13 +87,13 @@ impl Script {
 }
 
 impl SimulatedProvider {
-    pub fn new(books: PgPool, latency: Duration) -> Self {
-        Self { books, latency }
+    pub fn new(books: PgPool, latency: Duration, scripts: Scripts) -> Self {
+        Self { books, latency, scripts }
     }
 
     async fn run_script(&self, key: Uuid, amount: Money, token: &str) -> Result<Outcome, ProviderError> {
         let charge = || self.enter(key, amount, "charged", None);
-        match Script::of(token) {
+        match Script::allowed(token, self.scripts) {
             Script::Decline { reason } => self.enter(key, amount, "declined", Some(reason)).await,
             Script::Unavailable => Err(unavailable(token)),
             Script::Flaky(failures) if self.count(key).await? <= failures => Err(unavailable(token)),
@@ -213,6 +230,18 @@ fn lost(error: sqlx::Error) -> ProviderError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_scripts_only_two_tokens_are_known() {
+        let off = |token| Script::allowed(token, Scripts::Off);
+        assert_eq!(off("tok_ok"), Script::Charge);
+        assert_eq!(off("tok_declined"), Script::Decline { reason: "card_declined" });
+        assert_eq!(off("tok_visa"), Script::Decline { reason: "unknown_token" });
+        for token in ["tok_slow_30000", "tok_flaky_3", "tok_unavailable", "tok_timeout_charged", "tok_timeout_lost"] {
+            assert_eq!(off(token), Script::Decline { reason: "scripts_are_off" }, "{token}");
+            assert_eq!(Script::allowed(token, Scripts::On), Script::of(token), "{token}");
+        }
+    }
 
     #[test]
     fn tokens_are_scripts() {

@@ -3,6 +3,7 @@
 
 pub mod db;
 pub mod http;
+pub mod insecure;
 pub mod limits;
 pub mod locked;
 pub mod metrics;

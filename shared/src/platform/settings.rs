@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 
 use crate::platform::db::{Database, Servers};
+use crate::platform::insecure::Insecure;
 use crate::platform::redis::server::Server;
 
 /// Adds the variables of a file `.env`, in this directory or one above, to the environment. It does not overwrite any.
@@ -24,6 +25,15 @@ pub fn read_dotenv() -> Result<(), String> {
 /// Reads `500ms`, `15m`, `1h30m`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; a duration reads like 500ms, 15m or 1h30m"))
+}
+
+/// Reads `on` or `off`.
+pub fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => Err(format!("`{other}` is neither `on` nor `off`")),
+    }
 }
 
 /// Reads a duration that is not zero.
@@ -135,6 +145,11 @@ impl Common {
             }
         }
         Ok(())
+    }
+
+    /// What is insecure about these settings.
+    pub fn insecure(&self) -> Option<Insecure> {
+        self.servers().is_ok_and(|servers| servers.are_in_the_open()).then_some(Insecure::PlainDatabase)
     }
 
     fn servers(&self) -> Result<Servers, String> {

@@ -100,6 +100,11 @@ impl Cache {
         Ok(entry.into_value())
     }
 
+    /// The same as it is now, from the database, for those who change products and stock.
+    pub async fn product_now(&self, id: ProductId) -> Result<Arc<Facts>> {
+        self.load(id).await.map(Arc::new)
+    }
+
     /// Call this after a commit that changed the stock of these products, if it is too much to wait for a poll.
     pub fn mark_stale(&self, products: impl IntoIterator<Item = ProductId>) {
         products.into_iter().for_each(|id| self.changes.mark_stale(id));

@@ -15,10 +15,19 @@ pub const LIVE_WITHIN: Duration = Duration::from_secs(10);
 pub const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 
 /// Writes that this worker is alive and which kinds it knows. Returns the queues that are paused.
-pub async fn beat(conn: &mut PgConnection, claimer: &Claimer, queues: &[Queue], running: usize) -> Result<Vec<Queue>> {
+///
+/// `warnings` says what is insecure about the worker's settings; staff see that in the API's `/health`.
+pub async fn beat(
+    conn: &mut PgConnection,
+    claimer: &Claimer,
+    queues: &[Queue],
+    running: usize,
+    warnings: &[String],
+) -> Result<Vec<Queue>> {
     let paused = sqlx::query_scalar!(
         r#"with beat as (
-               insert into workers (id, host, pid, version, queues, kinds, running) values ($1, $2, $3, $4, $5, $6, $7)
+               insert into workers (id, host, pid, version, queues, kinds, running, warnings)
+               values ($1, $2, $3, $4, $5, $6, $7, $8)
                on conflict (id) do update set running = excluded.running, heartbeat_at = clock_timestamp())
            select name as "name: Queue" from queues where paused"#,
         claimer.worker.0,
@@ -28,10 +37,23 @@ pub async fn beat(conn: &mut PgConnection, claimer: &Claimer, queues: &[Queue], 
         queues as &[Queue],
         &claimer.kinds,
         i32::try_from(running).map_err(Error::internal)?,
+        warnings,
     )
     .fetch_all(conn)
     .await?;
     Ok(paused)
+}
+
+/// What is insecure about the settings of the workers that are alive.
+pub async fn warnings(conn: &mut PgConnection) -> Result<Vec<String>> {
+    let warnings = sqlx::query_scalar!(
+        r#"select distinct warning as "warning!" from workers cross join unnest(warnings) warning
+            where heartbeat_at > now() - make_interval(secs => $1) order by warning"#,
+        LIVE_WITHIN.as_secs_f64(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(warnings)
 }
 
 /// Removes a worker that stops.

@@ -1,6 +1,8 @@
 //! Ends an attempt: done, failed, or handed back. Each is one statement on the job's row, guarded by the number of the
 //! attempt: an attempt that has lost its lease changes nothing.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -113,6 +115,23 @@ pub async fn hand_back(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Result
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| Ring::again(row.queue, JobId(row.id), row.run_at)).collect())
+}
+
+/// Hands a job back that may not run yet, to be claimed again after a while. The attempt does not count. None: another
+/// attempt had begun.
+pub async fn postpone(conn: &mut PgConnection, job: &LeasedJob, pause: Duration) -> Result<Option<Ring>> {
+    let run_at = sqlx::query_scalar!(
+        "update jobs set state = 'ready', lease_until = null, max_attempt = max_attempt + 1,
+                run_at = clock_timestamp() + make_interval(secs => $3)
+          where id = $1 and attempt = $2 and state = 'running'
+         returning run_at",
+        job.id.0,
+        job.attempt,
+        pause.as_secs_f64(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(run_at.map(|run_at| Ring::again(job.queue, job.id, run_at)))
 }
 
 /// A short hash of an error. Words with digits (ids, numbers) are left out, so that the same mistake has the same

@@ -12,7 +12,7 @@ use crate::invalid::Invalid;
 /// A password that a user may choose. It is never printed.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
-#[schema(value_type = String, format = "password", min_length = 8, max_length = 128)]
+#[schema(value_type = String, format = "password", min_length = 8, max_length = 128, pattern = r"^[^\u0000]*$")]
 pub struct NewPassword(SecretString);
 
 /// The 10,000 most common passwords, sorted; `shared/data/README.md` says where they come from. Attackers try these first.

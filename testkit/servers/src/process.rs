@@ -37,7 +37,8 @@ impl Process {
     }
 
     pub fn worker(home: &Home, bins: &Path, name: &str, settings: &[(&str, &str)]) -> Self {
-        Self::new(home, bins.join("millrace-worker"), name, &[("WORKER_ADDR", "127.0.0.1:0")], settings)
+        let own = [("WORKER_ADDR", "127.0.0.1:0"), ("PAYMENT_PROVIDER", "simulated"), ("SIMULATED_SCRIPTS", "on")];
+        Self::new(home, bins.join("millrace-worker"), name, &own, settings)
     }
 
     /// A command of the bench that serves requests.

@@ -13,13 +13,13 @@ use crate::fleet::slots::Slots;
 /// The pause between two heartbeats. It is also how long a worker may not notice that a queue was paused.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-pub async fn keep_beating(db: PgPool, claimer: Claimer, queues: Vec<Queue>, slots: Arc<Slots>) {
+pub async fn keep_beating(db: PgPool, claimer: Claimer, queues: Vec<Queue>, slots: Arc<Slots>, warnings: Vec<String>) {
     let mut every = every(HEARTBEAT);
     loop {
         every.tick().await;
         let beat = async {
             let mut conn = db.acquire().await?;
-            heartbeat::beat(&mut conn, &claimer, &queues, slots.running().len()).await
+            heartbeat::beat(&mut conn, &claimer, &queues, slots.running().len(), &warnings).await
         };
         match beat.await {
             Ok(paused) => slots.set_paused(paused),

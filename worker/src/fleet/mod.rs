@@ -20,6 +20,7 @@ use apalis::layers::catch_panic::CatchPanicLayer;
 use apalis::prelude::{Data, Monitor, WorkerBuilder};
 use apalis_core::error::BoxDynError;
 use apalis_core::worker::ext::parallelize::ParallelizeExt;
+use shared::platform::insecure;
 use shared::queue::claim::Claimer;
 use shared::queue::maintain::Rules;
 use shared::queue::{Queue, WorkerId};
@@ -45,6 +46,10 @@ pub const GRACE: Duration = Duration::from_secs(20);
 
 /// Runs jobs until the process is asked to stop, and finishes those that are running.
 pub async fn run(ctx: Context, work: &Work, vitals: &Vitals) -> anyhow::Result<()> {
+    let migrated = vitals.probe.wait_until_migrated();
+    if vitals.stopping.run_until_cancelled(migrated).await.is_none() {
+        return Ok(());
+    }
     let worker = Worker::new(ctx, work);
     let _side_tasks = worker.start_side_tasks(work, vitals);
     let (sender, claimed) = mpsc::channel(work.worker_concurrency.into());
@@ -94,7 +99,9 @@ impl Worker {
             unknown_after: work.job_unknown_after,
         };
         let leases = leases::keep_renewing(db.clone(), claimer.clone(), slots.clone());
-        let heartbeat = heartbeat::keep_beating(db.clone(), claimer.clone(), self.queues.clone(), slots.clone());
+        let warnings = insecure::sentences(&vitals.insecure);
+        let heartbeat =
+            heartbeat::keep_beating(db.clone(), claimer.clone(), self.queues.clone(), slots.clone(), warnings);
         let maintenance = maintain::keep_maintaining(self.ctx.clone(), rules, vitals.metrics.jobs.clone());
         let stop = CancellationToken::new();
         tokio::spawn(stop.clone().run_until_cancelled_owned(leases));

@@ -26,6 +26,8 @@ use crate::fleet::slots::ClaimedJob;
 /// How often we try to write the end of an attempt. After that, the lease expires.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long a job waits that may not run yet.
+const POSTPONED_FOR: Duration = Duration::from_millis(500);
 /// The most jobs that one statement finishes.
 const FINISHED_TOGETHER: usize = 500;
 
@@ -63,10 +65,29 @@ impl Settler {
                 }
                 outcome::DONE
             }
+            Ok(Done::Postponed) => self.postpone(job).await,
             Err(error) => match failure(error.as_ref()) {
                 None => outcome::LEASE_LOST,
                 Some(failure) => self.fail(job, &failure).await,
             },
+        }
+    }
+
+    /// If this fails, the lease expires, which costs the job an attempt.
+    async fn postpone(&self, job: &LeasedJob) -> &'static str {
+        let postponed = async {
+            let mut conn = self.db.acquire().await?;
+            settle::postpone(&mut conn, job, POSTPONED_FOR).await
+        };
+        match postponed.await {
+            Ok(ring) => {
+                self.doorbell.ring(ring);
+                outcome::POSTPONED
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a job could not be postponed: {error}");
+                outcome::UNSETTLED
+            }
         }
     }
 
@@ -198,11 +219,12 @@ fn log(job: &LeasedJob, ended: &'static str, elapsed: Duration) {
     let LeasedJob { kind, attempt, .. } = job;
     let duration_ms = elapsed.as_secs_f64() * 1000.0;
     Span::current().record("outcome", ended);
-    if ended != outcome::DONE {
+    if ended != outcome::DONE && ended != outcome::POSTPONED {
         Span::current().record("otel.status_code", "error");
     }
     match ended {
         outcome::DONE => tracing::info!(duration_ms, "{kind} {ended}"),
+        outcome::POSTPONED => tracing::debug!(duration_ms, "{kind} {ended}"),
         outcome::DEAD => tracing::error!(duration_ms, "{kind} is dead after attempt {attempt} and waits for a person"),
         _ => tracing::warn!(duration_ms, "{kind} {ended} in attempt {attempt}"),
     }

@@ -37,6 +37,16 @@ pub struct Slot {
     _permit: OwnedSemaphorePermit,
 }
 
+/// The most jobs of a queue that run at the same time in a worker with so many slots. Long jobs of high or low priority
+/// must not fill it.
+pub fn share(queue: Queue, slots: usize) -> usize {
+    match queue {
+        Queue::High => (slots * 3 / 4).max(1),
+        Queue::Default => slots,
+        Queue::Low => (slots / 4).max(1),
+    }
+}
+
 impl Slots {
     pub fn new(size: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -49,18 +59,9 @@ impl Slots {
         })
     }
 
-    /// The most jobs of a queue that run at the same time. Long jobs of high or low priority must not fill the worker.
-    fn share(&self, queue: Queue) -> usize {
-        match queue {
-            Queue::High => (self.size * 3 / 4).max(1),
-            Queue::Default => self.size,
-            Queue::Low => (self.size / 4).max(1),
-        }
-    }
-
     /// How many more jobs of this queue may run now.
     pub fn left(&self, queue: Queue) -> usize {
-        self.share(queue).saturating_sub(self.taken[queue as usize].load(Ordering::Relaxed))
+        share(queue, self.size).saturating_sub(self.taken[queue as usize].load(Ordering::Relaxed))
     }
 
     /// Waits for a free slot, then takes all that are free.

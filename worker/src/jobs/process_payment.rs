@@ -22,7 +22,8 @@ pub async fn run(ProcessPayment { order_id }: ProcessPayment, job: LeasedJob, ct
             let outcome = ask(&job, "void", ctx.provider.void(charge.id)).await?;
             (charge, outcome)
         }
-        Start::Charge { opened, token } => {
+        Start::Charge { opened, token, customer_id } => {
+            let Some(_place) = ctx.payments.enter(customer_id) else { return Ok(Done::Postponed) };
             let outcome = settle_charge(&job, &ctx, &opened, &token).await?;
             (opened.charge, outcome)
         }

@@ -24,7 +24,7 @@ const ASK_LIVE: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
 async fn listen(app: &TestApp, limits: Limits) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let vitals = Vitals::new(&ManualWorker::of(app).ctx).unwrap();
+    let vitals = Vitals::new(&ManualWorker::of(app).ctx, Vec::new()).unwrap();
     tokio::spawn(worker::serve::serve(listener, vitals, limits));
     addr
 }

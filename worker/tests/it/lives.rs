@@ -24,6 +24,40 @@ async fn an_order_is_paid_shipped_and_delivered() {
 }
 
 #[tokio::test]
+async fn slow_payments_of_one_customer_do_not_delay_another_s() {
+    let shop = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&shop, &[("WORKER_CONCURRENCY", "8")]);
+    let (eve, alice) = (shop.app.customer().await, shop.app.customer().await);
+    for _ in 0..16 {
+        shop.order(&eve, "tok_slow_30000").await;
+    }
+    // Eve's payments have taken all places that one customer may have; the others were put off.
+    let put_off = "select count(*) from jobs where kind = 'process_payment' and state = 'ready' and attempt > 0";
+    until("payments are put off", async || shop.count(put_off).await > 0).await;
+    let started = std::time::Instant::now();
+    let order = shop.order(&alice, "tok_ok").await;
+    shop.reaches(&alice, &order, "delivered").await;
+    assert!(started.elapsed() < std::time::Duration::from_secs(15), "{:?}", started.elapsed());
+    assert_eq!(shop.count("select count(*) from jobs where state = 'dead'").await, 0);
+    let unused =
+        "select count(*) from jobs where kind = 'process_payment' and state = 'ready' and max_attempt - attempt < 4";
+    assert_eq!(shop.count(unused).await, 0, "being put off costs no attempts");
+}
+
+#[tokio::test]
+async fn scripts_are_off_by_default() {
+    let shop = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&shop, &[("SIMULATED_SCRIPTS", "off")]);
+    let alice = shop.app.customer().await;
+    let order = shop.order(&alice, "tok_slow_30000").await;
+    shop.reaches(&alice, &order, "cancelled").await;
+    let events = alice.get(&format!("{order}/events")).await.done(200).body.to_string();
+    assert!(events.contains("scripts_are_off"), "{events}");
+    let order = shop.order(&alice, "tok_ok").await;
+    shop.reaches(&alice, &order, "delivered").await;
+}
+
+#[tokio::test]
 async fn a_declined_payment_gives_the_stock_back() {
     let system = TestSystem::start().await;
     let _worker = WorkerProcess::start(&system, &[]);

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use testkit::database::{new_database, redis_url};
+use testkit::database::{empty_database, new_database, redis_url};
+use testkit::until::until;
 
 const SECRET: &str = "hunter2-is-secret";
 
@@ -52,15 +53,75 @@ async fn a_wrong_or_missing_setting_stops_the_start_with_a_sentence_that_names_i
         ("QUEUE_TRANSPORT", "apalis-redis"), // Without a Redis.
         ("REAPER_SCHEDULE", "now and then"),
         ("PAYMENT_PROVIDER", "piggy-bank"),
+        ("SIMULATED_SCRIPTS", "sometimes"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
         ("OTEL_TRACES_SAMPLER_ARG", "most"),
     ] {
-        let mut command = binary(&[("DATABASE_URL", &database), ("WORKER_ADDR", "127.0.0.1:0")]);
+        let enough = [("DATABASE_URL", &*database), ("WORKER_ADDR", "127.0.0.1:0"), ("PAYMENT_PROVIDER", "simulated")];
+        let mut command = binary(&enough);
         let output = command.env(setting, value).output().await.unwrap();
         let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(!output.status.success() && printed.contains(setting), "{setting}={value}: {printed}");
         assert!(!printed.contains(SECRET) && !printed.contains("panicked"), "{setting}={value}: {printed}");
     }
+}
+
+#[tokio::test]
+async fn no_provider_is_chosen_by_default() {
+    let settings = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"), ("WORKER_ADDR", "127.0.0.1:0")];
+    let output = binary(&settings).output().await.unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && printed.contains("PAYMENT_PROVIDER is missing"), "{printed}");
+}
+
+#[tokio::test]
+async fn it_waits_for_the_migrations_and_says_so_once() {
+    let database = empty_database().await;
+    let settings = [("DATABASE_URL", &*database), ("WORKER_ADDR", "127.0.0.1:0"), ("PAYMENT_PROVIDER", "simulated")];
+    let (_worker, mut lines, url) = start(&settings).await;
+    assert_eq!(reqwest::get(format!("{url}/health/ready")).await.unwrap().status(), 503);
+    assert!(reqwest::get(format!("{url}/health/live")).await.unwrap().status().is_success());
+    let mut waits = Vec::new();
+    let mut line = async || -> Value { serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap() };
+    loop {
+        let line = line().await;
+        let message = line["message"].as_str().unwrap();
+        if message.contains("millrace-api migrate") {
+            let db = sqlx::PgPool::connect(&database).await.unwrap();
+            shared::MIGRATOR.run(&db).await.unwrap();
+        }
+        if ["WARN", "ERROR"].contains(&line["level"].as_str().unwrap()) && !message.starts_with("insecure") {
+            waits.push(line.clone());
+        }
+        if message == "the worker takes jobs" {
+            break;
+        }
+    }
+    assert_eq!(waits.len(), 1, "{waits:#?}");
+    assert!(reqwest::get(format!("{url}/health/ready")).await.unwrap().status().is_success());
+}
+
+#[tokio::test]
+async fn it_says_what_is_insecure() {
+    let database = new_database().await;
+    let settings = [
+        ("DATABASE_URL", &*database),
+        ("WORKER_ADDR", "127.0.0.1:0"),
+        ("PAYMENT_PROVIDER", "simulated"),
+        ("SIMULATED_SCRIPTS", "on"),
+    ];
+    let (_worker, _lines, url) = start(&settings).await;
+    let metrics = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
+    for setting in ["PAYMENT_PROVIDER", "SIMULATED_SCRIPTS"] {
+        assert!(metrics.contains(&format!("millrace_insecure_settings{{setting=\"{setting}\"}} 1")), "{metrics}");
+    }
+    let db = sqlx::PgPool::connect(&database).await.unwrap();
+    until("the heartbeat has the warnings", async || {
+        let warnings: Option<Vec<String>> =
+            sqlx::query_scalar("select warnings from workers").fetch_optional(&db).await.unwrap();
+        warnings.is_some_and(|warnings| warnings.len() == 2 && warnings[0].starts_with("PAYMENT_PROVIDER=simulated"))
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -85,6 +146,7 @@ async fn help_lists_every_setting_of_the_contract_and_no_secret() {
         "DELIVERY_DELAY",
         "PAYMENT_PROVIDER",
         "PAYMENT_LATENCY",
+        "SIMULATED_SCRIPTS",
         "QUEUE_TRANSPORT",
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "OTEL_TRACES_SAMPLER_ARG",
@@ -99,7 +161,12 @@ async fn help_lists_every_setting_of_the_contract_and_no_secret() {
 async fn it_reports_its_health_and_stops_gracefully() {
     let (database, redis) = (new_database().await, redis_url());
     for signal in ["TERM", "INT"] {
-        let settings = [("DATABASE_URL", &*database), ("REDIS_URL", &*redis), ("WORKER_ADDR", "127.0.0.1:0")];
+        let settings = [
+            ("DATABASE_URL", &*database),
+            ("REDIS_URL", &*redis),
+            ("WORKER_ADDR", "127.0.0.1:0"),
+            ("PAYMENT_PROVIDER", "simulated"),
+        ];
         let (mut worker, mut lines, url) = start(&settings).await;
         let health = reqwest::get(format!("{url}/health")).await.unwrap().json::<Value>().await.unwrap();
         assert_eq!(health, json!({ "db": "ok", "redis": "ok" }));
@@ -127,7 +194,11 @@ async fn it_reports_its_health_and_stops_gracefully() {
 
 #[tokio::test]
 async fn without_its_database_it_is_not_ready_and_keeps_running() {
-    let settings = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"), ("WORKER_ADDR", "127.0.0.1:0")];
+    let settings = [
+        ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"),
+        ("WORKER_ADDR", "127.0.0.1:0"),
+        ("PAYMENT_PROVIDER", "simulated"),
+    ];
     let (mut worker, _lines, url) = start(&settings).await;
     let health = reqwest::get(format!("{url}/health")).await.unwrap();
     assert_eq!(health.status(), 503);

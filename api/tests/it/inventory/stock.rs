@@ -126,6 +126,10 @@ async fn reorder_settings_are_updated_by_whoever_has_seen_them() {
     assert_eq!((&updated.body["reorder_level"], &updated.body["reorder_quantity"]), (&json!(9), &json!(0)));
     assert_ne!(updated.header("etag"), seen);
 
+    let nonsense = [("if-match", "null")];
+    let patch = async |body| shop.staff.send(Method::PATCH, &path, Some(body), &nonsense).await;
+    patch(json!({ "reorder_level": 1 })).await.refused(412, "version_mismatch");
+    patch(json!({ "reorder_level": "many" })).await.refused(422, "invalid_value");
     let stale = shop.staff.send(Method::PATCH, &path, Some(json!({ "reorder_level": 1 })), &if_match).await;
     stale.refused(412, "version_mismatch");
     shop.staff.patch(&path, json!({ "reorder_level": -1 })).await.refused(422, "invalid_quantity");

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use testkit::app::PASSWORD;
 use testkit::database::{empty_database, new_database};
+use testkit::until::until;
 
 use super::{Process, binary, enough, run};
 
@@ -92,6 +93,86 @@ async fn the_demo_shop_is_loaded_once() {
 }
 
 #[tokio::test]
+async fn demo_users_are_made_only_on_request_and_only_where_nobody_else_can_reach_them() {
+    let database = new_database().await;
+    let seed = concat!(env!("CARGO_MANIFEST_DIR"), "/../seed");
+    let mut db = PgConnection::connect(&database).await.unwrap();
+    for (address, arguments, works, users) in [
+        ("127.0.0.1:8080", &[][..], true, 0),
+        ("127.0.0.1:8080", &["--force"], false, 0),
+        ("0.0.0.0:8080", &[], true, 0),
+        ("0.0.0.0:8080", &["--demo-users"], false, 0),
+        ("0.0.0.0:8080", &["--demo-users", "--force"], true, 3),
+        ("127.0.0.1:8080", &["--demo-users"], true, 3),
+    ] {
+        let settings = [("DATABASE_URL", database.as_str()), ("API_ADDR", address)];
+        let (fine, printed) = run(binary(&settings).args(["seed", seed]).args(arguments));
+        assert_eq!(fine, works, "{address} {arguments:?}: {printed}");
+        assert!(fine || printed.contains("--demo-users"), "{printed}");
+        let there: i64 = sqlx::query_scalar("select count(*) from users").fetch_one(&mut db).await.unwrap();
+        assert_eq!(there, users, "{address} {arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_insecure_is_said_in_the_log_in_a_metric_and_to_staff() {
+    let database = new_database().await;
+    let seed = concat!(env!("CARGO_MANIFEST_DIR"), "/../seed");
+    let (fine, printed) = run(binary(&[("DATABASE_URL", &database)]).args(["seed", seed, "--demo-users"]));
+    assert!(fine, "{printed}");
+    let mut db = PgConnection::connect(&database).await.unwrap();
+    sqlx::query(
+        "insert into workers (id, host, pid, version, queues, kinds, running, warnings)
+                 values (gen_random_uuid(), 'mill', 1, '1', '{}', '{}', 0, '{PAYMENT_PROVIDER=simulated: no money}')",
+    )
+    .execute(&mut db)
+    .await
+    .unwrap();
+
+    let mut settings = enough(&database);
+    settings.extend([("RATE_LIMITS", "off"), ("CORS_ORIGINS", "*"), ("API_ADDR", "0.0.0.0:0")]);
+    let mut process = Process::start(&mut binary(&settings));
+    let url = process.url().replace("0.0.0.0", "127.0.0.1");
+    let metrics: Value = serde_json::from_str(&process.line("metrics are at")).unwrap();
+    let expected = ["API_ADDR", "CORS_ORIGINS", "RATE_LIMITS", "demo_users"];
+    let mut logged = Vec::new();
+    while logged.len() < expected.len() {
+        let line: Value = serde_json::from_str(&process.line("insecure: ")).unwrap();
+        assert_eq!(line["level"], "WARN");
+        logged.push(line["setting"].as_str().unwrap().to_owned());
+    }
+    logged.sort();
+    assert_eq!(logged, expected);
+
+    let http = reqwest::Client::new();
+    let metrics = format!("http://{}/metrics", metrics["addr"].as_str().unwrap());
+    let metrics = http.get(metrics).send().await.unwrap().text().await.unwrap();
+    for setting in expected {
+        assert!(metrics.contains(&format!("millrace_insecure_settings{{setting=\"{setting}\"}} 1")), "{metrics}");
+    }
+    let token = async |email: &str, password: &str| {
+        let login = json!({ "email": email, "password": password });
+        let answer = http.post(format!("{url}/v1/auth/login")).json(&login).send().await.unwrap();
+        answer.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned()
+    };
+    let (staff, alice) =
+        (token("staff@millrace.test", "demo-staff-2026").await, token("alice@millrace.test", "demo-alice-2026").await);
+    for (token, sees) in [(None, false), (Some(alice), false), (Some(staff), true)] {
+        let mut request = http.get(format!("{url}/health"));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let health: Value = request.send().await.unwrap().json().await.unwrap();
+        let warnings: Option<Vec<String>> = serde_json::from_value(health["warnings"].clone()).unwrap();
+        assert_eq!(warnings.is_some(), sees, "{health}");
+        if let Some(warnings) = warnings {
+            assert_eq!(warnings.len(), 5, "{warnings:#?}");
+            assert!(warnings.iter().any(|warning| warning.starts_with("PAYMENT_PROVIDER")), "{warnings:#?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn migrations_can_be_left_to_the_deployment() {
     let database = empty_database().await;
     let mut settings = enough(&database);
@@ -105,4 +186,16 @@ async fn migrations_can_be_left_to_the_deployment() {
         .await
         .unwrap();
     assert_eq!(tables, 0);
+
+    // It says once that it waits, is not ready meanwhile, and goes on by itself.
+    let waits: Value = serde_json::from_str(&process.line("millrace-api migrate")).unwrap();
+    assert_eq!(waits["level"], "WARN");
+    assert_eq!(reqwest::get(format!("{url}/health/ready")).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    let (fine, printed) = run(binary(&settings).arg("migrate"));
+    assert!(fine, "{printed}");
+    until("it is ready", async || reqwest::get(format!("{url}/health/ready")).await.unwrap().status().is_success())
+        .await;
+    process.line("the database is at version");
+    let said = process.seen.iter().filter(|line| line.contains("WARN") || line.contains("ERROR"));
+    assert_eq!(said.count(), 1, "{:#?}", process.seen);
 }

@@ -1,12 +1,28 @@
 //! Reads `DATABASE_URL`, which names one server, or several of which one is the primary. Writes no table.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 /// The servers in the order of the URL; at least one.
 #[derive(Debug, Clone)]
 pub struct Servers(pub(super) Vec<PgConnectOptions>);
+
+impl Servers {
+    /// Does a server stand on another machine, and would a connection to it do without TLS?
+    pub fn are_in_the_open(&self) -> bool {
+        self.0.iter().any(|server| {
+            let host = server.get_host();
+            let here = server.get_socket().is_some()
+                || host.starts_with('/')
+                || host == "localhost"
+                || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+            let tls = matches!(server.get_ssl_mode(), PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+            !here && !tls
+        })
+    }
+}
 
 /// Options that name a server or choose among servers. They are refused, because each option applies to all servers.
 const NOT_FOR_SEVERAL: [&str; 4] = ["host=", "hostaddr=", "port=", "target_session_attrs="];
@@ -85,7 +101,24 @@ mod tests {
         let Servers(servers) = "postgres://u:p@one,two/shop?sslmode=verify-full".parse().unwrap();
         for server in servers {
             assert_eq!((server.get_username(), server.get_database()), ("u", Some("shop")));
-            assert!(matches!(server.get_ssl_mode(), sqlx::postgres::PgSslMode::VerifyFull));
+            assert!(matches!(server.get_ssl_mode(), PgSslMode::VerifyFull));
+        }
+    }
+
+    #[test]
+    fn another_machine_without_tls_is_in_the_open() {
+        for (url, open) in [
+            ("postgres://u:p@127.0.0.1/shop", false),
+            ("postgres://u:p@localhost/shop", false),
+            ("postgres://u:p@[::1]/shop", false),
+            ("postgres://u:p@%2Frun%2Fpostgresql/shop", false),
+            ("postgres://u:p@db/shop", true),
+            ("postgres://u:p@db/shop?sslmode=prefer", true),
+            ("postgres://u:p@db/shop?sslmode=require", false),
+            ("postgres://u:p@10.0.0.1/shop?sslmode=verify-full", false),
+            ("postgres://u:p@localhost:1,db:2/shop", true),
+        ] {
+            assert_eq!(url.parse::<Servers>().unwrap().are_in_the_open(), open, "{url}");
         }
     }
 

@@ -1,0 +1,41 @@
+"""A check for Schemathesis: of well-formed requests, only these reasons may refuse one."""
+
+import schemathesis
+
+# What no schema can say: it depends on what is stored, or on several fields together.
+REASONS = {
+    "category_cycle",
+    "category_not_found",
+    "customer_not_found",
+    "duplicate_row",
+    "below_reserved",
+    "idempotency_key_reused",
+    "invalid_delta",  # it is zero, or too much for what is on hand
+    "invalid_time",  # it lies in the future, or too far back
+    "invalid_cursor",  # a cursor belongs to one list with its filters
+    "mixed_currencies",
+    "product_inactive",
+    "product_not_found",
+    "product_or_sku",
+    "user_not_found",
+    "version_mismatch",
+    "warehouse_not_found",
+    "weak_password",  # a common one
+}
+
+# The same, where the code says less than the sentence.
+SENTENCES = {"give the product's SKU or its id", "give the SKU or the id, not both"}
+
+
+@schemathesis.check
+def well_formed_requests_are_refused_with_a_reason(ctx, response, case):
+    if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code not in (400, 412, 422):
+        return
+    if case.media_type == "text/csv":  # A schema can only say that it is text.
+        return
+    problem = response.json()
+    codes = {error["code"] for error in problem["errors"] if error["message"] not in SENTENCES}
+    if not problem["errors"]:
+        codes = {problem["code"]}
+    if not codes <= REASONS:
+        raise AssertionError(f"A well-formed request was refused: {problem['detail']} ({', '.join(sorted(codes - REASONS))})")

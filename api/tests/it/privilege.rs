@@ -180,7 +180,7 @@ async fn the_whole_shop_runs_as_the_applications_role() {
     ];
     let cli = Cli::try_parse_from(options).unwrap();
     let ctx = Context::connect(&cli.common, &cli.work).unwrap();
-    let vitals = Vitals::new(&ctx).unwrap();
+    let vitals = Vitals::new(&ctx, Vec::new()).unwrap();
     let stopping: CancellationToken = vitals.stopping.clone();
     let working = tokio::spawn(async move { fleet::run(ctx, &cli.work, &vitals).await });
     for (order, status) in
@@ -393,7 +393,7 @@ async fn queue_and_cache_work_as_users_that_can_do_nothing_else() {
     let mug = app.product("mug", 1250, 50).await;
     let cli = Cli::try_parse_from(["millrace-worker", "--database-url", &app.database_url, &urls[0]]).unwrap();
     let ctx = Context::connect(&cli.common, &cli.work).unwrap();
-    let vitals = Vitals::new(&ctx).unwrap();
+    let vitals = Vitals::new(&ctx, Vec::new()).unwrap();
     let stopping: CancellationToken = vitals.stopping.clone();
     let working = tokio::spawn(async move { fleet::run(ctx, &cli.work, &vitals).await });
     let alice = app.customer().await;

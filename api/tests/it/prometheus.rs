@@ -265,7 +265,7 @@ async fn start_worker(app: &TestApp) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let ctx = Context::connect(&cli.common, &cli.work).unwrap();
-    let vitals = Vitals::new(&ctx).unwrap();
+    let vitals = Vitals::new(&ctx, Vec::new()).unwrap();
     tokio::spawn(worker::serve::serve(listener, vitals.clone(), Limits::default()));
     tokio::spawn(async move { fleet::run(ctx, &cli.work, &vitals).await });
     let ready = reqwest::get(format!("http://{address}/health/ready")).await.unwrap();

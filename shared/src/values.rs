@@ -110,8 +110,8 @@ text! {
     Phone: 3..=40, "invalid_phone", "a phone number";
     /// A reason that a person typed.
     Note: 0..=500, "invalid_note", "a note";
-    /// The token that the storefront got from the payment provider. We erase it after the charge.
-    PaymentToken: 1..=200, "invalid_payment_token", "a payment token";
+    /// What staff write into an order's timeline.
+    Remark: 1..=2000, "invalid_note", "a note";
 }
 
 /// An e-mail address as the user typed it. Two addresses that differ only in case belong to the same account.
@@ -183,6 +183,44 @@ impl TryFrom<String> for NewPassword {
             8..=128 => Ok(Self(text.into())),
             _ => Err(Invalid::new("weak_password", "a password has 8 to 128 characters")),
         }
+    }
+}
+
+/// The token that the storefront got from the payment provider. It is never printed, and we erase it after the charge.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(try_from = "String")]
+#[schema(value_type = String, min_length = 1, max_length = 200)]
+pub struct PaymentToken(SecretString);
+
+impl PaymentToken {
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// From the column of the database, which got it from `expose`.
+    pub fn stored(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl TryFrom<String> for PaymentToken {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        let text = text.trim();
+        if (1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
+            return Ok(Self(text.to_owned().into()));
+        }
+        let message = "a payment token has 1 to 200 characters and no control characters";
+        Err(Invalid::new("invalid_payment_token", message))
+    }
+}
+
+impl FromStr for PaymentToken {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.to_owned().try_into()
     }
 }
 
@@ -304,8 +342,8 @@ fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     Err(serde::de::Error::custom(Invalid::new("invalid_amount", message)))
 }
 
-/// A postal address. The shop decides which fields it has; we store them unchanged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+/// A postal address. The shop decides which fields it has; we store them unchanged. `Debug` does not print them.
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "Map<String, Value>")]
 #[schema(value_type = Object, example = json!({"name": "Alice", "line1": "1 Mill Lane", "city": "Bath", "postal_code": "BA1 1AA", "country": "GB"}))]
 pub struct Address(Map<String, Value>);
@@ -313,6 +351,12 @@ pub struct Address(Map<String, Value>);
 impl Address {
     const MAX_FIELDS: usize = 20;
     const MAX_CHARACTERS: usize = 500;
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Address(..)")
+    }
 }
 
 impl TryFrom<Map<String, Value>> for Address {

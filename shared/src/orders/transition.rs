@@ -8,7 +8,7 @@ use super::event::Event;
 use super::status::{Edge, Status};
 use crate::error::{Error, Resource, Result};
 use crate::principal::Principal;
-use crate::values::{Money, OrderId};
+use crate::values::{Money, OrderId, PaymentToken};
 
 /// An order that has just moved.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ pub(super) struct Moved {
     pub id: OrderId,
     pub total: Money,
     /// None once nothing is to be charged any more.
-    pub payment_token: Option<String>,
+    pub payment_token: Option<PaymentToken>,
 }
 
 /// Moves those of these orders that are in a state from which the edge leads, and adds to each timeline its event.
@@ -83,7 +83,7 @@ pub(super) async fn advance(
         .map(|row| Moved {
             id: row.id,
             total: Money::stored(row.total_minor, &row.currency),
-            payment_token: row.payment_token,
+            payment_token: row.payment_token.map(PaymentToken::stored),
         })
         .collect())
 }

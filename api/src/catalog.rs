@@ -11,6 +11,7 @@ use shared::catalog::products::{self, ChangeProduct, NewProduct, ProductFilter, 
 use shared::page::{List, Paging};
 use shared::principal::Permission;
 use shared::product_cache::Cache;
+use shared::product_cache::facts::VisibleProduct;
 use shared::values::{CategoryId, ProductId};
 use sqlx::PgPool;
 use utoipa_axum::routes;
@@ -59,14 +60,19 @@ async fn products(
 
 /// Read a product, also one that is no longer sold
 ///
-/// The answer may be up to 2 s old. A later `If-Match` is compared with the present version.
+/// Of a product that is not sold, only staff see the price and the rest. For others than staff and keys the answer may be
+/// up to 2 s old.
 #[utoipa::path(get, path = "/v1/products/{id}", tag = "catalog", params(("id" = ProductId, Path)), responses(
-    (status = 200, description = "The product, its version in `ETag`", body = ProductView),
+    (status = 200, description = "The product, its version in `ETag`", body = VisibleProduct),
     (status = 404, description = "`product_not_found`", body = Problem),
 ))]
-async fn product(State(cache): State<Arc<Cache>>, Path(id): Path<ProductId>) -> ApiResult<Tagged<ProductView>> {
-    let product = cache.product(id).await?.product.clone();
-    Ok(Tagged(product.version, product))
+async fn product(
+    State(cache): State<Arc<Cache>>,
+    caller: Option<Caller>,
+    Path(id): Path<ProductId>,
+) -> ApiResult<Tagged<VisibleProduct>> {
+    let facts = cache.product(id, caller.as_deref()).await?;
+    Ok(Tagged(facts.product.version, facts.visible_to(caller.as_deref())))
 }
 
 /// Add a product

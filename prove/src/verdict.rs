@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::client::{Clients, Memory, Person, Request};
+use crate::client::{Clients, Memory, Person};
 use crate::cluster::{Cluster, LEASE};
 use crate::faults::Happened;
 use crate::rest::Open;
@@ -260,7 +260,7 @@ fn of_the_processes(evidence: &Evidence<'_>) -> Line {
 
 /// The product's own list, as staff would ask for it.
 async fn audit(clients: &Clients, staff: &mut Person) -> Result<Vec<Line>> {
-    let report = clients.done(staff, &Request::get("/v1/ops/audit?fresh=true")).await?;
+    let report = clients.full_audit(staff).await?;
     let invariants = report["invariants"].as_array().context("the audit lists no invariants")?;
     let line = |found: &Value| {
         let mut offenders = found["offenders"].as_array().cloned().unwrap_or_default();

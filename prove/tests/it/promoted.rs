@@ -114,8 +114,7 @@ impl Stage {
             assert!(memory.strange.is_empty() && memory.contradictions.is_empty(), "{memory:#?}");
             assert_eq!(memory.unanswered, 0, "{:?}", memory.answers);
         }
-        let audit = Request::get("/v1/ops/audit?fresh=true");
-        let report = self.clients.done(&mut self.staff, &audit).await.unwrap();
+        let report = self.clients.full_audit(&mut self.staff).await.unwrap();
         assert_eq!(report["violations"], Value::from(0), "{report:#}");
         assert!(self.cluster.ended_by_themselves().await.unwrap().is_empty());
         self.cluster.close().await.unwrap();

@@ -97,27 +97,41 @@ impl<T: DeserializeOwned + Send> FromRequest<AppState> for Once<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Response> {
-        Self::read(request, state, json::require_json, |bytes| json::parse(bytes)).await
+        let reading =
+            Reading { check: json::require_json, large: false, parse: |bytes| json::parse(bytes), hash: BodyHash::of };
+        Self::read(request, state, reading).await
     }
 }
 
+/// How a request is read.
+pub struct Reading<T> {
+    /// Looks at the content type, before the body is read.
+    pub check: fn(&HeaderMap, &Body) -> ApiResult<()>,
+    /// Is the body large, so that it should be in memory only once?
+    pub large: bool,
+    pub parse: fn(&Bytes) -> ApiResult<T>,
+    /// By what a repeat of the request is recognised.
+    pub hash: fn(&str, &str, &[u8]) -> BodyHash,
+}
+
 impl<T> Once<T> {
-    /// Reads a request and begins: `check` looks at the content type, `parse` at the body.
-    pub async fn read(
-        request: Request,
-        state: &AppState,
-        check: impl FnOnce(&HeaderMap, &Body) -> ApiResult<()>,
-        parse: impl FnOnce(&Bytes) -> ApiResult<T>,
-    ) -> Result<Self, Response> {
+    /// Reads a request and begins.
+    pub async fn read(request: Request, state: &AppState, reading: Reading<T>) -> Result<Self, Response> {
         let refused = IntoResponse::into_response;
         let (mut parts, body) = request.into_parts();
         let caller = caller(&mut parts, state).await.map_err(refused)?;
         let key = key(&parts).map_err(refused)?;
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-        check(&parts.headers, &body).map_err(refused)?;
-        let bytes = json::read(Request::from_parts(parts, body), state).await.map_err(refused)?;
-        let body = parse(&bytes).map_err(refused)?;
-        let hash = || BodyHash::of(method.as_str(), &path, &bytes);
+        (reading.check)(&parts.headers, &body).map_err(refused)?;
+        let large = parts.extensions.get::<Policy>().filter(|_| reading.large).map(|policy| policy.body_limit);
+        let request = Request::from_parts(parts, body);
+        let bytes = match large {
+            Some(limit) => json::read_large(request, limit).await,
+            None => json::read(request, state).await,
+        };
+        let bytes = bytes.map_err(refused)?;
+        let body = (reading.parse)(&bytes).map_err(refused)?;
+        let hash = || (reading.hash)(method.as_str(), &path, &bytes);
         Self::begin(&state.db, body, caller, key, hash).await
     }
 

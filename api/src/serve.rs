@@ -61,7 +61,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let metrics = Arc::new(ApiMetrics::new(db.clone(), &doorbell, settings.reservation_ttl)?);
     let redis = common.cache_redis().map(|url| Redis::open(url, &common.redis_prefix)).transpose()?;
     let cache = Cache::start(db.clone(), redis.clone(), settings.caching.settings(), metrics.shared.registry())?;
-    let (terms, in_flight) = (settings.terms(), settings.max_placements_in_flight);
+    let (terms, limits) = (settings.terms(), settings.placing_limits());
     let after_batch = {
         let (doorbell, cache) = (doorbell.clone(), cache.clone());
         move |rings: Vec<Ring>, sold: Vec<ProductId>| {
@@ -72,7 +72,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     Ok(AppState {
         identity: Arc::new(Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?),
         probe: Arc::new(Probe::new(db.clone(), doorbell.clone())),
-        placing: Arc::new(PlacingLanes::start(&db, terms, in_flight, after_batch)),
+        placing: Arc::new(PlacingLanes::start(&db, terms, limits, after_batch)),
         limiter: Arc::new(Limiter::new(redis)),
         cache,
         metrics,

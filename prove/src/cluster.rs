@@ -26,10 +26,13 @@ pub const WORKERS: usize = 3;
 /// Short, so that much happens in a run: what is lost comes back, what is overdue expires.
 pub const LEASE: Duration = Duration::from_secs(3);
 
-const API: [(&str, &str); 9] = [
+const API: [(&str, &str); 12] = [
     ("AUTO_MIGRATE", "false"),
     ("RATE_LIMITS", "off"),
     ("MAX_OPEN_ORDERS", "0"),
+    ("MAX_UNPAID_UNITS", "0"),
+    ("MAX_UNPAID_SHARE", "0"),
+    ("MAX_PLACEMENTS_PER_CALLER", "0"),
     ("RESERVATION_TTL", "20s"),
     ("DELIVERY_DELAY", "2s"),
     ("JOB_MAX_ATTEMPTS", "5"),

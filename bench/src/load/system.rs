@@ -29,9 +29,12 @@ const POSTGRES: [&str; 6] = [
 ];
 
 /// Settings of every API process that is measured.
-const API: [(&str, &str); 5] = [
+const API: [(&str, &str); 8] = [
     ("RATE_LIMITS", "off"),
     ("MAX_OPEN_ORDERS", "0"),
+    ("MAX_UNPAID_UNITS", "0"),
+    ("MAX_UNPAID_SHARE", "0"),
+    ("MAX_PLACEMENTS_PER_CALLER", "0"),
     ("AUTO_MIGRATE", "false"),
     ("ACCESS_TOKEN_TTL", "12h"),
     ("RUST_LOG", "warn,api::serve=info"),

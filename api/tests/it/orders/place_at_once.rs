@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures::future::join_all;
 use serde_json::json;
 use shared::idempotency::{BodyHash, Key};
-use shared::orders::placing::request::{OrderLine, PlaceOrder, Placement, ProductRef};
+use shared::orders::placing::request::{MaxUnpaid, OrderLine, PlaceOrder, Placement, ProductRef};
 use shared::orders::placing::retry;
 use shared::principal::By;
 use shared::queue::Origin;
@@ -61,8 +61,9 @@ async fn many_buyers_of_few_units_buy_exactly_those() {
 
 #[tokio::test]
 async fn opposite_line_orders_never_deadlock() {
-    let app = TestApp::with(&["--max-open-orders", "0"]).await;
-    let other = TestApp::on(&app.database_url, &["--max-open-orders", "0"]).await;
+    let unlimited = ["--max-open-orders=0", "--max-unpaid-units=0"];
+    let app = TestApp::with(&unlimited).await;
+    let other = TestApp::on(&app.database_url, &unlimited).await;
     for sku in ["a", "b", "c"] {
         app.product(sku, 1, 10_000).await;
     }
@@ -169,7 +170,7 @@ async fn order(app: &TestApp, who: &Person<'_>, product: Uuid, key: Option<&str>
 
 #[tokio::test]
 async fn placing_takes_few_statements_whatever_the_size_of_the_batch() {
-    let app = TestApp::with(&["--max-open-orders", "0"]).await;
+    let app = TestApp::with(&["--max-open-orders=0", "--max-unpaid-units=0", "--max-unpaid-share=0"]).await;
     let (mug, pot) = (app.product("mug", 1, 10_000).await, app.product("pot", 1, 1).await);
     let alice = app.customer().await;
     let (proxy, url) = through_a_proxy(&app.database_url).await;
@@ -177,6 +178,7 @@ async fn placing_takes_few_statements_whatever_the_size_of_the_batch() {
     let mut terms = app.state.settings.terms();
     for limit in [0, 1000] {
         terms.max_open_orders = limit;
+        terms.max_unpaid = MaxUnpaid { units: limit, share: limit.min(20), value: limit.into() };
         // The first run of each statement also asks about types; that is once per connection.
         for key in [None, Some(format!("warm {limit}"))] {
             let one = order(&app, &alice, mug, key.as_deref()).await;

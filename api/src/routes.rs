@@ -8,7 +8,15 @@ use crate::{auth, catalog, customers, docs, health, inventory, ops, orders, user
 
 /// Everything that the API serves.
 pub fn all() -> Routes {
-    let mut routes = Routes::default()
+    let mut routes = without_docs();
+    let mut document = docs::document();
+    document.merge(routes.take_document());
+    routes.merge(docs::routes(&document))
+}
+
+/// Everything but /docs and /openapi.json (`DOCS=off`).
+pub fn without_docs() -> Routes {
+    Routes::default()
         .merge(health::routes())
         .merge(auth::routes())
         .merge(users::routes())
@@ -17,10 +25,7 @@ pub fn all() -> Routes {
         .merge(warehouses::routes())
         .merge(inventory::routes())
         .merge(orders::routes())
-        .merge(ops::routes());
-    let mut document = docs::document();
-    document.merge(routes.take_document());
-    routes.merge(docs::routes(&document))
+        .merge(ops::routes())
 }
 
 /// The table of all routes in Markdown, for `docs/routes.md`.

@@ -99,7 +99,7 @@ impl<T: DeserializeOwned + Send> FromRequest<AppState> for Once<T> {
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Response> {
         let reading =
             Reading { check: json::require_json, large: false, parse: |bytes| json::parse(bytes), hash: BodyHash::of };
-        Self::read(request, state, reading).await
+        Received::read(request, state, reading).await?.begin(&state.db).await
     }
 }
 
@@ -114,8 +114,14 @@ pub struct Reading<T> {
     pub hash: fn(&str, &str, &[u8]) -> BodyHash,
 }
 
-impl<T> Once<T> {
-    /// Reads a request and begins.
+/// A request that was read, before its transaction begins.
+pub struct Received<T> {
+    body: T,
+    caller: UserId,
+    key: Option<(Key, BodyHash)>,
+}
+
+impl<T> Received<T> {
     pub async fn read(request: Request, state: &AppState, reading: Reading<T>) -> Result<Self, Response> {
         let refused = IntoResponse::into_response;
         let (mut parts, body) = request.into_parts();
@@ -131,22 +137,22 @@ impl<T> Once<T> {
         };
         let bytes = bytes.map_err(refused)?;
         let body = (reading.parse)(&bytes).map_err(refused)?;
-        let hash = || (reading.hash)(method.as_str(), &path, &bytes);
-        Self::begin(&state.db, body, caller, key, hash).await
+        let key = key.map(|key| (key, (reading.hash)(method.as_str(), &path, &bytes)));
+        Ok(Self { body, caller, key })
     }
 
-    async fn begin(
-        db: &PgPool,
-        body: T,
-        caller: UserId,
-        key: Option<Key>,
-        hash: impl FnOnce() -> BodyHash,
-    ) -> Result<Self, Response> {
-        let Some(key) = key else {
+    /// Begins the transaction, or answers again if the key was used before.
+    pub async fn begin(self, db: &PgPool) -> Result<Once<T>, Response> {
+        Once::begin(db, self.body, self.caller, self.key).await
+    }
+}
+
+impl<T> Once<T> {
+    async fn begin(db: &PgPool, body: T, caller: UserId, key: Option<(Key, BodyHash)>) -> Result<Self, Response> {
+        let Some((key, hash)) = key else {
             let tx = db.begin().await.map_err(failed)?;
             return Ok(Self { body, tx, kept_as: None });
         };
-        let hash = hash();
         match claim(db, caller, &key, &hash).await.map_err(failed)? {
             Claimed::Fresh(tx) => Ok(Self { body, tx, kept_as: Some((caller, key, hash)) }),
             Claimed::Replay(answer) => {
@@ -156,9 +162,7 @@ impl<T> Once<T> {
             }
         }
     }
-}
 
-impl<T> Once<T> {
     /// Rolls back what was tried, which releases all locks and the key, runs `meanwhile`, and begins again.
     pub async fn again<R>(
         self,
@@ -169,7 +173,7 @@ impl<T> Once<T> {
         tx.rollback().await.map_err(failed)?;
         meanwhile.await.map_err(failed)?;
         match kept_as {
-            Some((caller, key, hash)) => Self::begin(db, body, caller, Some(key), || hash).await,
+            Some((caller, key, hash)) => Self::begin(db, body, caller, Some((key, hash))).await,
             None => Ok(Self { body, tx: db.begin().await.map_err(failed)?, kept_as }),
         }
     }

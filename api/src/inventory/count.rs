@@ -15,11 +15,11 @@ use shared::error::Error;
 use shared::idempotency::BodyHash;
 use shared::invalid::Invalid;
 use shared::inventory::bulk::{self, CountRow, Counted, Counts, MAX_ROWS};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use crate::error::{ApiResult, Problem};
-use crate::extract::idempotent::{self, Once, Reading};
+use crate::extract::idempotent::{self, Once, Reading, Received};
 use crate::extract::json;
 use crate::extract::principal::Caller;
 use crate::state::AppState;
@@ -42,8 +42,7 @@ pub const BODY_LIMIT: usize = 16 * 1024 * 1024;
         `invalid_time`, `invalid_quantity`, … for each row, or `invalid_items`: not 1 to 10,000 rows", body = Problem),
     (status = 503, description = "`overloaded`: another bulk count takes long; see `Retry-After`", body = Problem),
 ))]
-pub(super) async fn count(caller: Caller, counted: OnceCounted) -> ApiResult<Response> {
-    let OnceCounted { mut once, _turn } = counted;
+pub(super) async fn count(caller: Caller, OnceCounted(mut once): OnceCounted) -> ApiResult<Response> {
     let counted = bulk::count(&mut once.tx, &caller, std::mem::take(&mut once.body)).await?;
     once.answer(StatusCode::OK, &counted).await
 }
@@ -105,15 +104,11 @@ fn next_place(counts: &mut Counts) -> Result<String, Invalid> {
     Ok(format!("items[{}]", counts.asked - 1))
 }
 
-/// How long a bulk count waits for the one before it.
+/// How long a bulk count waits until others have been read.
 const WAIT_FOR_TURN: Duration = Duration::from_secs(5);
 
-/// Stock counts, in JSON or in CSV. One at a time in a process, from the first byte of the body to the answer, since a
-/// body may have 16 MiB.
-pub(super) struct OnceCounted {
-    once: Once<Counts>,
-    _turn: MutexGuard<'static, ()>,
-}
+/// Stock counts, in JSON or in CSV. A process reads one at a time, since a body may have 16 MiB.
+pub(super) struct OnceCounted(Once<Counts>);
 
 impl FromRequest<AppState> for OnceCounted {
     type Rejection = Response;
@@ -129,7 +124,9 @@ impl FromRequest<AppState> for OnceCounted {
             let parse = |bytes: &Bytes| Ok(json::parse_large::<CountsBody>(bytes)?.items.0);
             Reading { check: json::require_json, large: true, parse, hash }
         };
-        Ok(Self { once: Once::read(request, state, reading).await?, _turn: turn })
+        let received = Received::read(request, state, reading).await?;
+        drop(turn);
+        received.begin(&state.db).await.map(Self)
     }
 }
 

@@ -41,6 +41,10 @@ pub enum AuditState {
 
 /// A run, by the clock or started by a person.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f70-1b00-7e52-8c11-3d9a6f2b4c01", "state": "done", "ran_at": "2026-11-21T08:15:00Z", "violations": 0,
+    "invariants": [{"name": "stock_is_never_negative", "violations": 0, "offenders": []}]
+}))]
 pub struct AuditRun {
     pub id: Uuid,
     pub state: AuditState,
@@ -55,6 +59,7 @@ pub struct AuditRun {
 
 /// A run that has been started, or that was running already.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({ "id": "019a4f70-1b00-7e52-8c11-3d9a6f2b4c01", "state": "running" }))]
 pub struct StartedAudit {
     pub id: Uuid,
     pub state: AuditState,
@@ -90,7 +95,7 @@ impl FullRun {
 
 /// Starts a full run, unless one is running: then that one is returned and there is nothing to spawn.
 pub async fn start(conn: &mut PgConnection, db: &PgPool, staff: &Principal) -> Result<(StartedAudit, Option<FullRun>)> {
-    // Whoever comes second waits until the first one's row can be read.
+    // A second request waits until the row of the first one can be read.
     sqlx::query!("select pg_advisory_xact_lock($1, $2)", LOCKS, STARTING).execute(&mut *conn).await?;
     if let Some(id) = running(conn).await? {
         return Ok((StartedAudit { id, state: AuditState::Running }, None));

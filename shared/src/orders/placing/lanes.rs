@@ -95,7 +95,7 @@ impl PlacingLanes {
     }
 
     /// Places an order together with others that arrive at the same time, and waits for its answer. `share_of`: the
-    /// caller whose share of the places it takes; None for staff and keys, who place for many.
+    /// caller whose share of the permits it takes; None for staff and keys, who place for many.
     pub async fn place(&self, order: PlaceOrder, share_of: Option<Uuid>) -> Result<Placed> {
         let permit = self.permits.take(share_of)?;
         let (answer, answered) = oneshot::channel();

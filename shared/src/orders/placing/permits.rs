@@ -1,4 +1,4 @@
-//! The places of orders that are being placed: a number for the process, and of these a share for each caller.
+//! Permits for orders that are being placed: a number for the process, and of these a share for each caller.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,7 +14,7 @@ use crate::platform::locked::Locked;
 #[derive(Debug, Clone, Copy)]
 pub struct PlacingLimits {
     pub of_all: u32,
-    /// So that one caller cannot fill the places of all. 0: no limit.
+    /// So that one caller cannot take the permits of all. 0: no limit.
     pub of_one_caller: u32,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct PlacingPermits {
     taken: Arc<Locked<HashMap<Uuid, u32>>>,
 }
 
-/// A place that is free again once this is dropped.
+/// A permit for one order. It is free again once this is dropped.
 pub(super) struct PlacingPermit {
     _permit: OwnedSemaphorePermit,
     _share: Option<Share>,
@@ -36,12 +36,12 @@ struct Share {
 }
 
 impl PlacingPermits {
-    pub(super) fn new(places: PlacingLimits) -> Self {
-        let free = Arc::new(Semaphore::new(places.of_all as usize));
-        Self { free, of_one_caller: places.of_one_caller, taken: Arc::default() }
+    pub(super) fn new(limits: PlacingLimits) -> Self {
+        let free = Arc::new(Semaphore::new(limits.of_all as usize));
+        Self { free, of_one_caller: limits.of_one_caller, taken: Arc::default() }
     }
 
-    /// Takes a place for an order of this caller. None: a caller who has no share, and may take all places.
+    /// Takes a permit for an order of this caller. None: a caller without a share, who may take all permits.
     pub(super) fn take(&self, caller: Option<Uuid>) -> Result<PlacingPermit> {
         let share = match caller.filter(|_| self.of_one_caller > 0) {
             Some(caller) => Some(self.share(caller).ok_or(Error::Overloaded)?),
@@ -81,11 +81,11 @@ mod tests {
     fn a_caller_has_a_share_and_leaves_nothing_behind() {
         let keeper = PlacingPermits::new(PlacingLimits { of_all: 4, of_one_caller: 2 });
         let (alice, bob) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let mut places = vec![keeper.take(Some(alice)).unwrap(), keeper.take(Some(alice)).unwrap()];
+        let mut permits = vec![keeper.take(Some(alice)).unwrap(), keeper.take(Some(alice)).unwrap()];
         assert!(matches!(keeper.take(Some(alice)), Err(Error::Overloaded)));
-        places.extend([keeper.take(Some(bob)).unwrap(), keeper.take(None).unwrap()]);
-        assert!(matches!(keeper.take(Some(bob)), Err(Error::Overloaded)), "all places are taken");
-        places.clear();
+        permits.extend([keeper.take(Some(bob)).unwrap(), keeper.take(None).unwrap()]);
+        assert!(matches!(keeper.take(Some(bob)), Err(Error::Overloaded)), "all permits are taken");
+        permits.clear();
         assert!(keeper.taken.lock().is_empty());
         assert!(keeper.take(Some(alice)).is_ok());
     }

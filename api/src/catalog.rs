@@ -11,6 +11,7 @@ use shared::catalog::products::{self, ChangeProduct, NewProduct, ProductFilter, 
 use shared::page::{List, Paging};
 use shared::principal::Permission;
 use shared::product_cache::Cache;
+use shared::product_cache::facts::VisibleProduct;
 use shared::values::{CategoryId, ProductId};
 use sqlx::PgPool;
 use utoipa_axum::routes;
@@ -59,20 +60,19 @@ async fn products(
 
 /// Read a product, also one that is no longer sold
 ///
-/// The answer may be up to 2 s old, but not for staff. A later `If-Match` is compared with the present version.
+/// Of a product that is not sold, only staff see the price and the rest. For others than staff and keys the answer may be
+/// up to 2 s old.
 #[utoipa::path(get, path = "/v1/products/{id}", tag = "catalog", params(("id" = ProductId, Path)), responses(
-    (status = 200, description = "The product, its version in `ETag`", body = ProductView, headers(("ETag" = String))),
+    (status = 200, description = "The product, its version in `ETag`", body = VisibleProduct, headers(("ETag" = String))),
     (status = 404, description = "`product_not_found`", body = Problem),
 ))]
 async fn product(
     State(cache): State<Arc<Cache>>,
     caller: Option<Caller>,
     Path(id): Path<ProductId>,
-) -> ApiResult<Tagged<ProductView>> {
-    let is_staff = caller.is_some_and(|caller| caller.may(Permission::CatalogWrite));
-    let facts = if is_staff { cache.product_now(id).await? } else { cache.product(id).await? };
-    let product = facts.product.clone();
-    Ok(Tagged(product.version, product))
+) -> ApiResult<Tagged<VisibleProduct>> {
+    let facts = cache.product(id, caller.as_deref()).await?;
+    Ok(Tagged(facts.product.version, facts.visible_to(caller.as_deref())))
 }
 
 /// Add a product

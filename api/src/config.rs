@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
-use shared::orders::placing::request::PlacingTerms;
+use shared::orders::placing::permits::PlacingLimits;
+use shared::orders::placing::request::{MaxUnpaid, PlacingTerms};
 use shared::platform::http::places::Bounds;
 use shared::platform::insecure::Insecure;
 use shared::platform::limits::{Class, Limit};
@@ -140,9 +141,16 @@ pub struct Serve {
     #[arg(long, env = "MAX_OPEN_ORDERS", default_value_t = 20)]
     pub max_open_orders: u32,
 
+    #[command(flatten)]
+    pub max_unpaid: UnpaidLimits,
+
     /// Orders that this process places at once; one more is answered 503 `overloaded`
     #[arg(long, env = "MAX_PLACEMENTS_IN_FLIGHT", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_placements_in_flight: u32,
+
+    /// Of these, the orders of one customer's account; 0: no limit
+    #[arg(long, env = "MAX_PLACEMENTS_PER_CALLER", default_value_t = 100)]
+    pub max_placements_per_caller: u32,
 
     /// Connections that this process holds at once; one more waits until another is closed
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -179,6 +187,22 @@ pub struct Serve {
     /// with commas
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
     pub trusted_proxies: TrustedProxies,
+}
+
+/// What a customer who has never paid for an order may hold unpaid, so that a new account cannot reserve the whole stock.
+#[derive(Debug, Clone, Args)]
+pub struct UnpaidLimits {
+    /// Units that a customer who has never paid for an order may hold unpaid; 0: no limit
+    #[arg(long, env = "MAX_UNPAID_UNITS", default_value_t = 500)]
+    pub max_unpaid_units: u32,
+
+    /// Percent of a product's stock that such a customer may hold unpaid, but 10 units always; 0: no limit
+    #[arg(long, env = "MAX_UNPAID_SHARE", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub max_unpaid_share: u32,
+
+    /// The value that such a customer may hold unpaid, in minor units of a currency; 0: no limit
+    #[arg(long, env = "MAX_UNPAID_VALUE", default_value_t = 0)]
+    pub max_unpaid_value: u64,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -344,8 +368,17 @@ impl Serve {
         PlacingTerms {
             reservation_ttl: self.reservation_ttl,
             max_open_orders: self.max_open_orders,
+            max_unpaid: MaxUnpaid {
+                units: self.max_unpaid.max_unpaid_units,
+                share: self.max_unpaid.max_unpaid_share,
+                value: self.max_unpaid.max_unpaid_value,
+            },
             max_attempts: self.jobs.job_max_attempts,
         }
+    }
+
+    pub fn placing_limits(&self) -> PlacingLimits {
+        PlacingLimits { of_all: self.max_placements_in_flight, of_one_caller: self.max_placements_per_caller }
     }
 
     /// The key from the environment or from its file.

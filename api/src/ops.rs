@@ -4,10 +4,9 @@ use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
 use shared::actions::{self, ActionFilter, ActionView};
-use shared::audit::{self, Report};
-use shared::error::Error;
+use shared::audit::Report;
+use shared::audit::full::{self, AuditRun, StartedAudit};
 use shared::ops::jobs::{self, JobDetail, JobFilter, JobView, Retried, RetryJobs};
 use shared::ops::queues::{self, QueueView};
 use shared::ops::workers::{self, WorkerView};
@@ -17,10 +16,11 @@ use shared::queue::Queue;
 use shared::values::JobId;
 use sqlx::PgPool;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use crate::error::{ApiResult, Problem};
 use crate::extract::idempotent::Once;
-use crate::extract::json::{Listed, NoBody, Path, Query};
+use crate::extract::json::{Listed, NoBody, NoFilter, Path, Query};
 use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
 use crate::router::Routes;
@@ -40,6 +40,9 @@ pub fn routes() -> Routes {
         .on(routes!(discard), write)
         .on(routes!(workers), read)
         .on(routes!(audit), read)
+        .on(routes!(start_audit), write)
+        .on(routes!(audit_runs), read)
+        .on(routes!(audit_run), read)
         .on(routes!(actions), read)
 }
 
@@ -155,7 +158,7 @@ async fn discard(caller: Caller, Path(id): Path<JobId>, mut once: Once<NoBody>) 
     request_body = RetryJobs,
     responses(
         (status = 200, description = "How many are retried", body = Retried),
-        (status = 422, description = "`invalid_limit`: it is from 1 to 10,000", body = Problem),
+        (status = 422, description = "`missing_field`: `limit` is required; `invalid_limit`: it is from 1 to 10,000", body = Problem),
     ))]
 async fn retry_many(State(state): State<AppState>, caller: Caller, mut once: Once<RetryJobs>) -> ApiResult<Response> {
     let rings = jobs::retry_many(&mut once.tx, &caller, &once.body, state.settings.jobs.job_max_attempts).await?;
@@ -175,34 +178,59 @@ async fn workers(State(db): State<PgPool>) -> ApiResult<Answer<List<WorkerView>>
     Ok(Answer(List { data: workers::list(&mut conn).await?, next_cursor: None }))
 }
 
-#[derive(Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct WhichAudit {
-    /// `true` runs the audit now; a violation is checked a second time
-    #[serde(default)]
-    #[param(default = false)]
-    fresh: bool,
-}
-
 /// Read the last integrity audit
 ///
-/// Each invariant with its violations. The audit runs every few minutes.
-#[utoipa::path(get, path = "/v1/ops/audit", tag = "operations", params(WhichAudit), responses(
+/// Each invariant with its violations. The audit runs every few minutes; `POST /v1/ops/audit/runs` starts one over
+/// everything.
+#[utoipa::path(get, path = "/v1/ops/audit", tag = "operations", responses(
     (status = 200, description = "What the audit found", body = Report, example = json!({
         "ran_at": "2026-11-21T08:15:00Z", "violations": 0,
         "invariants": [{"name": "stock_is_never_negative", "violations": 0, "offenders": []}],
     })),
 ))]
-async fn audit(State(db): State<PgPool>, Query(which): Query<WhichAudit>) -> ApiResult<Answer<Report>> {
-    if !which.fresh
-        && let Some(report) = audit::last(&mut *db.acquire().await?).await?
-    {
-        return Ok(Answer(report));
+async fn audit(State(db): State<PgPool>, _: Query<NoFilter>) -> ApiResult<Answer<Report>> {
+    Ok(Answer(full::last(&db).await?))
+}
+
+/// Start an audit of everything
+///
+/// It runs beside the requests, and a violation is checked a second time. One at a time: asked again meanwhile, the answer
+/// is the run that runs. It ends with the process that runs it.
+#[utoipa::path(post, path = "/v1/ops/audit/runs", tag = "operations", responses(
+    (status = 202, description = "The run; read its result at `/v1/ops/audit/runs/{id}`", body = StartedAudit),
+    (status = 503, description = "`overloaded`: the last run is just ending; see `Retry-After`", body = Problem),
+))]
+async fn start_audit(State(state): State<AppState>, caller: Caller, mut once: Once<NoBody>) -> ApiResult<Response> {
+    let (started, run) = full::start(&mut once.tx, &state.db, &caller).await?;
+    let answer = once.answer(StatusCode::ACCEPTED, &started).await?;
+    if let Some(run) = run {
+        run.spawn(state.stopping.clone().cancelled_owned());
     }
-    // Spawned, so that a run which outlasts its request still finishes and becomes the last run.
-    let run = tokio::spawn(async move { audit::run_to_certainty(&db).await });
-    Ok(Answer(run.await.map_err(Error::internal)??))
+    Ok(answer)
+}
+
+/// List audits
+///
+/// By the clock and by hand, newest first. They are kept for 30 days.
+#[utoipa::path(get, path = "/v1/ops/audit/runs", tag = "operations", params(Paging), responses(
+    (status = 200, description = "A page of runs", body = List<AuditRun>),
+    (status = 422, description = "`invalid_limit` or `invalid_cursor`", body = Problem),
+))]
+async fn audit_runs(State(db): State<PgPool>, asked: Listed<NoFilter>) -> ApiResult<Answer<List<AuditRun>>> {
+    let mut conn = db.acquire().await?;
+    Ok(Answer(full::list(&mut conn, &asked.page).await?))
+}
+
+/// Read an audit
+///
+/// `running`, or `done` with what it found. A run that failed or whose process ended is gone: start another one.
+#[utoipa::path(get, path = "/v1/ops/audit/runs/{id}", tag = "operations", params(("id" = uuid::Uuid, Path)), responses(
+    (status = 200, description = "The run", body = AuditRun),
+    (status = 404, description = "`audit_run_not_found`", body = Problem),
+))]
+async fn audit_run(State(db): State<PgPool>, Path(id): Path<Uuid>) -> ApiResult<Answer<AuditRun>> {
+    let mut conn = db.acquire().await?;
+    Ok(Answer(full::get(&mut conn, id).await?))
 }
 
 /// List what people did by hand

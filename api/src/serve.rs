@@ -79,7 +79,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let trusted = settings.trusted_proxies.clone();
     let places = Places::new(settings.connections(), move |peer| trusted.trusts(peer), connections);
     let cache = Cache::start(db.clone(), redis.clone(), settings.caching.settings(), metrics.shared.registry())?;
-    let (terms, in_flight) = (settings.terms(), settings.max_placements_in_flight);
+    let (terms, limits) = (settings.terms(), settings.placing_limits());
     let after_batch = {
         let (doorbell, cache) = (doorbell.clone(), cache.clone());
         move |rings: Vec<Ring>, sold: Vec<ProductId>| {
@@ -92,7 +92,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     Ok(AppState {
         identity: Arc::new(identity),
         probe: Arc::new(Probe::new(db.clone(), doorbell.clone())),
-        placing: Arc::new(PlacingLanes::start(&db, terms, in_flight, after_batch)),
+        placing: Arc::new(PlacingLanes::start(&db, terms, limits, after_batch)),
         limiter: Arc::new(Limiter::new(redis)),
         cache,
         metrics,

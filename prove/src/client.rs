@@ -161,6 +161,24 @@ impl Clients {
         Ok(reply.body)
     }
 
+    /// Starts an audit of everything, and waits for its report. A run ends with its process, so it may have to be started
+    /// again.
+    pub async fn full_audit(&self, staff: &mut Person) -> Result<Value> {
+        loop {
+            let key = Uuid::now_v7().to_string();
+            let started = self.done(staff, &Request::post("/v1/ops/audit/runs", key, json!({}))).await?;
+            let path = format!("/v1/ops/audit/runs/{}", started["id"].as_str().context("a run has an id")?);
+            loop {
+                let run = self.ask(staff, &Request::get(&path)).await.context("the audit had no answer")?;
+                match run.status {
+                    200 if run.body["state"] == "done" => return Ok(run.body),
+                    200 => sleep(Duration::from_millis(200)).await,
+                    _ => break,
+                }
+            }
+        }
+    }
+
     /// Sends a request to one API. None without a complete answer.
     pub async fn ask_once(&self, api: usize, person: &Person, request: &Request) -> Option<Reply> {
         let was_placed = request.places_an_order() && self.begin(request);

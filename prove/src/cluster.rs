@@ -27,11 +27,14 @@ pub const WORKERS: usize = 3;
 /// The lease is short, so that a run of minutes sees many leases expire.
 pub const LEASE: Duration = Duration::from_secs(3);
 
-const API: [(&str, &str); 10] = [
+const API: [(&str, &str); 13] = [
     ("AUTO_MIGRATE", "false"),
     ("MAX_CONNECTIONS_PER_ADDRESS", "10000"),
     ("RATE_LIMITS", "off"),
     ("MAX_OPEN_ORDERS", "0"),
+    ("MAX_UNPAID_UNITS", "0"),
+    ("MAX_UNPAID_SHARE", "0"),
+    ("MAX_PLACEMENTS_PER_CALLER", "0"),
     ("RESERVATION_TTL", "20s"),
     ("DELIVERY_DELAY", "2s"),
     ("JOB_MAX_ATTEMPTS", "5"),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::client::{Clients, History, Person, Request};
+use crate::client::{Clients, History, Person};
 use crate::cluster::{Cluster, LEASE};
 use crate::drain::OpenWork;
 use crate::faults::InjectedFault;
@@ -262,7 +262,7 @@ fn check_processes(evidence: &Evidence<'_>) -> Check {
 
 /// The audit of the product, through the route that staff use.
 async fn audit(clients: &Clients, staff: &mut Person) -> Result<Vec<Check>> {
-    let report = clients.done(staff, &Request::get("/v1/ops/audit?fresh=true")).await?;
+    let report = clients.full_audit(staff).await?;
     let invariants = report["invariants"].as_array().context("the audit lists no invariants")?;
     let line = |found: &Value| {
         let mut offenders = found["offenders"].as_array().cloned().unwrap_or_default();

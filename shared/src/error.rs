@@ -75,12 +75,21 @@ pub enum Error {
     ReservationBelongsToOrder { order_id: uuid::Uuid },
     #[error("{open} orders of this customer are unpaid, and the limit is {limit}; pay or cancel one first")]
     TooManyOpenOrders { open: i64, limit: u32 },
+    #[error(
+        "a customer who has not paid for an order yet may hold {limit} unpaid, and would hold {would_hold}; order less, or \
+         pay for an order first"
+    )]
+    TooMuchUnpaid { limit: String, would_hold: String },
     #[error("the order is being shipped and can no longer be cancelled")]
     OrderNotCancellable,
     #[error("an order that is `{from}` can become {}, not `{to}`", either(.allowed))]
     InvalidTransition { from: &'static str, to: &'static str, allowed: Vec<&'static str> },
     #[error("a payment is in progress; wait for its result, or cancel the order")]
     PaymentInProgress,
+    #[error(
+        "the payment token was erased, so the order cannot be charged; take the money another way, or cancel the order"
+    )]
+    PaymentTokenErased,
     #[error("a request with this Idempotency-Key is still running; try again in a moment")]
     RequestInProgress,
     #[error("the job is {state}; only a dead job can be retried or discarded")]
@@ -134,6 +143,7 @@ pub enum Resource {
     Order,
     Job,
     Queue,
+    AuditRun,
 }
 
 /// A line of an order or a reservation that asked for more than is available.
@@ -175,6 +185,8 @@ impl Error {
             | Self::OrderNotCancellable
             | Self::InvalidTransition { .. }
             | Self::PaymentInProgress
+            | Self::PaymentTokenErased
+            | Self::TooMuchUnpaid { .. }
             | Self::RequestInProgress
             | Self::JobNotDead { .. }
             | Self::LeaseLost => Kind::Conflict,
@@ -298,7 +310,7 @@ impl std::fmt::Display for Shortage {
 impl std::fmt::Display for Resource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let code: &str = (*self).into();
-        f.write_str(code.trim_end_matches("_not_found"))
+        f.write_str(&code.trim_end_matches("_not_found").replace('_', " "))
     }
 }
 

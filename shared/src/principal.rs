@@ -166,6 +166,11 @@ impl Principal {
         Self { actor: Actor::System, permissions: Permissions::NONE, source: Source::default() }
     }
 
+    /// Staff and keys act on what they read, so they are never shown a cached value.
+    pub fn is_customer(&self) -> bool {
+        matches!(&self.actor, Actor::Person(person) if person.role == Role::Customer)
+    }
+
     pub fn may(&self, permission: Permission) -> bool {
         self.permissions.contains(permission)
     }

@@ -1,4 +1,4 @@
-//! Deletes rows that are too old, once a minute: jobs, workers, idempotency keys, sessions. It works in steps: a step
+//! Deletes rows that are too old, once a minute: jobs, workers, idempotency keys, sessions. Also erases old payment tokens. It works in steps: a step
 //! locks few rows and ends soon, so nobody waits for it. The audit deletes its own old runs.
 
 use std::time::{Duration, Instant};
@@ -9,12 +9,17 @@ use crate::error::Result;
 use crate::idempotency;
 use crate::identity::{known_networks, sessions};
 use crate::ops;
+use crate::orders::pay;
 use crate::queue::prune;
 
 /// Rows deleted by one statement: some tens of milliseconds.
 const STEP: i64 = 5_000;
 /// A run that needs longer stops, and the next run goes on.
 const TIME: Duration = Duration::from_secs(30);
+
+/// A payment that is not decided after a week waits for a person, who rarely needs the token. Providers' tokens seldom live
+/// longer.
+const PAYMENT_TOKENS_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// The kinds of rows that get old. Each module knows how long its rows are kept.
 #[derive(Debug, Clone, Copy)]
@@ -25,16 +30,18 @@ enum Old {
     IdempotencyKeys,
     Sessions,
     KnownNetworks,
+    PaymentTokens,
 }
 
 impl Old {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::DoneJobs,
         Self::DiscardedJobs,
         Self::SilentWorkers,
         Self::IdempotencyKeys,
         Self::Sessions,
         Self::KnownNetworks,
+        Self::PaymentTokens,
     ];
 
     fn name(self) -> &'static str {
@@ -45,6 +52,7 @@ impl Old {
             Self::IdempotencyKeys => "idempotency keys",
             Self::Sessions => "sessions",
             Self::KnownNetworks => "known networks",
+            Self::PaymentTokens => "payment tokens",
         }
     }
 
@@ -57,6 +65,7 @@ impl Old {
             Self::IdempotencyKeys => idempotency::remove_expired(conn, limit).await,
             Self::Sessions => sessions::remove_expired(conn, limit).await,
             Self::KnownNetworks => known_networks::remove_old(conn, limit).await,
+            Self::PaymentTokens => pay::erase_old_tokens(conn, PAYMENT_TOKENS_KEPT, limit).await,
         }
     }
 }

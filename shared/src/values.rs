@@ -8,6 +8,7 @@ pub mod password;
 use std::fmt;
 use std::str::FromStr;
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
@@ -114,8 +115,8 @@ text! {
     Phone: 3..=40, r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]+[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$", "invalid_phone", "a phone number";
     /// A reason that a person typed.
     Note: 0..=500, r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$", "invalid_note", "a note";
-    /// The token that the storefront got from the payment provider. We erase it after the charge.
-    PaymentToken: 1..=200, r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$", "invalid_payment_token", "a payment token";
+    /// What staff write into an order's timeline.
+    Remark: 1..=2000, r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$", "invalid_note", "a note";
 }
 
 /// An e-mail address as the user typed it. Accounts are told apart by its `key()`.
@@ -223,6 +224,44 @@ impl Visitor<'_> for WholeVisitor {
         // Written without its fraction, because `as` would round what does not fit.
         let whole = if number.fract() == 0.0 { format!("{number:.0}").parse().ok() } else { None };
         whole.map(WholeNumber).ok_or_else(|| E::invalid_type(Unexpected::Float(number), &self))
+    }
+}
+
+/// The token that the storefront got from the payment provider. It is never printed, and we erase it after the charge.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(try_from = "String")]
+#[schema(value_type = String, min_length = 1, max_length = 200)]
+pub struct PaymentToken(SecretString);
+
+impl PaymentToken {
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// From the column of the database, which got it from `expose`.
+    pub fn stored(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl TryFrom<String> for PaymentToken {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        let text = text.trim();
+        if (1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
+            return Ok(Self(text.to_owned().into()));
+        }
+        let message = "a payment token has 1 to 200 characters and no control characters";
+        Err(Invalid::new("invalid_payment_token", message))
+    }
+}
+
+impl FromStr for PaymentToken {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.to_owned().try_into()
     }
 }
 
@@ -344,8 +383,8 @@ fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     Err(de::Error::custom(Invalid::new("invalid_amount", message)))
 }
 
-/// A postal address. The shop decides which fields it has; we store them unchanged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A postal address. The shop decides which fields it has; we store them unchanged. `Debug` does not print them.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Map<String, Value>")]
 pub struct Address(Map<String, Value>);
 
@@ -374,6 +413,12 @@ impl PartialSchema for Address {
             .additional_properties(Some(Schema::from(value)))
             .examples([json!({"name": "Alice", "line1": "1 Mill Lane", "city": "Bath", "postal_code": "BA1 1AA", "country": "GB"})])
             .into()
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Address(..)")
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::database;
 
@@ -12,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The violated invariants, each with its offenders.
 pub async fn broken(db: &PgPool) -> Vec<String> {
-    let report = shared::audit::run_to_certainty(db).await.unwrap();
+    let report = shared::audit::run_to_certainty(&mut db.acquire().await.unwrap(), Uuid::now_v7()).await.unwrap();
     let broken = report.invariants.iter().filter(|one| one.violations > 0);
     broken.map(|one| format!("{}: {:#}", one.name, json!(one.offenders))).collect()
 }

@@ -8,7 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use shared::payments::simulated::{Scripts, SimulatedProvider};
 use shared::payments::{Outcome, PaymentProvider, ProviderError};
-use shared::values::Money;
+use shared::values::{Money, PaymentToken};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -58,7 +58,12 @@ impl Gated {
 }
 
 impl PaymentProvider for Gated {
-    fn charge<'a>(&'a self, key: Uuid, amount: Money, token: &'a str) -> BoxFuture<'a, Result<Outcome, ProviderError>> {
+    fn charge<'a>(
+        &'a self,
+        key: Uuid,
+        amount: Money,
+        token: &'a PaymentToken,
+    ) -> BoxFuture<'a, Result<Outcome, ProviderError>> {
         async move {
             self.stop(Stops::BeforeCharging).await;
             self.charges.fetch_add(1, Ordering::SeqCst);

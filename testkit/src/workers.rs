@@ -80,6 +80,8 @@ impl TestSystem {
         let prefix = format!("test-{}", Uuid::now_v7().simple());
         let mut options = vec![
             "--max-open-orders=0".to_owned(),
+            "--max-unpaid-units=0".to_owned(),
+            "--max-unpaid-share=0".to_owned(),
             format!("--redis-prefix={prefix}"),
             "--job-max-attempts=4".to_owned(),
         ];

@@ -112,42 +112,62 @@ impl<T: DeserializeOwned + Send> FromRequest<AppState> for Once<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Response> {
-        Self::read(request, state, json::require_json, |bytes| json::parse(bytes)).await
+        let reading =
+            Reading { check: json::require_json, large: false, parse: |bytes| json::parse(bytes), hash: BodyHash::of };
+        Received::read(request, state, reading).await?.begin(&state.db).await
     }
 }
 
-impl<T> Once<T> {
-    /// Reads a request and begins: `check` looks at the content type, `parse` at the body.
-    pub async fn read(
-        request: Request,
-        state: &AppState,
-        check: impl FnOnce(&HeaderMap, &Body) -> ApiResult<()>,
-        parse: impl FnOnce(&Bytes) -> ApiResult<T>,
-    ) -> Result<Self, Response> {
+/// How a request is read.
+pub struct Reading<T> {
+    /// Looks at the content type, before the body is read.
+    pub check: fn(&HeaderMap, &Body) -> ApiResult<()>,
+    /// Is the body large, so that it should be in memory only once?
+    pub large: bool,
+    pub parse: fn(&Bytes) -> ApiResult<T>,
+    /// By what a repeat of the request is recognised.
+    pub hash: fn(&str, &str, &[u8]) -> BodyHash,
+}
+
+/// A request that was read, before its transaction begins.
+pub struct Received<T> {
+    body: T,
+    caller: UserId,
+    key: Option<(Key, BodyHash)>,
+}
+
+impl<T> Received<T> {
+    pub async fn read(request: Request, state: &AppState, reading: Reading<T>) -> Result<Self, Response> {
         let refused = IntoResponse::into_response;
         let (mut parts, body) = request.into_parts();
         let caller = caller(&mut parts, state).await.map_err(refused)?;
         let key = key(&parts).map_err(refused)?;
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-        check(&parts.headers, &body).map_err(refused)?;
-        let bytes = json::read(Request::from_parts(parts, body), state).await.map_err(refused)?;
-        let body = parse(&bytes).map_err(refused)?;
-        let hash = || BodyHash::of(method.as_str(), &path, &bytes);
-        Self::begin(&state.db, body, caller, key, hash).await
+        (reading.check)(&parts.headers, &body).map_err(refused)?;
+        let large = parts.extensions.get::<Policy>().filter(|_| reading.large).map(|policy| policy.body_limit);
+        let request = Request::from_parts(parts, body);
+        let bytes = match large {
+            Some(limit) => json::read_large(request, limit).await,
+            None => json::read(request, state).await,
+        };
+        let bytes = bytes.map_err(refused)?;
+        let body = (reading.parse)(&bytes).map_err(refused)?;
+        let key = key.map(|key| (key, (reading.hash)(method.as_str(), &path, &bytes)));
+        Ok(Self { body, caller, key })
     }
 
-    async fn begin(
-        db: &PgPool,
-        body: T,
-        caller: UserId,
-        key: Option<Key>,
-        hash: impl FnOnce() -> BodyHash,
-    ) -> Result<Self, Response> {
-        let Some(key) = key else {
+    /// Begins the transaction, or answers again if the key was used before.
+    pub async fn begin(self, db: &PgPool) -> Result<Once<T>, Response> {
+        Once::begin(db, self.body, self.caller, self.key).await
+    }
+}
+
+impl<T> Once<T> {
+    async fn begin(db: &PgPool, body: T, caller: UserId, key: Option<(Key, BodyHash)>) -> Result<Self, Response> {
+        let Some((key, hash)) = key else {
             let tx = db.begin().await.map_err(failed)?;
             return Ok(Self { body, tx, kept_as: None });
         };
-        let hash = hash();
         match claim(db, caller, &key, &hash).await.map_err(failed)? {
             Claimed::Fresh(tx) => Ok(Self { body, tx, kept_as: Some((caller, key, hash)) }),
             Claimed::Replay(answer) => {
@@ -157,9 +177,7 @@ impl<T> Once<T> {
             }
         }
     }
-}
 
-impl<T> Once<T> {
     /// Rolls back what was tried, which releases all locks and the key, runs `meanwhile`, and begins again.
     pub async fn again<R>(
         self,
@@ -170,7 +188,7 @@ impl<T> Once<T> {
         tx.rollback().await.map_err(failed)?;
         meanwhile.await.map_err(failed)?;
         match kept_as {
-            Some((caller, key, hash)) => Self::begin(db, body, caller, Some(key), || hash).await,
+            Some((caller, key, hash)) => Self::begin(db, body, caller, Some((key, hash))).await,
             None => Ok(Self { body, tx: db.begin().await.map_err(failed)?, kept_as }),
         }
     }

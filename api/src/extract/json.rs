@@ -5,8 +5,9 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
+use futures::StreamExt;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use shared::error::Error;
 use shared::invalid::{FieldError, Invalid};
@@ -32,12 +33,32 @@ pub async fn read<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Byte
         BytesRejection::FailedToBufferBody(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             ApiError::of_status(StatusCode::PAYLOAD_TOO_LARGE)
         }
-        _ => ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "incomplete_body",
-            "the connection ended before the whole body arrived",
-        ),
+        _ => incomplete(),
     })
+}
+
+/// As `read`, into one buffer. axum's reader keeps all chunks until it has copied them, so it needs the memory twice.
+pub async fn read_large(request: Request, limit: usize) -> ApiResult<Bytes> {
+    let too_large = || ApiError::of_status(StatusCode::PAYLOAD_TOO_LARGE);
+    let announced = usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limit {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(announced);
+    let mut chunks = request.into_body().into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| incomplete())?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.into())
+}
+
+fn incomplete() -> ApiError {
+    let detail = "the connection ended before the whole body arrived";
+    ApiError::new(StatusCode::BAD_REQUEST, "incomplete_body", detail)
 }
 
 pub fn require_json(headers: &HeaderMap, body: &Body) -> ApiResult<()> {
@@ -50,9 +71,15 @@ pub fn require_json(headers: &HeaderMap, body: &Body) -> ApiResult<()> {
 }
 
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
+    refuse_nul(body)?;
+    parse_large(body)
+}
+
+/// As `parse`, for a body whose rows `parse_row` reads one by one. It never holds the whole body as a tree, which would
+/// take a hundred times the memory of the text.
+pub fn parse_large<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
     let body = if body.is_empty() { b"{}" } else { body };
     require_object(body)?;
-    refuse_nul(body)?;
     let mut reader = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -62,25 +89,29 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
     Ok(parsed)
 }
 
-/// Parses each element of a list by itself. Returns the valid ones with their index, and the errors of the others.
-pub fn each<T: DeserializeOwned>(list: &str, values: Vec<Value>) -> (Vec<(usize, T)>, Vec<FieldError>) {
-    let (mut good, mut complaints) = (Vec::with_capacity(values.len()), Vec::new());
-    for (index, value) in values.into_iter().enumerate() {
-        let place = format!("{list}[{index}]");
-        if !value.is_object() {
-            complaints.push(Invalid::new("invalid_value", "it must be a JSON object").at(place));
-            continue;
-        }
-        match serde_path_to_error::deserialize(value) {
-            Ok(value) => good.push((index, value)),
-            Err(error) => {
-                let below = field_error(&error.path().to_string(), &error.inner().to_string());
-                let field = if below.field.is_empty() { place } else { format!("{place}.{}", below.field) };
-                complaints.push(FieldError { field, ..below });
-            }
-        }
+/// A row has a few fields. Longer ones are refused before they are parsed, so that a row cannot take much memory.
+pub const MAX_ROW_BYTES: usize = 16 * 1024;
+
+/// Parses one row of a list by itself, so that each wrong row can be named. `place` is the row's, such as `items[7]`.
+pub fn parse_row<T: DeserializeOwned>(place: &str, row: &str) -> Result<T, FieldError> {
+    if row.len() > MAX_ROW_BYTES {
+        return Err(Invalid::new("invalid_value", format!("a row has at most {MAX_ROW_BYTES} bytes")).at(place));
     }
-    (good, complaints)
+    if !row.starts_with('{') {
+        return Err(Invalid::new("invalid_value", "it must be a JSON object").at(place));
+    }
+    if row.contains(r"\u0000")
+        && let Ok(value) = serde_json::from_str::<Value>(row)
+        && let Some(path) = path_of_nul(&value)
+    {
+        return Err(Invalid::new("invalid_text", "it contains a NUL character").at(format!("{place}{path}")));
+    }
+    let mut reader = serde_json::Deserializer::from_str(row);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let below = field_error(&error.path().to_string(), without_position(&error.inner().to_string()));
+        let field = if below.field.is_empty() { place.to_owned() } else { format!("{place}.{}", below.field) };
+        FieldError { field, ..below }
+    })
 }
 
 /// Serde would also accept an array with the fields in order, which no client sends on purpose.
@@ -88,7 +119,7 @@ fn require_object(body: &[u8]) -> ApiResult<()> {
     if body.trim_ascii_start().first() == Some(&b'{') {
         return Ok(());
     }
-    serde_json::from_slice::<Value>(body).map_err(|error| complaint("", error))?;
+    serde_json::from_slice::<IgnoredAny>(body).map_err(|error| complaint("", error))?;
     Err(Error::invalid("invalid_body", "the body must be a JSON object").into())
 }
 
@@ -132,9 +163,12 @@ fn complaint(path: &str, error: serde_json::Error) -> ApiError {
         let detail = format!("the body is not JSON: {error}");
         return ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", detail);
     }
-    let message = error.to_string();
-    let message = message.rfind(" at line ").map_or(message.as_str(), |end| &message[..end]);
-    Error::InvalidFields(vec![field_error(path, message)]).into()
+    Error::InvalidFields(vec![field_error(path, without_position(&error.to_string()))]).into()
+}
+
+/// The message of an error of `serde_json`. The line and the column help nobody who has a field's path.
+fn without_position(message: &str) -> &str {
+    message.rfind(" at line ").map_or(message, |end| &message[..end])
 }
 
 /// Turns the message of a deserialization error into a field error.

@@ -50,8 +50,8 @@ pub(super) struct OfProduct {
 
 /// Read how much of a product is available
 ///
-/// Anybody sees `available`; staff also see what is on hand, what is reserved, and where. The answer may be up to
-/// 2 s old, but not for staff. Placing an order always checks the present stock.
+/// Anybody sees `available`; staff also see what is on hand, what is reserved, and where. For others
+/// than staff and keys the answer may be up to 2 s old. Placing an order always checks the present stock.
 #[utoipa::path(get, path = "/v1/inventory/onhand", tag = "inventory", params(OfProduct), responses(
     (status = 200, description = "What can be bought now, over all active warehouses", body = OnHand),
     (status = 404, description = "`product_not_found`", body = Problem),
@@ -62,9 +62,8 @@ pub(super) async fn on_hand(
     caller: Option<Caller>,
     Query(of): Query<OfProduct>,
 ) -> ApiResult<Answer<OnHand>> {
-    let is_staff = caller.is_some_and(|caller| caller.may(Permission::InventoryRead));
-    let facts = if is_staff { cache.product_now(of.product_id).await? } else { cache.product(of.product_id).await? };
-    Ok(Answer(facts.on_hand(is_staff)))
+    let is_staff = caller.as_ref().is_some_and(|caller| caller.may(Permission::InventoryRead));
+    Ok(Answer(cache.product(of.product_id, caller.as_deref()).await?.on_hand(is_staff)))
 }
 
 /// Read a row of stock

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use shared::orders::cancel::{self, Cancel};
 use shared::orders::manual::{self, Following, SetStatus};
+use shared::orders::note::{self, NewNote};
 use shared::orders::read::{OrderEvent, OrderFilter};
 use shared::orders::{OrderView, read};
 use shared::page::{List, Paging};
@@ -35,6 +36,7 @@ pub fn routes() -> Routes {
         .on(routes!(place::place), Policy::write(Access::SignedIn).takes_key())
         .on(routes!(get), read.about_order())
         .on(routes!(events), read.about_order())
+        .on(routes!(add_note), Policy::write(Access::Needs(Permission::OrdersWrite)).takes_key().about_order())
         .on(routes!(cancel), write(Access::SignedIn).takes_key())
         .on(routes!(set_status), write(Access::Needs(Permission::OrdersWrite)))
 }
@@ -91,6 +93,21 @@ async fn events(
 ) -> ApiResult<impl IntoResponse> {
     let mut conn = db.acquire().await?;
     Ok(Json(read::events(&mut conn, &caller, id, asked.page).await?))
+}
+
+/// Write a note into an order's timeline
+///
+/// Staff read it there; the customer sees that there is a note, and not its text.
+#[utoipa::path(post, path = "/v1/orders/{id}/notes", tag = "orders",
+    params(("id" = uuid::Uuid, Path)), request_body = NewNote,
+    responses(
+        (status = 201, description = "The event on the timeline", body = OrderEvent),
+        (status = 404, description = "`order_not_found`", body = Problem),
+        (status = 422, description = "`invalid_note`: it has 1 to 2,000 characters", body = Problem),
+    ))]
+async fn add_note(caller: Caller, Path(id): Path<OrderId>, mut once: Once<NewNote>) -> ApiResult<Response> {
+    let event = note::write(&mut once.tx, &caller, id, &once.body).await?;
+    once.answer(StatusCode::CREATED, &event).await
 }
 
 /// Cancel an order

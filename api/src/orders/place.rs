@@ -62,15 +62,16 @@ struct LineBody {
     responses(
         (status = 201, description = "Placed: `pending`, its stock reserved, its payment enqueued", body = OrderView,
             headers(("Location" = String), ("ETag" = String))),
-        (status = 409, description = "`insufficient_stock` (each short line with `requested` and `available`), `too_many_open_orders`, `request_in_progress`", body = Problem),
+        (status = 409, description = "`insufficient_stock` (each short line with `requested` and `available`), `too_many_open_orders`, `too_much_unpaid` (what a customer who has never paid may hold unpaid), `request_in_progress`", body = Problem),
         (status = 422, description = "`product_not_found`, `product_inactive`, `mixed_currencies`, `customer_not_found`, `idempotency_key_reused`, …", body = Problem),
-        (status = 503, description = "`overloaded`: too many orders are being placed; nothing was done, see `Retry-After`", body = Problem),
+        (status = 503, description = "`overloaded`: too many orders are being placed, or too many of this caller; nothing was done, see `Retry-After`", body = Problem),
         (status = 504, description = "`outcome_unknown`: ask again with the same key", body = Problem),
     ))]
 pub(super) async fn place(State(state): State<AppState>, caller: Caller, request: Request) -> ApiResult<Response> {
     let order = read_order(&state, &caller, request).await?;
     let placing = info_span!("place", otel.kind = "producer");
-    let Placed { order, replayed } = state.placing.place(order).instrument(placing).await?;
+    let share_of = (!caller.may(Permission::OrdersWrite)).then_some(order.placed_by.id);
+    let Placed { order, replayed } = state.placing.place(order, share_of).instrument(placing).await?;
     Span::current().record("order_id", field::display(order.id));
     let headers = [(header::LOCATION, format!("/v1/orders/{}", order.id)), (header::ETAG, etag::of(order.version))];
     let mut response = (StatusCode::CREATED, headers, Json(order)).into_response();

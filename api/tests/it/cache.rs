@@ -189,6 +189,27 @@ async fn who_asks_sees_their_part_and_versions_are_compared_in_the_database() {
 }
 
 #[tokio::test]
+async fn staff_see_a_write_of_one_process_at_once_on_every_other() {
+    let redis = RedisServer::start().await;
+    let database = new_database().await;
+    let (one, other) = (cached(&database, &[&redis.option()]).await, cached(&database, &[&redis.option()]).await);
+    let staff = one.staff().await;
+    let elsewhere = Person { app: &other, ..staff.clone() };
+    let mug = stocked(&staff, 10).await;
+    let path = format!("/v1/products/{}", mug.product);
+    for price in 1..=20 {
+        mug.available(&other).await; // It is in the cache of the other process.
+        elsewhere.get(&path).await.done(200);
+        let asked = json!({ "price": { "amount": price, "currency": "USD" } });
+        let written = staff.patch(&path, asked).await.done(200);
+        mug.adjust(&staff, 1).await;
+        let read = elsewhere.get(&path).await.done(200);
+        assert_eq!((&read.body["price"], read.header("etag")), (&written.body["price"], written.header("etag")));
+        assert_eq!(mug.on_hand(&elsewhere).await["on_hand"], 10 + price);
+    }
+}
+
+#[tokio::test]
 async fn many_who_ask_at_once_cost_one_load_and_the_next_process_none() {
     let redis = RedisServer::start().await;
     let database = new_database().await;

@@ -201,13 +201,15 @@ async fn the_whole_shop_runs_as_the_applications_role() {
         .await
         .unwrap();
     staff.post("/v1/inventory/reaper", json!({})).await.done(200);
-    staff.get("/v1/ops/audit?fresh=true").await.done(200);
+    let started = staff.post("/v1/ops/audit/runs", json!({})).await.done(202);
+    let run = format!("/v1/ops/audit/runs/{}", started.id());
+    until("the audit is done", async || staff.get(&run).await.done(200).body["state"] == "done").await;
     until("the reaper ran by the clock", async || {
         app.count("select count(*) from clockwork where name = 'reap'").await == 1
     })
     .await;
     shared::retention::run(&app.state.db).await.unwrap();
-    shared::audit::run_to_certainty(&app.state.db).await.unwrap();
+    shared::audit::run(&mut app.state.db.acquire().await.unwrap()).await.unwrap();
     stopping.cancel();
     working.await.unwrap().unwrap();
 }

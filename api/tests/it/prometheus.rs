@@ -248,7 +248,7 @@ async fn a_real_prometheus_finds_both_evaluates_every_rule_fills_every_panel_and
     println!("scrapes took {:?} s", prometheus.query("max_over_time(scrape_duration_seconds[1m])").await);
 
     sqlx::query("update orders set total_minor = total_minor + 1").execute(&app.db).await.unwrap();
-    shared::audit::run_to_certainty(&app.db).await.unwrap();
+    shared::audit::run_to_certainty(&mut app.db.acquire().await.unwrap(), Uuid::now_v7()).await.unwrap();
     until("somebody is called", async || {
         let calls = r#"ALERTS{alertname="MillraceAuditViolation",alertstate="firing",severity="page"}"#;
         !prometheus.query(calls).await.is_empty()

@@ -29,10 +29,13 @@ const POSTGRES: [&str; 6] = [
 ];
 
 /// The settings of every measured API process.
-const API: [(&str, &str); 6] = [
+const API: [(&str, &str); 9] = [
     ("RATE_LIMITS", "off"),
     ("MAX_CONNECTIONS_PER_ADDRESS", "10000"),
     ("MAX_OPEN_ORDERS", "0"),
+    ("MAX_UNPAID_UNITS", "0"),
+    ("MAX_UNPAID_SHARE", "0"),
+    ("MAX_PLACEMENTS_PER_CALLER", "0"),
     ("AUTO_MIGRATE", "false"),
     ("ACCESS_TOKEN_TTL", "12h"),
     ("RUST_LOG", "warn,api::serve=info"),

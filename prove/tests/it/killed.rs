@@ -99,8 +99,7 @@ impl TestCluster {
             .await
             .unwrap();
         assert_eq!(charged, i64::try_from(self.orders.len()).unwrap());
-        let audit = Request::get("/v1/ops/audit?fresh=true");
-        let report = self.clients.done(&mut self.staff, &audit).await.unwrap();
+        let report = self.clients.full_audit(&mut self.staff).await.unwrap();
         assert_eq!(report["violations"], Value::from(0), "{report:#}");
         assert!(self.cluster.ended_by_themselves().await.unwrap().is_empty());
         self.cluster.close().await.unwrap();

@@ -116,8 +116,7 @@ impl StandbyTest {
             assert!(history.unexpected.is_empty() && history.contradictions.is_empty(), "{history:#?}");
             assert_eq!(history.unanswered, 0, "{:?}", history.answers);
         }
-        let audit = Request::get("/v1/ops/audit?fresh=true");
-        let report = self.clients.done(&mut self.staff, &audit).await.unwrap();
+        let report = self.clients.full_audit(&mut self.staff).await.unwrap();
         assert_eq!(report["violations"], Value::from(0), "{report:#}");
         assert!(self.cluster.ended_by_themselves().await.unwrap().is_empty());
         self.cluster.close().await.unwrap();

@@ -1,5 +1,7 @@
-//! The audit: checks a list of invariants, each by one query for the rows that break it. Alone writes `audit_runs`; reads
-//! every other table, and repairs nothing.
+//! The audit: checks a list of invariants, each by one query for the rows that break it. Alone writes `audit_runs` and
+//! `audit_starts`; reads every other table, and repairs nothing.
+
+pub mod full;
 
 mod invariants;
 
@@ -11,7 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -65,27 +67,37 @@ pub struct Finding {
 /// The keys of the rows that looked wrong to a run, by invariant. Only if the next run sees a row again it is a violation.
 type Suspects = BTreeMap<String, BTreeSet<String>>;
 
-/// Looks once, at recent orders and at the next stretch of older ones, and stores the result. A row that the run before
-/// did not see is a suspect, not yet a violation: the provider's books are read in another snapshot than ours.
-pub async fn run(db: &PgPool) -> Result<Report> {
-    Ok(look(db, false).await?.0)
+/// Under which id a run is stored.
+#[derive(Debug, Clone, Copy)]
+enum StoreAs {
+    New,
+    Id(Uuid),
+    /// Only if it saw no new suspects, so that it is final.
+    IdIfFinal(Uuid),
 }
 
-/// Looks at everything. If a row looks wrong for the first time it looks again a second later, so the result is final.
-pub async fn run_to_certainty(db: &PgPool) -> Result<Report> {
-    let (report, new_suspects) = look(db, true).await?;
+/// Looks once, at recent orders and at the next stretch of older ones, and stores the result. A row that the run before
+/// did not see is a suspect, not yet a violation: the provider's books are read in another snapshot than ours.
+pub async fn run(conn: &mut PgConnection) -> Result<Report> {
+    Ok(look(conn, false, StoreAs::New).await?.0)
+}
+
+/// Looks at everything. If a row looks wrong for the first time it looks again a second later, so the result, which has
+/// this id, is final.
+pub async fn run_to_certainty(conn: &mut PgConnection, id: Uuid) -> Result<Report> {
+    let (report, new_suspects) = look(conn, true, StoreAs::IdIfFinal(id)).await?;
     if !new_suspects {
         return Ok(report);
     }
     tokio::time::sleep(LOOK_AGAIN_AFTER).await;
-    Ok(look(db, true).await?.0)
+    Ok(look(conn, true, StoreAs::Id(id)).await?.0)
 }
 
 /// The result of the last run; None before the first.
 pub async fn last(conn: &mut PgConnection) -> Result<Option<Report>> {
     let row = sqlx::query!(
         r#"select ran_at, violations, invariants as "invariants: Json<Vec<Finding>>"
-             from audit_runs order by id desc limit 1"#
+             from audit_runs order by ran_at desc limit 1"#
     )
     .fetch_optional(conn)
     .await?;
@@ -93,8 +105,8 @@ pub async fn last(conn: &mut PgConnection) -> Result<Option<Report>> {
 }
 
 /// One run, and whether it saw a row that the run before had not seen.
-async fn look(db: &PgPool, everything: bool) -> Result<(Report, bool)> {
-    let mut tx = db.begin().await?;
+async fn look(conn: &mut PgConnection, everything: bool, store_as: StoreAs) -> Result<(Report, bool)> {
+    let mut tx = conn.begin().await?;
     take_turn(&mut tx).await?;
     let reach = if everything { Reach::everything() } else { Reach::next(&mut tx).await? };
     let before = suspects_of_last(&mut tx).await?;
@@ -116,8 +128,18 @@ async fn look(db: &PgPool, everything: bool) -> Result<(Report, bool)> {
     if suspects[LEDGER].is_empty() {
         ledger::checkpoint(&mut tx).await?;
     }
-    let report = store(&mut tx, invariants, suspects, &reach).await?;
+    let id = match store_as {
+        StoreAs::Id(id) => id,
+        StoreAs::IdIfFinal(id) if !new_suspects => id,
+        StoreAs::New | StoreAs::IdIfFinal(_) => Uuid::now_v7(),
+    };
+    let report = store(&mut tx, id, invariants, suspects, &reach).await?;
     tx.commit().await?;
+    log_violations(&report);
+    Ok((report, new_suspects))
+}
+
+fn log_violations(report: &Report) {
     for finding in report.invariants.iter().filter(|finding| finding.violations > 0) {
         tracing::error!(
             invariant = finding.name,
@@ -128,7 +150,6 @@ async fn look(db: &PgPool, everything: bool) -> Result<(Report, bool)> {
             finding.name
         );
     }
-    Ok((report, new_suspects))
 }
 
 /// The orders that a run looks at, by their ids, which begin with the time. A scheduled run takes the recent orders and
@@ -149,7 +170,7 @@ impl Reach {
             r#"select next.stretch as "start!", (select id from orders where id >= next.stretch order by id offset $1 limit 1) as "end",
                       now() - make_interval(days => $2) as "recent!"
                  from (select coalesce((select next_stretch from audit_runs where next_stretch is not null
-                                         order by id desc limit 1), $3::uuid) as stretch) next"#,
+                                         order by ran_at desc limit 1), $3::uuid) as stretch) next"#,
             STRETCH,
             RECENT_DAYS,
             Uuid::nil(),
@@ -206,7 +227,7 @@ async fn take_turn(conn: &mut PgConnection) -> Result<()> {
 
 async fn suspects_of_last(conn: &mut PgConnection) -> Result<Suspects> {
     let last = sqlx::query_scalar!(
-        r#"select suspects as "suspects: Json<Suspects>" from audit_runs order by id desc limit 1"#
+        r#"select suspects as "suspects: Json<Suspects>" from audit_runs order by ran_at desc limit 1"#
     )
     .fetch_optional(conn)
     .await?;
@@ -214,16 +235,25 @@ async fn suspects_of_last(conn: &mut PgConnection) -> Result<Suspects> {
 }
 
 /// Stores the run, and deletes very old ones.
-async fn store(conn: &mut PgConnection, invariants: Vec<Finding>, suspects: Suspects, reach: &Reach) -> Result<Report> {
+async fn store(
+    conn: &mut PgConnection,
+    id: Uuid,
+    invariants: Vec<Finding>,
+    suspects: Suspects,
+    reach: &Reach,
+) -> Result<Report> {
     let violations: i64 = invariants.iter().map(|finding| finding.violations).sum();
     let ran_at = sqlx::query_scalar!(
-        "with old as (delete from audit_runs where ran_at < now() - make_interval(days => $4))
-         insert into audit_runs (violations, invariants, suspects, next_stretch) values ($1, $2, $3, $5) returning ran_at",
+        "with old as (delete from audit_runs where ran_at < now() - make_interval(days => $4)),
+              old_starts as (delete from audit_starts where started_at < now() - make_interval(days => $4))
+         insert into audit_runs (id, violations, invariants, suspects, next_stretch) values ($6, $1, $2, $3, $5)
+         returning ran_at",
         i32::try_from(violations).expect("it is limited"),
         Json(&invariants) as _,
         Json(&suspects) as _,
         KEPT_DAYS,
         reach.next_stretch(&suspects),
+        id,
     )
     .fetch_one(conn)
     .await?;

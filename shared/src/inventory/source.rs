@@ -40,6 +40,13 @@ pub struct Allocation {
     pub quantity: i32,
 }
 
+/// Why nothing was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotTaken<E> {
+    Short(Vec<Shortage>),
+    Refused(E),
+}
+
 /// Where all lines of a request come from, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sourced {
@@ -86,8 +93,21 @@ impl Shelves {
 
     /// Takes every line; or takes nothing and returns the lines that are short.
     pub fn take(&mut self, lines: &[SourceLine]) -> Result<Sourced, Vec<Shortage>> {
+        self.take_if(lines, || Ok::<_, std::convert::Infallible>(())).map_err(|not_taken| match not_taken {
+            NotTaken::Short(shortages) => shortages,
+            NotTaken::Refused(never) => match never {},
+        })
+    }
+
+    /// As `take`, if nothing is short and `allowed` does not refuse it.
+    pub fn take_if<E>(
+        &mut self,
+        lines: &[SourceLine],
+        allowed: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Sourced, NotTaken<E>> {
         let mut left = self.only(lines);
-        let sourced = left.source(lines)?;
+        let sourced = left.source(lines).map_err(NotTaken::Short)?;
+        allowed().map_err(NotTaken::Refused)?;
         self.0.extend(left.0);
         Ok(sourced)
     }

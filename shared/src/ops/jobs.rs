@@ -11,12 +11,13 @@ use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::invalid::Invalid;
 use crate::orders::event::Event;
-use crate::orders::note;
+use crate::orders::jobs::ProcessPayment;
+use crate::orders::{note, pay};
 use crate::page::{List, Page, Position};
 use crate::platform::db::CustomPlan;
 use crate::principal::Principal;
 use crate::queue::dead::{self, DeadJobs};
-use crate::queue::{JobState, Queue, Ring, prune};
+use crate::queue::{Job, JobState, Queue, Ring, prune};
 use crate::values::{JobId, OrderId, WholeNumber};
 
 /// A filter of jobs.
@@ -128,7 +129,7 @@ pub struct RetryJobs {
     /// The fingerprint of their last error
     #[schema(pattern = r"^[^\u0000]*$")]
     pub error: Option<String>,
-    /// How many at most
+    /// How many at most; required, so that an empty body does not retry everything
     #[schema(value_type = i64, minimum = 1, maximum = 10_000)]
     pub limit: RetryLimit,
 }
@@ -226,12 +227,16 @@ pub async fn retry(
     Ok((get(conn, id).await?, job.ring))
 }
 
-/// Gives a dead job up for good. Its order stays with staff until somebody moves it.
+/// Gives a dead job up for good. Its order stays with staff until somebody moves it. Without a payment job nobody needs
+/// the order's payment token any more, so it is erased.
 pub async fn discard(conn: &mut PgConnection, principal: &Principal, id: JobId) -> Result<JobDetail> {
     let Some(job) = dead::discard(conn, id).await? else { return Err(not_dead(conn, id).await?) };
     if let Some(order_id) = job.subject {
         let event = Event::JobDiscarded { job_id: id, kind: job.kind.clone() };
         note::note(conn, principal, &[(OrderId(order_id), event)]).await?;
+        if job.kind == ProcessPayment::KIND {
+            pay::erase_token(conn, OrderId(order_id)).await?;
+        }
     }
     actions::record(conn, principal, Action::new("job.discarded", "job", id).data(json!({ "kind": job.kind }))).await?;
     get(conn, id).await

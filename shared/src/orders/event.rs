@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::inventory::source::Sourced;
 use crate::principal::By;
-use crate::values::{JobId, Money, WarehouseId};
+use crate::values::{JobId, Money, Remark, WarehouseId};
 
 /// The reasons that Millrace itself gives for a cancellation; people write their own.
 pub const PAYMENT_DECLINED: &str = "payment_declined";
@@ -53,6 +53,10 @@ pub enum Event {
         /// Why the provider declined.
         #[serde(skip_serializing_if = "Option::is_none")]
         declined: Option<String>,
+    },
+    /// What staff wrote for each other.
+    Note {
+        text: Remark,
     },
     JobRetried {
         job_id: JobId,

@@ -109,8 +109,10 @@ pub enum PaymentStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OrderShipment {
     pub id: Uuid,
-    #[schema(value_type = Uuid)]
-    pub warehouse_id: WarehouseId,
+    /// For staff only
+    #[schema(value_type = Option<Uuid>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warehouse_id: Option<WarehouseId>,
     pub status: ShipmentStatus,
     /// Null until the carrier has accepted it, and for what staff shipped by hand
     #[schema(example = "MR4XK29QC7ZD")]

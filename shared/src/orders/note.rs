@@ -1,12 +1,33 @@
-//! Events that do not move an order, such as a job that staff retried: added to its timeline.
+//! Events that do not move an order, such as a job that staff retried or a note that they wrote: added to its timeline.
 
+use serde::Deserialize;
 use serde_json::Value;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 
 use super::event::Event;
-use crate::error::Result;
+use super::read::{self, OrderEvent};
+use crate::actions::{self, Action};
+use crate::error::{Error, Result};
 use crate::principal::Principal;
-use crate::values::OrderId;
+use crate::values::{OrderId, Remark};
+
+/// What staff want to remember about an order.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "text": "The customer called: leave it with the neighbour." }))]
+pub struct NewNote {
+    pub text: Remark,
+}
+
+/// Adds what staff wrote to an order's timeline, and returns the event.
+pub async fn write(conn: &mut PgConnection, staff: &Principal, id: OrderId, new: &NewNote) -> Result<OrderEvent> {
+    read::require_visible(conn, staff, id).await?;
+    note(conn, staff, &[(id, Event::Note { text: new.text.clone() })]).await?;
+    actions::record(conn, staff, Action::new("order.noted", "order", id)).await?;
+    // Our update of the order holds its timeline locked, so the last event is ours.
+    read::last_event(conn, id).await?.ok_or_else(|| Error::internal("a note is not in its order's timeline"))
+}
 
 /// Adds an event to each of these orders' timelines. An order may be named more than once.
 pub(crate) async fn note(conn: &mut PgConnection, by: &Principal, notes: &[(OrderId, Event)]) -> Result<()> {

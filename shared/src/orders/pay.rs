@@ -1,24 +1,28 @@
 //! Paying for an order. Its charge is written before the provider is called, and the provider's answer is recorded
-//! together with what follows from it.
+//! together with what follows from it. Erases payment tokens that nobody needs any more.
+
+use std::time::Duration;
 
 use sqlx::PgConnection;
 
 use super::event::{Event, PAYMENT_DECLINED, PAYMENT_VOIDED};
 use super::jobs::{ProcessPayment, ShipOrder};
-use super::status::Edge;
+use super::status::{Edge, Status};
 use super::transition::{self, Moved};
 use crate::error::{Error, Result};
 use crate::inventory::reserve;
+use crate::page;
 use crate::payments::{self, Charge, Opened, Outcome};
 use crate::principal::Principal;
 use crate::queue::{self, Plan, Ring};
-use crate::values::{CustomerId, Money, OrderId};
+use crate::values::{CustomerId, Money, OrderId, PaymentToken};
 
 /// What a worker has to do about the payment of an order.
 #[derive(Debug)]
 pub enum Start {
-    /// Take the money.
-    Charge { opened: Opened, token: String, customer_id: CustomerId },
+    /// Take the money. Without a token, because it was erased, nothing can be charged. But an earlier attempt may have
+    /// charged.
+    Charge { opened: Opened, token: Option<PaymentToken>, customer_id: CustomerId },
     /// Staff have marked the order as paid meanwhile: what the provider took, or may yet take, goes back.
     Void(Charge),
     /// The order is paid already, or cancelled.
@@ -36,13 +40,12 @@ pub async fn start(conn: &mut PgConnection, order_id: OrderId) -> Result<Start> 
         return Ok(payments::to_void_if_paid_manually(conn, order_id).await?.map_or(Start::Nothing, Start::Void));
     };
     let Some(opened) = payments::open(conn, order_id, unpaid.total).await? else { return Ok(Start::Nothing) };
-    let token = unpaid.token.ok_or_else(|| Error::internal("an order that waits for its payment has no token"))?;
-    Ok(Start::Charge { opened, token, customer_id: unpaid.customer_id })
+    Ok(Start::Charge { opened, token: unpaid.token, customer_id: unpaid.customer_id })
 }
 
 struct Unpaid {
     total: Money,
-    token: Option<String>,
+    token: Option<PaymentToken>,
     customer_id: CustomerId,
 }
 
@@ -69,9 +72,34 @@ async fn lock_processing(conn: &mut PgConnection, order_id: OrderId) -> Result<O
     .await?;
     Ok(row.map(|row| Unpaid {
         total: Money::stored(row.total_minor, &row.currency),
-        token: row.payment_token,
+        token: row.payment_token.map(PaymentToken::stored),
         customer_id: row.customer_id.into(),
     }))
+}
+
+/// Erases the payment token of an order whose payment job was given up.
+pub(crate) async fn erase_token(conn: &mut PgConnection, order_id: OrderId) -> Result<()> {
+    sqlx::query!("update orders set payment_token = null where id = $1", order_id as OrderId).execute(conn).await?;
+    Ok(())
+}
+
+/// Erases the payment tokens of up to `limit` orders that have waited for their payment for longer than this: their job
+/// is dead, and nobody has looked at it. Returns how many.
+pub async fn erase_old_tokens(conn: &mut PgConnection, older_than: Duration, limit: i64) -> Result<u64> {
+    let now = sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(&mut *conn).await?;
+    // Only unpaid orders have a token. Ids begin with the time, so the index on status and id finds the old ones.
+    let erased = sqlx::query!(
+        "update orders set payment_token = null where id = any(array(
+             select id from orders
+              where status = any($1) and id < $2 and payment_token is not null
+              order by id limit $3 for no key update skip locked))",
+        &Status::names(Status::is_unpaid) as &[&str],
+        page::first_id_at(now - older_than),
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(erased.rows_affected())
 }
 
 /// Records what the provider answered, and moves the order if it still waits for that. If the order was cancelled

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
@@ -42,9 +43,10 @@ pub struct OrderEvent {
     pub sequence: i32,
     pub r#type: String,
     pub at: DateTime<Utc>,
-    /// Depends on the type. `by` is always there: the person who did it, or null for the system
+    /// Depends on the type. `by` is always there: the person who did it, or null for the system. `sourcing`,
+    /// `warehouse_id` and the `text` of a note are for staff only
     #[schema(value_type = Object)]
-    pub data: serde_json::Value,
+    pub data: Value,
 }
 
 /// One order. For a customer, somebody else's order does not exist.
@@ -89,7 +91,19 @@ pub async fn events(conn: &mut PgConnection, caller: &Principal, id: OrderId, pa
     )
     .fetch_all(conn)
     .await?;
-    Ok(page.list(rows, |event| Position { rank: event.sequence.into(), id: id.0 }))
+    let events = rows.into_iter().map(|event| event.for_caller(caller)).collect();
+    Ok(page.list(events, |event| Position { rank: event.sequence.into(), id: id.0 }))
+}
+
+pub(super) async fn last_event(conn: &mut PgConnection, id: OrderId) -> Result<Option<OrderEvent>> {
+    Ok(sqlx::query_as!(
+        OrderEvent,
+        r#"select sequence, type as "type", created_at as at, data from order_events
+            where order_id = $1 order by sequence desc limit 1"#,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?)
 }
 
 pub(super) async fn require_visible(conn: &mut PgConnection, caller: &Principal, id: OrderId) -> Result<()> {
@@ -105,11 +119,30 @@ pub(super) async fn require_visible(conn: &mut PgConnection, caller: &Principal,
     if visible == Some(true) { Ok(()) } else { Err(Error::NotFound(Resource::Order)) }
 }
 
+/// Customers do not see from where their order comes: warehouses, and what each of them lacks, are the shop's business.
 fn for_caller(mut order: OrderView, caller: &Principal) -> OrderView {
     if !caller.may(Permission::OrdersRead) {
         order.customer = None;
+        order.shipments.iter_mut().for_each(|shipment| shipment.warehouse_id = None);
     }
     order
+}
+
+impl OrderEvent {
+    /// As `for_caller`, and without the text of notes, which staff write for each other.
+    fn for_caller(mut self, caller: &Principal) -> Self {
+        if caller.may(Permission::OrdersRead) {
+            return self;
+        }
+        let Some(data) = self.data.as_object_mut() else { return self };
+        data.remove("sourcing");
+        data.remove("text");
+        let shipments = data.get_mut("shipments").and_then(Value::as_array_mut);
+        for shipment in shipments.into_iter().flatten().filter_map(Value::as_object_mut) {
+            shipment.remove("warehouse_id");
+        }
+        self
+    }
 }
 
 /// The customer records of this user, or the one of them that was asked for.

@@ -8,7 +8,7 @@ use super::event::Event;
 use super::status::{Edge, Status};
 use crate::error::{Error, Resource, Result};
 use crate::principal::Principal;
-use crate::values::{CustomerId, Money, OrderId};
+use crate::values::{CustomerId, Money, OrderId, PaymentToken};
 
 /// An order that has just moved.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ pub(super) struct Moved {
     pub id: OrderId,
     pub total: Money,
     /// None once nothing is to be charged any more.
-    pub payment_token: Option<String>,
+    pub payment_token: Option<PaymentToken>,
     pub customer_id: CustomerId,
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn advance(
         .map(|row| Moved {
             id: row.id,
             total: Money::stored(row.total_minor, &row.currency),
-            payment_token: row.payment_token,
+            payment_token: row.payment_token.map(PaymentToken::stored),
             customer_id: row.customer_id,
         })
         .collect())

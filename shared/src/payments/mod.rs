@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::error::Result;
-use crate::values::{Money, OrderId};
+use crate::values::{Money, OrderId, PaymentToken};
 
 /// A provider's final answer for a key. The first final answer stays the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Outcome {
 /// Why the provider gave no final answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
-    /// The provider certainly did nothing.
+    /// The provider certainly did nothing. The text is logged and kept, so it never contains the token.
     #[error("the payment provider is not available: {0}")]
     Unavailable(String),
     /// The provider may have acted or not: ask `find` before you ask it to act again.
@@ -38,7 +38,12 @@ pub enum ProviderError {
 /// A payment provider. A second one will come; that is why this is a trait.
 pub trait PaymentProvider: Send + Sync {
     /// Takes the money, once for each key, however often it is called.
-    fn charge<'a>(&'a self, key: Uuid, amount: Money, token: &'a str) -> BoxFuture<'a, Result<Outcome, ProviderError>>;
+    fn charge<'a>(
+        &'a self,
+        key: Uuid,
+        amount: Money,
+        token: &'a PaymentToken,
+    ) -> BoxFuture<'a, Result<Outcome, ProviderError>>;
 
     /// What became of a key; None if the provider does not know it.
     fn find(&self, key: Uuid) -> BoxFuture<'_, Result<Option<Outcome>, ProviderError>>;

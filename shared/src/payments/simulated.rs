@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{Outcome, PaymentProvider, ProviderError};
-use crate::values::Money;
+use crate::values::{Money, PaymentToken};
 
 /// How long a request that is scripted to get no answer waits: the timeout of the client, well within a job's lease.
 const NO_ANSWER_AFTER: Duration = Duration::from_secs(2);
@@ -91,12 +91,12 @@ impl SimulatedProvider {
         Self { books, latency, scripts }
     }
 
-    async fn run_script(&self, key: Uuid, amount: Money, token: &str) -> Result<Outcome, ProviderError> {
+    async fn run_script(&self, key: Uuid, amount: Money, token: &PaymentToken) -> Result<Outcome, ProviderError> {
         let charge = || self.enter(key, amount, "charged", None);
-        match Script::allowed(token, self.scripts) {
+        match Script::allowed(token.expose(), self.scripts) {
             Script::Decline { reason } => self.enter(key, amount, "declined", Some(reason)).await,
-            Script::Unavailable => Err(unavailable(token)),
-            Script::Flaky(failures) if self.count(key).await? <= failures => Err(unavailable(token)),
+            Script::Unavailable => Err(unavailable()),
+            Script::Flaky(failures) if self.count(key).await? <= failures => Err(unavailable()),
             Script::TimeoutLost if self.count(key).await? == 1 => no_answer().await,
             Script::Charge | Script::Flaky(_) | Script::TimeoutLost => charge().await,
             Script::TimeoutCharged => {
@@ -170,7 +170,12 @@ impl SimulatedProvider {
 }
 
 impl PaymentProvider for SimulatedProvider {
-    fn charge<'a>(&'a self, key: Uuid, amount: Money, token: &'a str) -> BoxFuture<'a, Result<Outcome, ProviderError>> {
+    fn charge<'a>(
+        &'a self,
+        key: Uuid,
+        amount: Money,
+        token: &'a PaymentToken,
+    ) -> BoxFuture<'a, Result<Outcome, ProviderError>> {
         async move {
             tokio::time::sleep(self.latency).await;
             self.run_script(key, amount, token).await
@@ -217,8 +222,9 @@ async fn no_answer() -> Result<Outcome, ProviderError> {
     Err(ProviderError::Unknown)
 }
 
-fn unavailable(token: &str) -> ProviderError {
-    ProviderError::Unavailable(format!("`{token}` asks for it"))
+/// Without the token: errors are logged and kept.
+fn unavailable() -> ProviderError {
+    ProviderError::Unavailable("the order's test token asks for it".to_owned())
 }
 
 /// The statement may have been executed although its answer was lost.

@@ -4,11 +4,13 @@
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use utoipa::ToSchema;
 
 use crate::catalog::products::ProductView;
 use crate::error::{Error, Resource, Result};
 use crate::inventory::{OnHand, OnShelf};
-use crate::values::ProductId;
+use crate::principal::{Permission, Principal};
+use crate::values::{Name, ProductId, Sku};
 
 /// Holds what the public may see and what only staff may see. `on_hand` selects by the caller.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,7 +26,39 @@ pub struct Facts {
     pub horizon: i64,
 }
 
+/// A product as its reader may see it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum VisibleProduct {
+    Whole(Box<ProductView>),
+    Inactive(InactiveProduct),
+}
+
+/// What the public sees of a product that is not sold: enough to show an old order. It may be a draft, so its price and
+/// its description stay hidden.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-7a3c-7d10-8c2b-3f5a1e9d0b77", "sku": "MUG-RED", "name": "Red mug", "active": false
+}))]
+pub struct InactiveProduct {
+    pub id: ProductId,
+    pub sku: Sku,
+    pub name: Name,
+    /// Always false
+    #[schema(example = false)]
+    pub active: bool,
+}
+
 impl Facts {
+    pub fn visible_to(&self, reader: Option<&Principal>) -> VisibleProduct {
+        let product = &self.product;
+        if product.active || reader.is_some_and(|reader| reader.may(Permission::CatalogWrite)) {
+            return VisibleProduct::Whole(Box::new(product.clone()));
+        }
+        let (sku, name) = (product.sku.clone(), product.name.clone());
+        VisibleProduct::Inactive(InactiveProduct { id: product.id, sku, name, active: false })
+    }
+
     pub fn on_hand(&self, is_staff: bool) -> OnHand {
         let sum = |of: fn(&OnShelf) -> i32| self.shelves.iter().map(|shelf| i64::from(of(shelf))).sum();
         OnHand {

@@ -1,4 +1,5 @@
-//! A cache of products with their stock, for reading only: whatever decides something reads the database. Writes no table.
+//! A cache of products with their stock, for reading only: whatever decides something reads the database, and so do staff
+//! and keys. Writes no table.
 //!
 //! There are two tiers: the memory of this process (seconds) and Redis (minutes). Nobody deletes entries when something
 //! changes. A writer could not do that reliably: it may be a worker, and it may be killed between its commit and the delete.
@@ -31,6 +32,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::platform::metrics::{counter, counters};
 use crate::platform::redis::Redis;
+use crate::principal::Principal;
 use crate::values::ProductId;
 use change_feed::{ChangeFeed, Freshness};
 use facts::Facts;
@@ -86,9 +88,10 @@ impl Cache {
         Ok(cache)
     }
 
-    /// A product and its stock, at most a moment old, and never older than a change that this process has made.
-    pub async fn product(&self, id: ProductId) -> Result<Arc<Facts>> {
-        if !self.settings.on {
+    /// A product and its stock. For customers, and for callers without a token, at most a moment old, and never older than
+    /// a change that this process has made. For staff always as it is: they decide by what they read.
+    pub async fn product(&self, id: ProductId, reader: Option<&Principal>) -> Result<Arc<Facts>> {
+        if !self.settings.on || reader.is_some_and(|reader| !reader.is_customer()) {
             return self.load(id).await.map(Arc::new);
         }
         let freshness = self.changes.freshness(id);
@@ -98,11 +101,6 @@ impl Cache {
             self.counts.hits.with_label_values(&["process"]).inc();
         }
         Ok(entry.into_value())
-    }
-
-    /// The same as it is now, from the database, for those who change products and stock.
-    pub async fn product_now(&self, id: ProductId) -> Result<Arc<Facts>> {
-        self.load(id).await.map(Arc::new)
     }
 
     /// Call this after a commit that changed the stock of these products, if it is too much to wait for a poll.

@@ -9,6 +9,6 @@ use crate::error::JobError;
 
 pub async fn run(_: Audit, _job: LeasedJob, ctx: Context) -> Result<(), JobError> {
     // The audit logs and stores its own report.
-    drop(audit::run(&ctx.db).await?);
+    drop(audit::run(&mut *ctx.db.acquire().await?).await?);
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! Charges the customer for an order: writes the charge down, calls the provider, records the outcome.
 
+use shared::error::Error;
 use shared::orders::jobs::ProcessPayment;
 use shared::orders::pay::{self, Start};
 use shared::payments::{Opened, Outcome};
 use shared::queue::{LeasedJob, settle};
+use shared::values::PaymentToken;
 
 use crate::context::Context;
 use crate::error::{Done, JobError, JobResult};
@@ -24,7 +26,7 @@ pub async fn run(ProcessPayment { order_id }: ProcessPayment, job: LeasedJob, ct
         }
         Start::Charge { opened, token, customer_id } => {
             let Some(_place) = ctx.payments.enter(customer_id) else { return Ok(Done::Postponed) };
-            let outcome = settle_charge(&job, &ctx, &opened, &token).await?;
+            let outcome = settle_charge(&job, &ctx, &opened, token.as_ref()).await?;
             (opened.charge, outcome)
         }
     };
@@ -38,12 +40,18 @@ pub async fn run(ProcessPayment { order_id }: ProcessPayment, job: LeasedJob, ct
 }
 
 /// Charges, unless an earlier attempt may have charged already: then it first asks the provider for that charge.
-async fn settle_charge(job: &LeasedJob, ctx: &Context, opened: &Opened, token: &str) -> Result<Outcome, JobError> {
+async fn settle_charge(
+    job: &LeasedJob,
+    ctx: &Context,
+    opened: &Opened,
+    token: Option<&PaymentToken>,
+) -> Result<Outcome, JobError> {
     let charge = &opened.charge;
     if opened.asked_before
         && let Some(outcome) = ask(job, "find", ctx.provider.find(charge.id)).await?
     {
         return Ok(outcome);
     }
+    let token = token.ok_or(Error::PaymentTokenErased)?;
     ask(job, "charge", ctx.provider.charge(charge.id, charge.amount, token)).await
 }

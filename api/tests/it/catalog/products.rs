@@ -201,7 +201,13 @@ async fn a_deleted_product_leaves_the_list_and_stays_readable() {
     add(&staff, "CUP", "Cup", 900).await;
 
     staff.delete(&path).await.done(204);
-    assert_eq!(app.anyone().get(&path).await.body["active"], false);
+    let shown = staff.get(&path).await.done(200).body;
+    assert_eq!((&shown["active"], &shown["price"]), (&json!(false), &usd(1200)));
+    // What an old order needs, and not the price of a draft.
+    let public = json!({ "id": shown["id"], "sku": "MUG", "name": "Mug", "active": false });
+    for person in [app.anyone(), app.customer().await] {
+        assert_eq!(person.get(&path).await.done(200).body, public);
+    }
     assert_eq!(skus(&app.anyone(), "").await, ["CUP"]);
     assert_eq!(skus(&staff, "active=false").await, ["MUG"]);
     app.anyone().get("/v1/products?active=false").await.refused(403, "forbidden");

@@ -7,6 +7,7 @@ use testkit::person::{Person, Reply};
 use uuid::Uuid;
 
 use super::{Shelves, fields, ids};
+use crate::process::Process;
 
 #[tokio::test]
 async fn stock_is_counted_in_bulk_from_json() {
@@ -157,4 +158,44 @@ async fn ten_thousand_rows_are_counted_at_once_and_one_more_is_refused() {
     refused.refused(422, "invalid_items");
     let huge = json!({ "items": [{ "sku": "x".repeat(17 * 1024 * 1024), "warehouse": "EAST", "quantity": 1 }] });
     shop.staff.post("/v1/inventory/bulk", huge).await.refused(413, "body_too_large");
+}
+
+/// The most memory that a process has had, in bytes.
+fn peak(process: &Process) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+/// So many bytes of JSON or CSV: a beginning, many times the same, an end.
+fn filled(beginning: &str, repeated: &str, end: &str) -> String {
+    let room = 16 * 1024 * 1024 - beginning.len() - end.len();
+    format!("{beginning}{}{end}", repeated.repeat(room / repeated.len()))
+}
+
+#[tokio::test]
+async fn sixteen_megabytes_of_anything_are_refused_in_little_memory() {
+    let app = TestApp::new().await;
+    let staff = app.staff().await;
+    let (process, url) = Process::serve(&app.database_url);
+    let send = async |kind: &str, body: String| {
+        let request = app.http.post(format!("{url}/v1/inventory/bulk")).bearer_auth(staff.token.as_ref().unwrap());
+        Reply::of(request.header("content-type", kind).header("idempotency-key", "k").body(body)).await
+    };
+    send("application/json", "{\"items\": []}".to_owned()).await.refused(422, "invalid_items");
+    let before = peak(&process);
+    for (kind, body, code) in [
+        ("application/json", filled("{\"items\":[{\"a\":0}", ",{\"a\":0}", "]}"), "invalid_items"),
+        ("application/json", filled("{\"items\":[{\"sku\":\"\\u0000\"}", ",{\"a\":0}", "]}"), "invalid_items"),
+        ("application/json", filled("{\"items\":[{\"a\":[0", ",0", "]}]}"), "invalid_value"),
+        ("application/json", filled("[0", ",0", "]"), "invalid_body"),
+        ("application/json", filled("{\"a\":[0", ",0", "]}"), "unknown_field"),
+        ("text/csv", filled("sku,warehouse,quantity\n", "a,b,1\n", ""), "invalid_items"),
+        ("text/csv", filled("sku,warehouse,quantity\n", ",", ""), "invalid_csv"),
+        ("text/csv", filled("", ",", ""), "invalid_csv"),
+    ] {
+        send(kind, body).await.refused(422, code);
+    }
+    let grown = (peak(&process) - before) / 1024 / 1024;
+    assert!(grown < 64, "16 MiB took {grown} MiB");
 }

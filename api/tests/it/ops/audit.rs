@@ -1,9 +1,20 @@
 //! `/v1/ops/audit`, and the audit itself.
 
+use futures::future::join_all;
 use serde_json::{Value, json};
+use shared::audit::Report;
 use testkit::app::TestApp;
+use testkit::person::{Person, Reply};
+use testkit::until::until;
+use uuid::Uuid;
 
 use super::{shop_with_a_past, sql};
+use crate::process::Process;
+
+/// As by the clock.
+async fn run(app: &TestApp) -> Report {
+    shared::audit::run(&mut app.db.acquire().await.unwrap()).await.unwrap()
+}
 
 /// The violated invariants of a report.
 fn broken(report: &Value) -> Vec<&str> {
@@ -123,17 +134,17 @@ async fn the_audit_catches_whatever_breaks_an_invariant_when_it_is_seen_twice() 
 
     for (invariant, sabotage, repair) in SABOTAGE {
         sql(&app, sabotage).await;
-        let first = shared::audit::run(&app.db).await.unwrap();
+        let first = run(&app).await;
         assert_eq!(first.violations, 0, "{invariant} is only suspected after one look");
-        let second = json!(shared::audit::run(&app.db).await.unwrap());
+        let second = json!(run(&app).await);
         assert!(broken(&second).contains(&invariant), "{sabotage} is not seen as {invariant}: {second:#}");
 
         sql(&app, repair).await;
-        let mended = shared::audit::run(&app.db).await.unwrap();
+        let mended = run(&app).await;
         assert_eq!(mended.violations, 0, "{repair} mends {invariant}: {mended:#?}");
     }
     let names: std::collections::BTreeSet<&str> = SABOTAGE.iter().map(|(name, ..)| *name).collect();
-    let report = shared::audit::run(&app.db).await.unwrap();
+    let report = run(&app).await;
     assert_eq!(
         names,
         report.invariants.iter().map(|one| one.name.as_str()).collect(),
@@ -158,14 +169,30 @@ async fn the_audit_adds_up_only_what_is_not_in_the_checkpoints_yet() {
 
     sql(&app, "update inventory set on_hand = on_hand + 1").await;
     for _ in 0..2 {
-        shared::audit::run(&app.db).await.unwrap();
+        run(&app).await;
     }
-    let report = json!(shared::audit::run(&app.db).await.unwrap());
+    let report = json!(run(&app).await);
     assert_eq!(broken(&report), ["stock_is_the_sum_of_its_movements"], "damage is not summed into a checkpoint");
 }
 
+/// Starts a full audit, waits for its end, and answers it.
+async fn full_audit(staff: &Person<'_>) -> Value {
+    let started = staff.post("/v1/ops/audit/runs", json!({})).await.done(202);
+    ended(staff, started.id()).await
+}
+
+async fn ended(staff: &Person<'_>, id: &str) -> Value {
+    let mut run = Value::Null;
+    until("the audit is done", async || {
+        run = staff.get(&format!("/v1/ops/audit/runs/{id}")).await.done(200).body;
+        run["state"] == "done"
+    })
+    .await;
+    run
+}
+
 #[tokio::test]
-async fn the_audit_is_answered_as_it_last_ran_or_fresh() {
+async fn the_audit_is_answered_as_it_last_ran_and_runs_in_full_when_it_is_started() {
     let app = TestApp::new().await.without_audit("it damages the stock");
     shop_with_a_past(&app).await;
     let staff = app.staff().await;
@@ -176,12 +203,85 @@ async fn the_audit_is_answered_as_it_last_ran_or_fresh() {
 
     sql(&app, "update inventory set on_hand = on_hand + 1").await;
     assert_eq!(staff.get("/v1/ops/audit").await.done(200).body, first.body, "the last run is answered as it was");
-    let fresh = staff.get("/v1/ops/audit?fresh=true").await.done(200);
-    assert_eq!(broken(&fresh.body), ["stock_is_the_sum_of_its_movements"]);
-    let found = &fresh.body["invariants"][1];
+    let full = full_audit(&staff).await;
+    assert_eq!(broken(&full), ["stock_is_the_sum_of_its_movements"]);
+    assert_eq!(full["violations"], 1);
+    let found = &full["invariants"][1];
     assert_eq!((&found["violations"], &found["offenders"][0]["on_hand"]), (&json!(1), &json!(49)));
-    assert_ne!(fresh.body["ran_at"], first.body["ran_at"]);
-    assert_eq!(staff.get("/v1/ops/audit").await.done(200).body, fresh.body);
+    let last = staff.get("/v1/ops/audit").await.done(200).body;
+    assert_eq!((&last["ran_at"], &last["invariants"]), (&full["ran_at"], &full["invariants"]));
+    let listed = staff.get("/v1/ops/audit/runs").await.done(200);
+    assert!(listed.body["data"].as_array().unwrap().contains(&full), "{listed:#?}");
+    let actions = staff.get("/v1/ops/actions?action=audit.started").await.done(200);
+    assert_eq!(actions.body["data"][0]["subject_id"], full["id"], "{actions:#?}");
 
-    staff.get("/v1/ops/audit?fresh=yes").await.refused(422, "invalid_value");
+    staff.get("/v1/ops/audit?fresh=true").await.refused(422, "unknown_field");
+    let nothing = format!("/v1/ops/audit/runs/{}", Uuid::now_v7());
+    staff.get(&nothing).await.refused(404, "audit_run_not_found");
+    app.customer().await.post("/v1/ops/audit/runs", json!({})).await.refused(403, "forbidden");
+}
+
+/// Keeps every audit waiting until it is rolled back.
+async fn hold_audits(app: &TestApp) -> sqlx::PgTransaction<'static> {
+    let mut held = app.db.begin().await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(1635083369)").execute(&mut *held).await.unwrap();
+    held
+}
+
+#[tokio::test]
+async fn full_audits_run_one_at_a_time_over_all_processes_and_leave_the_pools_alone() {
+    let app = TestApp::with(&["--database-max-connections=2"]).await;
+    let other = TestApp::on(&app.database_url, &["--database-max-connections=2"]).await;
+    let staff = app.staff().await;
+    let there = Person { app: &other, ..staff.clone() };
+    let held = hold_audits(&app).await;
+
+    let first = staff.post_with_key("/v1/ops/audit/runs", "k", json!({})).await.done(202);
+    assert_eq!(first.body, json!({ "id": first.id(), "state": "running" }));
+    let (staff, there) = (&staff, &there);
+    let others = (0..20).map(|n| async move {
+        let who = if n % 2 == 0 { staff } else { there };
+        who.post("/v1/ops/audit/runs", json!({})).await.done(202).body
+    });
+    assert!(join_all(others).await.iter().all(|started| *started == first.body));
+    for who in [staff, there] {
+        join_all((0..20).map(|_| async { who.get("/v1/products").await.done(200) })).await;
+        let run = who.get(&format!("/v1/ops/audit/runs/{}", first.id())).await.done(200).body;
+        assert_eq!(run["state"], "running");
+        assert_eq!(who.get("/v1/ops/audit/runs").await.done(200).body["data"][0], run);
+    }
+    held.rollback().await.unwrap();
+    assert_eq!(ended(there, first.id()).await["violations"], 0);
+    let again = staff.post_with_key("/v1/ops/audit/runs", "k", json!({})).await.done(202);
+    assert_eq!((again.header("idempotent-replayed"), again.id()), ("true", first.id()));
+    let mut next = there.post("/v1/ops/audit/runs", json!({})).await;
+    until("the next one starts", async || {
+        if next.status == 503 {
+            next = there.post("/v1/ops/audit/runs", json!({})).await;
+        }
+        next.status == 202
+    })
+    .await;
+    assert_ne!(next.id(), first.id());
+    ended(staff, next.id()).await;
+}
+
+#[tokio::test]
+async fn a_full_audit_whose_process_died_does_not_run_for_ever() {
+    let app = TestApp::new().await;
+    let staff = app.staff().await;
+    let held = hold_audits(&app).await;
+    let (mut process, url) = Process::serve(&app.database_url);
+    let start = app.http.post(format!("{url}/v1/ops/audit/runs")).bearer_auth(staff.token.as_ref().unwrap());
+    let started = Reply::of(start).await.done(202);
+    let path = format!("/v1/ops/audit/runs/{}", started.id());
+    assert_eq!(staff.get(&path).await.done(200).body["state"], "running");
+
+    process.child.kill().unwrap();
+    process.child.wait().unwrap();
+    until("the run is gone", async || staff.get(&path).await.status == 404).await;
+    held.rollback().await.unwrap();
+    let report = full_audit(&staff).await;
+    assert_eq!(report["violations"], 0);
+    assert_ne!(report["id"], started.body["id"]);
 }

@@ -61,7 +61,7 @@ async fn orders_are_filtered_by_status_and_time() {
 
 #[tokio::test]
 async fn pages_are_stable_while_orders_are_added() {
-    let app = TestApp::with(&["--max-open-orders", "0"]).await;
+    let app = TestApp::with(&["--max-open-orders=0", "--max-unpaid-share=0"]).await;
     app.product("mug", 1250, 50).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let mut expected = Vec::new();

@@ -5,6 +5,7 @@ mod list;
 mod place;
 mod place_at_once;
 mod set_status;
+mod unpaid;
 
 use serde_json::Value;
 use testkit::person::Person;

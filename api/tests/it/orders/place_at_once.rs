@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use futures::future::join_all;
 use serde_json::json;
 use shared::idempotency::{BodyHash, Key};
-use shared::orders::placing::request::{OrderLine, PlaceOrder, Placement, ProductRef};
+use shared::orders::placing::request::{MaxUnpaid, OrderLine, PlaceOrder, Placement, ProductRef};
 use shared::orders::placing::retry;
 use shared::principal::By;
 use shared::queue::Origin;
-use shared::values::{CustomerId, OrderId, ProductId};
+use shared::values::{CustomerId, OrderId, ProductId, WholeNumber};
 use sqlx::PgPool;
 use testkit::app::TestApp;
 use testkit::database::through_a_proxy;
@@ -61,8 +61,9 @@ async fn many_buyers_of_few_units_buy_exactly_those() {
 
 #[tokio::test]
 async fn opposite_line_orders_never_deadlock() {
-    let app = TestApp::with(&["--max-open-orders", "0"]).await;
-    let other = TestApp::on(&app.database_url, &["--max-open-orders", "0"]).await;
+    let unlimited = ["--max-open-orders=0", "--max-unpaid-units=0"];
+    let app = TestApp::with(&unlimited).await;
+    let other = TestApp::on(&app.database_url, &unlimited).await;
     for sku in ["a", "b", "c"] {
         app.product(sku, 1, 10_000).await;
     }
@@ -159,7 +160,7 @@ async fn order(app: &TestApp, who: &Person<'_>, product: Uuid, key: Option<&str>
         id: OrderId::new(),
         placed_by: By { id: who.id, name: "Alice".to_owned() },
         customer_id: CustomerId(customer_id),
-        lines: vec![OrderLine { product: ProductRef::Id(ProductId(product)), quantity: 1.try_into().unwrap() }],
+        lines: vec![OrderLine { product: ProductRef::Id(ProductId(product)), quantity: WholeNumber(1).try_into().unwrap() }],
         payment_token: "tok_ok".parse().unwrap(),
         shipping_address: serde_json::from_value(json!({ "line1": "1 Mill Lane" })).unwrap(),
         key: key.map(|key| (Key::parse(key).unwrap(), BodyHash::of("POST", "/v1/orders", b"{}"))),
@@ -169,7 +170,7 @@ async fn order(app: &TestApp, who: &Person<'_>, product: Uuid, key: Option<&str>
 
 #[tokio::test]
 async fn placing_takes_few_statements_whatever_the_size_of_the_batch() {
-    let app = TestApp::with(&["--max-open-orders", "0"]).await;
+    let app = TestApp::with(&["--max-open-orders=0", "--max-unpaid-units=0", "--max-unpaid-share=0"]).await;
     let (mug, pot) = (app.product("mug", 1, 10_000).await, app.product("pot", 1, 1).await);
     let alice = app.customer().await;
     let (proxy, url) = through_a_proxy(&app.database_url).await;
@@ -177,6 +178,7 @@ async fn placing_takes_few_statements_whatever_the_size_of_the_batch() {
     let mut terms = app.state.settings.terms();
     for limit in [0, 1000] {
         terms.max_open_orders = limit;
+        terms.max_unpaid = MaxUnpaid { units: limit, share: limit.min(20), value: limit.into() };
         // sqlx asks for types when a connection runs a statement for the first time.
         for key in [None, Some(format!("warm {limit}"))] {
             let one = order(&app, &alice, mug, key.as_deref()).await;
@@ -194,7 +196,7 @@ async fn placing_takes_few_statements_whatever_the_size_of_the_batch() {
             batch.push(order(&app, &alice, mug, Some(&format!("{limit} {n}"))).await);
         }
         let mut short = order(&app, &alice, pot, Some(&format!("short {limit}"))).await;
-        short.lines[0].quantity = 2.try_into().unwrap();
+        short.lines[0].quantity = WholeNumber(2).try_into().unwrap();
         batch.extend([replay, short]);
         proxy.take_statements();
         let placements = retry::place(&db, &batch, &terms).await;

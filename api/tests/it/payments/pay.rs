@@ -1,11 +1,12 @@
 //! The payment job charges an order once, whatever fails.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures::future::join;
 use serde_json::json;
 use shared::payments::{Outcome, PaymentProvider};
-use shared::values::Money;
+use shared::values::{Address, Money, PaymentToken};
 use testkit::app::TestApp;
 use testkit::manual_worker::{ManualWorker, assert_transient};
 use testkit::providers::{Gated, Stops, simulated};
@@ -248,17 +249,81 @@ async fn the_providers_first_answer_for_a_key_stays() {
 
     assert_eq!(provider.find(paid).await.unwrap(), None);
     for token in ["tok_ok", "tok_ok", "tok_declined"] {
-        assert_eq!(provider.charge(paid, amount, token).await.unwrap(), Outcome::Charged);
+        assert_eq!(provider.charge(paid, amount, &token.parse().unwrap()).await.unwrap(), Outcome::Charged);
     }
-    assert_eq!(provider.charge(refused, amount, "tok_declined").await.unwrap(), declined);
-    assert_eq!(provider.charge(refused, amount, "tok_ok").await.unwrap(), declined);
+    assert_eq!(provider.charge(refused, amount, &"tok_declined".parse().unwrap()).await.unwrap(), declined);
+    assert_eq!(provider.charge(refused, amount, &"tok_ok".parse().unwrap()).await.unwrap(), declined);
     assert_eq!(provider.void(refused).await.unwrap(), declined);
     assert_eq!(provider.void(closed).await.unwrap(), Outcome::Closed);
-    assert_eq!(provider.charge(closed, amount, "tok_ok").await.unwrap(), Outcome::Closed);
+    assert_eq!(provider.charge(closed, amount, &"tok_ok".parse().unwrap()).await.unwrap(), Outcome::Closed);
     assert_eq!(provider.find(closed).await.unwrap(), Some(Outcome::Closed));
     for _ in 0..2 {
         assert_eq!(provider.void(paid).await.unwrap(), Outcome::Refunded);
     }
-    assert_eq!(provider.charge(paid, amount, "tok_ok").await.unwrap(), Outcome::Refunded);
+    assert_eq!(provider.charge(paid, amount, &"tok_ok".parse().unwrap()).await.unwrap(), Outcome::Refunded);
     assert_eq!(app.books().await, ["refunded", "declined", "closed"]);
+}
+
+/// A token that nobody may see again.
+const SECRET_TOKEN: &str = "tok_flaky_987";
+
+async fn token(app: &TestApp) -> Option<String> {
+    sqlx::query_scalar("select payment_token from orders").fetch_one(&app.db).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_payment_token_is_in_no_error_and_is_erased_when_its_job_is_given_up() {
+    let app = TestApp::new().await;
+    app.product("mug", 1250, 5).await;
+    let (alice, staff) = (app.customer().await, app.staff().await);
+    let order = alice.order("mug", SECRET_TOKEN).await;
+    ManualWorker::of(&app).run().await;
+    assert_eq!(token(&app).await.as_deref(), Some(SECRET_TOKEN));
+
+    let dead = staff.get("/v1/ops/jobs?state=dead").await.done(200);
+    let job = format!("/v1/ops/jobs/{}", dead.body["data"][0]["id"].as_str().unwrap());
+    let shown = staff.get(&job).await.done(200);
+    assert_eq!(shown.body["attempts"].as_array().unwrap().len(), 8);
+    assert!(!shown.text.contains(SECRET_TOKEN), "{}", shown.text);
+
+    staff.post(&format!("{job}/discard"), json!({})).await.done(200);
+    assert_eq!(token(&app).await, None);
+    staff.move_to(&order, "paid").await.done(200);
+    ManualWorker::of(&app).run().await;
+    assert_eq!(alice.see(&order).await["status"], "delivered");
+}
+
+#[tokio::test]
+async fn a_payment_token_is_erased_after_a_week_and_what_was_charged_is_still_found() {
+    let app = TestApp::new().await;
+    app.product("mug", 1250, 10).await;
+    let (alice, staff) = (app.customer().await, app.staff().await);
+    let hands = ManualWorker::of(&app);
+    let hopeless = alice.order("mug", SECRET_TOKEN).await;
+    hands.run().await;
+    let charged = alice.order("mug", "tok_timeout_charged").await;
+    assert_transient(&hands.run_one("process_payment").await, "not known");
+
+    let mut conn = app.db.acquire().await.unwrap();
+    let week = Duration::from_hours(7 * 24);
+    assert_eq!(shared::orders::pay::erase_old_tokens(&mut conn, week, 10).await.unwrap(), 0, "they are young");
+    assert_eq!(shared::orders::pay::erase_old_tokens(&mut conn, Duration::ZERO, 10).await.unwrap(), 2);
+    assert_eq!(app.count("select count(*) from orders where payment_token is not null").await, 0);
+
+    hands.run().await;
+    assert_eq!(alice.see(&charged).await["status"], "delivered", "the provider knows the charge by its key");
+    staff.post("/v1/ops/jobs/retry", json!({ "limit": 10 })).await.done(200);
+    hands.run().await;
+    let dead = staff.get("/v1/ops/jobs?state=dead").await.done(200);
+    let said = dead.body["data"][0]["error"].as_str().unwrap();
+    assert!(said.contains("the payment token was erased"), "{said}");
+    assert_eq!(alice.see(&hopeless).await["next_action"]["by"], "staff");
+}
+
+#[test]
+fn a_payment_token_and_an_address_are_never_printed() {
+    let token: PaymentToken = SECRET_TOKEN.parse().unwrap();
+    let address: Address = serde_json::from_value(json!({ "line1": "1 Mill Lane" })).unwrap();
+    let printed = format!("{token:?} {address:?} {:?}", Some((&token, &address)));
+    assert!(!printed.contains(SECRET_TOKEN) && !printed.contains("Mill Lane"), "{printed}");
 }

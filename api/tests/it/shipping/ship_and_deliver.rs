@@ -51,7 +51,7 @@ async fn a_paid_order_is_shipped_from_each_warehouse_and_delivered() {
 
     assert_eq!(hands.attempt(&claim_one(&hands).await).await.unwrap(), Done::Recorded);
 
-    let shipped = alice.get(&path).await.done(200);
+    let shipped = app.staff().await.get(&path).await.done(200);
     assert_eq!(shipped.body["status"], "shipped");
     assert_eq!(shipped.body["next_action"]["what"], "delivery");
     assert_eq!(shipped.body["next_action"]["by"], "worker");

@@ -8,10 +8,10 @@ use super::super::status::Status;
 use super::super::{OrderItem, OrderView};
 use super::decide::{Accepted, Decider};
 use super::request::{PlaceOrder, Placement, PlacingTerms, as_placed};
-use super::statements;
+use super::statements::{self, TakenKeys};
 use super::write::{Written, write};
 use crate::error::Error;
-use crate::values::{Money, OrderNumber};
+use crate::values::{Money, OrderId, OrderNumber};
 
 /// A transaction that failed.
 pub(super) struct Failed {
@@ -73,17 +73,26 @@ async fn transact(
     again: bool,
 ) -> Result<Vec<Placement>, Failed> {
     let taken = statements::take_keys(tx, batch, terms).await?;
-    let mut earlier = statements::placed_under_keys(tx, batch, &taken).await?;
-    let stock = statements::lock_stock(tx, batch).await?;
-    if again {
-        earlier.extend(statements::existing(tx, batch).await?);
+    let mut answered = statements::placed_under_keys(tx, batch, &taken).await?;
+    if !again {
+        answered.extend(refuse_early(batch, &taken, &answered, terms));
     }
-    let present = statements::present(tx, batch, terms).await?;
-    let mut decider = Decider::new(present, &stock, terms.max_open_orders);
+    // What is refused already must not lock stock that others want to buy.
+    let rest: Vec<&PlaceOrder> =
+        batch.iter().filter(|order| !matches!(answered.get(&order.id), Some(Placement::Refused(_)))).collect();
+    if rest.is_empty() {
+        return Ok(batch.iter().filter_map(|order| answered.remove(&order.id)).collect());
+    }
+    let stock = statements::lock_stock(tx, &rest).await?;
+    if again {
+        answered.extend(statements::existing(tx, batch).await?);
+    }
+    let present = statements::present(tx, &rest, terms).await?;
+    let mut decider = Decider::new(present, &stock, terms);
 
     let mut decisions = Vec::with_capacity(batch.len());
     for order in batch {
-        decisions.push(match earlier.remove(&order.id) {
+        decisions.push(match answered.remove(&order.id) {
             Some(placement) => Decision::Answer(placement),
             None if !taken.has_all_of(order) => Decision::Answer(Placement::Busy),
             None => match decider.decide(order) {
@@ -116,6 +125,22 @@ async fn transact(
         Decision::Answer(placement) => placement,
     };
     Ok(batch.iter().zip(decisions).map(answer).collect())
+}
+
+/// The refusals that need no stock to be known. Not for a second attempt: the first one may have placed the orders, and
+/// then their customers hold them already.
+fn refuse_early(
+    batch: &[PlaceOrder],
+    taken: &TakenKeys,
+    answered: &HashMap<OrderId, Placement>,
+    terms: &PlacingTerms,
+) -> Vec<(OrderId, Placement)> {
+    let open = batch.iter().filter(|order| !answered.contains_key(&order.id) && taken.has_all_of(order));
+    let refused = |order: &PlaceOrder| {
+        let error = taken.check_early(order, terms).err()?;
+        Some((order.id, Placement::Refused(error)))
+    };
+    open.filter_map(refused).collect()
 }
 
 fn view(order: &PlaceOrder, accepted: Accepted, written: &Written) -> OrderView {

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::request::{MAX_LINES, OrderLine, PlaceOrder, ProductRef};
+use super::request::{MAX_LINES, OrderLine, PlaceOrder, PlacingTerms, ProductRef};
+use super::unpaid::{Unpaid, Wish};
 use crate::error::Error;
 use crate::invalid::{FieldError, Invalid};
-use crate::inventory::source::{self, Shelf, Shelves, Sourced};
+use crate::inventory::source::{self, NotTaken, Shelf, Shelves, Sourced};
 use crate::values::{CustomerId, Money, ProductId, Quantity, Sku, WarehouseId};
 
 /// What the batch needs to know, read while its stock is locked.
@@ -14,8 +15,8 @@ pub struct Present {
     pub products: Vec<PricedProduct>,
     /// The active ones, with their priorities.
     pub warehouses: HashMap<WarehouseId, i32>,
-    /// How many unpaid orders each customer has.
-    pub open_orders: HashMap<CustomerId, i64>,
+    /// What each customer holds unpaid.
+    pub unpaid: HashMap<CustomerId, Unpaid>,
 }
 
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -33,16 +34,19 @@ pub struct PricedProduct {
 pub struct StockRow {
     pub product_id: ProductId,
     pub warehouse_id: WarehouseId,
-    pub available: i32,
+    pub on_hand: i32,
+    pub reserved: i32,
 }
 
 /// Decides about the orders of a batch one after the other. Each finds what the ones before it have left.
-pub struct Decider {
+pub struct Decider<'a> {
     by_id: HashMap<ProductId, PricedProduct>,
     by_sku: HashMap<Sku, ProductId>,
     shelves: Shelves,
-    open_orders: HashMap<CustomerId, i64>,
-    max_open_orders: u32,
+    /// Units of each product in the active warehouses, reserved or not.
+    on_hand: HashMap<ProductId, i64>,
+    unpaid: HashMap<CustomerId, Unpaid>,
+    terms: &'a PlacingTerms,
 }
 
 #[derive(Debug)]
@@ -62,31 +66,31 @@ pub struct Item {
     pub total_minor: i64,
 }
 
-impl Decider {
-    pub fn new(present: Present, stock: &[StockRow], max_open_orders: u32) -> Self {
+impl<'a> Decider<'a> {
+    pub fn new(present: Present, stock: &[StockRow], terms: &'a PlacingTerms) -> Self {
         let shelves = shelves(stock, &present.warehouses);
+        let mut on_hand: HashMap<ProductId, i64> = HashMap::new();
+        for row in stock.iter().filter(|row| present.warehouses.contains_key(&row.warehouse_id)) {
+            *on_hand.entry(row.product_id).or_default() += i64::from(row.on_hand);
+        }
         let by_sku = present.products.iter().map(|product| (product.sku.clone(), product.id)).collect();
         let by_id = present.products.into_iter().map(|product| (product.id, product)).collect();
-        Self { by_id, by_sku, shelves, open_orders: present.open_orders, max_open_orders }
+        Self { by_id, by_sku, shelves, on_hand, unpaid: present.unpaid, terms }
     }
 
     /// Accepts an order and takes its stock; or says why not, and takes nothing.
     pub fn decide(&mut self, order: &PlaceOrder) -> Result<Accepted, Error> {
-        self.check_open_orders(order.customer_id)?;
+        let unpaid = self.unpaid.entry(order.customer_id).or_default();
+        unpaid.check_orders(self.terms)?;
         let wanted = find_products(&self.by_id, &self.by_sku, &order.lines)?;
         let (items, total) = price(&wanted)?;
-        let sourced = take(&mut self.shelves, &wanted)?;
-        *self.open_orders.entry(order.customer_id).or_default() += 1;
+        let lines = source_lines(&wanted);
+        let wishes: Vec<Wish<'_>> = wanted.iter().map(|one| one.wish(&self.on_hand)).collect();
+        // Short stock is said first: more than there is cannot be had by paying.
+        let sourced = self.shelves.take_if(&lines, || unpaid.check(&wishes, total, self.terms));
+        let sourced = sourced.map_err(|refused| refusal(refused, &wanted))?;
+        unpaid.add(&wishes, total);
         Ok(Accepted { items, total, sourced })
-    }
-
-    /// Unpaid orders reserve stock that others would buy, so a customer may have only some.
-    fn check_open_orders(&self, customer_id: CustomerId) -> Result<(), Error> {
-        let open = self.open_orders.get(&customer_id).copied().unwrap_or_default();
-        if self.max_open_orders > 0 && open >= i64::from(self.max_open_orders) {
-            return Err(Error::TooManyOpenOrders { open, limit: self.max_open_orders });
-        }
-        Ok(())
     }
 }
 
@@ -139,31 +143,40 @@ fn find<'a>(
     }
 }
 
-fn take(shelves: &mut Shelves, wanted: &[Wanted<'_>]) -> Result<Sourced, Error> {
-    let lines: Vec<source::SourceLine> = wanted
+fn source_lines(wanted: &[Wanted<'_>]) -> Vec<source::SourceLine> {
+    wanted
         .iter()
         .map(|one| source::SourceLine {
             product_id: one.product.id,
             quantity: i32::try_from(one.quantity).expect("a line's sum was checked"),
             warehouse_id: None,
         })
-        .collect();
-    // The shelves know only ids, and positions among the sums; the buyer knows SKUs and the lines of the request.
-    shelves.take(&lines).map_err(|mut shortages| {
-        for shortage in &mut shortages {
-            let one = &wanted[shortage.line];
-            shortage.line = one.position;
-            shortage.sku = Some(one.product.sku.as_str().to_owned());
+        .collect()
+}
+
+/// The shelves know only ids, and positions among the sums; the buyer knows SKUs and the lines of the request.
+fn refusal(refused: NotTaken<Error>, wanted: &[Wanted<'_>]) -> Error {
+    match refused {
+        NotTaken::Refused(error) => error,
+        NotTaken::Short(mut shortages) => {
+            for shortage in &mut shortages {
+                let one = &wanted[shortage.line];
+                shortage.line = one.position;
+                shortage.sku = Some(one.product.sku.as_str().to_owned());
+            }
+            Error::InsufficientStock(shortages)
         }
-        Error::InsufficientStock(shortages)
-    })
+    }
 }
 
 /// The stock of the active warehouses.
 fn shelves(stock: &[StockRow], warehouses: &HashMap<WarehouseId, i32>) -> Shelves {
     Shelves::new(stock.iter().filter_map(|row| {
         let priority = *warehouses.get(&row.warehouse_id)?;
-        Some((row.product_id, Shelf { warehouse_id: row.warehouse_id, priority, available: row.available }))
+        Some((
+            row.product_id,
+            Shelf { warehouse_id: row.warehouse_id, priority, available: row.on_hand - row.reserved },
+        ))
     }))
 }
 
@@ -172,6 +185,18 @@ struct Wanted<'a> {
     product: &'a PricedProduct,
     position: usize,
     quantity: i64,
+}
+
+impl Wanted<'_> {
+    fn wish(&self, on_hand: &HashMap<ProductId, i64>) -> Wish<'_> {
+        let (product_id, sku) = (self.product.id, self.product.sku.as_str());
+        Wish {
+            product_id,
+            sku,
+            quantity: self.quantity,
+            on_hand: on_hand.get(&product_id).copied().unwrap_or_default(),
+        }
+    }
 }
 
 fn price(wanted: &[Wanted<'_>]) -> Result<(Vec<Item>, Money), Error> {

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::super::OrderView;
 use super::super::jobs::ProcessPayment;
+use super::permits::{PlacingLimits, PlacingPermit, PlacingPermits};
 use super::request::{PlaceOrder, Placement, PlacingTerms};
 use super::retry;
 use crate::error::{Error, Result};
@@ -54,7 +55,7 @@ pub type AfterBatch = dyn Fn(Vec<Ring>, Vec<ProductId>) + Send + Sync;
 pub struct PlacingLanes {
     lanes: Vec<mpsc::Sender<Waiting>>,
     /// Limits the orders that wait or are being placed, in all lanes together.
-    in_flight: Arc<Semaphore>,
+    permits: PlacingPermits,
 }
 
 /// An order, and the channel to the client that waits for its answer.
@@ -62,7 +63,7 @@ struct Waiting {
     order: PlaceOrder,
     answer: oneshot::Sender<Result<Placed>>,
     since: Instant,
-    _permit: OwnedSemaphorePermit,
+    _permit: PlacingPermit,
 }
 
 impl PlacingLanes {
@@ -70,16 +71,15 @@ impl PlacingLanes {
     pub fn start(
         db: &PgPool,
         terms: PlacingTerms,
-        max_in_flight: u32,
+        limits: PlacingLimits,
         after_batch: impl Fn(Vec<Ring>, Vec<ProductId>) + Send + Sync + 'static,
     ) -> Self {
-        let max_in_flight = max_in_flight as usize;
         let after_batch: Arc<AfterBatch> = Arc::new(after_batch);
         let terms = Arc::new(terms);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let lanes = (0..cores.clamp(*LANES.start(), *LANES.end()))
             .map(|_| {
-                let (sender, arrivals) = mpsc::channel(max_in_flight);
+                let (sender, arrivals) = mpsc::channel(limits.of_all as usize);
                 let lane = Lane {
                     db: db.clone(),
                     terms: terms.clone(),
@@ -91,12 +91,13 @@ impl PlacingLanes {
                 sender
             })
             .collect();
-        Self { lanes, in_flight: Arc::new(Semaphore::new(max_in_flight)) }
+        Self { lanes, permits: PlacingPermits::new(limits) }
     }
 
-    /// Places an order together with others that arrive at the same time, and waits for its answer.
-    pub async fn place(&self, order: PlaceOrder) -> Result<Placed> {
-        let permit = self.in_flight.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
+    /// Places an order together with others that arrive at the same time, and waits for its answer. `share_of`: the
+    /// caller whose share of the permits it takes; None for staff and keys, who place for many.
+    pub async fn place(&self, order: PlaceOrder, share_of: Option<Uuid>) -> Result<Placed> {
+        let permit = self.permits.take(share_of)?;
         let (answer, answered) = oneshot::channel();
         let lane = &self.lanes[lane_of(&order, self.lanes.len())];
         let waiting = Waiting { order, answer, since: Instant::now(), _permit: permit };

@@ -47,7 +47,45 @@ pub struct PlacingTerms {
     pub reservation_ttl: Duration,
     /// Unpaid orders of one customer; 0: no limit.
     pub max_open_orders: u32,
+    /// What a customer who has never paid may hold unpaid.
+    pub max_unpaid: MaxUnpaid,
     pub max_attempts: i32,
+}
+
+/// What a customer may hold in unpaid orders who has never paid for one. Without these limits a new account could reserve
+/// the whole stock. 0: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MaxUnpaid {
+    /// Units in all.
+    pub units: u32,
+    /// Percent of a product's stock. `ALWAYS_ALLOWED` units may be held of every product.
+    pub share: u32,
+    /// Minor units of a currency.
+    pub value: u64,
+}
+
+impl MaxUnpaid {
+    /// So many units of a product may be held however small its stock is.
+    const ALWAYS_ALLOWED: i64 = 10;
+
+    /// Units of a product that may be held, of which there are so many on hand. None: any number.
+    pub(super) fn share_of(&self, on_hand: i64) -> Option<i64> {
+        (self.share > 0).then(|| (on_hand * i64::from(self.share) / 100).max(Self::ALWAYS_ALLOWED))
+    }
+}
+
+impl PlacingTerms {
+    /// Does a decision need to know what its customer holds unpaid?
+    pub(super) fn limits_customers(&self) -> bool {
+        self.max_open_orders > 0 || self.max_unpaid != MaxUnpaid::default()
+    }
+}
+
+impl PlaceOrder {
+    /// Units in all lines.
+    pub(super) fn units(&self) -> i64 {
+        self.lines.iter().map(|line| i64::from(line.quantity.get())).sum()
+    }
 }
 
 /// What came of one order.

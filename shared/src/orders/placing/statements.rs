@@ -11,38 +11,51 @@ use super::super::read;
 use super::super::status::Status;
 use super::decide::{Present, PricedProduct, StockRow};
 use super::request::{PlaceOrder, Placement, PlacingTerms, ProductRef, as_placed};
+use super::unpaid::{EarlyUnpaid, Unpaid};
 use crate::error::{Error, Result};
 use crate::idempotency;
 use crate::values::{CustomerId, OrderId, ProductId, WarehouseId};
 
 /// The keys and customers of a batch that this transaction holds. No other batch can take them until it ends.
 pub(super) struct TakenKeys {
-    customers: Option<HashSet<Uuid>>,
+    /// With what each holds unpaid. None: nothing limits what a customer holds.
+    customers: Option<HashMap<Uuid, EarlyUnpaid>>,
     keys: HashSet<Uuid>,
 }
 
 impl TakenKeys {
     /// Does this transaction hold what it needs to place the order?
     pub(super) fn has_all_of(&self, order: &PlaceOrder) -> bool {
-        self.customers.as_ref().is_none_or(|taken| taken.contains(&order.customer_id.0))
+        self.customers.as_ref().is_none_or(|taken| taken.contains_key(&order.customer_id.0))
             && (order.key.is_none() || self.has_key(order))
     }
 
     pub(super) fn has_key(&self, order: &PlaceOrder) -> bool {
         self.keys.contains(&order.id.0)
     }
+
+    /// Refuses an order that will be refused whatever its stock is.
+    pub(super) fn check_early(&self, order: &PlaceOrder, terms: &PlacingTerms) -> Result<()> {
+        match self.customers.as_ref().and_then(|customers| customers.get(&order.customer_id.0)) {
+            Some(unpaid) => unpaid.check(order.units(), terms),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Takes the keys, and the customers whose unpaid orders are about to be counted. Never waits: a key or a customer that
 /// another batch holds is left out.
+///
+/// It also reads what the customers hold unpaid. This statement does not see an order that was committed after it began
+/// and before it took the customer. So the numbers are good enough to refuse with, and not to accept with.
 pub(super) async fn take_keys(
     conn: &mut PgConnection,
     batch: &[PlaceOrder],
     terms: &PlacingTerms,
 ) -> Result<TakenKeys> {
-    let counts_orders = terms.max_open_orders > 0;
+    let limits_customers = terms.limits_customers();
     let mut customers: Vec<Uuid> =
-        if counts_orders { batch.iter().map(|order| order.customer_id.0).collect() } else { Vec::new() };
+        if limits_customers { batch.iter().map(|order| order.customer_id.0).collect() } else { Vec::new() };
     customers.sort_unstable();
     customers.dedup();
     let with_key: Vec<&PlaceOrder> = batch.iter().filter(|order| order.key.is_some()).collect();
@@ -69,19 +82,35 @@ pub(super) async fn take_keys(
                 where k.created_at < now() - $6::interval
                returning resource
            )
-           select id as "id!", true as "is_customer!" from customer union all select resource, false from key"#,
+           select c.id as "id!", true as "is_customer!", open.orders as "orders!", paid.has_paid as "has_paid!",
+                  coalesce(held.units, 0) as "units!"
+             from customer c
+            cross join lateral (
+                  select count(*) as orders from orders where customer_id = c.id and status = any($7)) open
+            cross join lateral (
+                  select exists (select from orders where customer_id = c.id and status = any($8)) as has_paid) paid
+             left join lateral (
+                  select sum(i.quantity)::bigint as units from orders o join order_items i on i.order_id = o.id
+                   where o.customer_id = c.id and o.status = any($7)) held on not paid.has_paid
+           union all select resource, false, 0, false, 0 from key"#,
         &customers,
         &callers,
         &keys,
         &hashes,
         &ids,
         idempotency::KEY_LIFETIME as _,
+        &Status::names(Status::is_unpaid) as &[&str],
+        &Status::names(Status::is_charged) as &[&str],
     )
     .fetch_all(conn)
     .await?;
     let (customers, keys): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.is_customer);
-    let customers = customers.into_iter().map(|row| row.id).collect();
-    Ok(TakenKeys { customers: counts_orders.then_some(customers), keys: keys.into_iter().map(|row| row.id).collect() })
+    let unpaid = |orders, has_paid, units| EarlyUnpaid { orders, has_paid, units };
+    let customers = customers.into_iter().map(|row| (row.id, unpaid(row.orders, row.has_paid, row.units))).collect();
+    Ok(TakenKeys {
+        customers: limits_customers.then_some(customers),
+        keys: keys.into_iter().map(|row| row.id).collect(),
+    })
 }
 
 /// Answers the orders whose key was used before. A key that is neither taken nor found here belongs to another batch that
@@ -128,10 +157,10 @@ pub(super) async fn existing(conn: &mut PgConnection, batch: &[PlaceOrder]) -> R
 /// The rows of inactive warehouses are locked too: a retry must wait for the attempt before it, even if a warehouse was
 /// deactivated meanwhile. After a lock wait only the locked rows are current, so everything else is read by the next
 /// statement.
-pub(super) async fn lock_stock(conn: &mut PgConnection, batch: &[PlaceOrder]) -> Result<Vec<StockRow>> {
+pub(super) async fn lock_stock(conn: &mut PgConnection, batch: &[&PlaceOrder]) -> Result<Vec<StockRow>> {
     let (ids, skus) = products(batch);
     let rows = sqlx::query!(
-        r#"select i.product_id, i.warehouse_id, i.on_hand - i.reserved as "available!"
+        r#"select i.product_id, i.warehouse_id, i.on_hand, i.reserved
              from inventory i
             where i.product_id in (select unnest($1::uuid[]) union select id from products where sku = any($2))
             order by i.product_id, i.warehouse_id
@@ -146,19 +175,18 @@ pub(super) async fn lock_stock(conn: &mut PgConnection, batch: &[PlaceOrder]) ->
         .map(|row| StockRow {
             product_id: ProductId(row.product_id),
             warehouse_id: WarehouseId(row.warehouse_id),
-            available: row.available,
+            on_hand: row.on_hand,
+            reserved: row.reserved,
         })
         .collect())
 }
 
-/// Prices, warehouses and numbers of unpaid orders, in one statement that sees everything that was committed before the
+/// Prices, warehouses and what customers hold unpaid, in one statement that sees everything that was committed before the
 /// stock was locked.
-pub(super) async fn present(conn: &mut PgConnection, batch: &[PlaceOrder], terms: &PlacingTerms) -> Result<Present> {
+pub(super) async fn present(conn: &mut PgConnection, batch: &[&PlaceOrder], terms: &PlacingTerms) -> Result<Present> {
     let (ids, skus) = products(batch);
-    let customers: Vec<Uuid> = match terms.max_open_orders {
-        0 => Vec::new(),
-        _ => batch.iter().map(|order| order.customer_id.0).collect::<HashSet<_>>().into_iter().collect(),
-    };
+    let customers: HashSet<Uuid> = batch.iter().map(|order| order.customer_id.0).collect();
+    let customers: Vec<Uuid> = customers.into_iter().filter(|_| terms.limits_customers()).collect();
     let row = sqlx::query!(
         r#"select
              (select coalesce(jsonb_agg(jsonb_build_object('id', id, 'sku', sku, 'name', name,
@@ -168,22 +196,37 @@ pub(super) async fn present(conn: &mut PgConnection, batch: &[PlaceOrder], terms
                as "products!: Json<Vec<PricedProduct>>",
              (select coalesce(jsonb_object_agg(id, priority), '{}') from warehouses where active)
                as "warehouses!: Json<HashMap<WarehouseId, i32>>",
-             (select coalesce(jsonb_object_agg(customer_id, n), '{}')
-                from (select customer_id, count(*) as n from orders
-                       where customer_id = any($3) and status = any($4)
-                       group by customer_id) open)
-               as "open_orders!: Json<HashMap<CustomerId, i64>>""#,
+             (select coalesce(jsonb_object_agg(c.id, jsonb_build_object('orders', open.orders, 'has_paid', paid.has_paid,
+                         'units', coalesce(held.units, '{}'), 'value', coalesce(owed.value, '{}'))), '{}')
+                from unnest($3::uuid[]) c (id)
+               cross join lateral (
+                     select count(*) as orders from orders where customer_id = c.id and status = any($4)) open
+               cross join lateral (
+                     select exists (select from orders where customer_id = c.id and status = any($5)) as has_paid) paid
+                left join lateral (
+                     select jsonb_object_agg(product_id, units) as units
+                       from (select i.product_id, sum(i.quantity) as units
+                               from orders o join order_items i on i.order_id = o.id
+                              where o.customer_id = c.id and o.status = any($4)
+                              group by i.product_id) by_product) held on not paid.has_paid and open.orders > 0
+                left join lateral (
+                     select jsonb_object_agg(currency, total) as value
+                       from (select currency, least(sum(total_minor), 9223372036854775807)::bigint as total from orders
+                              where customer_id = c.id and status = any($4)
+                              group by currency) by_currency) owed on not paid.has_paid and open.orders > 0)
+               as "unpaid!: Json<HashMap<CustomerId, Unpaid>>""#,
         &ids,
         &skus,
         &customers,
         &Status::names(Status::is_unpaid) as &[&str],
+        &Status::names(Status::is_charged) as &[&str],
     )
     .fetch_one(conn)
     .await?;
-    Ok(Present { products: row.products.0, warehouses: row.warehouses.0, open_orders: row.open_orders.0 })
+    Ok(Present { products: row.products.0, warehouses: row.warehouses.0, unpaid: row.unpaid.0 })
 }
 
-fn products(batch: &[PlaceOrder]) -> (Vec<Uuid>, Vec<String>) {
+fn products(batch: &[&PlaceOrder]) -> (Vec<Uuid>, Vec<String>) {
     let mut ids = HashSet::new();
     let mut skus = HashSet::new();
     for line in batch.iter().flat_map(|order| &order.lines) {

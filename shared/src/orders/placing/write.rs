@@ -93,7 +93,7 @@ impl Columns {
         to.currency.push(accepted.total.currency.to_string());
         to.total.push(accepted.total.amount);
         to.address.push(serde_json::json!(order.shipping_address));
-        to.token.push(order.payment_token.as_str().to_owned());
+        to.token.push(order.payment_token.expose().to_owned());
         to.reservation.push(reservation);
         let placed = Event::Placed { total: accepted.total, sourcing: accepted.sourced.clone() };
         let (_, event) = placed.columns(Some(&order.placed_by));

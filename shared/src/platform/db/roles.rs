@@ -14,6 +14,7 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
     ("actions", "select, insert"),
     // Runs are removed after 30 days.
     ("audit_runs", "select, insert, delete"),
+    ("audit_starts", "select, insert, delete"),
     ("categories", "select, insert, update, delete"),
     ("charges", "select, insert, update"),
     ("clockwork", "select, insert, update"),

@@ -6,7 +6,7 @@ use axum::http::HeaderName;
 use axum::response::Response;
 use shared::error::Error;
 use shared::identity::known_networks::{self, Account};
-use shared::identity::metrics::Outcome;
+use shared::identity::metrics::SignInOutcome;
 use shared::platform::limits::{Class, Limit, LimitState};
 use shared::platform::networks::Network;
 use shared::principal::Source;
@@ -89,7 +89,7 @@ pub async fn attempt<T>(
             continue;
         }
         give_back(state, taken).await;
-        state.identity.metrics.count(Outcome::Refused);
+        state.identity.metrics.count(SignInOutcome::Refused);
         return Err(refusal);
     }
     let outcome = attempt.await;

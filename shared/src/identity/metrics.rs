@@ -5,7 +5,7 @@ use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 /// What became of an attempt to sign in, or to confirm a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-pub enum Outcome {
+pub enum SignInOutcome {
     SignedIn,
     /// The password was right, and the second factor is missing.
     CodeMissing,
@@ -26,7 +26,9 @@ impl IdentityMetrics {
     pub(super) fn new() -> prometheus::Result<Self> {
         let help = "Attempts to sign in or to confirm a password, by their outcome";
         let sign_ins = IntCounterVec::new(Opts::new("millrace_sign_ins_total", help), &["outcome"])?;
-        for outcome in [Outcome::SignedIn, Outcome::CodeMissing, Outcome::Wrong, Outcome::Refused] {
+        for outcome in
+            [SignInOutcome::SignedIn, SignInOutcome::CodeMissing, SignInOutcome::Wrong, SignInOutcome::Refused]
+        {
             sign_ins.with_label_values(&[<&str>::from(outcome)]);
         }
         let help = "Passwords that were hashed to check them";
@@ -38,7 +40,7 @@ impl IdentityMetrics {
         registry.register(Box::new(self.password_checks.clone()))
     }
 
-    pub fn count(&self, outcome: Outcome) {
+    pub fn count(&self, outcome: SignInOutcome) {
         self.sign_ins.with_label_values(&[<&str>::from(outcome)]).inc();
     }
 

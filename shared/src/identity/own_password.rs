@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::actions::{self, Action};
 use crate::error::{Error, Result};
 use crate::identity::authenticate::Identity;
-use crate::identity::metrics::Outcome;
+use crate::identity::metrics::SignInOutcome;
 use crate::identity::passwords::{self, Asker};
 use crate::identity::sessions;
 use crate::principal::{Person, Principal};
@@ -84,7 +84,7 @@ impl Identity {
         if passwords::verify(password, Some(hash), Asker::SignedIn, &self.metrics).await? {
             return Ok(());
         }
-        self.metrics.count(Outcome::Wrong);
+        self.metrics.count(SignInOutcome::Wrong);
         let refused = Action::new("auth.password_refused", "user", person.user_id);
         actions::record(&mut *db.acquire().await?, principal, refused).await?;
         Err(Error::InvalidCredentials)

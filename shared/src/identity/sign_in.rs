@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::actions::{self, Action};
 use crate::error::{Error, Result};
 use crate::identity::authenticate::Identity;
-use crate::identity::metrics::Outcome;
+use crate::identity::metrics::SignInOutcome;
 use crate::identity::passwords::{self, Asker};
 use crate::identity::refresh_tokens::{RefreshToken, digest};
 use crate::identity::sessions::{self, Surface};
@@ -121,10 +121,10 @@ impl Identity {
             _ => Err(Error::InvalidCredentials),
         };
         match &signed_in {
-            Ok(_) => self.metrics.count(Outcome::SignedIn),
-            Err(Error::TotpRequired) => self.metrics.count(Outcome::CodeMissing),
+            Ok(_) => self.metrics.count(SignInOutcome::SignedIn),
+            Err(Error::TotpRequired) => self.metrics.count(SignInOutcome::CodeMissing),
             Err(wrong @ (Error::InvalidCredentials | Error::InvalidCode)) => {
-                self.metrics.count(Outcome::Wrong);
+                self.metrics.count(SignInOutcome::Wrong);
                 // The address that was typed is not recorded: people type passwords there.
                 let id = account.map_or_else(|| "unknown".to_owned(), |account| account.id.to_string());
                 let failed = Action::new("auth.sign_in_failed", "user", id).data(json!({ "code": wrong.code() }));

@@ -1,9 +1,9 @@
 -- Where a session is used from, and when its user last gave the password.
 alter table sessions
-    -- safe: a constraint on a new column with a default reads sessions once, and they are few
+    -- safe: reading the sessions of at most 30 days takes less than a second
     add column surface text not null default 'api' check (surface in ('api', 'console', 'shop')),
     add column address inet,
-    -- safe: the new column is null everywhere
+    -- safe: it is read together with the column above
     add column user_agent text check (length(user_agent) <= 300),
     -- Written at most once a minute.
     add column last_seen_at timestamptz not null default now(),

@@ -18,8 +18,8 @@ async fn log_in_with(app: &TestApp, email: &str, code: &str) -> Reply {
 fn secret_of(setup: &Reply) -> Vec<u8> {
     let text = setup.body["secret"].as_str().unwrap();
     assert!(setup.body["otpauth_uri"].as_str().unwrap().contains(&format!("?secret={text}&issuer=Millrace")));
-    let bits: String =
-        text.chars().map(|c| format!("{:05b}", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".find(c).unwrap())).collect();
+    let five = |c: char| format!("{:05b}", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".find(c).unwrap());
+    let bits = text.chars().map(five).collect::<Vec<_>>().concat();
     bits.as_bytes()
         .chunks_exact(8)
         .map(|byte| u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap())

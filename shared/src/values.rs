@@ -353,6 +353,9 @@ impl Address {
     const MAX_FIELDS: usize = 20;
     const MAX_NAME: usize = 64;
     const MAX_CHARACTERS: usize = 500;
+    /// Room for any house number or coordinate. Postgres writes all digits of a number; of 1.8e308 that is more than we can
+    /// read again, so an order with such an address could not be shown any more.
+    const MAX_NUMBER: f64 = 1e15;
 }
 
 impl ToSchema for Address {}
@@ -363,7 +366,11 @@ impl PartialSchema for Address {
         // Postgres cannot store NUL in text.
         let text = || ObjectBuilder::new().pattern(Some(r"^[^\u0000]*$"));
         let plain = [Type::String, Type::Number, Type::Boolean, Type::Null].into_iter().collect();
-        let value = text().schema_type(SchemaType::Array(plain)).max_length(Some(Self::MAX_CHARACTERS));
+        let value = text()
+            .schema_type(SchemaType::Array(plain))
+            .max_length(Some(Self::MAX_CHARACTERS))
+            .minimum(Some(-Self::MAX_NUMBER))
+            .maximum(Some(Self::MAX_NUMBER));
         let name = text().schema_type(Type::String).max_length(Some(Self::MAX_NAME));
         ObjectBuilder::new()
             .schema_type(Type::Object)
@@ -383,7 +390,8 @@ impl TryFrom<Map<String, Value>> for Address {
     fn try_from(fields: Map<String, Value>) -> Result<Self, Invalid> {
         let plain = |value: &Value| match value {
             Value::String(text) => text.chars().count() <= Self::MAX_CHARACTERS,
-            Value::Null | Value::Bool(_) | Value::Number(_) => true,
+            Value::Number(number) => number.as_f64().is_some_and(|number| number.abs() <= Self::MAX_NUMBER),
+            Value::Null | Value::Bool(_) => true,
             Value::Array(_) | Value::Object(_) => false,
         };
         let fits = (1..=Self::MAX_FIELDS).contains(&fields.len())
@@ -468,6 +476,22 @@ mod tests {
     fn quantities() {
         for (number, fine) in [(1, true), (10_000, true), (0, false), (-1, false), (10_001, false), (i64::MAX, false)] {
             assert_eq!(Quantity::try_from(WholeNumber(number)).is_ok(), fine, "{number}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_plain_fields() {
+        for (fields, fine) in [
+            (json!({"city": "Bath", "floor": 2, "lift": true, "note": null, "north": 51.38}), true),
+            (json!({}), false),
+            (json!({"city": ["Bath"]}), false),
+            (json!({"city": "x".repeat(501)}), false),
+            (json!({"x".repeat(65): "Bath"}), false),
+            (json!({"number": 1e15}), true),
+            (json!({"number": 1.797_693_134_862_315_5e308}), false),
+            (json!({"number": -1e16}), false),
+        ] {
+            assert_eq!(serde_json::from_value::<Address>(fields.clone()).is_ok(), fine, "{fields}");
         }
     }
 

@@ -10,7 +10,8 @@ use crate::error::{Error, Resource, Result};
 use crate::page::{List, Page};
 use crate::platform::db::{self, CustomPlan};
 use crate::principal::Principal;
-use crate::values::{Name, WarehouseCode, WarehouseId, whole_i32};
+use crate::values::whole_number::whole_i32;
+use crate::values::{Name, WarehouseCode, WarehouseId};
 
 /// Leaves room for warehouses with a higher and a lower priority.
 const DEFAULT_PRIORITY: i32 = 100;

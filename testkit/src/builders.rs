@@ -4,7 +4,8 @@ use serde_json::json;
 use shared::catalog::products;
 use shared::inventory::{self, NewStock};
 use shared::principal::Principal;
-use shared::values::{ProductId, WarehouseId, WholeNumber};
+use shared::values::whole_number::WholeNumber;
+use shared::values::{ProductId, WarehouseId};
 use shared::warehouses::{self, NewWarehouse};
 use uuid::Uuid;
 

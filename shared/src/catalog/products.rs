@@ -12,7 +12,8 @@ use crate::invalid::Invalid;
 use crate::page::{List, Page, Position};
 use crate::platform::db::{self, CustomPlan};
 use crate::principal::{Permission, Principal};
-use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, WholeNumber, given};
+use crate::values::whole_number::WholeNumber;
+use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, given};
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({

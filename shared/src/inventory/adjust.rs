@@ -10,7 +10,8 @@ use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::invalid::Invalid;
 use crate::principal::Principal;
-use crate::values::{InventoryId, Note, ProductId, Units, WarehouseId, WholeNumber};
+use crate::values::whole_number::WholeNumber;
+use crate::values::{InventoryId, Note, ProductId, Units, WarehouseId};
 
 /// How many units come or go, and why.
 #[derive(Debug, Clone, Deserialize, ToSchema)]

@@ -17,7 +17,8 @@ use crate::actions::{self, Action};
 use crate::error::{Error, Result};
 use crate::invalid::{FieldError, Invalid};
 use crate::principal::Principal;
-use crate::values::{ProductId, Sku, Units, WarehouseCode, WarehouseId, WholeNumber};
+use crate::values::whole_number::WholeNumber;
+use crate::values::{ProductId, Sku, Units, WarehouseCode, WarehouseId};
 
 /// More than a shop counts in a night. So many rows are locked for about a second.
 pub const MAX_ROWS: usize = 10_000;

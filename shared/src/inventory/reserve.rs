@@ -20,7 +20,8 @@ use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result, Shortage};
 use crate::invalid::{FieldError, Invalid};
 use crate::principal::Principal;
-use crate::values::{OrderId, ProductId, Quantity, ReservationId, UserId, WarehouseId, WholeNumber};
+use crate::values::whole_number::WholeNumber;
+use crate::values::{OrderId, ProductId, Quantity, ReservationId, UserId, WarehouseId};
 
 /// The same limit as for an order's lines.
 pub const MAX_LINES: usize = 100;

@@ -18,7 +18,8 @@ use crate::platform::db::CustomPlan;
 use crate::principal::Principal;
 use crate::queue::dead::{self, DeadJobs};
 use crate::queue::{Job, JobState, Queue, Ring, prune};
-use crate::values::{JobId, OrderId, WholeNumber};
+use crate::values::whole_number::WholeNumber;
+use crate::values::{JobId, OrderId};
 
 /// A filter of jobs.
 #[derive(Debug, Deserialize, IntoParams)]

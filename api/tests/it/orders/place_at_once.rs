@@ -9,7 +9,8 @@ use shared::orders::placing::request::{MaxUnpaid, OrderLine, PlaceOrder, Placeme
 use shared::orders::placing::retry;
 use shared::principal::By;
 use shared::queue::Origin;
-use shared::values::{CustomerId, OrderId, ProductId, WholeNumber};
+use shared::values::whole_number::WholeNumber;
+use shared::values::{CustomerId, OrderId, ProductId};
 use sqlx::PgPool;
 use testkit::app::TestApp;
 use testkit::database::through_a_proxy;
@@ -160,7 +161,10 @@ async fn order(app: &TestApp, who: &Person<'_>, product: Uuid, key: Option<&str>
         id: OrderId::new(),
         placed_by: By { id: who.id, name: "Alice".to_owned() },
         customer_id: CustomerId(customer_id),
-        lines: vec![OrderLine { product: ProductRef::Id(ProductId(product)), quantity: WholeNumber(1).try_into().unwrap() }],
+        lines: vec![OrderLine {
+            product: ProductRef::Id(ProductId(product)),
+            quantity: WholeNumber(1).try_into().unwrap(),
+        }],
         payment_token: "tok_ok".parse().unwrap(),
         shipping_address: serde_json::from_value(json!({ "line1": "1 Mill Lane" })).unwrap(),
         key: key.map(|key| (Key::parse(key).unwrap(), BodyHash::of("POST", "/v1/orders", b"{}"))),

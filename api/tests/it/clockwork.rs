@@ -37,7 +37,14 @@ async fn a_tick_runs_once_with_three_workers_up() {
 
     let stopping = CancellationToken::new();
     let workers = (0..3).map(|_| {
-        let options = ["millrace-worker", "--database-url", &app.database_url, "--reaper-schedule", "* * * * * *"];
+        let options = [
+            "millrace-worker",
+            "--database-url",
+            &app.database_url,
+            "--payment-provider=simulated",
+            "--reaper-schedule",
+            "* * * * * *",
+        ];
         let cli = Cli::try_parse_from(options).unwrap();
         let stopping = stopping.clone();
         tokio::spawn(async move {

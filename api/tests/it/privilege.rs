@@ -172,6 +172,7 @@ async fn the_whole_shop_runs_as_the_applications_role() {
 
     let options = [
         "millrace-worker",
+        "--payment-provider=simulated",
         "--database-url",
         &app.database_url,
         "--reaper-schedule=* * * * * *",
@@ -393,7 +394,14 @@ async fn queue_and_cache_work_as_users_that_can_do_nothing_else() {
     let urls = [format!("--queue-redis-url={}", queue.url()), format!("--cache-redis-url={}", cache.url())];
     let app = TestApp::with(&["--cache=on", "--cache-local-ttl=0s", &urls[0], &urls[1]]).await;
     let mug = app.product("mug", 1250, 50).await;
-    let cli = Cli::try_parse_from(["millrace-worker", "--database-url", &app.database_url, &urls[0]]).unwrap();
+    let cli = Cli::try_parse_from([
+        "millrace-worker",
+        "--payment-provider=simulated",
+        "--database-url",
+        &app.database_url,
+        &urls[0],
+    ])
+    .unwrap();
     let ctx = Context::connect(&cli.common, &cli.work).unwrap();
     let vitals = Vitals::new(&ctx, Vec::new()).unwrap();
     let stopping: CancellationToken = vitals.stopping.clone();

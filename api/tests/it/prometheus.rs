@@ -260,7 +260,7 @@ async fn a_real_prometheus_finds_both_evaluates_every_rule_fills_every_panel_and
 async fn start_worker(app: &TestApp) -> String {
     // Orders stay in `shipped`, so that open orders hold some money.
     let options = ["--payment-latency", "1ms", "--delivery-delay", "1h", "--reaper-schedule", "* * * * * *"];
-    let cli = ["millrace-worker", "--database-url", &app.database_url];
+    let cli = ["millrace-worker", "--database-url", &app.database_url, "--payment-provider=simulated"];
     let cli = Cli::try_parse_from(cli.iter().chain(&options)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

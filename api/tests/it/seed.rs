@@ -59,7 +59,9 @@ async fn everything(db: &PgPool) -> String {
 #[tokio::test]
 async fn a_shop_is_loaded_and_sells() {
     let app = TestApp::new().await;
-    let summary = shared::seed::load(&app.db, &SeedFolder::with(&[]).0).await.unwrap();
+    let folder = SeedFolder::with(&[]);
+    let summary = shared::seed::load(&app.db, &folder.0).await.unwrap();
+    shared::seed::load_users(&app.db, &folder.0).await.unwrap();
     assert_eq!(
         summary,
         "categories: 2 new, 0 there\nproducts: 2 new, 0 there\nwarehouses: 2 new, 0 there\n\

@@ -231,6 +231,7 @@ impl Life {
         let (database, redis, prefix) = (new_database().await, redis_url(), Uuid::now_v7().to_string());
         let mut both = enough(&database);
         both.extend([("REDIS_URL", &*redis), ("REDIS_PREFIX", &*prefix), ("WORKER_ADDR", "127.0.0.1:0")]);
+        both.extend([("PAYMENT_PROVIDER", "simulated"), ("SIMULATED_SCRIPTS", "on")]);
         both.extend([("DELIVERY_DELAY", "1ms"), ("PAYMENT_LATENCY", "1ms"), ("RETRY_INITIAL", "1ms")]);
         both.extend(settings);
         let mut api = Process::start(&mut binary(&both));

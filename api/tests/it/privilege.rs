@@ -173,6 +173,7 @@ async fn the_whole_shop_runs_as_the_applications_role() {
     let options = [
         "millrace-worker",
         "--payment-provider=simulated",
+        "--simulated-scripts=on",
         "--database-url",
         &app.database_url,
         "--reaper-schedule=* * * * * *",

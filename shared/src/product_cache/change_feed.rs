@@ -131,8 +131,11 @@ impl ChangeFeed {
             failed => {
                 // Logged once, and again when it works.
                 if poller.since.is_some() || number == 1 {
-                    let why = failed.map(|it| it.map(drop));
-                    tracing::warn!("the product cache cannot see changes, so products are read from Postgres: {why:?}");
+                    let why = failed.map_or_else(
+                        |late| late.to_string(),
+                        |it| it.err().map_or_else(String::new, |error| error.to_string()),
+                    );
+                    tracing::warn!("the product cache cannot see changes, so products are read from Postgres: {why}");
                 }
                 self.for_each_stripe(|stripe| stripe.mark_stale(number + 1));
                 // The next poll starts with a new connection and counts everything as changed. If it asked for the time

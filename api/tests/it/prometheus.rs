@@ -198,7 +198,7 @@ fn free_port() -> u16 {
 
 #[tokio::test]
 async fn a_real_prometheus_finds_both_evaluates_every_rule_fills_every_panel_and_calls_when_the_books_are_wrong() {
-    let app = TestApp::with(&["--max-unpaid-share=0"]).await;
+    let app = TestApp::with(&["--max-unpaid-share=0", "--max-unpaid-units=0"]).await;
     let app = app.without_audit("it damages an order, so that the audit finds it");
     app.product("mug", 1250, 100).await;
     let (alice, staff) = (app.customer().await, app.staff().await);

@@ -106,10 +106,11 @@ fn filters(shown: &OrdersPage) -> Markup {
         form::select(&quiet("payment", "Payment", &filter.payment, ""), PAYMENTS),
         form::select(&quiet("next_by", "Next action by", &filter.next_by, ""), NEXT_BY),
         form::select(&quiet("warehouse_id", "Warehouse", &filter.warehouse, ""), &warehouses),
-        form::field(&Field { kind: "date", ..quiet("from", "Placed from", &filter.from, "") }),
-        form::field(&Field { kind: "date", ..quiet("to", "Placed to", &filter.to, "") }),
     ];
-    form::filters("/console/orders", "Filter orders", &fields, (!filter.is_empty()).then_some("/console/orders"))
+    let date = |name, label, value| form::field(&Field { name, label, value, kind: "date", ..Field::default() });
+    let dates = [date("from", "Placed from", &filter.from), date("to", "Placed before", &filter.to)];
+    let open = !(filter.from.is_empty() && filter.to.is_empty());
+    form::filters("/console/orders", "Filter orders", &fields, (&dates, open), (!filter.is_empty()).then_some("/console/orders"))
 }
 
 const PAYMENTS: &[(&str, &str)] = &[
@@ -163,7 +164,7 @@ fn row(reader: &Reader, shown: &OrdersPage, order: &OrderView) -> Row {
         layout::number_link(&format!("/console/orders/{}", order.number), &order.number),
         time::with_ago(reader, order.created_at),
         layout::clip(customer),
-        status::of(status::order(order.status)),
+        if waits(order) { layout::wide_only(status::of(status::order(order.status))) } else { status::of(status::order(order.status)) },
         next(reader, order),
         html! { (units) },
         layout::quiet(html! { (warehouses(shown, order)) }),
@@ -182,13 +183,13 @@ fn next(reader: &Reader, order: &OrderView) -> Markup {
     match &order.next_action {
         Some(next) if next.by == Who::Staff => html! {
             (status::status(Tone::Warn, Icon::Alert, &format!("{} waits for you", words::first_upper(&next.what))))
-            " " (layout::quiet(html! { "for " (time::duration(reader.now - next.due_at)) }))
+            " " (layout::quiet(html! { (time::duration(reader.now - next.due_at)) }))
         },
-        Some(next) => layout::quiet(html! {
+        Some(next) => layout::wide_only(layout::quiet(html! {
             (words::first_upper(&next.what))
             @if next.due_at > reader.now { " " (time::ago(reader, next.due_at)) } @else { " now" }
-        }),
-        None => layout::quiet(html! { "–" }),
+        })),
+        None => html! {},
     }
 }
 

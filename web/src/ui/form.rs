@@ -3,6 +3,8 @@
 use maud::{Markup, PreEscaped, html};
 use uuid::Uuid;
 
+use super::layout;
+
 #[derive(Default)]
 pub struct Field<'a> {
     pub name: &'a str,
@@ -66,10 +68,15 @@ pub fn radios(name: &str, legend: &str, chosen: &str, options: &[(&str, &str, &s
 }
 
 /// A form that changes the address and nothing else: filters and searches.
-pub fn filters(action: &str, label: &str, fields: &[Markup], clear: Option<&str>) -> Markup {
+///
+/// `more` are the ones that are rarely needed; they are open where one of them is set.
+pub fn filters(action: &str, label: &str, fields: &[Markup], more: (&[Markup], bool), clear: Option<&str>) -> Markup {
     html! {
         form class="filters" method="get" action=(action) role="search" aria-label=(label) {
             @for field in fields { (field) }
+            @if !more.0.is_empty() {
+                (layout::details_open(more.1, html! { "Dates" }, html! { @for field in more.0 { (field) } }))
+            }
             button type="submit" class="button" { "Filter" }
             @if let Some(clear) = clear { a class="button light" href=(clear) { "Clear" } }
         }

@@ -121,3 +121,8 @@ pub fn clip(text: &str) -> Markup {
 pub fn lead(sentence: &str) -> Markup {
     html! { p class="lead" role="status" { (sentence) } }
 }
+
+/// Left out on a phone, where there is no room for it.
+pub fn wide_only(content: Markup) -> Markup {
+    html! { span class="wide-only" { (content) } }
+}

@@ -46,7 +46,8 @@ pub fn failed(sentence: &str, request_id: &str, again: &str) -> Markup {
 pub fn stale(reader: &Reader, since: DateTime<Utc>, why: &str) -> Markup {
     html! {
         p class="stale" role="status" {
-            (icon(Icon::Clock)) "As of " (time::exact(reader, since)) " (" (time::ago(reader, since)) "): " (why) "."
+            (icon(Icon::Clock))
+            span { "As of " (time::exact(reader, since)) ", " (time::ago(reader, since)) ": " (why) "." }
         }
     }
 }

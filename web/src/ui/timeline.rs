@@ -12,7 +12,7 @@ pub struct Moment {
     pub at: DateTime<Utc>,
     pub tone: Tone,
     pub sign: Icon,
-    /// What happened, as a sentence.
+    /// What happened: a sentence, or the rest of one that begins with the name.
     pub what: String,
     /// The person or service account; none is the system itself.
     pub by: Option<String>,
@@ -41,9 +41,9 @@ pub fn timeline(reader: &Reader, moments: &[Moment]) -> Markup {
                     span class="dot" { (icon(moment.sign)) }
                     div {
                         p {
-                            (moment.what)
-                            @if let Some(by) = &moment.by { span class="by" { (by) } }
                             span class="sequence" title="Number of the event" { (moment.sequence) }
+                            @if let Some(by) = &moment.by { span class="by" { (by) } " " }
+                            (moment.what)
                         }
                         @if let Some(words) = &moment.words { blockquote { (words) } }
                         @if let Some(data) = &moment.data {

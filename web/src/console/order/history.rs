@@ -33,42 +33,48 @@ fn note_form(shown: &OrderPage) -> Markup {
 }
 
 fn moment(event: &OrderEvent) -> Moment {
-    let (tone, sign, what) = words_of(event);
     let by = event.data.get("by").and_then(|by| by.get("name").unwrap_or(by).as_str()).map(str::to_owned);
+    let (tone, sign, active, passive) = words_of(event);
+    let what = if by.is_some() { active } else { passive };
     let words = (event.r#type == "note").then(|| text(&event.data, "text")).flatten();
     let data = has_data(&event.data).then(|| serde_json::to_string_pretty(&event.data).unwrap_or_default());
     Moment { at: event.at, tone, sign, what, by, words, data, sequence: event.sequence }
 }
 
-fn words_of(event: &OrderEvent) -> (Tone, Icon, String) {
+/// The event in words: after the name of who did it, and without one.
+fn words_of(event: &OrderEvent) -> (Tone, Icon, String, String) {
     let data = &event.data;
     let by_hand = data.get("by_hand").and_then(Value::as_bool).unwrap_or(false);
-    let kind = || text(data, "kind").map_or_else(|| "a job".to_owned(), |kind| format!("“{}”", words::job_kind(&kind)));
+    let job = text(data, "kind").map_or_else(|| "a job".to_owned(), |kind| format!("“{}”", words::job_kind(&kind)));
+    let why = reason(data);
+    let fixed = |tone, sign, active: &str, passive: &str| (tone, sign, active.to_owned(), passive.to_owned());
     match event.r#type.as_str() {
-        "placed" => (Tone::Info, Icon::Orders, "Placed the order".to_owned()),
-        "processing" => (Tone::Info, Icon::Card, "Began to charge the card".to_owned()),
-        "paid" if by_hand => (Tone::Good, Icon::Card, "Marked as paid by hand".to_owned()),
-        "paid" => (Tone::Good, Icon::Card, "The card was charged".to_owned()),
-        "shipped" if by_hand => (Tone::Good, Icon::Truck, "Shipped by hand".to_owned()),
-        "shipped" => (Tone::Good, Icon::Truck, "Handed to the carrier".to_owned()),
-        "delivered" => (Tone::Good, Icon::Check, "Delivered".to_owned()),
-        "cancelling" => (Tone::Warn, Icon::Cross, reason("Asked to cancel", data)),
-        "cancelled" => (Tone::Quiet, Icon::Cross, reason("Cancelled", data)),
-        "payment_failed" => (Tone::Bad, Icon::Failures, "The payment was given up".to_owned()),
-        "job_retried" => (Tone::Info, Icon::Retry, format!("Retried {}", kind())),
-        "job_discarded" => (Tone::Warn, Icon::Cross, format!("Gave up {}", kind())),
-        "slip_printed" => (Tone::Quiet, Icon::Printer, "Printed the packing slip".to_owned()),
-        "note" => (Tone::Quiet, Icon::Note, "Note".to_owned()),
-        other => (Tone::Quiet, Icon::Bell, words::first_upper(&other.replace('_', " "))),
+        "placed" => fixed(Tone::Info, Icon::Orders, "placed the order", "The order was placed"),
+        "processing" => fixed(Tone::Info, Icon::Card, "began to charge the card", "The card is being charged"),
+        "paid" if by_hand => fixed(Tone::Good, Icon::Card, "marked it as paid", "Marked as paid by hand"),
+        "paid" => fixed(Tone::Good, Icon::Card, "charged the card", "The card was charged"),
+        "shipped" if by_hand => fixed(Tone::Good, Icon::Truck, "shipped it by hand", "Shipped by hand"),
+        "shipped" => fixed(Tone::Good, Icon::Truck, "handed it to the carrier", "Handed to the carrier"),
+        "delivered" => fixed(Tone::Good, Icon::Check, "marked it as delivered", "Delivered"),
+        "cancelling" => (Tone::Warn, Icon::Cross, format!("cancelled it{why}"), format!("Being cancelled{why}")),
+        "cancelled" => (Tone::Quiet, Icon::Cross, format!("cancelled it{why}"), format!("Cancelled{why}")),
+        "job_retried" => (Tone::Info, Icon::Retry, format!("retried {job}"), format!("{job} was retried")),
+        "job_discarded" => (Tone::Warn, Icon::Cross, format!("gave up {job}"), format!("{job} was given up")),
+        "slip_printed" => fixed(Tone::Quiet, Icon::Printer, "printed the packing slip", "The packing slip was printed"),
+        "note" => fixed(Tone::Quiet, Icon::Note, "wrote", "Note"),
+        other => {
+            let words = other.replace('_', " ");
+            (Tone::Quiet, Icon::Bell, format!("caused: {words}"), words::first_upper(&words))
+        }
     }
 }
 
-fn reason(what: &str, data: &Value) -> String {
+fn reason(data: &Value) -> String {
     match text(data, "reason").as_deref() {
-        Some("payment_declined") => format!("{what}: the payment was declined"),
-        Some("reservation_expired") => format!("{what}: it was not paid in time"),
-        Some(said) => format!("{what}: “{said}”"),
-        None => what.to_owned(),
+        Some("payment_declined") => ": the payment was declined".to_owned(),
+        Some("reservation_expired") => ": it was not paid in time".to_owned(),
+        Some(said) => format!(": “{said}”"),
+        None => String::new(),
     }
 }
 

@@ -240,6 +240,11 @@ fn address(order: &OrderView) -> String {
 }
 
 impl OrderPage {
+    /// What was bought under this SKU.
+    fn item_name<'a>(&'a self, sku: &'a str) -> &'a str {
+        self.order.items.iter().find(|item| item.sku.as_str() == sku).map_or(sku, |item| item.name.as_str())
+    }
+
     fn warehouse(&self, id: Uuid) -> &str {
         self.warehouses.get(&id).map_or("a warehouse that is gone", String::as_str)
     }

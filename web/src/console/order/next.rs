@@ -9,10 +9,12 @@ use crate::reader::Reader;
 use crate::ui::button::{self, Weight};
 use crate::ui::callout::{Callout, callout};
 use crate::ui::icon::Icon;
-use crate::ui::{Tone, money, time, words};
+use crate::ui::{Tone, layout, money, time, words};
 
+/// An order that is over has no card: a sentence where there is something to say.
 pub fn card(reader: &Reader, shown: &OrderPage) -> Markup {
-    let (tone, sign, headline, detail) = says(reader, shown);
+    let Some(next) = &shown.order.next_action else { return ended(&shown.order) };
+    let (tone, sign, headline, detail) = says(reader, shown, next);
     let buttons = shown.actions.iter().enumerate().map(|(place, action)| act(shown, action, place == 0)).collect();
     callout(&Callout { tone, sign, headline, detail, buttons, remark: remark(shown) })
 }
@@ -21,29 +23,24 @@ pub fn waits_for_staff(order: &OrderView) -> bool {
     order.next_action.as_ref().is_some_and(|next| next.by == Who::Staff)
 }
 
-fn says(reader: &Reader, shown: &OrderPage) -> (Tone, Icon, String, Markup) {
-    let order = &shown.order;
-    match &order.next_action {
-        Some(next) if next.by == Who::Staff => {
-            let headline = format!("{} waits for you", words::first_upper(&next.what));
-            (Tone::Warn, Icon::Alert, headline, why_it_waits(reader, shown, next))
-        }
-        Some(next) => (Tone::Info, Icon::Clock, runs(order), what_runs(reader, shown, next)),
-        None => ended(order),
+fn says(reader: &Reader, shown: &OrderPage, next: &NextAction) -> (Tone, Icon, String, Markup) {
+    if next.by == Who::Staff {
+        let headline = format!("{} waits for you", words::first_upper(&next.what));
+        return (Tone::Warn, Icon::Alert, headline, why_it_waits(reader, shown, next));
     }
+    (Tone::Info, Icon::Clock, runs(&shown.order).to_owned(), what_runs(reader, shown, next))
 }
 
-fn ended(order: &OrderView) -> (Tone, Icon, String, Markup) {
+fn ended(order: &OrderView) -> Markup {
     if order.status == Status::Delivered {
-        return (Tone::Good, Icon::Check, "Delivered".to_owned(), html! { p { "Nothing is left to do." } });
+        return html! {};
     }
-    let why = match order.cancel_reason.as_deref() {
+    layout::remark(&match order.cancel_reason.as_deref() {
         Some("payment_declined") => "The payment was declined. The stock went back to the shelf.".to_owned(),
         Some("reservation_expired") => "It was not paid in time. The stock went back to the shelf.".to_owned(),
         Some(said) => format!("The reason given: “{said}”."),
-        None => "No reason was given.".to_owned(),
-    };
-    (Tone::Quiet, Icon::Cross, "Cancelled".to_owned(), html! { p { (why) } })
+        None => "It was cancelled without a reason.".to_owned(),
+    })
 }
 
 fn why_it_waits(reader: &Reader, shown: &OrderPage, next: &NextAction) -> Markup {
@@ -63,7 +60,7 @@ fn why_it_waits(reader: &Reader, shown: &OrderPage, next: &NextAction) -> Markup
     }
 }
 
-fn runs(order: &OrderView) -> String {
+fn runs(order: &OrderView) -> &'static str {
     match order.status {
         Status::Pending | Status::Processing => "The card is being charged",
         Status::Paid => "The shipment is being booked",
@@ -71,7 +68,6 @@ fn runs(order: &OrderView) -> String {
         Status::Cancelling => "The order is being cancelled",
         Status::Delivered | Status::Cancelled => "Nothing is left to do",
     }
-    .to_owned()
 }
 
 fn what_runs(reader: &Reader, shown: &OrderPage, next: &NextAction) -> Markup {

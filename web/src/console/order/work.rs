@@ -1,14 +1,17 @@
 //! What was done for the order: charge, shipments, stock, jobs.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 use shared::ops::jobs::{FailedAttempt, JobDetail, JobState};
 use shared::orders::{OrderShipment, PaymentStatus};
+use uuid::Uuid;
 
-use super::{Hold, OrderPage};
+use super::{AllocationLine, Hold, OrderPage};
 use crate::reader::Reader;
 use crate::ui::icon::Icon;
 use crate::ui::table::{self, Place, Table};
-use crate::ui::{Tone, copy, facts, layout, meter, money, rows, state, status, time, words};
+use crate::ui::{Tone, copy, facts, layout, meter, money, rows, status, time, words};
 
 pub fn payment(reader: &Reader, shown: &OrderPage) -> Markup {
     let Some(payment) = &shown.order.payment else {
@@ -60,14 +63,11 @@ fn one_shipment(reader: &Reader, shown: &OrderPage, shipment: &OrderShipment) ->
 
 pub fn allocation(reader: &Reader, shown: &OrderPage) -> Markup {
     let Some(allocation) = &shown.allocation else { return html! {} };
-    let lines: Vec<Markup> = allocation
-        .lines
-        .iter()
-        .map(|line| {
-            let left = html! { (shown.warehouse(line.warehouse_id)) " " (layout::code(&line.sku)) };
-            rows::spread(left, html! { (words::count(line.quantity.into(), "unit", "units")) })
-        })
-        .collect();
+    let mut by_warehouse: BTreeMap<Uuid, Vec<&AllocationLine>> = BTreeMap::new();
+    for line in &allocation.lines {
+        by_warehouse.entry(line.warehouse_id).or_default().push(line);
+    }
+    let lines: Vec<Markup> = by_warehouse.iter().map(|(id, lines)| one_warehouse(shown, *id, lines)).collect();
     let why: Vec<Markup> = allocation
         .considered
         .iter()
@@ -86,6 +86,14 @@ pub fn allocation(reader: &Reader, shown: &OrderPage) -> Markup {
     layout::section("stock", "Stock", hold(reader, allocation.state), content)
 }
 
+/// A warehouse, and what it gives.
+fn one_warehouse(shown: &OrderPage, id: Uuid, lines: &[&AllocationLine]) -> Markup {
+    let units: i64 = lines.iter().map(|line| i64::from(line.quantity)).sum();
+    let goods: Vec<String> = lines.iter().map(|line| format!("{} × {}", line.quantity, shown.item_name(&line.sku))).collect();
+    let left = table::two_lines(html! { (shown.warehouse(id)) }, html! { (goods.join(", ")) });
+    rows::spread(left, html! { (words::count(units, "unit", "units")) })
+}
+
 fn hold(reader: &Reader, hold: Hold) -> Markup {
     match hold {
         Hold::Until(end) if end > reader.now => html! {
@@ -101,7 +109,7 @@ fn hold(reader: &Reader, hold: Hold) -> Markup {
 
 pub fn jobs(reader: &Reader, shown: &OrderPage) -> Markup {
     let content = if shown.jobs.is_empty() {
-        state::empty(Icon::Jobs, "No jobs are left.", "Jobs that are done are kept for an hour; the timeline stays.", html! {})
+        layout::remark("No job is left to do, and those that are done have been removed. The timeline stays.")
     } else {
         let jobs: Vec<Markup> = shown.jobs.iter().map(|job| one_job(reader, job)).collect();
         rows::rows(&jobs)
@@ -143,16 +151,26 @@ fn attempts(reader: &Reader, detail: &JobDetail) -> Markup {
         table::number("Took", Place::Meta),
         table::text("Answer", Place::Meta),
     ];
-    let rows = detail.attempts.iter().map(|attempt| attempt_row(reader, attempt).into()).collect();
+    let mut before = None;
+    let rows = detail
+        .attempts
+        .iter()
+        .map(|attempt| {
+            let same = before.replace(&attempt.error) == Some(&attempt.error);
+            attempt_row(reader, attempt, same).into()
+        })
+        .collect();
     table::table(Table::new("Failed attempts", columns, rows))
 }
 
-fn attempt_row(reader: &Reader, attempt: &FailedAttempt) -> Vec<Markup> {
+/// An answer that is the same as the one before is quiet, so that a new one is seen.
+fn attempt_row(reader: &Reader, attempt: &FailedAttempt, same: bool) -> Vec<Markup> {
+    let answer = html! { (words::first_upper(&attempt.error)) };
     vec![
         html! { (attempt.attempt) },
         time::exact(reader, attempt.started_at.unwrap_or(attempt.ended_at)),
         html! { (attempt.host.as_deref().unwrap_or("a worker that is gone")) },
         html! { @if let Some(ms) = attempt.duration_ms { (time::milliseconds(ms)) } @else { "not known" } },
-        html! { (words::first_upper(&attempt.error)) },
+        if same { layout::quiet(answer) } else { answer },
     ]
 }

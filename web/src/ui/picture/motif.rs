@@ -21,6 +21,8 @@ struct Part(Paint, u8, &'static str);
 /// The first kind whose word is in the SKU is drawn, so special words come before common ones.
 const KINDS: &[(&str, &[Part])] = &[
     ("BEAN", BAG),
+    ("DESCALER", BOTTLE),
+    ("BRUSH", TOOLS),
     ("POUROVER", DRIPPER),
     ("SERVER", JUG),
     ("COLD", JUG),
@@ -39,6 +41,15 @@ const KINDS: &[(&str, &[Part])] = &[
     ("INFUSER", CUPS),
     ("TEA", TIN),
     ("CUTLERY", TOOLS),
+    ("BAKE-PIN", PIN),
+    ("SHEET", TRAY),
+    ("MUFFIN", TRAY),
+    ("BAKE-MAT", TRAY),
+    ("RACK", TRAY),
+    ("SCRAPER", SCRAPER),
+    ("LAME", KNIFE),
+    ("SHEARS", TOOLS),
+    ("BUTTER", CHEST),
     ("LOAF", LOAF),
     ("BANNETON", LOAF),
     ("BOWL", BOWL),
@@ -60,7 +71,6 @@ const KINDS: &[(&str, &[Part])] = &[
     ("CUP", CUPS),
     ("MUG", MUG),
     ("PLATE", PLATE),
-    ("DISH-", CHEST),
     ("LINEN", TOWEL),
     ("COTTON", TOWEL),
     ("WRAP", TOWEL),
@@ -216,7 +226,7 @@ const SCALE: &[Part] = &[
     Part(Shade, 0, "M84 202h152v14H84Z"),
     Part(Body, 0, "M72 216h176a10 10 0 0 1 10 10v34a10 10 0 0 1-10 10H72a10 10 0 0 1-10-10v-34a10 10 0 0 1 10-10Z"),
     Part(Ink, 0, "M118 228h84v28h-84Z"),
-    Part(Light, 4, "M130 236v12M144 236v12h10v-12ZM168 248v-12h10"),
+    Part(Light, 4, "M130 236h10v12h-10ZM150 248v.1M160 236h10v12h-10Z"),
 ];
 const GRINDER: &[Part] = &[
     Part(Ink, 7, "M160 106V84h74"),
@@ -260,6 +270,25 @@ const TOOLS: &[Part] = &[
     Part(Light, 4, "M156 92v40M172 92v40"),
     Part(Ink, 9, "M218 170v96"),
     Part(Ink, 3, "M218 74c-30 22-30 70 0 98 30-28 30-76 0-98ZM218 74v98M218 74c-14 28-14 66 0 98 14-32 14-70 0-98Z"),
+];
+const PIN: &[Part] = &[
+    Part(Light, 0, "M70 214c20-26 160-34 188-2 10 30-20 52-84 52s-118-18-104-50Z"),
+    Part(Ink, 12, "M70 226l30-22M220 116l30-22"),
+    Part(Body, 34, "M112 196l96-70"),
+    Part(Shade, 8, "M120 206l96-70"),
+];
+const TRAY: &[Part] = &[
+    Part(Shade, 0, "M76 92h168a14 14 0 0 1 14 14v150a14 14 0 0 1-14 14H76a14 14 0 0 1-14-14V106a14 14 0 0 1 14-14Z"),
+    Part(Body, 0, "M84 104h152a10 10 0 0 1 10 10v134a10 10 0 0 1-10 10H84a10 10 0 0 1-10-10V114a10 10 0 0 1 10-10Z"),
+    Part(Spot, 0, "M110 122a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM160 122a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM210 122a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM110 200a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM160 200a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM210 200a19 19 0 1 1 0 38 19 19 0 0 1 0-38Z"),
+    Part(Light, 3, "M102 136l8-6M152 136l8-6M202 136l8-6M102 214l8-6M152 214l8-6M202 214l8-6"),
+];
+const SCRAPER: &[Part] = &[
+    Part(Light, 0, "M84 150h152v112a8 8 0 0 1-8 8H92a8 8 0 0 1-8-8Z"),
+    Part(Shade, 0, "M196 150h40v112a8 8 0 0 1-8 8h-32Z"),
+    Part(Body, 0, "M90 108h140a16 16 0 0 1 16 16v22a14 14 0 0 1-14 14H88a14 14 0 0 1-14-14v-22a16 16 0 0 1 16-16Z"),
+    Part(Spot, 0, "M102 124a6 6 0 1 1 0 12 6 6 0 0 1 0-12ZM218 124a6 6 0 1 1 0 12 6 6 0 0 1 0-12Z"),
+    Part(Ink, 2, "M104 254v8M124 258v4M144 254v8M164 258v4M184 254v8"),
 ];
 const LOAF: &[Part] = &[
     Part(Spot, 0, "M84 196c-22-30-4-76 42-66 20-22 62-22 80 0 44-8 54 40 30 66Z"),

@@ -48,13 +48,15 @@ fn tokens() -> HashMap<String, [Rgb; 2]> {
     css.lines()
         .filter_map(|line| {
             let (name, value) = line.trim().strip_prefix("--")?.split_once(": light-dark(")?;
-            let mut colours = value.split("oklch(").skip(1).map(|colour| rgb(colour.split(')').next().expect("a bracket")));
+            let mut colours =
+                value.split("oklch(").skip(1).map(|colour| rgb(colour.split(')').next().expect("a bracket")));
             Some((name.to_owned(), [colours.next()?, colours.next()?]))
         })
         .collect()
 }
 
 /// OKLCH to linear sRGB, as in CSS Color 4.
+#[expect(clippy::many_single_char_names, reason = "the names of the colour space")]
 fn rgb(colour: &str) -> Rgb {
     let numbers: Vec<f64> = colour.split(' ').map(|number| number.parse().expect("a number")).collect();
     let [lightness, chroma, hue] = numbers[..] else { panic!("three numbers in {colour}") };

@@ -34,7 +34,11 @@ fn frame(text: &str) -> Frame {
         environment: text.to_owned(),
         live: Live::LostSince(sample::ago(1)),
         waiting: Some(Bounded::MoreThan(10_000)),
-        banners: vec![Banner { tone: Tone::Bad, text: text.to_owned(), link: Some(("/console/audit".to_owned(), text.to_owned())) }],
+        banners: vec![Banner {
+            tone: Tone::Bad,
+            text: text.to_owned(),
+            link: Some(("/console/audit".to_owned(), text.to_owned())),
+        }],
         flash: Some(Flash { tone: Tone::Good, text: text.to_owned() }),
         search: text.to_owned(),
         version: text.to_owned(),
@@ -51,7 +55,10 @@ fn pages() -> Vec<(&'static str, String)> {
         ("stuck order", console::order::render(&frame, &sample::stuck_order(&reader))),
         ("delivered order", console::order::render(&frame, &sample::delivered_order(&reader))),
         ("past order", console::order::render(&frame, &sample::past_order(&reader))),
-        ("error", error::page(&reader, &Failed { status: 500, sentence: "No.", request_id: "r-1", on: ("/", "Go home") })),
+        (
+            "error",
+            error::page(&reader, &Failed { status: 500, sentence: "No.", request_id: "r-1", on: ("/", "Go home") }),
+        ),
     ];
     pages.extend(shop::pages(&reader));
     pages.into_iter().map(|(name, page)| (name, page.into_string())).collect()
@@ -88,7 +95,8 @@ fn hostile_text_stays_text() {
     let mut order = sample::stuck_order(&reader());
     order.order.items[0].name = HOSTILE.to_owned();
     order.order.items[0].sku = HOSTILE.parse().expect("a SKU may be any text");
-    order.order.shipping_address = serde_json::from_value(json!({ "name": HOSTILE, "line1": HOSTILE, HOSTILE: HOSTILE })).expect("an address");
+    order.order.shipping_address =
+        serde_json::from_value(json!({ "name": HOSTILE, "line1": HOSTILE, HOSTILE: HOSTILE })).expect("an address");
     order.events[2].data = json!({ "by": { "name": HOSTILE }, "text": HOSTILE, HOSTILE: HOSTILE });
     order.events[0].r#type = HOSTILE.to_owned();
     order.jobs[0].job.error = Some(HOSTILE.to_owned());

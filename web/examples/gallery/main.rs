@@ -18,8 +18,18 @@ use web::ui::words::Bounded;
 use web::{assets, console};
 
 const ASSETS: [&str; 12] = [
-    "millrace.css", "inter-latin.woff2", "icon.svg", "down.svg", "time.js", "form.js", "html.js", "dialog.js", "keys.js",
-    "chart.js", "idiomorph.js", "licences/inter.txt",
+    "millrace.css",
+    "inter-latin.woff2",
+    "icon.svg",
+    "down.svg",
+    "time.js",
+    "form.js",
+    "html.js",
+    "dialog.js",
+    "keys.js",
+    "chart.js",
+    "idiomorph.js",
+    "licences/inter.txt",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,12 +62,18 @@ fn console_pages(reader: &Reader) -> Vec<(&'static str, maud::Markup)> {
         ("order-delivered", console::order::render(&quiet, &sample::delivered_order(reader))),
         ("order-past", console::order::render(&quiet, &sample::past_order(reader))),
         ("components", web::page::console::page(&quiet, Screen::Me, "Components", components::all(reader))),
-        ("error", error::page(reader, &Failed {
-            status: 404,
-            sentence: "There is no order with this number. Check the letters, or search for the customer.",
-            request_id: "0197a2c4-5d10-7cc3",
-            on: ("/console/orders", "See all orders"),
-        })),
+        (
+            "error",
+            error::page(
+                reader,
+                &Failed {
+                    status: 404,
+                    sentence: "There is no order with this number. Check the letters, or search for the customer.",
+                    request_id: "0197a2c4-5d10-7cc3",
+                    on: ("/console/orders", "See all orders"),
+                },
+            ),
+        ),
     ]
 }
 

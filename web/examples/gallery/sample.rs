@@ -7,7 +7,8 @@ use serde_json::json;
 use shared::ops::jobs::{FailedAttempt, JobDetail, JobState, JobView, QueueView, WorkerView};
 use shared::orders::read::OrderEvent;
 use shared::orders::{
-    NextAction, OrderCustomer, OrderItem, OrderPayment, OrderShipment, OrderView, PaymentStatus, ShipmentStatus, Status, Who,
+    NextAction, OrderCustomer, OrderItem, OrderPayment, OrderShipment, OrderView, PaymentStatus, ShipmentStatus,
+    Status, Who,
 };
 use shared::queue::Queue;
 use shared::values::{CustomerId, JobId, Money, OrderId, OrderNumber, ProductId, WarehouseId};
@@ -44,10 +45,15 @@ pub fn warehouses() -> BTreeMap<Uuid, String> {
 }
 
 pub fn categories() -> BTreeMap<String, String> {
-    [("MUG-STONE-350", "Mugs & Cups"), ("BEAN-ETHIOPIA-250", "Coffee Beans"), ("BREW-POUROVER-02", "Brewing"), ("LINEN-TOWEL-3", "Linen")]
-        .into_iter()
-        .map(|(sku, category)| (sku.to_owned(), category.to_owned()))
-        .collect()
+    [
+        ("MUG-STONE-350", "Mugs & Cups"),
+        ("BEAN-ETHIOPIA-250", "Coffee Beans"),
+        ("BREW-POUROVER-02", "Brewing"),
+        ("LINEN-TOWEL-3", "Linen"),
+    ]
+    .into_iter()
+    .map(|(sku, category)| (sku.to_owned(), category.to_owned()))
+    .collect()
 }
 
 pub fn item(sku: &str, name: &str, quantity: i32, price: i64) -> OrderItem {
@@ -68,7 +74,7 @@ pub fn order(number: i64, status: Status, customer: &str, minutes: i64) -> Order
         item("BREW-POUROVER-02", "Ceramic Pour-Over Dripper, size 02", 1, 2400),
     ];
     OrderView {
-        id: OrderId(id(1000 + number.unsigned_abs() as u128)),
+        id: OrderId(id(1000 + u128::from(number.unsigned_abs()))),
         number: OrderNumber(number).to_string(),
         status,
         customer_id: CustomerId(id(9)),
@@ -115,7 +121,7 @@ fn shipped(mut order: OrderView, delivered: bool) -> OrderView {
 
 fn job(kind: &str, state: JobState, attempt: i32) -> JobView {
     JobView {
-        id: JobId(id(300 + attempt.unsigned_abs() as u128)),
+        id: JobId(id(300 + u128::from(attempt.unsigned_abs()))),
         kind: kind.to_owned(),
         version: 1,
         queue: Queue::High,
@@ -125,7 +131,8 @@ fn job(kind: &str, state: JobState, attempt: i32) -> JobView {
         run_at: ago(37),
         order_id: Some(OrderId(id(1))),
         request_id: Some("0197a2c4-5cf0-7b12-8a3d-0c1d2e3f4a5b".to_owned()),
-        error: (state == JobState::Dead).then(|| "the payment provider is not available: connection refused".to_owned()),
+        error: (state == JobState::Dead)
+            .then(|| "the payment provider is not available: connection refused".to_owned()),
         error_fingerprint: Some("9f2c66aa01d3".to_owned()),
         worker_id: Some(id(8)),
         lease_until: None,
@@ -144,7 +151,12 @@ fn attempts(most: i32) -> Vec<FailedAttempt> {
             ended_at: ago(37),
             duration_ms: Some(i64::from(attempt) * 131 + 40),
             outcome: "transient".to_owned(),
-            error: if attempt == 5 { "the payment provider did not answer in time; whether it acted is not known" } else { "the payment provider is not available: connection refused" }.to_owned(),
+            error: if attempt == 5 {
+                "the payment provider did not answer in time; whether it acted is not known"
+            } else {
+                "the payment provider is not available: connection refused"
+            }
+            .to_owned(),
             error_fingerprint: "9f2c66aa01d3".to_owned(),
         })
         .collect()
@@ -156,12 +168,23 @@ fn event(sequence: i32, kind: &str, at: DateTime<Utc>, data: serde_json::Value) 
 
 pub fn stuck_order(reader: &Reader) -> OrderPage {
     let mut order = waits(order(4711, Status::Processing, "Alice Archer", 52), "payment", Who::Staff, ago(37));
-    order.payment = Some(OrderPayment { status: PaymentStatus::Pending, amount: order.total, manual: false, at: ago(37) });
+    order.payment =
+        Some(OrderPayment { status: PaymentStatus::Pending, amount: order.total, manual: false, at: ago(37) });
     let sam = json!({ "id": id(90), "name": "Sam Staff" });
     let events = vec![
-        event(1, "placed", ago(52), json!({ "by": { "id": id(91), "name": "Alice Archer" }, "total": 7650, "sourcing": [{ "warehouse": "EAST", "lines": 3 }] })),
+        event(
+            1,
+            "placed",
+            ago(52),
+            json!({ "by": { "id": id(91), "name": "Alice Archer" }, "total": 7650, "sourcing": [{ "warehouse": "EAST", "lines": 3 }] }),
+        ),
         event(2, "processing", ago(52) + TimeDelta::seconds(1), json!({})),
-        event(3, "note", ago(31), json!({ "by": sam, "text": "Alice wrote: her bank says that nothing was booked. I told her that we try again as soon as the bank answers." })),
+        event(
+            3,
+            "note",
+            ago(31),
+            json!({ "by": sam, "text": "Alice wrote: her bank says that nothing was booked. I told her that we try again as soon as the bank answers." }),
+        ),
         event(4, "job_retried", ago(30), json!({ "by": sam, "kind": "process_payment", "job_id": id(308) })),
     ];
     let refund = None;
@@ -173,7 +196,11 @@ pub fn stuck_order(reader: &Reader) -> OrderPage {
             Action::Cancel { refund, units: 4 },
         ],
         events,
-        jobs: vec![JobDetail { job: job("process_payment", JobState::Dead, 8), args: json!({}), attempts: attempts(8) }],
+        jobs: vec![JobDetail {
+            job: job("process_payment", JobState::Dead, 8),
+            args: json!({}),
+            attempts: attempts(8),
+        }],
         charge: Some(Charge { key: id(41), asked: 8, last_asked: Some(ago(37)), unknown: true }),
         allocation: Some(Allocation {
             state: Hold::Until(reader.now + TimeDelta::seconds(492)),
@@ -186,7 +213,10 @@ pub fn stuck_order(reader: &Reader) -> OrderPage {
                 Considered { warehouse_id: id(3), lacked: Some("2 × MUG-STONE-350".to_owned()) },
             ],
         }),
-        other_orders: vec![self::order(4105, Status::Delivered, "Alice Archer", 60 * 24 * 9), self::order(3987, Status::Cancelled, "Alice Archer", 60 * 24 * 30)],
+        other_orders: vec![
+            self::order(4105, Status::Delivered, "Alice Archer", 60 * 24 * 9),
+            self::order(3987, Status::Cancelled, "Alice Archer", 60 * 24 * 30),
+        ],
         order,
         warehouses: warehouses(),
         categories: categories(),
@@ -201,16 +231,26 @@ pub fn stuck_order(reader: &Reader) -> OrderPage {
 pub fn delivered_order(reader: &Reader) -> OrderPage {
     let mut page = stuck_order(reader);
     page.order = shipped(order(4688, Status::Delivered, "Jean-Baptiste Grenouille", 180), true);
-    page.order.payment = Some(OrderPayment { status: PaymentStatus::Charged, amount: page.order.total, manual: false, at: ago(179) });
+    page.order.payment =
+        Some(OrderPayment { status: PaymentStatus::Charged, amount: page.order.total, manual: false, at: ago(179) });
     page.actions = Vec::new();
     page.jobs = Vec::new();
     page.charge = Some(Charge { key: id(41), asked: 1, last_asked: Some(ago(179)), unknown: false });
     page.allocation.as_mut().expect("the sample has one").state = Hold::Shipped;
-    page.events = [("placed", 180), ("processing", 180), ("paid", 179), ("shipped", 177), ("slip_printed", 170), ("delivered", 116)]
-        .into_iter()
-        .zip(1..)
-        .map(|((kind, minutes), sequence)| event(sequence, kind, ago(minutes) + TimeDelta::seconds(i64::from(sequence)), json!({ "by_hand": false })))
-        .collect();
+    page.events = [
+        ("placed", 180),
+        ("processing", 180),
+        ("paid", 179),
+        ("shipped", 177),
+        ("slip_printed", 170),
+        ("delivered", 116),
+    ]
+    .into_iter()
+    .zip(1..)
+    .map(|((kind, minutes), sequence)| {
+        event(sequence, kind, ago(minutes) + TimeDelta::seconds(i64::from(sequence)), json!({ "by_hand": false }))
+    })
+    .collect();
     page
 }
 
@@ -219,17 +259,34 @@ pub fn past_order(reader: &Reader) -> OrderPage {
 }
 
 pub fn orders(_: &Reader) -> OrdersPage {
-    let names = ["Alice Archer", "Jean-Baptiste Grenouille", "Noor Haddad", "Bo Ek", "Maria-Magdalena von Hohenstein-Aichelberg", "山田 花子"];
+    let names = [
+        "Alice Archer",
+        "Jean-Baptiste Grenouille",
+        "Noor Haddad",
+        "Bo Ek",
+        "Maria-Magdalena von Hohenstein-Aichelberg",
+        "山田 花子",
+    ];
     let all = (0..26_i64).map(|place| {
         let customer = names[usize::try_from(place).expect("small") % names.len()];
         let minutes = place * 7 + place * place;
         let number = 4711 - place;
         let mut order = match place % 9 {
             0 => waits(order(number, Status::Pending, customer, minutes), "payment", Who::Worker, ago(minutes)),
-            1 => waits(order(number, Status::Processing, customer, minutes), "payment", Who::Worker, now() + TimeDelta::seconds(12)),
+            1 => waits(
+                order(number, Status::Processing, customer, minutes),
+                "payment",
+                Who::Worker,
+                now() + TimeDelta::seconds(12),
+            ),
             2 => waits(order(number, Status::Processing, customer, minutes), "payment", Who::Staff, ago(minutes - 2)),
             3 => waits(order(number, Status::Paid, customer, minutes), "shipping", Who::Worker, ago(minutes)),
-            4 | 5 => waits(shipped(order(number, Status::Shipped, customer, minutes), false), "delivery", Who::Worker, now() + TimeDelta::minutes(1)),
+            4 | 5 => waits(
+                shipped(order(number, Status::Shipped, customer, minutes), false),
+                "delivery",
+                Who::Worker,
+                now() + TimeDelta::minutes(1),
+            ),
             6 => waits(order(number, Status::Cancelling, customer, minutes), "cancellation", Who::Worker, ago(0)),
             7 => order(number, Status::Cancelled, customer, minutes),
             _ => shipped(order(number, Status::Delivered, customer, minutes), true),
@@ -260,7 +317,11 @@ pub fn orders(_: &Reader) -> OrdersPage {
 
 pub fn no_orders() -> OrdersPage {
     let filter = Filter { sku: "PAN-GOLD-1".to_owned(), ..Filter::default() };
-    OrdersPage { orders: Vec::new(), filter, ..orders(&Reader { now: now(), zone: chrono_tz::UTC, theme: web::reader::Theme::System }) }
+    OrdersPage {
+        orders: Vec::new(),
+        filter,
+        ..orders(&Reader { now: now(), zone: chrono_tz::UTC, theme: web::reader::Theme::System })
+    }
 }
 
 /// A curve that looks like a day: no randomness, so screenshots can be compared.
@@ -270,7 +331,11 @@ fn wave(length: usize, base: f64, swing: f64, pace: f64) -> Vec<Option<i64>> {
             #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "sample data")]
             let value = {
                 let x = place as f64;
-                (base + swing * (x * pace).sin() + swing * 0.5 * (x * pace * 3.7 + 1.0).sin() + swing * 0.3 * (x * 2.9).cos()).max(0.0) as i64
+                (base
+                    + swing * (x * pace).sin()
+                    + swing * 0.5 * (x * pace * 3.7 + 1.0).sin()
+                    + swing * 0.3 * (x * 2.9).cos())
+                .max(0.0) as i64
             };
             Some(value)
         })
@@ -371,7 +436,12 @@ pub fn overview(reader: &Reader) -> OverviewPage {
         available,
         reorder_level,
     };
-    let done = |who: &str, what: &str, minutes| Done { who: who.to_owned(), what: what.to_owned(), href: "/console/orders/M-1".to_owned(), at: ago(minutes) };
+    let done = |who: &str, what: &str, minutes| Done {
+        who: who.to_owned(),
+        what: what.to_owned(),
+        href: "/console/orders/M-1".to_owned(),
+        at: ago(minutes),
+    };
     let mut high = flow(Queue::High, 41, 48);
     high.queue.paused = true;
     OverviewPage {
@@ -382,8 +452,22 @@ pub fn overview(reader: &Reader) -> OverviewPage {
         range: "1 h",
         charts: charts(),
         errors: vec![
-            group("a", "the payment provider is not available: connection refused", "process_payment", 298, 3_911_500, 0.4),
-            group("b", "the payment provider did not answer in time; whether it acted is not known", "process_payment", 9, 182_000, 0.7),
+            group(
+                "a",
+                "the payment provider is not available: connection refused",
+                "process_payment",
+                298,
+                3_911_500,
+                0.4,
+            ),
+            group(
+                "b",
+                "the payment provider did not answer in time; whether it acted is not known",
+                "process_payment",
+                9,
+                182_000,
+                0.7,
+            ),
             group("c", "the carrier refused the address: no such postal code", "ship_order", 5, 28_500, 0.2),
         ],
         oldest: orders(reader).orders.into_iter().rev().filter(|order| order.next_action.is_some()).collect(),

@@ -24,7 +24,13 @@ pub fn pages(reader: &Reader) -> Vec<(&'static str, Markup)> {
     vec![
         ("shop-home", home::render(&frame, &first_page(&shelf, None, 3))),
         ("shop-all", home::render(&frame, &first_page(&shelf, None, 1))),
-        ("shop-category", home::render(&Frame { here: Some("Mugs & Cups".to_owned()), ..frame.clone() }, &first_page(&shelf, Some("Mugs & Cups"), 1))),
+        (
+            "shop-category",
+            home::render(
+                &Frame { here: Some("Mugs & Cups".to_owned()), ..frame.clone() },
+                &first_page(&shelf, Some("Mugs & Cups"), 1),
+            ),
+        ),
         ("shop-product", product::render(&frame, &product_page(&shelf, "MUG-STONE-350", 41))),
         ("shop-product-few", product::render(&frame, &product_page(&shelf, "BREW-KETTLE-GOOSE", 3))),
         ("shop-product-sold-out", product::render(&frame, &product_page(&shelf, "BEAN-SUMATRA-250", 0))),
@@ -41,7 +47,10 @@ fn frame(reader: &Reader, shelf: &Shelf) -> Frame {
         user: Some("Alice Archer".to_owned()),
         staff: true,
         in_cart: 3,
-        categories: names.into_iter().map(|name| Category { name: name.clone(), href: format!("/c/{name}"), products: 9 }).collect(),
+        categories: names
+            .into_iter()
+            .map(|name| Category { name: name.clone(), href: format!("/c/{name}"), products: 9 })
+            .collect(),
         here: None,
         search: String::new(),
         flash: None,
@@ -71,13 +80,20 @@ fn product(row: &[String], place: usize) -> ProductView {
 
 fn first_page(shelf: &Shelf, category: Option<&str>, step: usize) -> HomePage {
     let products = shelf.iter().filter(|(_, of)| category.is_none_or(|category| category == of)).step_by(step).cloned();
-    HomePage { category: category.map(str::to_owned), products: products.collect(), before: None, after: Some("/?cursor=x".to_owned()) }
+    HomePage {
+        category: category.map(str::to_owned),
+        products: products.collect(),
+        before: None,
+        after: Some("/?cursor=x".to_owned()),
+    }
 }
 
 fn product_page(shelf: &Shelf, sku: &str, available: i64) -> ProductPage {
-    let (mut product, category) = shelf.iter().find(|(product, _)| product.sku.as_str() == sku).cloned().expect("a product of the catalog");
+    let (mut product, category) =
+        shelf.iter().find(|(product, _)| product.sku.as_str() == sku).cloned().expect("a product of the catalog");
     product.available = available;
-    let related = shelf.iter().filter(|(other, of)| *of == category && other.sku.as_str() != sku).take(4).cloned().collect();
+    let related =
+        shelf.iter().filter(|(other, of)| *of == category && other.sku.as_str() != sku).take(4).cloned().collect();
     ProductPage { product, category_href: format!("/c/{category}"), category, related, key: id(6) }
 }
 
@@ -95,7 +111,18 @@ fn tracking(shipped: bool) -> TrackingPage {
             delivered_at: None,
         });
     } else {
-        order.next_action = Some(NextAction { what: "payment".to_owned(), by: Who::Worker, due_at: sample::now() + TimeDelta::seconds(4) });
+        order.next_action = Some(NextAction {
+            what: "payment".to_owned(),
+            by: Who::Worker,
+            due_at: sample::now() + TimeDelta::seconds(4),
+        });
     }
-    TrackingPage { order, paid_at: shipped.then(|| ago(51)), attempts: 3, categories: categories(), may_cancel: !shipped, key: id(6) }
+    TrackingPage {
+        order,
+        paid_at: shipped.then(|| ago(51)),
+        attempts: 3,
+        categories: categories(),
+        may_cancel: !shipped,
+        key: id(6),
+    }
 }

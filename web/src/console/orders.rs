@@ -101,7 +101,10 @@ fn filters(shown: &OrdersPage) -> Markup {
     let ids: Vec<(String, &String)> = shown.warehouses.iter().map(|(id, name)| (id.to_string(), name)).collect();
     warehouses.extend(ids.iter().map(|(id, name)| (id.as_str(), name.as_str())));
     let fields = [
-        form::field(&Field { kind: "search", ..quiet("q", "Number, e-mail or name", &filter.search, "Number, e-mail or name") }),
+        form::field(&Field {
+            kind: "search",
+            ..quiet("q", "Number, e-mail or name", &filter.search, "Number, e-mail or name")
+        }),
         form::field(&quiet("sku", "SKU", &filter.sku, "SKU")),
         form::select(&quiet("payment", "Payment", &filter.payment, ""), PAYMENTS),
         form::select(&quiet("next_by", "Next action by", &filter.next_by, ""), NEXT_BY),
@@ -110,7 +113,13 @@ fn filters(shown: &OrdersPage) -> Markup {
     let date = |name, label, value| form::field(&Field { name, label, value, kind: "date", ..Field::default() });
     let dates = [date("from", "Placed from", &filter.from), date("to", "Placed before", &filter.to)];
     let open = !(filter.from.is_empty() && filter.to.is_empty());
-    form::filters("/console/orders", "Filter orders", &fields, (&dates, open), (!filter.is_empty()).then_some("/console/orders"))
+    form::filters(
+        "/console/orders",
+        "Filter orders",
+        &fields,
+        (&dates, open),
+        (!filter.is_empty()).then_some("/console/orders"),
+    )
 }
 
 const PAYMENTS: &[(&str, &str)] = &[
@@ -121,7 +130,8 @@ const PAYMENTS: &[(&str, &str)] = &[
     ("refunded", "Paid back"),
 ];
 
-const NEXT_BY: &[(&str, &str)] = &[("", "Next by anybody"), ("staff", "Waits for a person"), ("worker", "Waits for a worker")];
+const NEXT_BY: &[(&str, &str)] =
+    &[("", "Next by anybody"), ("staff", "Waits for a person"), ("worker", "Waits for a worker")];
 
 fn nothing(shown: &OrdersPage) -> Markup {
     if shown.any {
@@ -164,7 +174,11 @@ fn row(reader: &Reader, shown: &OrdersPage, order: &OrderView) -> Row {
         layout::number_link(&format!("/console/orders/{}", order.number), &order.number),
         time::with_ago(reader, order.created_at),
         layout::clip(customer),
-        if waits(order) { layout::wide_only(status::of(status::order(order.status))) } else { status::of(status::order(order.status)) },
+        if waits(order) {
+            layout::wide_only(status::of(status::order(order.status)))
+        } else {
+            status::of(status::order(order.status))
+        },
         next(reader, order),
         html! { (units) },
         layout::quiet(html! { (warehouses(shown, order)) }),

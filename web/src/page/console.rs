@@ -31,7 +31,8 @@ pub enum Screen {
 }
 
 use Screen::{
-    Activity, Audit, Clock, Customers, Failures, Inbox, Jobs, Me, Orders, Overview, Products, Queues, Stock, Users, Workers,
+    Activity, Audit, Clock, Customers, Failures, Inbox, Jobs, Me, Orders, Overview, Products, Queues, Stock, Users,
+    Workers,
 };
 
 const GROUPS: [&[Screen]; 5] = [
@@ -217,32 +218,41 @@ fn bottom_bar(frame: &Frame, here: Screen) -> Markup {
 }
 
 const KEYS: &[(&str, &[(&str, &str)])] = &[
-    ("Anywhere", &[
-        ("/", "Search or filter"),
-        ("Ctrl K", "Open the palette"),
-        ("?", "Show these keys"),
-        (".", "Actions of this page"),
-        ("p", "Pause live updates"),
-        ("t", "Light, dark or as the system"),
-    ]),
-    ("Lists", &[
-        ("j", "Next row"),
-        ("k", "Row before"),
-        ("Enter", "Open the row"),
-        ("x", "Select the row"),
-        ("[", "Newer page"),
-        ("]", "Older page"),
-    ]),
-    ("Go to", &[
-        ("g o", "Orders"),
-        ("g i", "Inbox"),
-        ("g j", "Jobs"),
-        ("g f", "Failures"),
-        ("g q", "Queues"),
-        ("g w", "Workers"),
-        ("g s", "Stock"),
-        ("g p", "Products"),
-        ("g c", "Customers"),
-        ("g a", "Activity"),
-    ]),
+    (
+        "Anywhere",
+        &[
+            ("/", "Search or filter"),
+            ("Ctrl K", "Open the palette"),
+            ("?", "Show these keys"),
+            (".", "Actions of this page"),
+            ("p", "Pause live updates"),
+            ("t", "Light, dark or as the system"),
+        ],
+    ),
+    (
+        "Lists",
+        &[
+            ("j", "Next row"),
+            ("k", "Row before"),
+            ("Enter", "Open the row"),
+            ("x", "Select the row"),
+            ("[", "Newer page"),
+            ("]", "Older page"),
+        ],
+    ),
+    (
+        "Go to",
+        &[
+            ("g o", "Orders"),
+            ("g i", "Inbox"),
+            ("g j", "Jobs"),
+            ("g f", "Failures"),
+            ("g q", "Queues"),
+            ("g w", "Workers"),
+            ("g s", "Stock"),
+            ("g p", "Products"),
+            ("g c", "Customers"),
+            ("g a", "Activity"),
+        ],
+    ),
 ];

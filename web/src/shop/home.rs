@@ -49,5 +49,5 @@ pub fn tile((product, category): &(ProductView, String)) -> Tile<'_> {
 
 /// A row of products under a heading.
 pub fn row(heading: &str, products: &[(ProductView, String)], more: Markup) -> Markup {
-    layout::section("more", heading, more, goods::grid(&products.iter().map(tile).collect::<Vec<_>>()))
+    layout::section("more", heading, more, goods::row(&products.iter().map(tile).collect::<Vec<_>>()))
 }

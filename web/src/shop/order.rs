@@ -95,7 +95,8 @@ fn steps(reader: &Reader, shown: &TrackingPage) -> Vec<Step> {
         })
         .collect();
     if over {
-        let (name, stage) = if order.status == Status::Cancelled { ("Cancelled", Stage::Ended) } else { ("Cancelling", Stage::Now) };
+        let (name, stage) =
+            if order.status == Status::Cancelled { ("Cancelled", Stage::Ended) } else { ("Cancelling", Stage::Now) };
         steps.push(Step { name, stage, note: time::at(reader, order.updated_at) });
     }
     steps
@@ -106,14 +107,19 @@ fn items(shown: &TrackingPage) -> Markup {
     let units: i64 = order.items.iter().map(|item| i64::from(item.quantity)).sum();
     let mut lines: Vec<Markup> = order.items.iter().map(|item| line(shown, item)).collect();
     lines.push(rows::spread(layout::strong("Total"), html! { strong { (money::with_code(order.total)) } }));
-    layout::section("items", "What you bought", layout::quiet(html! { (words::count(units, "thing", "things")) }), rows::rows(&lines))
+    layout::section(
+        "items",
+        "What you bought",
+        layout::quiet(html! { (words::count(units, "thing", "things")) }),
+        rows::rows(&lines),
+    )
 }
 
 fn line(shown: &TrackingPage, item: &OrderItem) -> Markup {
     let sku = item.sku.as_str();
     let category = shown.categories.get(sku).map_or("", String::as_str);
     let name = table::two_lines(
-        layout::link(&format!("/p/{sku}"), &item.name),
+        layout::link(&format!("/p/{}", words::segment(sku)), &item.name),
         html! { (item.quantity) " × " (money::money(item.unit_price)) },
     );
     rows::pictured(picture::thumbnail(sku, category), name, money::money(item.total))
@@ -136,7 +142,12 @@ fn parcels(reader: &Reader, shown: &TrackingPage) -> Markup {
             }
         })
         .collect();
-    layout::section("parcels", if lines.len() == 1 { "Your parcel" } else { "Your parcels" }, html! {}, rows::rows(&lines))
+    layout::section(
+        "parcels",
+        if lines.len() == 1 { "Your parcel" } else { "Your parcels" },
+        html! {},
+        rows::rows(&lines),
+    )
 }
 
 fn to(shown: &TrackingPage) -> Markup {

@@ -54,7 +54,12 @@ fn cart_form(shown: &ProductPage) -> Markup {
     let options: Vec<(&str, &str)> = numbers.iter().map(|number| (number.as_str(), number.as_str())).collect();
     let quantity = Field { name: "quantity", label: "Quantity", value: "1", ..Field::default() };
     let sku = html! { input type="hidden" name="sku" value=(shown.product.sku.as_str()); };
-    form::one_line("/cart", shown.key, html! { (form::select(&quantity, &options)) (sku) }, button::submit_with(Weight::Main, Icon::Cart, "Add to cart"))
+    form::one_line(
+        "/cart",
+        shown.key,
+        html! { (form::select(&quantity, &options)) (sku) },
+        button::submit_with(Weight::Main, Icon::Cart, "Add to cart"),
+    )
 }
 
 fn measures(product: &ProductView) -> Vec<(&'static str, Markup)> {
@@ -85,7 +90,7 @@ pub fn not_found(query: &str, categories: &[(String, i64)]) -> Markup {
     html! {
         (goods::welcome(&format!("Nothing is called “{query}”"), "Perhaps it is in one of these."))
         (button::row(&categories.iter().map(|(name, products)| {
-            button::link(Weight::Plain, &format!("/c/{name}"), &format!("{name} ({})", words::grouped(*products)))
+            button::link(Weight::Plain, &format!("/c/{}", words::segment(name)), &format!("{name} ({})", words::grouped(*products)))
         }).collect::<Vec<_>>()))
     }
 }

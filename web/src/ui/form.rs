@@ -23,29 +23,38 @@ pub struct Field<'a> {
 
 pub fn field(field: &Field<'_>) -> Markup {
     let kind = if field.kind.is_empty() { "text" } else { field.kind };
-    wrap(field, html! {
-        input id=(field.name) name=(field.name) type=(kind) value=(field.value) required[field.required]
-            autocomplete=[field.autocomplete] placeholder=[field.placeholder]
-            aria-describedby=[described_by(field)] aria-invalid=[field.error.map(|_| "true")];
-    })
+    wrap(
+        field,
+        html! {
+            input id=(field.name) name=(field.name) type=(kind) value=(field.value) required[field.required]
+                autocomplete=[field.autocomplete] placeholder=[field.placeholder]
+                aria-describedby=[described_by(field)] aria-invalid=[field.error.map(|_| "true")];
+        },
+    )
 }
 
 pub fn text_area(field: &Field<'_>, rows: u8) -> Markup {
-    wrap(field, html! {
-        textarea id=(field.name) name=(field.name) rows=(rows) required[field.required] placeholder=[field.placeholder]
-            aria-describedby=[described_by(field)] aria-invalid=[field.error.map(|_| "true")] { (field.value) }
-    })
+    wrap(
+        field,
+        html! {
+            textarea id=(field.name) name=(field.name) rows=(rows) required[field.required] placeholder=[field.placeholder]
+                aria-describedby=[described_by(field)] aria-invalid=[field.error.map(|_| "true")] { (field.value) }
+        },
+    )
 }
 
 /// `options` are value and words; the value of the field is selected.
 pub fn select(field: &Field<'_>, options: &[(&str, &str)]) -> Markup {
-    wrap(field, html! {
-        select id=(field.name) name=(field.name) aria-describedby=[described_by(field)] {
-            @for (value, words) in options {
-                option value=(value) selected[*value == field.value] { (words) }
+    wrap(
+        field,
+        html! {
+            select id=(field.name) name=(field.name) aria-describedby=[described_by(field)] {
+                @for (value, words) in options {
+                    option value=(value) selected[*value == field.value] { (words) }
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 pub fn checkbox(name: &str, value: &str, words: &str, checked: bool) -> Markup {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use shared::values::Money;
 
 use super::icon::Icon;
-use super::{Tone, money, picture, status};
+use super::{Tone, money, picture, status, words};
 
 /// Few enough to say how many.
 const FEW: i64 = 5;
@@ -17,15 +17,25 @@ pub struct Tile<'a> {
     pub available: i64,
 }
 
+/// Tiles right below the page's title.
 pub fn grid(tiles: &[Tile<'_>]) -> Markup {
-    html! { ul class="goods" { @for one in tiles { li { (tile(one)) } } } }
+    html! { ul class="goods" { @for one in tiles { li { (tile(one, html! { h2 { (link(one)) } })) } } } }
 }
 
-fn tile(tile: &Tile<'_>) -> Markup {
+/// Tiles in a section that has a heading of its own.
+pub fn row(tiles: &[Tile<'_>]) -> Markup {
+    html! { ul class="goods" { @for one in tiles { li { (tile(one, html! { h3 { (link(one)) } })) } } } }
+}
+
+fn link(tile: &Tile<'_>) -> Markup {
+    html! { a href={ "/p/" (words::segment(tile.sku)) } { (tile.name) } }
+}
+
+fn tile(tile: &Tile<'_>, heading: Markup) -> Markup {
     html! {
         article class={ "tile" @if tile.available <= 0 { " sold-out" } } {
             (picture::picture(tile.sku, tile.category))
-            h3 { a href={ "/p/" (tile.sku) } { (tile.name) } }
+            (heading)
             p { (money::money(tile.price)) @if tile.available <= FEW { (availability(tile.available)) } }
         }
     }

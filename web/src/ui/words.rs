@@ -1,5 +1,7 @@
 //! Numbers and names in words.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 use shared::ops::jobs::JobState;
 use shared::queue::Queue;
@@ -83,6 +85,18 @@ pub fn first_upper(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
+/// A text as one segment of an address: a SKU may hold blanks, slashes and quotes.
+pub fn segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => segment.push(char::from(byte)),
+            other => write!(segment, "%{other:02X}").expect("writing to a string does not fail"),
+        }
+    }
+    segment
+}
+
 /// The fields of an address in the order of an envelope; fields of the shop's own come last.
 pub fn address_lines(address: &Address) -> Vec<String> {
     const FIRST: [&str; 4] = ["name", "company", "line1", "line2"];
@@ -113,10 +127,12 @@ mod tests {
 
     #[test]
     fn numbers() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (-41_220, "−41,220"), (1_234_567, "1,234,567")] {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (-41_220, "−41,220"), (1_234_567, "1,234,567")]
+        {
             assert_eq!(grouped(number), text);
         }
         assert_eq!(count(1, "order", "orders"), "1 order");
+        assert_eq!(segment("A/B c\""), "A%2FB%20c%22");
         assert_eq!(Bounded::MoreThan(10_000).short(), "10,000+");
     }
 }

@@ -29,7 +29,12 @@ fn note_form(shown: &OrderPage) -> Markup {
         placeholder: Some("Write a note for your colleagues"),
         ..form::Field::default()
     };
-    form::one_line(&format!("{}/notes", address(&shown.order)), shown.key, form::field(&text), button::submit(button::Weight::Plain, "Add note"))
+    form::one_line(
+        &format!("{}/notes", address(&shown.order)),
+        shown.key,
+        form::field(&text),
+        button::submit(button::Weight::Plain, "Add note"),
+    )
 }
 
 fn moment(event: &OrderEvent) -> Moment {

@@ -56,7 +56,10 @@ pub enum Action {
     ShipByHand,
     MarkDelivered,
     /// What goes back to the customer, and how many units to the shelf.
-    Cancel { refund: Option<Money>, units: i64 },
+    Cancel {
+        refund: Option<Money>,
+        units: i64,
+    },
     GiveUpJob(JobId),
 }
 
@@ -144,7 +147,11 @@ fn title(reader: &Reader, shown: &OrderPage) -> Markup {
 }
 
 fn past(reader: &Reader, shown: &OrderPage, moment: DateTime<Utc>) -> Markup {
-    let text = format!("The past: this is {} as of {}. Nothing can be changed here.", shown.order.number, time::text(reader, moment));
+    let text = format!(
+        "The past: this is {} as of {}. Nothing can be changed here.",
+        shown.order.number,
+        time::text(reader, moment)
+    );
     let link = Some((address(&shown.order), "Show it as it is now".to_owned()));
     banner::banners(&[Banner { tone: Tone::Info, text, link }])
 }
@@ -222,7 +229,10 @@ fn items(shown: &OrderPage) -> Markup {
 fn item_row(shown: &OrderPage, item: &OrderItem) -> Vec<Markup> {
     let sku = item.sku.as_str();
     let category = shown.categories.get(sku).map_or("", String::as_str);
-    let name = table::two_lines(layout::link(&format!("/console/products/{sku}"), &item.name), layout::code(sku));
+    let name = table::two_lines(
+        layout::link(&format!("/console/products/{}", words::segment(sku)), &item.name),
+        layout::code(sku),
+    );
     vec![
         rows::pictured(picture::thumbnail(sku, category), name, html! {}),
         money::money(item.unit_price),

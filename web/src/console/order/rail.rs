@@ -29,7 +29,16 @@ fn other_orders(reader: &Reader, shown: &OrderPage) -> Markup {
     let orders: Vec<Markup> = shown.other_orders.iter().map(|order| other(reader, order)).collect();
     let beside = layout::more(&format!("/console/orders?customer_id={}", shown.order.customer_id), "All");
     let content = if orders.is_empty() { layout::remark("This is their only order.") } else { rows::rows(&orders) };
-    layout::section("others", "Their other orders", if orders.is_empty() { html! {} } else { beside }, content)
+    layout::section(
+        "others",
+        "Their other orders",
+        if orders.is_empty() {
+            html! {}
+        } else {
+            beside
+        },
+        content,
+    )
 }
 
 fn other(reader: &Reader, order: &OrderView) -> Markup {

@@ -17,16 +17,20 @@ pub fn payment(reader: &Reader, shown: &OrderPage) -> Markup {
     let Some(payment) = &shown.order.payment else {
         return layout::section("payment", "Payment", html! {}, layout::remark("No charge was made so far."));
     };
-    let unknown = shown.charge.as_ref().is_some_and(|charge| charge.unknown) && payment.status == PaymentStatus::Pending;
+    let unknown =
+        shown.charge.as_ref().is_some_and(|charge| charge.unknown) && payment.status == PaymentStatus::Pending;
     let mut pairs = vec![("Amount", money::with_code(payment.amount))];
     if payment.manual {
         pairs.push(("How", html! { "By hand: the money came another way" }));
     }
     if let Some(charge) = &shown.charge {
-        pairs.push(("Asked", html! {
-            (words::count(charge.asked.into(), "time", "times"))
-            @if let Some(at) = charge.last_asked { ", last " (time::with_ago(reader, at)) }
-        }));
+        pairs.push((
+            "Asked",
+            html! {
+                (words::count(charge.asked.into(), "time", "times"))
+                @if let Some(at) = charge.last_asked { ", last " (time::with_ago(reader, at)) }
+            },
+        ));
         pairs.push(("Key", copy::copy("the key at the provider", &charge.key.to_string())));
     }
     let content = html! {
@@ -35,7 +39,8 @@ pub fn payment(reader: &Reader, shown: &OrderPage) -> Markup {
         }
         (facts::facts(&pairs))
     };
-    let beside = html! { (status::of(status::payment(payment.status))) " " (layout::quiet(time::at(reader, payment.at))) };
+    let beside =
+        html! { (status::of(status::payment(payment.status))) " " (layout::quiet(time::at(reader, payment.at))) };
     layout::section("payment", "Payment", beside, content)
 }
 
@@ -89,7 +94,8 @@ pub fn allocation(reader: &Reader, shown: &OrderPage) -> Markup {
 /// A warehouse, and what it gives.
 fn one_warehouse(shown: &OrderPage, id: Uuid, lines: &[&AllocationLine]) -> Markup {
     let units: i64 = lines.iter().map(|line| i64::from(line.quantity)).sum();
-    let goods: Vec<String> = lines.iter().map(|line| format!("{} × {}", line.quantity, shown.item_name(&line.sku))).collect();
+    let goods: Vec<String> =
+        lines.iter().map(|line| format!("{} × {}", line.quantity, shown.item_name(&line.sku))).collect();
     let left = table::two_lines(html! { (shown.warehouse(id)) }, html! { (goods.join(", ")) });
     rows::spread(left, html! { (words::count(units, "unit", "units")) })
 }

@@ -7,8 +7,8 @@ use super::{ErrorGroup, OverviewPage};
 use crate::reader::Reader;
 use crate::ui::chart::{Hue, sparkline};
 use crate::ui::icon::Icon;
-use crate::ui::{layout, meter, money, picture, rows, state, status, time, words};
 use crate::ui::{Tone, table};
+use crate::ui::{layout, meter, money, picture, rows, state, status, time, words};
 
 const MOST: usize = 5;
 
@@ -24,7 +24,10 @@ pub fn errors(shown: &OverviewPage) -> Markup {
 
 fn error(group: &ErrorGroup) -> Markup {
     let left = table::two_lines(
-        layout::link(&format!("/console/failures/{}", group.fingerprint), &words::first_upper(&group.error)),
+        layout::link(
+            &format!("/console/failures/{}", words::segment(&group.fingerprint)),
+            &words::first_upper(&group.error),
+        ),
         html! { (words::job_kind(&group.kind)) ", " (group.dead.long("job", "jobs")) " given up" },
     );
     let sums = html! { @for sum in &group.money { (money::money(*sum)) " " } };
@@ -45,7 +48,10 @@ pub fn oldest(reader: &Reader, shown: &OverviewPage) -> Markup {
             } else {
                 layout::quiet(html! { (what) " by a worker" })
             };
-            let left = table::two_lines(layout::number_link(&format!("/console/orders/{}", order.number), &order.number), line);
+            let left = table::two_lines(
+                layout::number_link(&format!("/console/orders/{}", order.number), &order.number),
+                line,
+            );
             rows::spread(left, table::two_lines(money::money(order.total), time::with_ago(reader, order.created_at)))
         })
         .collect();
@@ -65,10 +71,14 @@ pub fn low_stock(shown: &OverviewPage) -> Markup {
         .map(|low| {
             let tone = if low.available <= 0 { Tone::Bad } else { Tone::Warn };
             let left = table::two_lines(
-                layout::link(&format!("/console/stock/{}", low.sku), &low.name),
+                layout::link(&format!("/console/stock/{}", words::segment(&low.sku)), &low.name),
                 layout::quiet(html! { (low.warehouse) }),
             );
-            let numbers = if low.available <= 0 { "none left".to_owned() } else { format!("{} left", words::grouped(low.available)) };
+            let numbers = if low.available <= 0 {
+                "none left".to_owned()
+            } else {
+                format!("{} left", words::grouped(low.available))
+            };
             let right = html! {
                 (meter::bar(tone, low.available, low.reorder_level))
                 (table::two_lines(html! { (numbers) }, html! { "reorder at " (words::grouped(low.reorder_level)) }))

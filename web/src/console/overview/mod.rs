@@ -5,8 +5,8 @@ mod verdicts;
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
-use shared::orders::OrderView;
 use shared::ops::jobs::{QueueView, WorkerView};
+use shared::orders::OrderView;
 use shared::values::Money;
 
 use crate::page::console::{Frame, Screen, page};

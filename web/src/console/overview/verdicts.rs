@@ -30,14 +30,32 @@ pub fn promises(reader: &Reader, promises: &Promises) -> Markup {
 
 pub fn people(reader: &Reader, people: &People) -> Markup {
     if people.orders == Bounded::Exactly(0) {
-        let (sentence, detail) = (html! { "Nobody waits for you." }, html! { "Workers take care of every open order." });
-        return verdict(&Verdict { name: "Inbox", href: "/console/inbox", tone: Tone::Good, sign: Icon::Check, word: "Empty", sentence, detail });
+        let (sentence, detail) =
+            (html! { "Nobody waits for you." }, html! { "Workers take care of every open order." });
+        return verdict(&Verdict {
+            name: "Inbox",
+            href: "/console/inbox",
+            tone: Tone::Good,
+            sign: Icon::Check,
+            word: "Empty",
+            sentence,
+            detail,
+        });
     }
-    let sums: Vec<String> =
-        people.money.iter().map(|sum| money::text(sum.amount, &sum.currency.to_string())).collect();
-    let sentence = html! { (people.orders.long("order", "orders")) ", " (sums.join(" and ")) ", for a person to decide." };
-    let detail = html! { @if let Some(since) = people.first_since { "The first since " (time::with_ago(reader, since)) } };
-    verdict(&Verdict { name: "Inbox", href: "/console/inbox", tone: Tone::Warn, sign: Icon::Inbox, word: "Waiting", sentence, detail })
+    let sums: Vec<String> = people.money.iter().map(|sum| money::text(sum.amount, &sum.currency.to_string())).collect();
+    let sentence =
+        html! { (people.orders.long("order", "orders")) ", " (sums.join(" and ")) ", for a person to decide." };
+    let detail =
+        html! { @if let Some(since) = people.first_since { "The first since " (time::with_ago(reader, since)) } };
+    verdict(&Verdict {
+        name: "Inbox",
+        href: "/console/inbox",
+        tone: Tone::Warn,
+        sign: Icon::Inbox,
+        word: "Waiting",
+        sentence,
+        detail,
+    })
 }
 
 pub fn flow(reader: &Reader, queues: &[Flow]) -> Markup {
@@ -47,11 +65,21 @@ pub fn flow(reader: &Reader, queues: &[Flow]) -> Markup {
     let (tone, sign, word, sentence) = match (paused, late) {
         (Some(flow), _) => {
             let waits = words::count(flow.queue.ready, "job waits", "jobs wait");
-            (Tone::Warn, Icon::Pause, "Paused", html! { "The queue " (words::queue(flow.queue.name)) " is paused; " (waits) "." })
+            (
+                Tone::Warn,
+                Icon::Pause,
+                "Paused",
+                html! { "The queue " (words::queue(flow.queue.name)) " is paused; " (waits) "." },
+            )
         }
         (None, Some(flow)) => {
             let age = time::duration(chrono::TimeDelta::seconds(flow.queue.oldest_ready_seconds));
-            (Tone::Warn, Icon::Clock, "Late", html! { "The oldest job in " (words::queue(flow.queue.name)) " has been due for " (age) "." })
+            (
+                Tone::Warn,
+                Icon::Clock,
+                "Late",
+                html! { "The oldest job in " (words::queue(flow.queue.name)) " has been due for " (age) "." },
+            )
         }
         (None, None) => (Tone::Good, Icon::Check, "Flowing", html! { "Jobs start as soon as they are due." }),
     };
@@ -63,7 +91,10 @@ fn queue_line(_reader: &Reader, flow: &Flow) -> Markup {
     let wait = html! {
         @if let Some(ms) = flow.wait_p95_ms { "p95 " (time::milliseconds(ms)) } @else { "nothing ran" }
     };
-    rows::spread(html! { (words::queue(flow.queue.name)) }, html! { (layout::quiet(html! { (words::grouped(flow.queue.ready)) " due" })) (wait) })
+    rows::spread(
+        html! { (words::queue(flow.queue.name)) },
+        html! { (layout::quiet(html! { (words::grouped(flow.queue.ready)) " due" })) (wait) },
+    )
 }
 
 pub fn fleet(reader: &Reader, fleet: &Fleet) -> Markup {
@@ -72,8 +103,10 @@ pub fn fleet(reader: &Reader, fleet: &Fleet) -> Markup {
     let (tone, sign, word, sentence) = if fleet.workers.is_empty() {
         (Tone::Bad, Icon::Failures, "Gone", html! { "No worker runs, so nothing moves. Orders are kept." })
     } else {
-        let versions: std::collections::BTreeSet<&str> = fleet.workers.iter().map(|worker| worker.version.as_str()).collect();
-        let places = html! { (workers) ", " (words::grouped(running)) " of " (words::grouped(fleet.places)) " places in use." };
+        let versions: std::collections::BTreeSet<&str> =
+            fleet.workers.iter().map(|worker| worker.version.as_str()).collect();
+        let places =
+            html! { (workers) ", " (words::grouped(running)) " of " (words::grouped(fleet.places)) " places in use." };
         if versions.len() > 1 {
             (Tone::Warn, Icon::Alert, "Mixed", html! { (places) " They run different versions." })
         } else {

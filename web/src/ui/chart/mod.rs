@@ -176,13 +176,15 @@ fn numbers(reader: &Reader, chart: &Chart) -> Markup {
     columns.extend(chart.series.iter().map(|one| table::number(one.name, Place::End)));
     let rows = chart.times.iter().enumerate().map(|(place, at)| {
         let mut cells = vec![time::at(reader, *at)];
-        cells.extend(chart.series.iter().map(|one| match one.values.get(place).copied().flatten() {
-            Some(value) => html! { data value=(value) { (chart.unit.text(value)) } },
-            None => html! { "no data" },
-        }));
+        cells.extend(chart.series.iter().map(|one| number(chart.unit, one.values.get(place).copied().flatten())));
         cells.into()
     });
     table::table(Table::new(chart.title, columns, rows.collect()))
+}
+
+fn number(unit: Unit, value: Option<i64>) -> Markup {
+    let Some(value) = value else { return html! { "no data" } };
+    html! { data value=(value) { (unit.text(value)) } }
 }
 
 #[cfg(test)]
@@ -235,7 +237,9 @@ mod tests {
 
     #[test]
     fn axes_end_at_round_numbers() {
-        for (most, top) in [(0, 2), (1, 2), (3, 4), (25, 30), (41, 60), (180, 200), (999, 1_000), (4_122_001, 6_000_000)] {
+        for (most, top) in
+            [(0, 2), (1, 2), (3, 4), (25, 30), (41, 60), (180, 200), (999, 1_000), (4_122_001, 6_000_000)]
+        {
             assert_eq!(shape::round_up(most), top, "{most}");
         }
         assert_eq!(Unit::Count.short(1_500), "1.5k");

@@ -31,7 +31,9 @@ pub fn round_up(most: i64) -> i64 {
 
 pub fn draw(kind: Kind, series: &[Series], top: i64) -> Markup {
     match kind {
-        Kind::Line => html! { @for one in series { path class={ "line " (one.hue.name()) } d=(line(&one.values, top)) {} } },
+        Kind::Line => {
+            html! { @for one in series { path class={ "line " (one.hue.name()) } d=(line(&one.values, top)) {} } }
+        }
         Kind::Area => areas(series, top),
         Kind::Bars => bars(series, top),
     }
@@ -59,8 +61,10 @@ fn areas(series: &[Series], top: i64) -> Markup {
         let above: Vec<i64> =
             (0..length).map(|place| below[place] + one.values.get(place).copied().flatten().unwrap_or(0)).collect();
         let edge = line(&above.iter().copied().map(Some).collect::<Vec<_>>(), top);
-        let back: String =
-            (0..length).rev().map(|place| format!("L{} {}", x(place, length), y(below[place], top))).collect();
+        let mut back = String::new();
+        for place in (0..length).rev() {
+            write!(back, "L{} {}", x(place, length), y(below[place], top)).expect("a string takes all");
+        }
         layers.push((one.hue.name(), edge, back));
         below = above;
     }

@@ -15,7 +15,7 @@ pub fn picture(sku: &str, category: &str) -> Markup {
     html! {
         svg class="picture" viewBox="0 0 320 320" aria-hidden="true" focusable="false" {
             rect width="320" height="320" fill=(colours.paper) {}
-            (motif::draw(sku, seed, &colours))
+            (motif::draw(sku, seed, colours))
             g class="label" fill=(colours.ink) {
                 text x="20" y="32" { (category.to_uppercase()) }
                 text x="300" y="32" text-anchor="end" class="serial" { "No. " (serial(seed)) }
@@ -32,7 +32,7 @@ pub fn thumbnail(sku: &str, category: &str) -> Markup {
     html! {
         svg class="thumbnail" viewBox="40 60 240 240" width="40" height="40" aria-hidden="true" focusable="false" {
             rect x="40" y="60" width="240" height="240" fill=(colours.paper) {}
-            (motif::draw(sku, seed, &colours))
+            (motif::draw(sku, seed, colours))
         }
     }
 }

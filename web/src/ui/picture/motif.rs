@@ -93,7 +93,8 @@ pub fn draw(sku: &str, seed: u64, colours: &Palette) -> Markup {
     let Some((word, parts)) = KINDS.iter().find(|(word, _)| sku.contains(word)) else {
         return pattern(seed, colours);
     };
-    let emblem = WITH_EMBLEM.iter().any(|known| sku.starts_with(known)) && matches!(*word, "BEAN" | "TEA" | "TIN-" | "PANTRY" | "BREW");
+    let emblem = WITH_EMBLEM.iter().any(|known| sku.starts_with(known))
+        && matches!(*word, "BEAN" | "TEA" | "TIN-" | "PANTRY" | "BREW");
     html! {
         ellipse cx="160" cy="270" rx="98" ry="9" fill=(colours.ink) opacity=".12" {}
         @for part in *parts { (draw_part(part, colours)) }
@@ -124,11 +125,20 @@ fn colour(paint: Paint, colours: &Palette) -> &'static str {
 
 fn draw_emblem(seed: u64, colours: &Palette) -> Markup {
     let parts: &[Part] = match (seed >> 9) % 6 {
-        0 => &[Part(Spot, 0, "M160 170a16 21 0 1 1 0 42 16 21 0 0 1 0-42Z"), Part(Light, 3, "M160 170c-11 14 11 28 0 42")],
-        1 => &[Part(Spot, 0, "M138 202a22 22 0 0 1 44 0Z"), Part(Ink, 3, "M134 208h52M160 172v-8M140 180l-6-6M180 180l6-6")],
+        0 => &[
+            Part(Spot, 0, "M160 170a16 21 0 1 1 0 42 16 21 0 0 1 0-42Z"),
+            Part(Light, 3, "M160 170c-11 14 11 28 0 42"),
+        ],
+        1 => &[
+            Part(Spot, 0, "M138 202a22 22 0 0 1 44 0Z"),
+            Part(Ink, 3, "M134 208h52M160 172v-8M140 180l-6-6M180 180l6-6"),
+        ],
         2 => &[Part(Spot, 0, "M160 168c26 8 26 34 0 46-26-12-26-38 0-46Z"), Part(Light, 3, "M160 178v40")],
         3 => &[Part(Spot, 6, "M136 182c8-8 16-8 24 0s16 8 24 0M136 198c8-8 16-8 24 0s16 8 24 0")],
-        4 => &[Part(Spot, 0, "M132 212l20-36 14 22 8-12 14 26Z"), Part(Ink, 0, "M182 172a6 6 0 1 1 0 12 6 6 0 0 1 0-12Z")],
+        4 => &[
+            Part(Spot, 0, "M132 212l20-36 14 22 8-12 14 26Z"),
+            Part(Ink, 0, "M182 172a6 6 0 1 1 0 12 6 6 0 0 1 0-12Z"),
+        ],
         _ => &[
             Part(Spot, 0, "M160 168a23 23 0 1 1 0 46 23 23 0 0 1 0-46Z"),
             Part(Light, 0, "M160 168a23 23 0 0 1 0 46Z"),
@@ -139,7 +149,12 @@ fn draw_emblem(seed: u64, colours: &Palette) -> Markup {
 
 /// Sixteen tiles; each is turned one of four ways and has one of three colours.
 fn pattern(seed: u64, colours: &Palette) -> Markup {
-    const TURNS: [&str; 4] = ["h52a52 52 0 0 1-52 52Z", "h52v52a52 52 0 0 1-52-52Z", "m52 0v52h-52a52 52 0 0 1 52-52Z", "v52h52a52 52 0 0 0-52-52Z"];
+    const TURNS: [&str; 4] = [
+        "h52a52 52 0 0 1-52 52Z",
+        "h52v52a52 52 0 0 1-52-52Z",
+        "m52 0v52h-52a52 52 0 0 1 52-52Z",
+        "v52h52a52 52 0 0 0-52-52Z",
+    ];
     html! {
         @for tile in 0..16_u32 {
             @let bits = seed.rotate_right(tile * 4);
@@ -280,7 +295,11 @@ const PIN: &[Part] = &[
 const TRAY: &[Part] = &[
     Part(Shade, 0, "M76 92h168a14 14 0 0 1 14 14v150a14 14 0 0 1-14 14H76a14 14 0 0 1-14-14V106a14 14 0 0 1 14-14Z"),
     Part(Body, 0, "M84 104h152a10 10 0 0 1 10 10v134a10 10 0 0 1-10 10H84a10 10 0 0 1-10-10V114a10 10 0 0 1 10-10Z"),
-    Part(Spot, 0, "M110 122a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM160 122a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM210 122a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM110 200a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM160 200a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM210 200a19 19 0 1 1 0 38 19 19 0 0 1 0-38Z"),
+    Part(
+        Spot,
+        0,
+        "M110 122a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM160 122a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM210 122a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM110 200a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM160 200a19 19 0 1 1 0 38 19 19 0 0 1 0-38ZM210 200a19 19 0 1 1 0 38 19 19 0 0 1 0-38Z",
+    ),
     Part(Light, 3, "M102 136l8-6M152 136l8-6M202 136l8-6M102 214l8-6M152 214l8-6M202 214l8-6"),
 ];
 const SCRAPER: &[Part] = &[
@@ -309,7 +328,11 @@ const PLATE: &[Part] = &[
     Part(Body, 0, "M158 84a92 92 0 1 1 0 184 92 92 0 0 1 0-184Z"),
     Part(Light, 0, "M158 112a64 64 0 1 1 0 128 64 64 0 0 1 0-128Z"),
     Part(Spot, 3, "M158 122a54 54 0 1 1 0 108 54 54 0 0 1 0-108Z"),
-    Part(Shade, 0, "M132 160a3 3 0 1 1 0 6 3 3 0 0 1 0-6ZM176 148a4 4 0 1 1 0 8 4 4 0 0 1 0-8ZM188 188a3 3 0 1 1 0 6 3 3 0 0 1 0-6ZM146 200a4 4 0 1 1 0 8 4 4 0 0 1 0-8Z"),
+    Part(
+        Shade,
+        0,
+        "M132 160a3 3 0 1 1 0 6 3 3 0 0 1 0-6ZM176 148a4 4 0 1 1 0 8 4 4 0 0 1 0-8ZM188 188a3 3 0 1 1 0 6 3 3 0 0 1 0-6ZM146 200a4 4 0 1 1 0 8 4 4 0 0 1 0-8Z",
+    ),
 ];
 const KNIFE: &[Part] = &[
     Part(Spot, 0, "M76 92h168a10 10 0 0 1 10 10v158a10 10 0 0 1-10 10H76a10 10 0 0 1-10-10V102a10 10 0 0 1 10-10Z"),
@@ -319,7 +342,11 @@ const KNIFE: &[Part] = &[
     Part(Shade, 3, "M100 212c54-6 96-36 118-78"),
 ];
 const BOARD: &[Part] = &[
-    Part(Body, 0, "M146 60h28a8 8 0 0 1 8 8v40h34a14 14 0 0 1 14 14v134a14 14 0 0 1-14 14H104a14 14 0 0 1-14-14V122a14 14 0 0 1 14-14h34V68a8 8 0 0 1 8-8Z"),
+    Part(
+        Body,
+        0,
+        "M146 60h28a8 8 0 0 1 8 8v40h34a14 14 0 0 1 14 14v134a14 14 0 0 1-14 14H104a14 14 0 0 1-14-14V122a14 14 0 0 1 14-14h34V68a8 8 0 0 1 8-8Z",
+    ),
     Part(Shade, 0, "M125 108h35v162h-35ZM195 108h21a14 14 0 0 1 14 14v134a14 14 0 0 1-14 14h-21Z"),
     Part(Light, 0, "M160 72a9 9 0 1 1 0 18 9 9 0 0 1 0-18Z"),
     Part(Spot, 0, "M142 176c26-12 50 8 40 32s-46 28-54 8 0-34 14-40Z"),
@@ -344,7 +371,11 @@ const MUG: &[Part] = &[
     Part(Body, 0, "M88 112h122v118a40 40 0 0 1-40 40h-42a40 40 0 0 1-40-40Z"),
     Part(Shade, 0, "M172 112h38v118a40 40 0 0 1-40 40h-18c14-8 20-22 20-40Z"),
     Part(Light, 0, "M88 106h122v16H88Z"),
-    Part(Shade, 0, "M112 150a4 4 0 1 1 0 8 4 4 0 0 1 0-8ZM134 184a3 3 0 1 1 0 6 3 3 0 0 1 0-6ZM110 214a4 4 0 1 1 0 8 4 4 0 0 1 0-8ZM148 228a3 3 0 1 1 0 6 3 3 0 0 1 0-6ZM146 140a3 3 0 1 1 0 6 3 3 0 0 1 0-6Z"),
+    Part(
+        Shade,
+        0,
+        "M112 150a4 4 0 1 1 0 8 4 4 0 0 1 0-8ZM134 184a3 3 0 1 1 0 6 3 3 0 0 1 0-6ZM110 214a4 4 0 1 1 0 8 4 4 0 0 1 0-8ZM148 228a3 3 0 1 1 0 6 3 3 0 0 1 0-6ZM146 140a3 3 0 1 1 0 6 3 3 0 0 1 0-6Z",
+    ),
     Part(Light, 5, "M126 92c-9-12 9-18 0-30M164 92c-9-12 9-18 0-30"),
 ];
 const CUPS: &[Part] = &[

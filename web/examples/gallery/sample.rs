@@ -369,7 +369,7 @@ fn charts() -> Vec<Chart> {
             unit: Unit::Count,
             times: times.clone(),
             series: vec![
-                one("Done", Hue::Accent, wave(60, 52.0, 14.0, 0.17)),
+                one("Done", Hue::Soft, wave(60, 52.0, 14.0, 0.17)),
                 one("Tried again", Hue::Third, wave(60, 3.0, 6.0, 0.4)),
                 one("Given up", Hue::Bad, wave(60, -2.0, 6.0, 0.31)),
             ],

@@ -38,6 +38,8 @@ pub struct Series {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hue {
     Accent,
+    /// What is as it should be, beside what is not.
+    Soft,
     Second,
     Third,
     Good,
@@ -59,6 +61,7 @@ impl Hue {
     fn name(self) -> &'static str {
         match self {
             Self::Accent => "hue-accent",
+            Self::Soft => "hue-soft",
             Self::Second => "hue-second",
             Self::Third => "hue-third",
             Self::Good => "hue-good",

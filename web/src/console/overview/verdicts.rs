@@ -43,8 +43,10 @@ pub fn people(reader: &Reader, people: &People) -> Markup {
         });
     }
     let sums: Vec<String> = people.money.iter().map(|sum| money::text(sum.amount, &sum.currency.to_string())).collect();
-    let sentence =
-        html! { (people.orders.long("order", "orders")) ", " (sums.join(" and ")) ", for a person to decide." };
+    let verb = if people.orders == Bounded::Exactly(1) { "waits" } else { "wait" };
+    let sentence = html! {
+        (people.orders.long("order", "orders")) " worth " (sums.join(" and ")) " " (verb) " for a person."
+    };
     let detail =
         html! { @if let Some(since) = people.first_since { "The first since " (time::with_ago(reader, since)) } };
     verdict(&Verdict {

@@ -90,19 +90,20 @@ const KINDS: &[(&str, &[Part])] = &[
     ("LUNCH", CHEST),
 ];
 
-/// Things with room for an emblem of the product's own.
-const WITH_EMBLEM: &[&str] = &["BEAN", "TEA-", "TIN-", "PANTRY", "BREW-FILTER", "BREW-AERO", "BREW-DESC"];
-
 pub fn draw(sku: &str, seed: u64, colours: &Palette) -> Markup {
     let Some((word, parts)) = KINDS.iter().find(|(word, _)| sku.contains(word)) else {
         return pattern(seed, colours);
     };
-    let emblem = WITH_EMBLEM.iter().any(|known| sku.starts_with(known))
-        && matches!(*word, "BEAN" | "TEA" | "TIN-" | "PANTRY" | "BREW");
+    // Labels have room for an emblem of the product's own; the carton's is left of the middle.
+    let emblem = match *word {
+        "BEAN" | "TEA" | "TIN-" | "PANTRY" => Some("translate(0 0)"),
+        "BREW" => Some("translate(-18 -3)"),
+        _ => None,
+    };
     html! {
         ellipse cx="160" cy="270" rx="98" ry="9" fill=(colours.ink) opacity=".12" {}
         @for part in *parts { (draw_part(part, colours)) }
-        @if emblem { (draw_emblem(seed, colours)) }
+        @if let Some(place) = emblem { g transform=(place) { (draw_emblem(seed, colours)) } }
     }
 }
 

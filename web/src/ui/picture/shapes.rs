@@ -66,7 +66,7 @@ pub const MOKA: &[Part] = &[
 ];
 pub const KETTLE: &[Part] = &[
     Part(Body, 10, "M112 238C72 236 92 148 58 136"),
-    Part(Ink, 12, "M204 158c60-22 66 54 28 82"),
+    Part(Ink, 12, "M204 158c60-22 70 56 16 82"),
     Part(Body, 0, "M112 146h90l24 112a10 10 0 0 1-10 12H100a10 10 0 0 1-10-12Z"),
     Part(Shade, 0, "M178 146h24l24 112a10 10 0 0 1-10 12h-24Z"),
     Part(Shade, 0, "M112 146a45 24 0 0 1 90 0Z"),

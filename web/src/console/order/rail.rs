@@ -5,7 +5,7 @@ use shared::orders::OrderView;
 
 use super::OrderPage;
 use crate::reader::Reader;
-use crate::ui::{copy, facts, layout, money, rows, status, time, words};
+use crate::ui::{copy, facts, layout, money, rows, status, table, time, words};
 
 pub fn rail(reader: &Reader, shown: &OrderPage) -> Markup {
     html! {
@@ -43,10 +43,11 @@ fn other_orders(reader: &Reader, shown: &OrderPage) -> Markup {
 
 fn other(reader: &Reader, order: &OrderView) -> Markup {
     let left = html! {
-        (layout::link(&super::address(order), &order.number))
+        (layout::number_link(&super::address(order), &order.number))
         (layout::quiet(time::at(reader, order.created_at)))
     };
-    rows::spread(left, html! { (status::of(status::order(order.status))) (money::money(order.total)) })
+    let state = status::of(status::order(order.status));
+    rows::spread(left, table::two_lines(money::money(order.total), state))
 }
 
 fn ids(shown: &OrderPage) -> Markup {

@@ -1,0 +1,218 @@
+//! All orders: tabs by status, filters, a dense table with what each waits for.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use shared::orders::{OrderView, Status, Who};
+use uuid::Uuid;
+
+use crate::page::console::{Frame, Screen, page};
+use crate::reader::Reader;
+use crate::ui::button::{self, Weight};
+use crate::ui::form::{self, Field};
+use crate::ui::icon::Icon;
+use crate::ui::pages::pages;
+use crate::ui::table::{self, Place, Row, Table};
+use crate::ui::tabs::{Tab, tabs};
+use crate::ui::words::{self, Bounded};
+use crate::ui::{Tone, layout, money, state, status, time};
+
+pub struct OrdersPage {
+    pub orders: Vec<OrderView>,
+    /// Bounded counts by status; the one of all orders has none.
+    pub counts: Vec<(Option<Status>, Bounded)>,
+    pub filter: Filter,
+    /// The query of this page without status and cursor, such as `&sku=MUG-STONE-350`.
+    pub query: String,
+    pub warehouses: BTreeMap<Uuid, String>,
+    pub newer: Option<String>,
+    pub older: Option<String>,
+    /// Whether the shop has any order at all.
+    pub any: bool,
+}
+
+/// The filters as they were typed.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub status: Option<Status>,
+    pub search: String,
+    pub sku: String,
+    pub payment: String,
+    pub next_by: String,
+    pub warehouse: String,
+    pub from: String,
+    pub to: String,
+}
+
+impl Filter {
+    fn is_empty(&self) -> bool {
+        let Self { status: _, search, sku, payment, next_by, warehouse, from, to } = self;
+        [search, sku, payment, next_by, warehouse, from, to].iter().all(|text| text.is_empty())
+    }
+}
+
+pub fn render(frame: &Frame, shown: &OrdersPage) -> Markup {
+    let content = html! {
+        (layout::title("Orders", html! {}, html! {
+            (button::link(Weight::Light, &format!("/console/orders.csv?{}", shown.query.trim_start_matches('&')), "Download CSV"))
+            (button::link(Weight::Plain, "/console/orders/new", "Place an order"))
+        }))
+        (status_tabs(shown))
+        (filters(shown))
+        @if shown.orders.is_empty() { (nothing(shown)) } @else { (list(&frame.reader, shown)) }
+    };
+    page(frame, Screen::Orders, "Orders", content)
+}
+
+fn status_tabs(shown: &OrdersPage) -> Markup {
+    let hrefs: Vec<String> = shown
+        .counts
+        .iter()
+        .map(|(status, _)| match status {
+            Some(status) => format!("/console/orders?status={}{}", status.name(), shown.query),
+            None => format!("/console/orders?{}", shown.query.trim_start_matches('&')),
+        })
+        .collect();
+    let all: Vec<Tab<'_>> = shown
+        .counts
+        .iter()
+        .zip(&hrefs)
+        .map(|((status, count), href)| Tab {
+            href,
+            words: status.map_or("All", |status| status::order(status).2),
+            count: Some(*count),
+            here: *status == shown.filter.status,
+        })
+        .collect();
+    tabs("Orders by status", &all)
+}
+
+fn filters(shown: &OrdersPage) -> Markup {
+    let filter = &shown.filter;
+    let quiet = |name, label, value, placeholder| Field {
+        name,
+        label,
+        value,
+        placeholder: Some(placeholder),
+        quiet_label: true,
+        ..Field::default()
+    };
+    let mut warehouses = vec![("", "Any warehouse")];
+    let ids: Vec<(String, &String)> = shown.warehouses.iter().map(|(id, name)| (id.to_string(), name)).collect();
+    warehouses.extend(ids.iter().map(|(id, name)| (id.as_str(), name.as_str())));
+    let fields = [
+        form::field(&Field {
+            kind: "search",
+            ..quiet("q", "Number, e-mail or name", &filter.search, "Number, e-mail or name")
+        }),
+        form::field(&quiet("sku", "SKU", &filter.sku, "SKU")),
+        form::select(&quiet("payment", "Payment", &filter.payment, ""), PAYMENTS),
+        form::select(&quiet("next_by", "Next action by", &filter.next_by, ""), NEXT_BY),
+        form::select(&quiet("warehouse_id", "Warehouse", &filter.warehouse, ""), &warehouses),
+    ];
+    let date = |name, label, value| form::field(&Field { name, label, value, kind: "date", ..Field::default() });
+    let dates = [date("from", "Placed from", &filter.from), date("to", "Placed before", &filter.to)];
+    let open = !(filter.from.is_empty() && filter.to.is_empty());
+    form::filters(
+        "/console/orders",
+        "Filter orders",
+        &fields,
+        (&dates, open),
+        (!filter.is_empty()).then_some("/console/orders"),
+    )
+}
+
+const PAYMENTS: &[(&str, &str)] = &[
+    ("", "Any payment"),
+    ("pending", "No answer yet"),
+    ("charged", "Charged"),
+    ("declined", "Declined"),
+    ("refunded", "Paid back"),
+];
+
+const NEXT_BY: &[(&str, &str)] =
+    &[("", "Next by anybody"), ("staff", "Waits for a person"), ("worker", "Waits for a worker")];
+
+fn nothing(shown: &OrdersPage) -> Markup {
+    if shown.any {
+        return state::no_match("orders", "/console/orders");
+    }
+    state::empty(
+        Icon::Orders,
+        "Nobody has ordered yet.",
+        "Orders appear here as soon as the shop takes one.",
+        button::link(Weight::Main, "/", "Open the shop"),
+    )
+}
+
+fn list(reader: &Reader, shown: &OrdersPage) -> Markup {
+    let columns = vec![
+        table::text("Order", Place::Title),
+        table::text("Placed", Place::Meta),
+        table::text("Customer", Place::Meta),
+        table::text("Status", Place::Meta),
+        table::text("Next", Place::Meta),
+        table::number("Units", Place::Wide),
+        table::text("From", Place::Wide),
+        table::number("Total", Place::End),
+    ];
+    let rows = shown.orders.iter().map(|order| row(reader, shown, order)).collect();
+    let mut orders = Table::new("Orders, newest first", columns, rows);
+    orders.list = true;
+    orders.sticky = true;
+    let label = words::count(shown.orders.len() as i64, "order", "orders");
+    html! {
+        (table::table(orders))
+        (pages(&format!("{label} on this page"), shown.newer.as_deref(), shown.older.as_deref()))
+    }
+}
+
+fn row(reader: &Reader, shown: &OrdersPage, order: &OrderView) -> Row {
+    let units: i64 = order.items.iter().map(|item| i64::from(item.quantity)).sum();
+    let customer = order.customer.as_ref().map_or("", |customer| customer.name.as_str());
+    let cells = vec![
+        layout::number_link(&format!("/console/orders/{}", order.number), &order.number),
+        time::with_ago(reader, order.created_at),
+        layout::clip(customer),
+        if waits(order) {
+            layout::wide_only(status::of(status::order(order.status)))
+        } else {
+            status::of(status::order(order.status))
+        },
+        next(reader, order),
+        html! { (units) },
+        layout::quiet(html! { (warehouses(shown, order)) }),
+        money::money(order.total),
+    ];
+    let tone = waits(order).then_some(Tone::Warn);
+    Row { cells, tone, select: Some((order.id.to_string(), order.number.clone())) }
+}
+
+fn waits(order: &OrderView) -> bool {
+    order.next_action.as_ref().is_some_and(|next| next.by == Who::Staff)
+}
+
+/// What comes next, by whom, and when.
+fn next(reader: &Reader, order: &OrderView) -> Markup {
+    match &order.next_action {
+        Some(next) if next.by == Who::Staff => html! {
+            (status::status(Tone::Warn, Icon::Alert, &format!("{} waits for you", words::first_upper(&next.what))))
+            " " (layout::quiet(html! { (time::duration(reader.now - next.due_at)) }))
+        },
+        Some(next) => layout::wide_only(layout::quiet(html! {
+            (words::first_upper(&next.what))
+            @if next.due_at > reader.now { " " (time::ago(reader, next.due_at)) } @else { " now" }
+        })),
+        None => html! {},
+    }
+}
+
+fn warehouses(shown: &OrdersPage, order: &OrderView) -> String {
+    let names: Vec<&str> = order
+        .shipments
+        .iter()
+        .filter_map(|shipment| shown.warehouses.get(&shipment.warehouse_id.0))
+        .map(|name| name.split(',').next().unwrap_or(name))
+        .collect();
+    names.join(", ")
+}

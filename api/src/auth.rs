@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Json as Answer};
-use sha2::{Digest, Sha256};
 use shared::error::Error;
+use shared::identity::attempts::{self, Tried};
 use shared::identity::sessions::{self, ChangePassword, Client, LogIn, Refresh, Refreshed, Tokens};
 use shared::identity::users::{self, Register, UserView};
 use shared::platform::limits::Class;
@@ -20,7 +20,6 @@ use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
 use crate::router::Routes;
 use crate::state::AppState;
-use crate::surface::limits;
 
 pub fn routes() -> Routes {
     let by_anyone = Policy::write(Access::Anyone).class(Class::Login);
@@ -76,8 +75,8 @@ async fn log_in(
     Extension(source): Extension<Source>,
     Json(login): Json<LogIn>,
 ) -> ApiResult<impl IntoResponse> {
-    let account = Sha256::digest(login.email.trim().to_lowercase());
-    let tokens = attempt(&state, &account, &source, state.identity.log_in(&state.db, login, &source)).await?;
+    let account = attempts::account_of(&login.email);
+    let tokens = tried(&state, &source).attempt(&account, state.identity.log_in(&state.db, login, &source)).await?;
     Ok((NO_STORE, Answer(tokens)))
 }
 
@@ -154,7 +153,7 @@ async fn change_password(
 ) -> ApiResult<StatusCode> {
     let user_id = caller.require_person()?.user_id;
     let changed = state.identity.change_password(&state.db, &caller, asked);
-    attempt(&state, user_id.0.as_bytes(), &caller.source, changed).await?;
+    tried(&state, &caller.source).attempt(user_id.0.as_bytes(), changed).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -170,35 +169,8 @@ async fn jwks(State(state): State<AppState>) -> impl IntoResponse {
     ([(header::CACHE_CONTROL, "public, max-age=300")], Answer(state.identity.keys().jwks().clone()))
 }
 
-/// Runs an attempt to use a password, unless there were too many wrong ones for this account from this address. An
-/// account that does not exist is treated alike. The attempt is counted before it runs, so that attempts in parallel
-/// count too; one that was not wrong is given back.
-async fn attempt<T>(
-    state: &AppState,
-    account: &[u8],
-    source: &Source,
-    attempt: impl Future<Output = Result<T, Error>>,
-) -> ApiResult<T> {
-    if !state.settings.rate_limits.on {
-        return Ok(attempt.await?);
-    }
-    let (class, limit) = (Class::Account, state.settings.rate_limits.account);
-    let address = source.address.map_or_else(String::new, |address| address.to_string());
-    let subject = format!("{}|{address}", HexOf(account));
-    if let Some(refusal) = limits::refusal(&state.limiter.take(class, &subject, limit).await) {
-        return Err(refusal);
-    }
-    let outcome = attempt.await;
-    if !matches!(outcome, Err(Error::InvalidCredentials)) {
-        state.limiter.give_back(class, &subject, limit).await;
-    }
-    Ok(outcome?)
-}
-
-struct HexOf<'a>(&'a [u8]);
-
-impl std::fmt::Display for HexOf<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
+/// How the limit of wrong passwords is counted.
+fn tried<'a>(state: &'a AppState, source: &'a Source) -> Tried<'a> {
+    let limits = &state.settings.rate_limits;
+    Tried { limiter: &state.limiter, limit: limits.on.then_some(limits.account), source }
 }

@@ -143,7 +143,7 @@ async fn retry(
         (status = 409, description = "`job_not_dead`", body = Problem),
     ))]
 async fn discard(caller: Caller, Path(id): Path<JobId>, mut once: Once<NoBody>) -> ApiResult<Response> {
-    let job = jobs::discard(&mut once.tx, &caller, id).await?;
+    let job = jobs::discard(&mut once.tx, &caller, id, None).await?;
     once.answer(StatusCode::OK, &job).await
 }
 

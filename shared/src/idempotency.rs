@@ -4,17 +4,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::error::{Error, Result};
+use crate::platform::db;
 use crate::values::UserId;
 
 /// How long the second of two equal requests waits for the first.
 pub const WAIT_FOR_KEY: Duration = Duration::from_secs(3);
+
+/// Between two attempts to take a key that another request holds.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A key is free again after this time. Clients repeat a request within minutes; a day also covers an outage overnight.
 pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
@@ -125,6 +129,38 @@ pub async fn claim(conn: &mut PgConnection, caller: UserId, key: &Key, hash: &Bo
         (Some(status), Some(headers), Some(body)) => Ok(Claim::Replay(Answer { status, headers, body })),
         _ => Err(Error::internal("an idempotency key has no answer")),
     }
+}
+
+/// A request that may run now, in its transaction, or that was carried out before.
+pub enum Claimed {
+    Fresh(Transaction<'static, Postgres>),
+    Replay(Answer),
+}
+
+/// Begins the transaction of a request with its key, waiting while another request holds the key. No connection is held
+/// between two attempts.
+pub async fn begin(db: &PgPool, caller: UserId, key: &Key, hash: &BodyHash) -> Result<Claimed> {
+    let deadline = Instant::now() + WAIT_FOR_KEY;
+    loop {
+        let mut tx = db.begin().await?;
+        match claim(&mut tx, caller, key, hash).await? {
+            Claim::Fresh => return Ok(Claimed::Fresh(tx)),
+            Claim::Replay(answer) => {
+                // After a crash of the primary, the answer may be stored here but not yet on the synchronous standby.
+                // A commit waits for the standby.
+                tx.commit().await.map_err(in_doubt)?;
+                return Ok(Claimed::Replay(answer));
+            }
+            Claim::Busy if Instant::now() >= deadline => return Err(Error::RequestInProgress),
+            Claim::Busy => tx.rollback().await?,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// After a connection is lost during a commit, nobody knows whether the commit took effect.
+pub fn in_doubt(error: sqlx::Error) -> Error {
+    if db::is_transient(&error) { Error::OutcomeUnknown } else { error.into() }
 }
 
 /// Stores the answer, in the transaction that carried out the request.

@@ -1,6 +1,7 @@
 //! Who acts, what they may do, and where their request came from. Writes no table.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -40,6 +41,31 @@ pub struct Person {
 pub struct Source {
     pub request_id: Option<String>,
     pub address: Option<IpAddr>,
+}
+
+/// Where a browser signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Surface {
+    Shop,
+    /// For staff only.
+    Console,
+}
+
+impl Surface {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Shop => "shop",
+            Self::Console => "console",
+        }
+    }
+
+    /// A session that nobody used for so long has ended.
+    pub const fn idle(self) -> Duration {
+        match self {
+            Self::Shop => Duration::from_hours(30 * 24),
+            Self::Console => Duration::from_hours(8),
+        }
+    }
 }
 
 /// What a user may do. Each role may do what the ones before it may.

@@ -344,8 +344,31 @@ impl OrderNumber {
     /// 7 characters of 5 bits each. The factor is odd, so it has an inverse modulo 2^35: no two counters give the same number.
     const BITS: u32 = 35;
     const FACTOR: u64 = 0x5_A3C9_17D3;
+    /// The factor times this is 1 modulo 2^35, so it takes the scattering back.
+    const INVERSE: u64 = 0x3_5ADC_585B;
     /// Crockford's alphabet, without letters that look like digits.
     const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+}
+
+impl FromStr for OrderNumber {
+    type Err = Invalid;
+
+    /// Reads `M-4XK29QC` in any case, also without `M-`.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let wrong = || Invalid::new("invalid_number", "an order number is M- and 7 letters and digits");
+        let text = text.trim().to_ascii_uppercase();
+        let digits = text.strip_prefix("M-").unwrap_or(&text);
+        if digits.len() != (Self::BITS / 5) as usize {
+            return Err(wrong());
+        }
+        let mut scattered = 0;
+        for letter in digits.bytes() {
+            let digit = Self::ALPHABET.iter().position(|known| *known == letter).ok_or_else(wrong)?;
+            scattered = scattered << 5 | digit as u64;
+        }
+        let counter = scattered.wrapping_mul(Self::INVERSE) & ((1 << Self::BITS) - 1);
+        Ok(Self(counter.cast_signed()))
+    }
 }
 
 impl fmt::Display for OrderNumber {

@@ -5,7 +5,6 @@
 //! replay never reaches the handler: the extractor answers it.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -15,8 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::error::Error;
-use shared::idempotency::{self, Answer, BodyHash, Claim, Key, WAIT_FOR_KEY};
-use shared::platform::db;
+use shared::idempotency::{self, Answer, BodyHash, Claimed, Key};
 use shared::values::UserId;
 use sqlx::{PgPool, Postgres, Transaction};
 
@@ -28,9 +26,6 @@ use crate::state::AppState;
 
 pub static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-
-/// Between two attempts to take a key that another request holds.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// A request's body and its transaction. The handler must `answer`, or the transaction is rolled back.
 pub struct Once<T> {
@@ -63,7 +58,7 @@ impl<T> Once<T> {
         if let Some((caller, key, _)) = &self.kept_as {
             idempotency::remember(&mut self.tx, *caller, key, &answer).await?;
         }
-        self.tx.commit().await.map_err(in_doubt)?;
+        self.tx.commit().await.map_err(idempotency::in_doubt)?;
         Ok(response(answer))
     }
 }
@@ -133,7 +128,7 @@ impl<T> Once<T> {
             return Ok(Self { body, tx, kept_as: None });
         };
         let hash = hash();
-        match claim(db, caller, &key, &hash).await.map_err(failed)? {
+        match idempotency::begin(db, caller, &key, &hash).await.map_err(failed)? {
             Claimed::Fresh(tx) => Ok(Self { body, tx, kept_as: Some((caller, key, hash)) }),
             Claimed::Replay(answer) => {
                 let mut response = response(answer);
@@ -167,36 +162,6 @@ async fn caller(parts: &mut Parts, state: &AppState) -> ApiResult<UserId> {
     Ok(caller.require_person()?.user_id)
 }
 
-/// After a connection is lost during a commit, nobody knows whether the commit took effect.
-fn in_doubt(error: sqlx::Error) -> Error {
-    if db::is_transient(&error) { Error::OutcomeUnknown } else { error.into() }
-}
-
 pub fn failed(error: impl Into<Error>) -> Response {
     ApiError::from(error).into_response()
-}
-
-enum Claimed {
-    Fresh(Transaction<'static, Postgres>),
-    Replay(Answer),
-}
-
-/// Takes the key, waiting while another request holds it. No connection is held between two attempts.
-async fn claim(db: &PgPool, caller: UserId, key: &Key, hash: &BodyHash) -> Result<Claimed, Error> {
-    let deadline = Instant::now() + WAIT_FOR_KEY;
-    loop {
-        let mut tx = db.begin().await?;
-        match idempotency::claim(&mut tx, caller, key, hash).await? {
-            Claim::Fresh => return Ok(Claimed::Fresh(tx)),
-            Claim::Replay(answer) => {
-                // After a crash of the primary, the answer may be stored here but not yet on the synchronous standby.
-                // A commit waits for the standby.
-                tx.commit().await.map_err(in_doubt)?;
-                return Ok(Claimed::Replay(answer));
-            }
-            Claim::Busy if Instant::now() >= deadline => return Err(Error::RequestInProgress),
-            Claim::Busy => tx.rollback().await?,
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
 }

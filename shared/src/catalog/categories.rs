@@ -58,6 +58,33 @@ pub async fn list(conn: &mut PgConnection, page: &Page) -> Result<List<CategoryV
     Ok(page.list(categories, |category| category.id.0.into()))
 }
 
+/// A category with how many products of it are sold, counted to at most `MOST_COUNTED`.
+#[derive(Debug, Clone)]
+pub struct CategoryCount {
+    pub id: CategoryId,
+    pub name: Name,
+    pub products: i64,
+}
+
+/// A count of a large category would read all of it.
+pub const MOST_COUNTED: i64 = 1_000;
+
+/// The categories that have products, by name.
+pub async fn with_products(conn: &mut PgConnection, limit: i64) -> Result<Vec<CategoryCount>> {
+    Ok(sqlx::query_as!(
+        CategoryCount,
+        "select c.id as \"id: CategoryId\", c.name as \"name: Name\", n.products as \"products!\"
+           from categories c
+          cross join lateral (select count(*) as products from
+                (select from products where category_id = c.id and active limit $1) p) n
+          where n.products > 0 order by c.name limit $2",
+        MOST_COUNTED,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 pub async fn get(conn: &mut PgConnection, id: CategoryId) -> Result<CategoryView> {
     sqlx::query_as!(
         CategoryView,

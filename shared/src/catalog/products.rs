@@ -150,6 +150,13 @@ pub struct ProductFilter {
 }
 
 impl ProductFilter {
+    /// Products that are sold, of this category or with this text in their name or SKU.
+    pub fn sold(category_id: Option<CategoryId>, q: Option<&str>) -> Result<Self> {
+        let q = q.map(|q| Search::try_from(q.to_owned())).transpose().map_err(|invalid| invalid.at("q"));
+        let q = q.map_err(|field| Error::InvalidFields(vec![field]))?;
+        Ok(Self { q, category_id, min_price: None, max_price: None, active: None })
+    }
+
     /// With a limit on the price the list is sorted by price, otherwise the oldest product comes first.
     fn by_price(&self) -> bool {
         self.min_price.is_some() || self.max_price.is_some()
@@ -308,6 +315,14 @@ async fn found(
 /// A product, also one that is no longer sold: old orders show it.
 pub async fn get(conn: &mut PgConnection, id: ProductId) -> Result<ProductView> {
     read(conn, &[id.0]).await?.pop().ok_or(Error::NotFound(Resource::Product))
+}
+
+/// The products with these SKUs, sorted by id, also those that are no longer sold. A SKU that does not exist is left out.
+pub async fn by_skus(conn: &mut PgConnection, skus: &[&str]) -> Result<Vec<ProductView>> {
+    let ids = sqlx::query_scalar!("select id from products where sku = any($1)", skus as &[&str])
+        .fetch_all(&mut *conn)
+        .await?;
+    read(conn, &ids).await
 }
 
 /// Products by their ids, sorted by id.

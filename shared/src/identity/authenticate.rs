@@ -10,7 +10,7 @@ use sqlx::PgPool;
 
 use super::tokens::{self, Keys, Session};
 use crate::error::{Error, Result};
-use crate::principal::{Person, Role};
+use crate::principal::{Person, Role, Surface};
 use crate::values::{CustomerId, Name, SessionId, UserId};
 
 /// How long a process caches who a session belongs to. A change of role, a deactivation or a logout in another process
@@ -45,6 +45,8 @@ pub struct Identity {
     tokens: Cache<[u8; 32], Session>,
     /// `None`: the session has ended. An ended session never becomes valid again.
     callers: Cache<SessionId, Option<Person>>,
+    /// By the cookie's hash: its session. `None`: there is none.
+    pub(super) cookies: Cache<([u8; 32], Surface), Option<SessionId>>,
 }
 
 impl Identity {
@@ -57,6 +59,10 @@ impl Identity {
             refresh_token_ttl: settings.refresh_token_ttl,
             session_max_age: settings.session_max_age,
             tokens: Cache::builder().max_capacity(TOKENS_REMEMBERED).time_to_live(settings.access_token_ttl).build(),
+            cookies: Cache::builder()
+                .max_capacity(CALLERS_REMEMBERED)
+                .time_to_live(settings.caller_believed_for)
+                .build(),
             callers: Cache::builder()
                 .max_capacity(CALLERS_REMEMBERED)
                 .time_to_live(settings.caller_believed_for)
@@ -73,11 +79,15 @@ impl Identity {
     /// Who does this access token belong to? The role is the present one, not that of the time when it was signed.
     pub async fn authenticate(&self, db: &PgPool, token: &str) -> Result<Person> {
         let session = self.verify(token).await.ok_or(Error::Unauthenticated)?;
-        // Boxed because it is rare: otherwise the future of every request would have room for it.
-        let caller = Box::pin(caller(db, session.session_id));
-        let caller =
-            self.callers.try_get_with(session.session_id, caller).await.map_err(|shared| Error::clone(&shared))?;
+        let caller = self.person_of(db, session.session_id).await?;
         caller.filter(|caller| caller.user_id == session.user_id).ok_or(Error::Unauthenticated)
+    }
+
+    /// The person of a session. `None`: the session has ended.
+    pub(super) async fn person_of(&self, db: &PgPool, session_id: SessionId) -> Result<Option<Person>> {
+        // Boxed because it is rare: otherwise the future of every request would have room for it.
+        let caller = Box::pin(caller(db, session_id));
+        self.callers.try_get_with(session_id, caller).await.map_err(|shared| Error::clone(&shared))
     }
 
     /// Checks the signature once per token, and the expiry each time.

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::identity::authenticate::Identity;
 use crate::identity::passwords;
 use crate::identity::tokens::Session;
-use crate::principal::{By, Principal, Source};
+use crate::principal::{By, Principal, Role, Source};
 use crate::values::{Email, Name, NewPassword, SessionId, UserId};
 
 /// For so long after a refresh the same client may repeat it, because the answer may have been lost. After that, a
@@ -96,6 +96,12 @@ impl Identity {
     ///
     /// Takes the pool, because no connection may be held while a password is hashed.
     pub async fn log_in(&self, db: &PgPool, login: LogIn, source: &Source) -> Result<Tokens> {
+        let account = self.check_password(db, login, source).await?;
+        self.begin_session(db, &account, source).await
+    }
+
+    /// The account, if the password is right and it is active. Records that it failed otherwise.
+    pub(super) async fn check_password(&self, db: &PgPool, login: LogIn, source: &Source) -> Result<Account> {
         // A text that is no address has no account, but the answer must take as long as for one that has.
         let account = match login.email.parse::<Email>() {
             Ok(email) => find_account(db, &email).await?,
@@ -103,17 +109,16 @@ impl Identity {
         };
         let hash = account.as_ref().map(|account| account.password_hash.clone());
         let verified = passwords::verify(login.password, hash).await?;
-        let signed_in = match &account {
-            Some(account) if verified && account.active => self.begin_session(db, account, source).await,
-            _ => Err(Error::InvalidCredentials),
-        };
-        if matches!(signed_in, Err(Error::InvalidCredentials)) {
-            // The address that was typed is not recorded: people type passwords there.
-            let id = account.map_or_else(|| "unknown".to_owned(), |account| account.id.to_string());
-            let failed = Action::new("auth.sign_in_failed", "user", id);
-            actions::record_by(&mut *db.acquire().await?, None, source, failed).await?;
+        match account {
+            Some(account) if verified && account.active => Ok(account),
+            account => {
+                // The address that was typed is not recorded: people type passwords there.
+                let id = account.map_or_else(|| "unknown".to_owned(), |account| account.id.to_string());
+                let failed = Action::new("auth.sign_in_failed", "user", id);
+                actions::record_by(&mut *db.acquire().await?, None, source, failed).await?;
+                Err(Error::InvalidCredentials)
+            }
         }
-        signed_in
     }
 
     /// One statement that checks the account again: since we read it, it may have been deactivated or have got another
@@ -301,17 +306,18 @@ async fn end(conn: &mut PgConnection, id: SessionId) -> Result<bool> {
 }
 
 /// Who signs in.
-struct Account {
-    id: UserId,
-    name: Name,
-    password_hash: String,
+pub(super) struct Account {
+    pub id: UserId,
+    pub name: Name,
+    pub role: Role,
+    pub password_hash: String,
     active: bool,
 }
 
 async fn find_account(db: &PgPool, email: &Email) -> Result<Option<Account>> {
     Ok(sqlx::query_as!(
         Account,
-        "select id as \"id: UserId\", name as \"name: Name\", password_hash, active
+        "select id as \"id: UserId\", name as \"name: Name\", role as \"role: Role\", password_hash, active
            from users where lower(email) = lower($1)",
         email.as_str(),
     )

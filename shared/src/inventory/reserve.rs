@@ -192,6 +192,20 @@ pub async fn find(conn: &mut PgConnection, id: ReservationId) -> Result<Reservat
     })
 }
 
+/// The reservation of an order.
+pub async fn of_order(conn: &mut PgConnection, order_id: OrderId) -> Result<Option<ReservationView>> {
+    let id = sqlx::query_scalar!(
+        r#"select id as "id: ReservationId" from reservations where order_id = $1"#,
+        order_id as OrderId,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    match id {
+        Some(id) => Ok(Some(find(conn, id).await?)),
+        None => Ok(None),
+    }
+}
+
 /// Releases a reservation that was made by hand.
 pub async fn release(conn: &mut PgConnection, principal: &Principal, id: ReservationId) -> Result<ReservationView> {
     let released = (ReservationState::Released, Reason::Released, "reservation.released");

@@ -17,7 +17,7 @@ use crate::platform::db::CustomPlan;
 use crate::principal::Principal;
 use crate::queue::dead::{self, DeadJobs};
 use crate::queue::{JobState, Queue, Ring, prune};
-use crate::values::{JobId, OrderId};
+use crate::values::{JobId, Note, OrderId};
 
 /// A filter of jobs.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -231,13 +231,19 @@ pub async fn retry(
 }
 
 /// Gives a dead job up for good. Its order stays with staff until somebody moves it.
-pub async fn discard(conn: &mut PgConnection, principal: &Principal, id: JobId) -> Result<JobDetail> {
+pub async fn discard(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    id: JobId,
+    reason: Option<&Note>,
+) -> Result<JobDetail> {
     let Some(job) = dead::discard(conn, id).await? else { return Err(not_dead(conn, id).await?) };
     if let Some(order_id) = job.subject {
         let event = Event::JobDiscarded { job_id: id, kind: job.kind.clone() };
         note::note(conn, principal, &[(OrderId(order_id), event)]).await?;
     }
-    actions::record(conn, principal, Action::new("job.discarded", "job", id).data(json!({ "kind": job.kind }))).await?;
+    let discarded = Action::new("job.discarded", "job", id).data(json!({ "kind": job.kind }));
+    actions::record(conn, principal, discarded.reason(reason.map(Note::as_str))).await?;
     get(conn, id).await
 }
 

@@ -75,6 +75,16 @@ pub async fn list(
     Ok(List { data: orders.into_iter().map(|order| for_caller(order, caller)).collect(), next_cursor: ids.next_cursor })
 }
 
+/// The order with this number. For a customer, somebody else's order does not exist.
+pub async fn by_number(conn: &mut PgConnection, caller: &Principal, number: &str) -> Result<OrderView> {
+    let number: OrderNumber = number.parse().map_err(|_| Error::NotFound(Resource::Order))?;
+    let id = sqlx::query_scalar!(r#"select id as "id: OrderId" from orders where number = $1"#, number.0)
+        .fetch_optional(&mut *conn)
+        .await?
+        .ok_or(Error::NotFound(Resource::Order))?;
+    get(conn, caller, id).await
+}
+
 /// An order's timeline, oldest event first.
 pub async fn events(conn: &mut PgConnection, caller: &Principal, id: OrderId, page: Page) -> Result<List<OrderEvent>> {
     require_visible(conn, caller, id).await?;

@@ -107,6 +107,25 @@ pub(crate) async fn to_void(conn: &mut PgConnection, order_id: OrderId) -> Resul
     Ok(charge.filter(|charge| charge.state == "started" || charge.state == "charged").map(|charge| charge.charge))
 }
 
+/// The charge of an order at the provider, for staff.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChargeAtProvider {
+    /// The provider's key, the same in all attempts.
+    pub key: Uuid,
+    /// The provider has given no final answer yet.
+    pub open: bool,
+}
+
+pub async fn charge_of(conn: &mut PgConnection, order_id: OrderId) -> Result<Option<ChargeAtProvider>> {
+    Ok(sqlx::query_as!(
+        ChargeAtProvider,
+        r#"select id as key, state = 'started' as "open!" from charges where order_id = $1 and not manual"#,
+        order_id as OrderId,
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
 /// As `to_void`, if staff have recorded a payment by hand for the order; else None.
 pub(crate) async fn to_void_if_paid_manually(conn: &mut PgConnection, order_id: OrderId) -> Result<Option<Charge>> {
     let paid_manually = sqlx::query_scalar!(

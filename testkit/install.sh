@@ -26,18 +26,19 @@ need_tools() {
   [ -w "$DEV/log" ] || die "$DEV belongs to another user, who ran ./dev here first. Run it as that user, or clone again."
 }
 
-# What only tests ask: Prometheus with its promtool, pkill to freeze a server with its children, and schemas and
+# What only tests ask: Prometheus with its promtool, Chromium with its driver, pkill to freeze a server with its children, and schemas and
 # linters from PyPI in a folder of their own.
 need_test_tools() {
   local debian=()
   { command -v prometheus && command -v promtool; } >/dev/null || debian+=(prometheus)
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian+=(python3-venv)
   command -v pkill >/dev/null || debian+=(procps)
+  command -v chromedriver >/dev/null || debian+=(chromium chromium-driver)
   if [ ${#debian[@]} -gt 0 ]; then
     say "Installing what tests need: ${debian[*]}"
     if command -v apt-get >/dev/null; then apt_install "${debian[*]}" "${debian[@]}"
-    elif command -v brew >/dev/null; then brew install prometheus python
-    else die "Please install Prometheus (with promtool) and Python 3 with venv, and run this again."; fi
+    elif command -v brew >/dev/null; then brew install prometheus python && brew install --cask chromedriver chromium
+    else die "Please install Prometheus (with promtool), Chromium (with chromedriver) and Python 3 with venv, and run this again."; fi
     hash -r
   fi
   if ! cmp -s deploy/requirements.txt "$DEV/tools/requirements.txt"; then

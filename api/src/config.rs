@@ -120,6 +120,14 @@ pub struct Serve {
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
 
+    /// The shop at /; off for an API without pages for customers
+    #[arg(long, env = "SHOP", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
+    pub shop: bool,
+
+    /// The console for staff at /console
+    #[arg(long, env = "CONSOLE", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
+    pub console: bool,
+
     /// The certificate chain, PEM: with `TLS_KEY` the API serves HTTPS. SIGHUP reloads both files
     #[arg(long, env = "TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,

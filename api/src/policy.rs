@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::Method;
+use axum::http::{Method, header};
 use shared::error::{Error, Result};
 use shared::platform::limits::Class;
-use shared::principal::{Permission, Principal};
+use shared::principal::{Permission, Principal, Surface};
 use uuid::Uuid;
 
 /// Room for an order of 100 lines many times over. Bulk stock counts have their own limit.
@@ -59,6 +59,8 @@ pub enum Face {
     Json,
     /// The files of the page at /docs, which a browser may keep and whose scripts it may run.
     Docs,
+    /// Pages of shop or console, and the files that they link to. Errors are pages too.
+    Html(Surface),
 }
 
 impl Policy {
@@ -112,11 +114,14 @@ impl Policy {
     }
 
     /// For an address or a method that does not exist: it is answered with 404 or 405, and counts like any request.
-    fn of_nothing(method: &Method) -> Self {
-        if *method == Method::GET || *method == Method::HEAD {
-            Self::read(Access::Anyone)
-        } else {
-            Self::write(Access::Anyone)
+    fn of_nothing(request: &Request) -> Self {
+        let policy = match *request.method() {
+            Method::GET | Method::HEAD => Self::read(Access::Anyone),
+            _ => Self::write(Access::Anyone),
+        };
+        match browser(request) {
+            Some(surface) => policy.face(Face::Html(surface)),
+            None => policy,
         }
     }
 
@@ -127,6 +132,16 @@ impl Policy {
         let id = path.split('/').nth(route.split('/').position(is_param)?)?;
         Uuid::parse_str(id).ok().map(|_| id)
     }
+}
+
+/// The surface on which a browser has asked for something that does not exist; `None` for a program.
+fn browser(request: &Request) -> Option<Surface> {
+    let path = request.uri().path();
+    let accepts = request.headers().get(header::ACCEPT).and_then(|accepts| accepts.to_str().ok()).unwrap_or_default();
+    if path.starts_with("/v1/") || !accepts.contains("text/html") {
+        return None;
+    }
+    Some(if path.starts_with("/console") { Surface::Console } else { Surface::Shop })
 }
 
 impl Access {
@@ -159,7 +174,7 @@ impl Policies {
         // Handlers of GET also answer HEAD.
         let method_of_handler = if *method == Method::HEAD { &Method::GET } else { method };
         let found = route.and_then(|methods| methods.iter().find(|(known, _)| known == method_of_handler));
-        found.map_or_else(|| Policy::of_nothing(method), |(_, policy)| *policy)
+        found.map_or_else(|| Policy::of_nothing(request), |(_, policy)| *policy)
     }
 
     /// Every route: its method, its path, its policy.

@@ -3,13 +3,18 @@
 use axum::Router;
 use axum::http::Method;
 use axum::routing::MethodRouter;
+use shared::platform::limits::Class;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use web::routes::{PageRoute, Visitor};
 
 use crate::operations;
-use crate::policy::{Policies, Policy};
+use crate::policy::{Access, Face, Policies, Policy};
 use crate::state::AppState;
+
+/// A form has a page of text at most: 100 lines of an order and an address.
+const FORM_LIMIT: usize = 64 * 1024;
 
 /// Routes with their policies. A route cannot be added without one.
 #[derive(Default)]
@@ -42,6 +47,15 @@ impl Routes {
         Self { router: self.router.route(path, handler), ..self }
     }
 
+    /// Adds the pages of shop or console. The OpenAPI document does not show them.
+    pub fn pages(mut self, pages: Vec<PageRoute<AppState>>) -> Self {
+        for page in pages {
+            self.policies.add(page.method.clone(), page.path, policy_of(&page));
+            self.router = self.router.route(page.path, page.handler);
+        }
+        self
+    }
+
     pub fn merge(mut self, other: Self) -> Self {
         self.policies.merge(other.policies);
         Self { router: self.router.merge(other.router), ..self }
@@ -54,6 +68,18 @@ impl Routes {
     pub fn take_document(&mut self) -> OpenApi {
         self.router.to_openapi()
     }
+}
+
+fn policy_of(page: &PageRoute<AppState>) -> Policy {
+    let access = match page.who {
+        Visitor::Anyone => Access::Anyone,
+        Visitor::SignedIn => Access::SignedIn,
+        Visitor::Needs(permission) => Access::Needs(permission),
+    };
+    let policy = if page.method == Method::GET { Policy::read(access) } else { Policy::write(access) };
+    let policy = policy.face(Face::Html(page.surface)).body_limit(FORM_LIMIT);
+    let policy = if page.signs_in { policy.class(Class::Login) } else { policy };
+    if page.moves_stock { policy.stales_products() } else { policy }
 }
 
 fn operations_of(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {

@@ -1,13 +1,33 @@
 //! All routes, each with its policy.
 
 use axum::http::Method;
+use web::routes as pages;
 
 use crate::policy::{Access, Policy, Stale};
 use crate::router::Routes;
 use crate::{auth, catalog, customers, docs, health, inventory, ops, orders, users, warehouses};
 
-/// Everything that the API serves.
+/// Everything that the process can serve.
 pub fn all() -> Routes {
+    serving(true, true)
+}
+
+/// The API, and the pages that the settings ask for.
+pub fn serving(console: bool, shop: bool) -> Routes {
+    let mut routes = api();
+    if console || shop {
+        routes = routes.pages(pages::files());
+    }
+    if shop {
+        routes = routes.pages(pages::of_shop());
+    }
+    if console {
+        routes = routes.pages(pages::of_console());
+    }
+    routes
+}
+
+fn api() -> Routes {
     let mut routes = Routes::default()
         .merge(health::routes())
         .merge(auth::routes())

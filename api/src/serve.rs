@@ -19,6 +19,7 @@ use shared::queue::doorbell::Doorbell;
 use shared::values::ProductId;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use web::state::{Parts, WebState};
 
 use crate::config::Serve;
 use crate::metrics::ApiMetrics;
@@ -52,7 +53,8 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
 
 /// The whole API: every route, with the surface around it.
 pub fn app(state: AppState) -> Router {
-    surface::wrap(routes::all(), state, surface::REQUEST_TIMEOUT)
+    let routes = routes::serving(state.settings.console, state.settings.shop);
+    surface::wrap(routes, state, surface::REQUEST_TIMEOUT)
 }
 
 pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
@@ -69,11 +71,27 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
             cache.mark_stale(sold);
         }
     };
+    let identity = Arc::new(Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?);
+    let placing = Arc::new(PlacingLanes::start(&db, terms, in_flight, after_batch));
+    let limiter = Arc::new(Limiter::new(redis));
+    let web = WebState::new(Parts {
+        db: db.clone(),
+        identity: identity.clone(),
+        limiter: limiter.clone(),
+        wrong_passwords: settings.rate_limits.on.then_some(settings.rate_limits.account),
+        placing: placing.clone(),
+        doorbell: doorbell.clone(),
+        max_attempts: settings.jobs.job_max_attempts,
+        delivery_delay: settings.jobs.delivery_delay,
+        console: settings.console,
+        shop: settings.shop,
+    });
     Ok(AppState {
-        identity: Arc::new(Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?),
+        identity,
         probe: Arc::new(Probe::new(db.clone(), doorbell.clone())),
-        placing: Arc::new(PlacingLanes::start(&db, terms, in_flight, after_batch)),
-        limiter: Arc::new(Limiter::new(redis)),
+        placing,
+        limiter,
+        web,
         cache,
         metrics,
         doorbell,

@@ -13,6 +13,7 @@ use shared::queue::doorbell::Doorbell;
 use shared::queue::{Origin, Plan};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
+use web::state::WebState;
 
 use crate::config::Serve;
 use crate::metrics::ApiMetrics;
@@ -29,6 +30,8 @@ pub struct AppState {
     pub cache: Arc<Cache>,
     pub placing: Arc<PlacingLanes>,
     pub metrics: Arc<ApiMetrics>,
+    /// What the pages need.
+    pub web: WebState,
     /// Rung after a commit that wrote jobs.
     pub doorbell: Doorbell,
     /// Set if the API itself serves HTTPS.
@@ -46,6 +49,12 @@ impl FromRef<AppState> for PgPool {
 impl FromRef<AppState> for Arc<Cache> {
     fn from_ref(state: &AppState) -> Self {
         state.cache.clone()
+    }
+}
+
+impl FromRef<AppState> for WebState {
+    fn from_ref(state: &AppState) -> Self {
+        state.web.clone()
     }
 }
 

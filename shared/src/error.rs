@@ -121,6 +121,7 @@ pub enum Resource {
     Order,
     Job,
     Queue,
+    File,
 }
 
 /// A line of an order or a reservation that asked for more than is available.

@@ -2,7 +2,13 @@
 
 use std::fmt::Write as _;
 
+use axum::extract::Path;
+use axum::http::{Uri, header};
+use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
+use shared::error::{Error, Resource};
+
+use crate::answer::Refused;
 
 #[derive(rust_embed::RustEmbed)]
 #[folder = "src/assets/"]
@@ -30,6 +36,14 @@ pub fn file(name: &str) -> Option<(Vec<u8>, &'static str)> {
         _ => "text/plain; charset=utf-8",
     };
     Some((Files::get(name)?.data.into_owned(), kind))
+}
+
+/// Serves a file. An address with the right hash may be kept for ever, others for an hour.
+pub async fn serve(Path(name): Path<String>, uri: Uri) -> Result<Response, Refused> {
+    let (bytes, kind) = file(&name).ok_or(Error::NotFound(Resource::File))?;
+    let hashed = uri.query().is_some_and(|query| href(&name) == format!("/assets/{name}?{query}"));
+    let kept = if hashed { "public, max-age=31536000, immutable" } else { "public, max-age=3600" };
+    Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, kept)], bytes).into_response())
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use crate::state::AppState;
 pub async fn catch_up_after_change(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let changes = request.extensions().get::<Policy>().is_some_and(|policy| policy.stale == Stale::Products);
     let response = next.run(request).await;
-    if changes && response.status().is_success() {
+    let done = response.status().is_success() || response.status().is_redirection();
+    if changes && done {
         // Boxed, so that the futures of all other requests are not larger because of it.
         Box::pin(state.cache.catch_up()).await;
     }

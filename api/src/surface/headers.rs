@@ -1,7 +1,8 @@
 //! The headers that every answer carries.
 
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
+use shared::principal::Surface;
 
 use crate::policy::Face;
 use crate::surface::request_id::{RequestId, X_REQUEST_ID};
@@ -22,6 +23,24 @@ const CSP_OF_DOCS: HeaderValue = HeaderValue::from_static(
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
+/// Pages load our own files only, and scripts may parse HTML through one policy of ours only.
+const CSP_OF_PAGES: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; \
+     form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types millrace",
+);
+
+/// Of pages. `same-origin` and not `no-referrer`: with that browsers send forms with `Origin: null`.
+const HEADERS_OF_PAGES: [(HeaderName, HeaderValue); 4] = [
+    (header::CONTENT_SECURITY_POLICY, CSP_OF_PAGES),
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+];
+
+/// Pages use no camera, no position and no payment of the browser.
+const PERMISSIONS: HeaderValue =
+    HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=(), display-capture=()");
+
 /// HSTS for one year, without `includeSubDomains`: other services under this domain decide for themselves.
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
@@ -29,6 +48,9 @@ const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000
 pub fn add(response: &mut Response, face: Face, RequestId(request_id): &RequestId, over_tls: bool) {
     let headers = response.headers_mut();
     headers.insert(&X_REQUEST_ID, HeaderValue::from_str(request_id).expect("it is visible ASCII"));
+    if let Face::Html(surface) = face {
+        add_for_pages(headers, surface);
+    }
     for (name, value) in SECURITY_HEADERS {
         headers.entry(name).or_insert(value);
     }
@@ -44,5 +66,21 @@ pub fn add(response: &mut Response, face: Face, RequestId(request_id): &RequestI
         Face::Docs => {
             headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(CSP_OF_DOCS);
         }
+        Face::Html(_) => {}
     }
+}
+
+fn add_for_pages(headers: &mut HeaderMap, surface: Surface) {
+    // `CORS_ORIGINS` is about the API: no other site reads a page.
+    headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+    for (name, value) in HEADERS_OF_PAGES {
+        headers.entry(name).or_insert(value);
+    }
+    headers.entry(HeaderName::from_static("permissions-policy")).or_insert(PERMISSIONS);
+    let kept = match surface {
+        Surface::Console => "no-store",
+        // A browser may show it again on "back", and asks before it shows it anew.
+        Surface::Shop => "private, no-cache",
+    };
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(kept));
 }

@@ -8,6 +8,7 @@ pub mod cors;
 pub mod freshness;
 pub mod headers;
 pub mod limits;
+pub mod pages;
 pub mod problem;
 pub mod proxies;
 pub mod report;
@@ -75,10 +76,15 @@ async fn around(
     request.extensions_mut().insert(origin);
     let (request, unread) = body::keep_unread(request);
 
+    let page = pages::Asked::of(&request, policy.face);
+
     let response = next.run(request).instrument(report.span()).await;
 
     body::drain_unread_body(unread).await;
-    let mut response = problem::write(response, &request_id);
+    let mut response = match &page {
+        Some(asked) => asked.write(response, &request_id),
+        None => problem::write(response, &request_id),
+    };
     headers::add(&mut response, policy.face, &request_id, state.tls.is_some());
     report.answered(&response);
     response

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use crate::error::{ApiError, PROBLEM_JSON};
 use crate::surface::request_id::RequestId;
 
-/// Every `Face` that exists shows errors in this form.
+/// For every face but pages, which show errors as pages.
 pub fn write(mut response: Response, RequestId(request_id): &RequestId) -> Response {
     let status = response.status();
     let error = match response.extensions_mut().remove::<ApiError>() {

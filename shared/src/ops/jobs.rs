@@ -20,7 +20,7 @@ use crate::queue::{JobState, Queue, Ring, prune};
 use crate::values::{JobId, Note, OrderId};
 
 /// A filter of jobs.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct JobFilter {

@@ -83,6 +83,18 @@ pub enum JobState {
     Discarded,
 }
 
+impl JobState {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Dead => "dead",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
 /// The payload of a job: ids, not data. The handler reads the current data when it runs.
 pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     const KIND: &'static str;

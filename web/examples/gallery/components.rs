@@ -1,8 +1,8 @@
 //! Every component in every state.
 
 use maud::{Markup, html};
-use shared::ops::jobs::JobState;
-use shared::orders::Status;
+use shared::orders::status::Status;
+use shared::queue::JobState;
 use web::reader::Reader;
 use web::ui::banner::{self, Banner, Flash};
 use web::ui::button::{self, Weight};

@@ -9,8 +9,8 @@ use std::fs;
 use std::path::Path;
 
 use chrono_tz::Europe::Berlin;
-use web::page::console::{Frame, Live, Screen};
-use web::page::error::{self, Failed};
+use web::page::console::{ConsoleFrame, Live, Screen};
+use web::page::error::{self, ErrorShown};
 use web::reader::{Reader, Theme};
 use web::ui::Tone;
 use web::ui::banner::Banner;
@@ -52,21 +52,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn console_pages(reader: &Reader) -> Vec<(&'static str, maud::Markup)> {
     let frame = frame(reader);
-    let quiet = Frame { banners: Vec::new(), flash: None, ..frame.clone() };
+    let quiet = ConsoleFrame { banners: Vec::new(), flash: None, ..frame.clone() };
     vec![
         ("overview", console::overview::render(&frame, &sample::overview(reader))),
         ("overview-first", console::overview::render(&quiet, &sample::first_day(reader))),
         ("orders", console::orders::render(&quiet, &sample::orders(reader))),
         ("orders-none", console::orders::render(&quiet, &sample::no_orders())),
-        ("order", console::order::render(&quiet, &sample::stuck_order(reader))),
-        ("order-delivered", console::order::render(&quiet, &sample::delivered_order(reader))),
-        ("order-past", console::order::render(&quiet, &sample::past_order(reader))),
+        ("order", console::order::view::render(&quiet, &sample::stuck_order(reader))),
+        ("order-delivered", console::order::view::render(&quiet, &sample::delivered_order(reader))),
+        ("order-past", console::order::view::render(&quiet, &sample::past_order(reader))),
         ("components", web::page::console::page(&quiet, Screen::Me, "Components", components::all(reader))),
         (
             "error",
             error::page(
                 reader,
-                &Failed {
+                &ErrorShown {
                     status: 404,
                     sentence: "There is no order with this number. Check the letters, or search for the customer.",
                     request_id: "0197a2c4-5d10-7cc3",
@@ -77,13 +77,15 @@ fn console_pages(reader: &Reader) -> Vec<(&'static str, maud::Markup)> {
     ]
 }
 
-fn frame(reader: &Reader) -> Frame {
-    Frame {
+fn frame(reader: &Reader) -> ConsoleFrame {
+    ConsoleFrame {
         reader: *reader,
         user: "Sam Staff".to_owned(),
         admin: true,
+        screens: Screen::ALL,
         environment: "staging".to_owned(),
-        live: Live::On,
+        live: Some(Live::On),
+        searches: true,
         waiting: Some(Bounded::Exactly(312)),
         banners: vec![Banner {
             tone: Tone::Warn,

@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use shared::ops::jobs::{FailedAttempt, JobDetail, JobState, JobView, QueueView, WorkerView};
+use shared::ops::jobs::{FailedAttempt, JobDetail, JobView};
+use shared::ops::queues::QueueView;
+use shared::ops::workers::WorkerView;
 use shared::orders::read::OrderEvent;
+use shared::orders::status::Status;
 use shared::orders::{
-    NextAction, OrderCustomer, OrderItem, OrderPayment, OrderShipment, OrderView, PaymentStatus, ShipmentStatus,
-    Status, Who,
+    NextAction, OrderCustomer, OrderItem, OrderPayment, OrderShipment, OrderView, PaymentStatus, ShipmentStatus, Who,
 };
-use shared::queue::Queue;
+use shared::queue::{JobState, Queue};
 use shared::values::{CustomerId, JobId, Money, OrderId, OrderNumber, ProductId, WarehouseId};
 use uuid::Uuid;
-use web::console::order::{Action, Allocation, AllocationLine, Charge, Considered, Hold, OrderPage};
-use web::console::orders::{Filter, OrdersPage};
-use web::console::overview::{Done, ErrorGroup, Fleet, Flow, LowStock, OverviewPage, People, Promises};
+use web::console::order::shown::{ChargeFacts, HeldLine, Hold, Looked, OrderAction, OrderPage, StockHeld};
+use web::console::orders::{Offers, OrdersPage, OrdersShown};
+use web::console::overview::shown::{ErrorGroup, Fleet, Flow, LowStock, OverviewPage, People, PersonDid, Promises};
 use web::reader::Reader;
-use web::ui::chart::{Chart, Hue, Kind, Series, Unit};
+use web::ui::chart::series::{ChartKind, Hue, Series};
+use web::ui::chart::{Chart, Unit};
 use web::ui::words::Bounded;
 
 pub fn now() -> DateTime<Utc> {
@@ -190,10 +193,10 @@ pub fn stuck_order(reader: &Reader) -> OrderPage {
     let refund = None;
     OrderPage {
         actions: vec![
-            Action::RetryJob(JobId(id(308))),
-            Action::MarkPaid,
-            Action::GiveUpJob(JobId(id(308))),
-            Action::Cancel { refund, units: 4 },
+            OrderAction::RetryJob(JobId(id(308))),
+            OrderAction::MarkPaid,
+            OrderAction::GiveUpJob(JobId(id(308))),
+            OrderAction::Cancel { refund, units: 4 },
         ],
         events,
         jobs: vec![JobDetail {
@@ -201,16 +204,16 @@ pub fn stuck_order(reader: &Reader) -> OrderPage {
             args: json!({}),
             attempts: attempts(8),
         }],
-        charge: Some(Charge { key: id(41), asked: 8, last_asked: Some(ago(37)), unknown: true }),
-        allocation: Some(Allocation {
+        charge: Some(ChargeFacts { key: id(41), asked: 8, last_asked: Some(ago(37)), unknown: true }),
+        allocation: Some(StockHeld {
             state: Hold::Until(reader.now + TimeDelta::seconds(492)),
             lines: [("MUG-STONE-350", 2), ("BEAN-ETHIOPIA-250", 1), ("BREW-POUROVER-02", 1)]
-                .map(|(sku, quantity)| AllocationLine { warehouse_id: id(1), sku: sku.to_owned(), quantity })
+                .map(|(sku, quantity)| HeldLine { warehouse_id: id(1), sku: sku.to_owned(), quantity })
                 .into(),
             considered: vec![
-                Considered { warehouse_id: id(1), lacked: None },
-                Considered { warehouse_id: id(2), lacked: Some("1 × BEAN-ETHIOPIA-250".to_owned()) },
-                Considered { warehouse_id: id(3), lacked: Some("2 × MUG-STONE-350".to_owned()) },
+                Looked { warehouse_id: id(1), lacked: None },
+                Looked { warehouse_id: id(2), lacked: Some("1 × BEAN-ETHIOPIA-250".to_owned()) },
+                Looked { warehouse_id: id(3), lacked: Some("2 × MUG-STONE-350".to_owned()) },
             ],
         }),
         other_orders: vec![
@@ -223,6 +226,9 @@ pub fn stuck_order(reader: &Reader) -> OrderPage {
         newer: Some("/console/orders/M-1".to_owned()),
         older: Some("/console/orders/M-2".to_owned()),
         trace: Some("https://traces.example.com/1".to_owned()),
+        has_past: true,
+        has_slip: true,
+        takes_notes: true,
         as_of: None,
         key: id(5),
     }
@@ -235,7 +241,7 @@ pub fn delivered_order(reader: &Reader) -> OrderPage {
         Some(OrderPayment { status: PaymentStatus::Charged, amount: page.order.total, manual: false, at: ago(179) });
     page.actions = Vec::new();
     page.jobs = Vec::new();
-    page.charge = Some(Charge { key: id(41), asked: 1, last_asked: Some(ago(179)), unknown: false });
+    page.charge = Some(ChargeFacts { key: id(41), asked: 1, last_asked: Some(ago(179)), unknown: false });
     page.allocation.as_mut().expect("the sample has one").state = Hold::Shipped;
     page.events = [
         ("placed", 180),
@@ -297,26 +303,27 @@ pub fn orders(_: &Reader) -> OrdersPage {
     OrdersPage {
         orders: all.collect(),
         counts: vec![
-            (None, Bounded::MoreThan(10_000)),
-            (Some(Status::Pending), Bounded::Exactly(41)),
-            (Some(Status::Processing), Bounded::Exactly(312)),
-            (Some(Status::Paid), Bounded::Exactly(7)),
-            (Some(Status::Shipped), Bounded::Exactly(96)),
-            (Some(Status::Delivered), Bounded::MoreThan(10_000)),
-            (Some(Status::Cancelling), Bounded::Exactly(2)),
-            (Some(Status::Cancelled), Bounded::Exactly(1_204)),
+            (None, Some(Bounded::MoreThan(10_000))),
+            (Some(Status::Pending), Some(Bounded::Exactly(41))),
+            (Some(Status::Processing), Some(Bounded::Exactly(312))),
+            (Some(Status::Paid), Some(Bounded::Exactly(7))),
+            (Some(Status::Shipped), Some(Bounded::Exactly(96))),
+            (Some(Status::Delivered), Some(Bounded::MoreThan(10_000))),
+            (Some(Status::Cancelling), Some(Bounded::Exactly(2))),
+            (Some(Status::Cancelled), Some(Bounded::Exactly(1_204))),
         ],
-        filter: Filter::default(),
+        filter: OrdersShown::default(),
         query: String::new(),
         warehouses: warehouses(),
         newer: None,
         older: Some("/console/orders?cursor=x".to_owned()),
         any: true,
+        offers: Offers { csv: true, placing: true, filters: true, selection: true },
     }
 }
 
 pub fn no_orders() -> OrdersPage {
-    let filter = Filter { sku: "PAN-GOLD-1".to_owned(), ..Filter::default() };
+    let filter = OrdersShown { sku: "PAN-GOLD-1".to_owned(), ..OrdersShown::default() };
     OrdersPage {
         orders: Vec::new(),
         filter,
@@ -357,7 +364,7 @@ fn charts() -> Vec<Chart> {
         Chart {
             title: "Orders",
             headline: maud::html! { "1,204 placed, $41,220.00 in the last hour" },
-            kind: Kind::Line,
+            kind: ChartKind::Line,
             unit: Unit::Money("USD".parse().expect("a currency")),
             times: times.clone(),
             series: vec![one("Value a minute", Hue::Accent, wave(60, 68_700.0, 22_000.0, 0.17))],
@@ -365,11 +372,11 @@ fn charts() -> Vec<Chart> {
         Chart {
             title: "Jobs a minute",
             headline: maud::html! { "61 on average" },
-            kind: Kind::Bars,
+            kind: ChartKind::Bars,
             unit: Unit::Count,
             times: times.clone(),
             series: vec![
-                one("Done", Hue::Soft, wave(60, 52.0, 14.0, 0.17)),
+                one("PersonDid", Hue::Soft, wave(60, 52.0, 14.0, 0.17)),
                 one("Tried again", Hue::Third, wave(60, 3.0, 6.0, 0.4)),
                 one("Given up", Hue::Bad, wave(60, -2.0, 6.0, 0.31)),
             ],
@@ -377,7 +384,7 @@ fn charts() -> Vec<Chart> {
         Chart {
             title: "Wait until a job begins",
             headline: maud::html! { "p95 of each queue" },
-            kind: Kind::Line,
+            kind: ChartKind::Line,
             unit: Unit::Milliseconds,
             times: times.clone(),
             series: vec![
@@ -389,7 +396,7 @@ fn charts() -> Vec<Chart> {
         Chart {
             title: "Jobs that are due",
             headline: maud::html! { "74 now" },
-            kind: Kind::Area,
+            kind: ChartKind::Area,
             unit: Unit::Count,
             times,
             series: vec![
@@ -436,7 +443,7 @@ pub fn overview(reader: &Reader) -> OverviewPage {
         available,
         reorder_level,
     };
-    let done = |who: &str, what: &str, minutes| Done {
+    let done = |who: &str, what: &str, minutes| PersonDid {
         who: who.to_owned(),
         what: what.to_owned(),
         href: "/console/orders/M-1".to_owned(),

@@ -5,14 +5,15 @@ use maud::Markup;
 use serde::Deserialize as _;
 use serde_json::json;
 use shared::catalog::products::ProductView;
-use shared::orders::{NextAction, OrderShipment, OrderView, ShipmentStatus, Status, Who};
+use shared::orders::status::Status;
+use shared::orders::{NextAction, OrderShipment, OrderView, ShipmentStatus, Who};
 use shared::values::WarehouseId;
-use web::page::shop::{Category, Frame};
+use web::page::shop::{ShopCategory, ShopFrame};
 use web::reader::Reader;
 use web::shop::home::HomePage;
-use web::shop::order::TrackingPage;
 use web::shop::product::ProductPage;
-use web::shop::{home, order, product};
+use web::shop::track::TrackingPage;
+use web::shop::{home, product, track};
 
 use crate::sample::{self, ago, categories, id};
 
@@ -27,29 +28,29 @@ pub fn pages(reader: &Reader) -> Vec<(&'static str, Markup)> {
         (
             "shop-category",
             home::render(
-                &Frame { here: Some("Mugs & Cups".to_owned()), ..frame.clone() },
+                &ShopFrame { here: Some("Mugs & Cups".to_owned()), ..frame.clone() },
                 &first_page(&shelf, Some("Mugs & Cups"), 1),
             ),
         ),
         ("shop-product", product::render(&frame, &product_page(&shelf, "MUG-STONE-350", 41))),
         ("shop-product-few", product::render(&frame, &product_page(&shelf, "BREW-KETTLE-GOOSE", 3))),
         ("shop-product-sold-out", product::render(&frame, &product_page(&shelf, "BEAN-SUMATRA-250", 0))),
-        ("shop-order", order::render(&frame, &tracking(true))),
-        ("shop-order-retry", order::render(&frame, &tracking(false))),
+        ("shop-order", track::render(&frame, &tracking(true))),
+        ("shop-order-retry", track::render(&frame, &tracking(false))),
     ]
 }
 
-fn frame(reader: &Reader, shelf: &Shelf) -> Frame {
+fn frame(reader: &Reader, shelf: &Shelf) -> ShopFrame {
     let mut names: Vec<&String> = shelf.iter().map(|(_, category)| category).collect();
     names.dedup();
-    Frame {
+    ShopFrame {
         reader: *reader,
         user: Some("Alice Archer".to_owned()),
         staff: true,
         in_cart: 3,
         categories: names
             .into_iter()
-            .map(|name| Category { name: name.clone(), href: format!("/c/{name}"), products: 9 })
+            .map(|name| ShopCategory { name: name.clone(), href: format!("/c/{name}"), products: 9 })
             .collect(),
         here: None,
         search: String::new(),
@@ -82,6 +83,7 @@ fn first_page(shelf: &Shelf, category: Option<&str>, step: usize) -> HomePage {
     let products = shelf.iter().filter(|(_, of)| category.is_none_or(|category| category == of)).step_by(step).cloned();
     HomePage {
         category: category.map(str::to_owned),
+        search: None,
         products: products.collect(),
         before: None,
         after: Some("/?cursor=x".to_owned()),

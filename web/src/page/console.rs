@@ -43,7 +43,24 @@ const GROUPS: [&[Screen]; 5] = [
     &[Users, Me],
 ];
 
+impl ConsoleFrame {
+    fn has(&self, screen: Screen) -> bool {
+        self.screens.contains(&screen) && (self.admin || screen != Users)
+    }
+
+    /// A link to an object of a screen, or its words where there is no such screen.
+    pub fn link(&self, screen: Screen, href: &str, words: &str) -> Markup {
+        html! { @if self.has(screen) { a href=(href) { (words) } } @else { (words) } }
+    }
+}
+
 impl Screen {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Overview, Inbox, Orders, Customers, Products, Stock, Failures, Jobs, Queues, Workers, Clock, Audit, Activity,
+        Users, Me,
+    ];
+
     fn words(self) -> &'static str {
         match self {
             Overview => "Overview",
@@ -101,13 +118,18 @@ pub enum Live {
 
 /// What every console page shows around its content.
 #[derive(Debug, Clone)]
-pub struct Frame {
+pub struct ConsoleFrame {
     pub reader: Reader,
     pub user: String,
     pub admin: bool,
-    /// `production`, `staging`
+    /// The screens that this process serves. A link to another one is plain text.
+    pub screens: &'static [Screen],
+    /// `production`, `staging`; none is not shown.
     pub environment: String,
-    pub live: Live,
+    /// None: the pages do not follow what happens.
+    pub live: Option<Live>,
+    /// There is a search over everything.
+    pub searches: bool,
     /// Orders that wait for a person, beside *Inbox*.
     pub waiting: Option<Bounded>,
     pub banners: Vec<Banner>,
@@ -120,7 +142,7 @@ pub struct Frame {
 const SCRIPTS: &[&str] = &["time.js", "form.js", "dialog.js", "keys.js", "chart.js"];
 
 /// A page of the console. `title` is what the tab says.
-pub fn page(frame: &Frame, here: Screen, title: &str, content: Markup) -> Markup {
+pub fn page(frame: &ConsoleFrame, here: Screen, title: &str, content: Markup) -> Markup {
     let body = html! {
         (rail(frame, here))
         (head(frame))
@@ -134,23 +156,25 @@ pub fn page(frame: &Frame, here: Screen, title: &str, content: Markup) -> Markup
             a href="#keys" data-open="keys" { "Keys" }
         }
         (bottom_bar(frame, here))
-        (dialog::dialog("keys", "Keys", dialog::keys(KEYS)))
+        (dialog::dialog("keys", "Keys", keys(frame)))
     };
     document(&frame.reader, "console", &format!("{title} · Millrace"), SCRIPTS, body)
 }
 
-fn rail(frame: &Frame, here: Screen) -> Markup {
+fn rail(frame: &ConsoleFrame, here: Screen) -> Markup {
     html! {
         nav class="rail" aria-label="Main" {
             a class="brand" href="/console" { (icon::mark()) "Millrace" }
             @for group in GROUPS {
-                ul { @for screen in group { @if frame.admin || *screen != Users { li { (entry(frame, here, *screen)) } } } }
+                @if group.iter().any(|screen| frame.has(*screen)) {
+                    ul { @for screen in group { @if frame.has(*screen) { li { (entry(frame, here, *screen)) } } } }
+                }
             }
         }
     }
 }
 
-fn entry(frame: &Frame, here: Screen, screen: Screen) -> Markup {
+fn entry(frame: &ConsoleFrame, here: Screen, screen: Screen) -> Markup {
     html! {
         a href=(screen.href()) aria-current=[(screen == here).then_some("page")] {
             (icon(screen.sign()))
@@ -162,27 +186,40 @@ fn entry(frame: &Frame, here: Screen, screen: Screen) -> Markup {
     }
 }
 
-fn head(frame: &Frame) -> Markup {
+fn head(frame: &ConsoleFrame) -> Markup {
     html! {
         header class="head" {
             a class="brand" href="/console" { (icon::mark()) span class="hidden" { "Overview" } }
-            form class="search" method="get" action="/console/search" role="search" {
-                label class="hidden" for="search" { "Search everything" }
-                (icon(Icon::Search))
-                input id="search" name="q" type="search" value=(frame.search) placeholder="Order, customer, SKU, tracking number" autocomplete="off";
-                kbd aria-hidden="true" { "/" }
-            }
-            (live(frame))
-            span class="environment" { (frame.environment) }
-            a class="user" href="/console/me" title=(frame.user) {
-                span class="avatar" aria-hidden="true" { (initials(&frame.user)) } span class="name" { (frame.user) }
+            @if frame.searches { (search(frame)) } @else { span class="search" {} }
+            @if let Some(now) = frame.live { (live(frame, now)) }
+            @if !frame.environment.is_empty() { span class="environment" { (frame.environment) } }
+            @if frame.has(Me) {
+                a class="user" href="/console/me" title=(frame.user) { (name_of(frame)) }
+            } @else {
+                span class="user" title=(frame.user) { (name_of(frame)) }
+                form method="post" action="/console/signout" { button type="submit" class="button light" { "Sign out" } }
             }
         }
     }
 }
 
-fn live(frame: &Frame) -> Markup {
-    let (class, words, verb) = match frame.live {
+fn search(frame: &ConsoleFrame) -> Markup {
+    html! {
+        form class="search" method="get" action="/console/search" role="search" {
+            label class="hidden" for="search" { "Search everything" }
+            (icon(Icon::Search))
+            input id="search" name="q" type="search" value=(frame.search) placeholder="Order, customer, SKU, tracking number" autocomplete="off";
+            kbd aria-hidden="true" { "/" }
+        }
+    }
+}
+
+fn name_of(frame: &ConsoleFrame) -> Markup {
+    html! { span class="avatar" aria-hidden="true" { (initials(&frame.user)) } span class="name" { (frame.user) } }
+}
+
+fn live(frame: &ConsoleFrame, now: Live) -> Markup {
+    let (class, words, verb) = match now {
         Live::On => ("live on", "Live".to_owned(), "Pause"),
         Live::Paused => ("live", "Paused".to_owned(), "Go on"),
         Live::LostSince(at) => {
@@ -202,57 +239,63 @@ fn initials(name: &str) -> String {
     name.split_whitespace().filter_map(|word| word.chars().next()).take(2).collect()
 }
 
-fn bottom_bar(frame: &Frame, here: Screen) -> Markup {
+fn bottom_bar(frame: &ConsoleFrame, here: Screen) -> Markup {
+    let screens: Vec<Screen> = GROUPS.iter().copied().flatten().copied().filter(|screen| frame.has(*screen)).collect();
+    // With the search and *More* there are five places.
+    let fit = if screens.len() <= 5 && !frame.searches { screens.len() } else { 3 };
+    let first: Vec<Screen> = match fit {
+        3 if frame.has(Inbox) => vec![Overview, Inbox, Orders],
+        fit => screens.iter().copied().take(fit).collect(),
+    };
+    let more: Vec<Screen> = screens.into_iter().filter(|screen| !first.contains(screen)).collect();
     html! {
         nav class="bottom-bar" aria-label="Main, short" {
-            @for screen in [Overview, Inbox, Orders] { (entry(frame, here, screen)) }
-            a href="/console/search" { (icon(Icon::Search)) span { "Search" } }
-            details {
-                summary { (icon(Icon::Dots)) span { "More" } }
-                ul { @for screen in GROUPS[1..].iter().copied().flatten().filter(|screen| **screen != Orders) {
-                    @if frame.admin || *screen != Users { li { (entry(frame, here, *screen)) } }
-                } }
+            @for screen in &first { (entry(frame, here, *screen)) }
+            @if frame.searches { a href="/console/search" { (icon(Icon::Search)) span { "Search" } } }
+            @if !more.is_empty() {
+                details {
+                    summary { (icon(Icon::Dots)) span { "More" } }
+                    ul { @for screen in &more { li { (entry(frame, here, *screen)) } } }
+                }
             }
         }
     }
 }
 
-const KEYS: &[(&str, &[(&str, &str)])] = &[
-    (
-        "Anywhere",
-        &[
-            ("/", "Search or filter"),
-            ("Ctrl K", "Open the palette"),
-            ("?", "Show these keys"),
-            (".", "Actions of this page"),
-            ("p", "Pause live updates"),
-            ("t", "Light, dark or as the system"),
-        ],
-    ),
-    (
-        "Lists",
-        &[
-            ("j", "Next row"),
-            ("k", "Row before"),
-            ("Enter", "Open the row"),
-            ("x", "Select the row"),
-            ("[", "Newer page"),
-            ("]", "Older page"),
-        ],
-    ),
-    (
-        "Go to",
-        &[
-            ("g o", "Orders"),
-            ("g i", "Inbox"),
-            ("g j", "Jobs"),
-            ("g f", "Failures"),
-            ("g q", "Queues"),
-            ("g w", "Workers"),
-            ("g s", "Stock"),
-            ("g p", "Products"),
-            ("g c", "Customers"),
-            ("g a", "Activity"),
-        ],
-    ),
-];
+type Keys = Vec<(&'static str, Vec<(&'static str, &'static str)>)>;
+
+/// The keys that do something on the pages of this process.
+fn keys(frame: &ConsoleFrame) -> Markup {
+    const GO: [(Screen, &str); 10] = [
+        (Orders, "g o"),
+        (Inbox, "g i"),
+        (Jobs, "g j"),
+        (Failures, "g f"),
+        (Queues, "g q"),
+        (Workers, "g w"),
+        (Stock, "g s"),
+        (Products, "g p"),
+        (Customers, "g c"),
+        (Activity, "g a"),
+    ];
+    let mut anywhere = vec![("/", "Search or filter")];
+    if frame.searches {
+        anywhere.push(("Ctrl K", "Open the palette"));
+    }
+    anywhere.extend([("?", "Show these keys"), (".", "Actions of this page")]);
+    if frame.live.is_some() {
+        anywhere.push(("p", "Pause live updates"));
+    }
+    anywhere.push(("t", "Light, dark or as the system"));
+    let lists = vec![
+        ("j", "Next row"),
+        ("k", "Row before"),
+        ("Enter", "Open the row"),
+        ("x", "Select the row"),
+        ("[", "Newer page"),
+        ("]", "Older page"),
+    ];
+    let go = GO.iter().filter(|(screen, _)| frame.has(*screen)).map(|(screen, keys)| (*keys, screen.words())).collect();
+    let groups: Keys = vec![("Anywhere", anywhere), ("Lists", lists), ("Go to", go)];
+    dialog::keys(&groups)
+}

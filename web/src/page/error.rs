@@ -6,7 +6,7 @@ use super::document;
 use crate::reader::Reader;
 use crate::ui::icon;
 
-pub struct Failed<'a> {
+pub struct ErrorShown<'a> {
     pub status: u16,
     /// A sentence that a person can act on.
     pub sentence: &'a str,
@@ -15,7 +15,7 @@ pub struct Failed<'a> {
     pub on: (&'a str, &'a str),
 }
 
-pub fn page(reader: &Reader, failed: &Failed<'_>) -> Markup {
+pub fn page(reader: &Reader, failed: &ErrorShown<'_>) -> Markup {
     let title = title(failed.status);
     let body = html! {
         main id="main" class="error-page" {

@@ -1,5 +1,6 @@
 //! What stands around every page: the document, the console's rail and head, the shop's head and foot, errors.
 
+pub mod alone;
 pub mod console;
 pub mod error;
 pub mod shop;

@@ -8,7 +8,7 @@ use crate::ui::banner::{self, Flash};
 use crate::ui::icon::{self, Icon, icon};
 
 #[derive(Debug, Clone)]
-pub struct Category {
+pub struct ShopCategory {
     pub name: String,
     pub href: String,
     pub products: i64,
@@ -16,14 +16,14 @@ pub struct Category {
 
 /// What every shop page shows around its content.
 #[derive(Debug, Clone)]
-pub struct Frame {
+pub struct ShopFrame {
     pub reader: Reader,
     /// The person who is signed in.
     pub user: Option<String>,
     /// They may open the console too.
     pub staff: bool,
     pub in_cart: i64,
-    pub categories: Vec<Category>,
+    pub categories: Vec<ShopCategory>,
     /// The category of this page.
     pub here: Option<String>,
     pub search: String,
@@ -32,7 +32,7 @@ pub struct Frame {
 
 const SCRIPTS: &[&str] = &["time.js", "form.js", "dialog.js", "keys.js"];
 
-pub fn page(frame: &Frame, title: &str, content: Markup) -> Markup {
+pub fn page(frame: &ShopFrame, title: &str, content: Markup) -> Markup {
     let body = html! {
         (head(frame))
         main id="main" class="main" tabindex="-1" {
@@ -44,7 +44,7 @@ pub fn page(frame: &Frame, title: &str, content: Markup) -> Markup {
     document(&frame.reader, "shop", &format!("{title} · Millrace"), SCRIPTS, body)
 }
 
-fn head(frame: &Frame) -> Markup {
+fn head(frame: &ShopFrame) -> Markup {
     html! {
         header class="shop-head" {
             div class="line" {
@@ -75,7 +75,7 @@ fn head(frame: &Frame) -> Markup {
     }
 }
 
-fn foot(frame: &Frame) -> Markup {
+fn foot(frame: &ShopFrame) -> Markup {
     html! {
         footer class="shop-foot" {
             p { strong { "A demonstration: no money moves." } " Order what you like; the card, the carrier and the parcel are simulated." }

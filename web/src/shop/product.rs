@@ -1,16 +1,21 @@
 //! The page of a product: what it is, what it costs, whether it can be had, and the one button.
 
+use axum::extract::Path;
 use maud::{Markup, html};
-use shared::catalog::products::{Dimensions, ProductView};
+use shared::catalog::products::{self, Dimensions, ProductFilter, ProductView};
+use shared::error::{Error, Resource};
+use shared::page::Page;
 use uuid::Uuid;
 
-use super::home;
-use crate::page::shop::{Frame, page};
+use super::frame::{category_names, frame, with_categories};
+use crate::answer::PageResult;
+use crate::page::shop::{ShopFrame, page};
 use crate::ui::button::{self, Weight};
 use crate::ui::form::{self, Field};
-use crate::ui::goods;
+use crate::ui::goods::{self, Tile};
 use crate::ui::icon::Icon;
 use crate::ui::{facts, layout, words};
+use crate::visit::Visit;
 
 pub struct ProductPage {
     pub product: ProductView,
@@ -24,13 +29,17 @@ pub struct ProductPage {
 /// More of one product in one go is asked for in the cart.
 const MOST_AT_ONCE: i64 = 9;
 
-pub fn render(frame: &Frame, shown: &ProductPage) -> Markup {
+pub fn render(frame: &ShopFrame, shown: &ProductPage) -> Markup {
     let product = &shown.product;
     let content = html! {
-        (goods::crumbs(&[("/", "Shop"), (&shown.category_href, &shown.category)]))
+        @if shown.category.is_empty() {
+            (goods::crumbs(&[("/", "Shop")]))
+        } @else {
+            (goods::crumbs(&[("/", "Shop"), (&shown.category_href, &shown.category)]))
+        }
         (goods::product(product.sku.as_str(), &shown.category, buy(shown)))
         @if !shown.related.is_empty() {
-            (home::row(&format!("More from {}", shown.category), &shown.related, layout::more(&shown.category_href, "See all")))
+            (row(&format!("More from {}", shown.category), &shown.related, layout::more(&shown.category_href, "See all")))
         }
     };
     page(frame, product.name.as_str(), content)
@@ -93,4 +102,48 @@ pub fn not_found(query: &str, categories: &[(String, i64)]) -> Markup {
             button::link(Weight::Plain, &format!("/c/{}", words::segment(name)), &format!("{name} ({})", words::grouped(*products)))
         }).collect::<Vec<_>>()))
     }
+}
+
+/// A product as a tile of a grid.
+pub fn tile((product, category): &(ProductView, String)) -> Tile<'_> {
+    Tile {
+        sku: product.sku.as_str(),
+        name: product.name.as_str(),
+        category,
+        price: product.price,
+        available: product.available,
+    }
+}
+
+/// A row of products under a heading.
+pub fn row(heading: &str, products: &[(ProductView, String)], more: Markup) -> Markup {
+    layout::section("more", heading, more, goods::row(&products.iter().map(tile).collect::<Vec<_>>()))
+}
+
+/// Others of the category, one more than are shown: this product is one of them.
+const RELATED: i64 = 5;
+
+pub async fn product(visit: Visit, Path(sku): Path<String>) -> PageResult {
+    let mut conn = visit.connection().await?;
+    let found = products::by_skus(&mut conn, &[&sku]).await?.pop().filter(|product| product.active);
+    let product = found.ok_or(Error::NotFound(Resource::Product))?;
+    let related = match product.category_id {
+        Some(id) => {
+            let filter = ProductFilter::sold(Some(id), None)?;
+            products::list(&mut conn, None, &filter, &Page::parse(Some(RELATED), None, "")?).await?.data
+        }
+        None => Vec::new(),
+    };
+    drop(conn);
+    let names = category_names(&visit).await?;
+    let category = product.category_id.and_then(|id| names.get(&id)).cloned().unwrap_or_default();
+    let others = related.into_iter().filter(|other| other.id != product.id).take(4).collect();
+    let shown = ProductPage {
+        category_href: format!("/c/{}", words::segment(&category)),
+        category,
+        related: with_categories(&visit, others).await?,
+        product,
+        key: Uuid::now_v7(),
+    };
+    Ok(visit.page(render(&frame(&visit).await?, &shown)))
 }

@@ -36,6 +36,11 @@ pub fn submit_with(weight: Weight, sign: Icon, words: &str) -> Markup {
     html! { button type="submit" class=(weight.name()) { (icon(sign)) (words) } }
 }
 
+/// A second button of a form, which sends a field of its own.
+pub fn submit_as(weight: Weight, name: &str, value: &str, words: &str) -> Markup {
+    html! { button type="submit" class=(weight.name()) name=(name) value=(value) { (words) } }
+}
+
 /// A form of one button. `key` makes it one effect however often it is sent.
 pub fn post(weight: Weight, action: &str, key: Uuid, words: &str) -> Markup {
     html! {
@@ -73,4 +78,9 @@ pub fn icon_link(href: Option<&str>, sign: Icon, words: &str) -> Markup {
 /// Buttons side by side.
 pub fn row(buttons: &[Markup]) -> Markup {
     html! { div class="buttons" { @for button in buttons { (button) } } }
+}
+
+/// A form of one button whose effect does not grow by repetition, so it needs no key.
+pub fn form_of(weight: Weight, action: &str, words: &str) -> Markup {
+    html! { form class="inline" method="post" action=(action) { (submit(weight, words)) } }
 }

@@ -48,13 +48,13 @@ pub fn dialog(id: &str, title: &str, content: Markup) -> Markup {
 }
 
 /// Keys and what they do.
-pub fn keys(groups: &[(&str, &[(&str, &str)])]) -> Markup {
+pub fn keys(groups: &[(&str, Vec<(&str, &str)>)]) -> Markup {
     html! {
         div class="keys" {
             @for (heading, keys) in groups {
                 div {
                     h3 { (heading) }
-                    dl { @for (key, does) in *keys { div { dt { @for part in key.split(' ') { kbd { (part) } } } dd { (does) } } } }
+                    dl { @for (key, does) in keys { div { dt { @for part in key.split(' ') { kbd { (part) } } } dd { (does) } } } }
                 }
             }
         }

@@ -8,6 +8,8 @@ use super::layout;
 #[derive(Default)]
 pub struct Field<'a> {
     pub name: &'a str,
+    /// Where several forms of a page have a field of this name.
+    pub id: Option<&'a str>,
     pub label: &'a str,
     pub value: &'a str,
     /// `text`, `email`, `password`, `date`, `number`, `search`
@@ -26,7 +28,7 @@ pub fn field(field: &Field<'_>) -> Markup {
     wrap(
         field,
         html! {
-            input id=(field.name) name=(field.name) type=(kind) value=(field.value) required[field.required]
+            input id=(id(field)) name=(field.name) type=(kind) value=(field.value) required[field.required]
                 autocomplete=[field.autocomplete] placeholder=[field.placeholder]
                 aria-describedby=[described_by(field)] aria-invalid=[field.error.map(|_| "true")];
         },
@@ -37,7 +39,7 @@ pub fn text_area(field: &Field<'_>, rows: u8) -> Markup {
     wrap(
         field,
         html! {
-            textarea id=(field.name) name=(field.name) rows=(rows) required[field.required] placeholder=[field.placeholder]
+            textarea id=(id(field)) name=(field.name) rows=(rows) required[field.required] placeholder=[field.placeholder]
                 aria-describedby=[described_by(field)] aria-invalid=[field.error.map(|_| "true")] { (field.value) }
         },
     )
@@ -48,7 +50,7 @@ pub fn select(field: &Field<'_>, options: &[(&str, &str)]) -> Markup {
     wrap(
         field,
         html! {
-            select id=(field.name) name=(field.name) aria-describedby=[described_by(field)] {
+            select id=(id(field)) name=(field.name) aria-describedby=[described_by(field)] {
                 @for (value, words) in options {
                     option value=(value) selected[*value == field.value] { (words) }
                 }
@@ -106,18 +108,53 @@ pub fn one_line(action: &str, key: Uuid, field: Markup, button: Markup) -> Marku
 fn wrap(field: &Field<'_>, control: PreEscaped<String>) -> Markup {
     html! {
         div class={ "field" @if field.error.is_some() { " wrong" } } {
-            label for=(field.name) class=[field.quiet_label.then_some("hidden")] { (field.label) }
+            label for=(id(field)) class=[field.quiet_label.then_some("hidden")] { (field.label) }
             (control)
-            @if let Some(hint) = field.hint { p class="hint" id={ (field.name) "-hint" } { (hint) } }
-            @if let Some(error) = field.error { p class="error" id={ (field.name) "-error" } { (error) } }
+            @if let Some(hint) = field.hint { p class="hint" id={ (id(field)) "-hint" } { (hint) } }
+            @if let Some(error) = field.error { p class="error" id={ (id(field)) "-error" } { (error) } }
         }
     }
 }
 
 fn described_by(field: &Field<'_>) -> Option<String> {
     match (field.error, field.hint) {
-        (Some(_), _) => Some(format!("{}-error", field.name)),
-        (None, Some(_)) => Some(format!("{}-hint", field.name)),
+        (Some(_), _) => Some(format!("{}-error", id(field))),
+        (None, Some(_)) => Some(format!("{}-hint", id(field))),
         (None, None) => None,
     }
+}
+
+fn id<'a>(field: &Field<'a>) -> &'a str {
+    field.id.unwrap_or(field.name)
+}
+
+/// Fields one below the other.
+pub fn group(fields: &[Markup]) -> Markup {
+    html! { div class="fields" { @for field in fields { (field) } } }
+}
+
+/// A form over the whole page: fields left, what they are about and the button right.
+pub fn columns(action: &str, key: &str, fields: Markup, beside: Markup) -> Markup {
+    html! {
+        form class="with-rail" method="post" action=(action) {
+            input type="hidden" name="key" value=(key);
+            div class="stack" { (fields) }
+            div class="stack" { (beside) }
+        }
+    }
+}
+
+/// A short form: fields and the button below them.
+pub fn short(action: &str, fields: &[Markup], button: Markup) -> Markup {
+    html! {
+        form class="short" method="post" action=(action) {
+            @for field in fields { (field) }
+            div class="buttons" { (button) }
+        }
+    }
+}
+
+/// What is wrong, where it is no field.
+pub fn wrong(sentence: &str) -> Markup {
+    html! { span class="wrong-text" { (sentence) } }
 }

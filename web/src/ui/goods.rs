@@ -72,3 +72,8 @@ pub fn welcome(heading: &str, text: &str) -> Markup {
 pub fn name(name: &str) -> Markup {
     html! { h1 class="name" { (name) } }
 }
+
+/// A quiet remark beside a heading.
+pub fn note(text: &str) -> Markup {
+    html! { span class="quiet-text" { (text) } }
+}

@@ -126,3 +126,8 @@ pub fn lead(sentence: &str) -> Markup {
 pub fn wide_only(content: Markup) -> Markup {
     html! { span class="wide-only" { (content) } }
 }
+
+/// A column for a short form.
+pub fn narrow(heading: &str, content: Markup) -> Markup {
+    html! { div class="narrow" { h1 { (heading) } (content) } }
+}

@@ -1,8 +1,9 @@
 //! A status: always an icon, a word and a colour.
 
 use maud::{Markup, html};
-use shared::ops::jobs::JobState;
-use shared::orders::{PaymentStatus, ShipmentStatus, Status};
+use shared::orders::status::Status;
+use shared::orders::{PaymentStatus, ShipmentStatus};
+use shared::queue::JobState;
 
 use super::Tone;
 use super::icon::{Icon, icon};

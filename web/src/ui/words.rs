@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use shared::ops::jobs::JobState;
-use shared::queue::Queue;
+use shared::queue::{JobState, Queue};
 use shared::values::Address;
 
 /// `1 order`, `2 orders`, `1,204 orders`.

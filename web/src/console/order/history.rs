@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 use shared::orders::read::OrderEvent;
 
-use super::{OrderPage, address};
+use super::shown::{OrderPage, address};
 use crate::reader::Reader;
 use crate::ui::icon::Icon;
 use crate::ui::timeline::{self, Moment};
@@ -13,7 +13,7 @@ use crate::ui::{Tone, button, form, layout, words};
 pub fn timeline(reader: &Reader, shown: &OrderPage) -> Markup {
     let moments: Vec<Moment> = shown.events.iter().rev().map(moment).collect();
     let content = html! {
-        @if shown.as_of.is_none() { (note_form(shown)) }
+        @if shown.takes_notes && shown.as_of.is_none() { (note_form(shown)) }
         (timeline::timeline(reader, &moments))
     };
     let beside = layout::quiet(html! { (words::count(shown.events.len() as i64, "event", "events")) ", newest first" });

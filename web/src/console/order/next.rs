@@ -1,10 +1,12 @@
 //! What the order waits for, in a sentence, and the buttons that the server allows.
 
 use maud::{Markup, html};
-use shared::ops::jobs::{JobDetail, JobState};
-use shared::orders::{NextAction, OrderView, Status, Who};
+use shared::ops::jobs::JobDetail;
+use shared::orders::status::Status;
+use shared::orders::{NextAction, OrderView, Who};
+use shared::queue::JobState;
 
-use super::{Action, OrderPage, address};
+use super::shown::{OrderAction, OrderPage, address};
 use crate::reader::Reader;
 use crate::ui::button::{self, Weight};
 use crate::ui::callout::{Callout, callout};
@@ -97,19 +99,21 @@ fn verb(kind: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
-fn act(shown: &OrderPage, action: &Action, first: bool) -> Markup {
+fn act(shown: &OrderPage, action: &OrderAction, first: bool) -> Markup {
     let base = address(&shown.order);
     let weight = if first { Weight::Main } else { Weight::Plain };
     match action {
-        Action::RetryJob(job) => {
+        OrderAction::RetryJob(job) => {
             let what = shown.order.next_action.as_ref().map_or("it", |next| next.what.as_str());
             button::post(weight, &format!("{base}/jobs/{job}/retry"), shown.key, &format!("Retry {what}"))
         }
-        Action::MarkPaid => button::ask(weight, &format!("{base}/paid"), "Mark paid…"),
-        Action::ShipByHand => button::ask(weight, &format!("{base}/ship"), "Ship by hand…"),
-        Action::MarkDelivered => button::post(weight, &format!("{base}/delivered"), shown.key, "Mark delivered"),
-        Action::Cancel { .. } => button::ask(Weight::Danger, &format!("{base}/cancel"), "Cancel order…"),
-        Action::GiveUpJob(job) => button::ask(Weight::Plain, &format!("{base}/jobs/{job}/discard"), "Give up the job…"),
+        OrderAction::MarkPaid => button::ask(weight, &format!("{base}/paid"), "Mark paid…"),
+        OrderAction::ShipByHand => button::ask(weight, &format!("{base}/ship"), "Ship by hand…"),
+        OrderAction::MarkDelivered => button::post(weight, &format!("{base}/delivered"), shown.key, "Mark delivered"),
+        OrderAction::Cancel { .. } => button::ask(Weight::Danger, &format!("{base}/cancel"), "Cancel order…"),
+        OrderAction::GiveUpJob(job) => {
+            button::ask(Weight::Plain, &format!("{base}/jobs/{job}/discard"), "Give up the job…")
+        }
     }
 }
 
@@ -119,10 +123,10 @@ fn remark(shown: &OrderPage) -> String {
     sentences.join(" ")
 }
 
-fn consequence(action: &Action) -> Option<String> {
+fn consequence(action: &OrderAction) -> Option<String> {
     match action {
-        Action::MarkPaid => Some("Mark paid writes a manual charge and ships.".to_owned()),
-        Action::Cancel { refund, units } => {
+        OrderAction::MarkPaid => Some("Mark paid writes a manual charge and ships.".to_owned()),
+        OrderAction::Cancel { refund, units } => {
             let stock = format!("puts {} back on the shelf", words::count(*units, "unit", "units"));
             Some(match refund {
                 Some(refund) => {

@@ -3,23 +3,25 @@
 use maud::{Markup, html};
 use shared::orders::OrderView;
 
-use super::OrderPage;
+use super::shown::{OrderPage, address};
+use crate::page::console::{ConsoleFrame, Screen};
 use crate::reader::Reader;
 use crate::ui::{copy, facts, layout, money, rows, status, table, time, words};
 
-pub fn rail(reader: &Reader, shown: &OrderPage) -> Markup {
+pub fn rail(frame: &ConsoleFrame, shown: &OrderPage) -> Markup {
+    let reader = &frame.reader;
     html! {
-        (customer(shown))
+        (customer(frame, shown))
         (layout::section("ship-to", "Ship to", html! {}, layout::lines(&words::address_lines(&shown.order.shipping_address))))
         (other_orders(reader, shown))
         (ids(shown))
     }
 }
 
-fn customer(shown: &OrderPage) -> Markup {
+fn customer(frame: &ConsoleFrame, shown: &OrderPage) -> Markup {
     let Some(customer) = &shown.order.customer else { return html! {} };
     let content = html! {
-        (layout::strong_line(layout::link(&format!("/console/customers/{}", customer.id), &customer.name)))
+        (layout::strong_line(frame.link(Screen::Customers, &format!("/console/customers/{}", customer.id), &customer.name)))
         (copy::plain("e-mail address", &customer.email))
     };
     layout::section("customer", "Customer", html! {}, content)
@@ -43,7 +45,7 @@ fn other_orders(reader: &Reader, shown: &OrderPage) -> Markup {
 
 fn other(reader: &Reader, order: &OrderView) -> Markup {
     let left = html! {
-        (layout::number_link(&super::address(order), &order.number))
+        (layout::number_link(&address(order), &order.number))
         (layout::quiet(time::at(reader, order.created_at)))
     };
     let state = status::of(status::order(order.status));

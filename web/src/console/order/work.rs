@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use shared::ops::jobs::{FailedAttempt, JobDetail, JobState};
+use shared::ops::jobs::{FailedAttempt, JobDetail};
 use shared::orders::{OrderShipment, PaymentStatus};
+use shared::queue::JobState;
 use uuid::Uuid;
 
-use super::{AllocationLine, Hold, OrderPage};
+use super::shown::{HeldLine, Hold, OrderPage};
+use crate::page::console::{ConsoleFrame, Screen};
 use crate::reader::Reader;
 use crate::ui::icon::Icon;
 use crate::ui::table::{self, Place, Table};
@@ -68,7 +70,7 @@ fn one_shipment(reader: &Reader, shown: &OrderPage, shipment: &OrderShipment) ->
 
 pub fn allocation(reader: &Reader, shown: &OrderPage) -> Markup {
     let Some(allocation) = &shown.allocation else { return html! {} };
-    let mut by_warehouse: BTreeMap<Uuid, Vec<&AllocationLine>> = BTreeMap::new();
+    let mut by_warehouse: BTreeMap<Uuid, Vec<&HeldLine>> = BTreeMap::new();
     for line in &allocation.lines {
         by_warehouse.entry(line.warehouse_id).or_default().push(line);
     }
@@ -92,7 +94,7 @@ pub fn allocation(reader: &Reader, shown: &OrderPage) -> Markup {
 }
 
 /// A warehouse, and what it gives.
-fn one_warehouse(shown: &OrderPage, id: Uuid, lines: &[&AllocationLine]) -> Markup {
+fn one_warehouse(shown: &OrderPage, id: Uuid, lines: &[&HeldLine]) -> Markup {
     let units: i64 = lines.iter().map(|line| i64::from(line.quantity)).sum();
     let goods: Vec<String> =
         lines.iter().map(|line| format!("{} × {}", line.quantity, shown.item_name(&line.sku))).collect();
@@ -113,21 +115,22 @@ fn hold(reader: &Reader, hold: Hold) -> Markup {
     }
 }
 
-pub fn jobs(reader: &Reader, shown: &OrderPage) -> Markup {
+pub fn jobs(frame: &ConsoleFrame, shown: &OrderPage) -> Markup {
     let content = if shown.jobs.is_empty() {
         layout::remark("No job is left to do, and those that are done have been removed. The timeline stays.")
     } else {
-        let jobs: Vec<Markup> = shown.jobs.iter().map(|job| one_job(reader, job)).collect();
+        let jobs: Vec<Markup> = shown.jobs.iter().map(|job| one_job(frame, job)).collect();
         rows::rows(&jobs)
     };
     layout::section("jobs", "Jobs", layout::quiet(html! { "done ones are kept for an hour" }), content)
 }
 
-fn one_job(reader: &Reader, detail: &JobDetail) -> Markup {
+fn one_job(frame: &ConsoleFrame, detail: &JobDetail) -> Markup {
+    let reader = &frame.reader;
     let job = &detail.job;
     let running = job.state == JobState::Running;
     let left = html! {
-        (layout::link(&format!("/console/jobs/{}", job.id), &words::job_kind(&job.kind)))
+        (frame.link(Screen::Jobs, &format!("/console/jobs/{}", job.id), &words::job_kind(&job.kind)))
         " " (status::of(status::job(job.state)))
     };
     let right = html! {

@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 use shared::orders::Who;
 
-use super::{ErrorGroup, OverviewPage};
+use super::shown::{ErrorGroup, OverviewPage};
 use crate::reader::Reader;
-use crate::ui::chart::{Hue, sparkline};
+use crate::ui::chart::series::Hue;
+use crate::ui::chart::sparkline;
 use crate::ui::icon::Icon;
 use crate::ui::{Tone, table};
 use crate::ui::{layout, meter, money, picture, rows, state, status, time, words};
@@ -109,5 +110,5 @@ pub fn actions(reader: &Reader, shown: &OverviewPage) -> Markup {
     } else {
         rows::rows(&lines)
     };
-    layout::section("actions", "Done by people", layout::more("/console/activity", "All activity"), content)
+    layout::section("actions", "PersonDid by people", layout::more("/console/activity", "All activity"), content)
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Fleet, Flow, People, Promises};
+use super::shown::{Fleet, Flow, People, Promises};
 use crate::reader::Reader;
 use crate::ui::icon::Icon;
 use crate::ui::verdict::{Verdict, verdict};

@@ -1,25 +1,18 @@
 //! Charts: SVG from numbers, with the numbers in a table below. Labels are HTML around the drawing, so they stay
 //! sharp while the drawing stretches. `chart.js` adds a crosshair that reads the table.
 
+pub mod series;
 mod shape;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 use shared::values::Currency;
 
+use self::series::{ChartKind, Hue, Series};
 use self::shape::{HEIGHT, WIDTH};
 use super::table::{self, Place, Table};
 use super::{layout, money, time, words};
 use crate::reader::Reader;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Line,
-    /// Stacked.
-    Area,
-    /// Stacked.
-    Bars,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
@@ -28,47 +21,14 @@ pub enum Unit {
     Money(Currency),
 }
 
-/// One line, layer or colour of bars. A missing value is drawn as a gap.
-pub struct Series {
-    pub name: &'static str,
-    pub hue: Hue,
-    pub values: Vec<Option<i64>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hue {
-    Accent,
-    /// What is as it should be, beside what is not.
-    Soft,
-    Second,
-    Third,
-    Good,
-    Warn,
-    Bad,
-}
-
 pub struct Chart {
     pub title: &'static str,
     /// The value that matters, in words: `$4,120 in the last hour`.
     pub headline: Markup,
-    pub kind: Kind,
+    pub kind: ChartKind,
     pub unit: Unit,
     pub times: Vec<DateTime<Utc>>,
     pub series: Vec<Series>,
-}
-
-impl Hue {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Accent => "hue-accent",
-            Self::Soft => "hue-soft",
-            Self::Second => "hue-second",
-            Self::Third => "hue-third",
-            Self::Good => "hue-good",
-            Self::Warn => "hue-warn",
-            Self::Bad => "hue-bad",
-        }
-    }
 }
 
 impl Unit {
@@ -137,7 +97,7 @@ pub fn sparkline(hue: Hue, values: &[Option<i64>]) -> Markup {
     let top = values.iter().flatten().copied().max().unwrap_or(0).max(1);
     html! {
         svg class="spark" viewBox={ "0 -4 " (WIDTH) " " (HEIGHT + 8) } preserveAspectRatio="none" aria-hidden="true" focusable="false" {
-            (shape::draw(Kind::Line, &series, top))
+            (shape::draw(ChartKind::Line, &series, top))
         }
     }
 }
@@ -195,7 +155,7 @@ mod tests {
     use super::*;
     use crate::reader::Theme;
 
-    fn sample(kind: Kind, series: Vec<Series>) -> (Chart, Reader) {
+    fn sample(kind: ChartKind, series: Vec<Series>) -> (Chart, Reader) {
         let now: DateTime<Utc> = "2026-11-26T14:00:00Z".parse().unwrap();
         let times = (0..4).map(|minute| now + TimeDelta::minutes(minute)).collect();
         let chart = Chart { title: "Orders", headline: html! {}, kind, unit: Unit::Count, times, series };
@@ -218,7 +178,7 @@ mod tests {
     #[test]
     fn the_line_and_its_table_show_the_same_numbers() {
         let values = vec![Some(3), Some(180), None, Some(77)];
-        let (chart_of, reader) = sample(Kind::Line, vec![Series { name: "Placed", hue: Hue::Accent, values }]);
+        let (chart_of, reader) = sample(ChartKind::Line, vec![Series { name: "Placed", hue: Hue::Accent, values }]);
         let page = chart(&reader, &chart_of).into_string();
         let path = page.split("hue-accent\" d=\"").nth(1).unwrap().split('"').next().unwrap();
         assert_eq!(values_of(path, 200), [3, 180, 77]);
@@ -232,7 +192,7 @@ mod tests {
     fn bars_stack_up_to_their_sum() {
         let series = |name, hue, values: [i64; 4]| Series { name, hue, values: values.map(Some).to_vec() };
         let parts = vec![series("Done", Hue::Good, [10, 20, 0, 4]), series("Dead", Hue::Bad, [0, 5, 5, 1])];
-        let (chart_of, reader) = sample(Kind::Bars, parts);
+        let (chart_of, reader) = sample(ChartKind::Bars, parts);
         let page = chart(&reader, &chart_of).into_string();
         // 25 at most, so the axis ends at 30; the second bar's upper part is 5 high.
         assert!(page.contains(&format!("v-{}", shape::round(f64::from(HEIGHT) * 5.0 / 30.0))), "{page}");

@@ -4,16 +4,16 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use super::{Kind, Series};
+use super::series::{ChartKind, Series};
 
 pub const WIDTH: i32 = 600;
 pub const HEIGHT: i32 = 160;
 
 /// The value at the upper edge.
-pub fn top(kind: Kind, series: &[Series]) -> i64 {
+pub fn top(kind: ChartKind, series: &[Series]) -> i64 {
     let most = match kind {
-        Kind::Line => series.iter().flat_map(|one| one.values.iter().flatten()).copied().max(),
-        Kind::Area | Kind::Bars => (0..length(series)).map(|place| sum(series, place)).max(),
+        ChartKind::Line => series.iter().flat_map(|one| one.values.iter().flatten()).copied().max(),
+        ChartKind::Area | ChartKind::Bars => (0..length(series)).map(|place| sum(series, place)).max(),
     };
     round_up(most.unwrap_or(0))
 }
@@ -29,13 +29,13 @@ pub fn round_up(most: i64) -> i64 {
     steps.into_iter().find(|step| *step >= most).unwrap_or(most)
 }
 
-pub fn draw(kind: Kind, series: &[Series], top: i64) -> Markup {
+pub fn draw(kind: ChartKind, series: &[Series], top: i64) -> Markup {
     match kind {
-        Kind::Line => {
+        ChartKind::Line => {
             html! { @for one in series { path class={ "line " (one.hue.name()) } d=(line(&one.values, top)) {} } }
         }
-        Kind::Area => areas(series, top),
-        Kind::Bars => bars(series, top),
+        ChartKind::Area => areas(series, top),
+        ChartKind::Bars => bars(series, top),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod motif;
 mod palette;
+mod part;
 mod shapes;
 
 use maud::{Markup, html};

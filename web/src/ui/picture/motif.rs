@@ -3,24 +3,12 @@
 use maud::{Markup, html};
 
 use super::palette::Palette;
+use super::part::Paint::{self, Body, Ink, Light, Shade, Spot};
+use super::part::Part;
 use super::shapes::{
     BAG, BASKET, BOARD, BOTTLE, BOWL, CARTON, CHEST, CUPS, DRIPPER, FLASK, GRINDER, JAR, JUG, KETTLE, KNIFE, LOAF,
     MOKA, MUG, PAN, PIN, PLATE, POT, PRESS, SCALE, SCRAPER, TEAPOT, TIN, TOOLS, TOWEL, TRAY,
 };
-
-#[derive(Debug, Clone, Copy)]
-pub enum Paint {
-    Body,
-    Shade,
-    Light,
-    Spot,
-    Ink,
-}
-
-use Paint::{Body, Ink, Light, Shade, Spot};
-
-/// A filled path, or a line of some width where the width is not 0.
-pub struct Part(pub Paint, pub u8, pub &'static str);
 
 /// The first kind whose word is in the SKU is drawn, so special words come before common ones.
 const KINDS: &[(&str, &[Part])] = &[

@@ -1,7 +1,7 @@
 //! The shapes of the motifs, on a field of 320 by 320 whose ground is at 270.
 
-use super::motif::Paint::{Body, Ink, Light, Shade, Spot};
-use super::motif::Part;
+use super::part::Paint::{Body, Ink, Light, Shade, Spot};
+use super::part::Part;
 
 pub const BAG: &[Part] = &[
     Part(Body, 0, "M104 92h112l8 178H96Z"),

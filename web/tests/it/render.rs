@@ -1,9 +1,9 @@
 //! What holds for every page: the content security policy can be strict, hostile text stays text, ids are unique,
 //! and class names live in `ui` and `page` only.
 
-#[path = "../examples/gallery/sample.rs"]
+#[path = "../../examples/gallery/sample.rs"]
 mod sample;
-#[path = "../examples/gallery/shop.rs"]
+#[path = "../../examples/gallery/shop.rs"]
 mod shop;
 
 use std::collections::HashSet;
@@ -13,8 +13,8 @@ use std::path::Path;
 use chrono_tz::Europe::Berlin;
 use serde_json::json;
 use web::console;
-use web::page::console::{Frame, Live};
-use web::page::error::{self, Failed};
+use web::page::console::{ConsoleFrame, Live, Screen};
+use web::page::error::{self, ErrorShown};
 use web::reader::{Reader, Theme};
 use web::ui::Tone;
 use web::ui::banner::{Banner, Flash};
@@ -26,13 +26,15 @@ fn reader() -> Reader {
     Reader { now: sample::now(), zone: Berlin, theme: Theme::Dark }
 }
 
-fn frame(text: &str) -> Frame {
-    Frame {
+fn frame(text: &str) -> ConsoleFrame {
+    ConsoleFrame {
         reader: reader(),
         user: text.to_owned(),
         admin: true,
+        screens: Screen::ALL,
         environment: text.to_owned(),
-        live: Live::LostSince(sample::ago(1)),
+        live: Some(Live::LostSince(sample::ago(1))),
+        searches: true,
         waiting: Some(Bounded::MoreThan(10_000)),
         banners: vec![Banner {
             tone: Tone::Bad,
@@ -52,12 +54,12 @@ fn pages() -> Vec<(&'static str, String)> {
         ("first day", console::overview::render(&frame, &sample::first_day(&reader))),
         ("orders", console::orders::render(&frame, &sample::orders(&reader))),
         ("no orders", console::orders::render(&frame, &sample::no_orders())),
-        ("stuck order", console::order::render(&frame, &sample::stuck_order(&reader))),
-        ("delivered order", console::order::render(&frame, &sample::delivered_order(&reader))),
-        ("past order", console::order::render(&frame, &sample::past_order(&reader))),
+        ("stuck order", console::order::view::render(&frame, &sample::stuck_order(&reader))),
+        ("delivered order", console::order::view::render(&frame, &sample::delivered_order(&reader))),
+        ("past order", console::order::view::render(&frame, &sample::past_order(&reader))),
         (
             "error",
-            error::page(&reader, &Failed { status: 500, sentence: "No.", request_id: "r-1", on: ("/", "Go home") }),
+            error::page(&reader, &ErrorShown { status: 500, sentence: "No.", request_id: "r-1", on: ("/", "Go home") }),
         ),
     ];
     pages.extend(shop::pages(&reader));
@@ -109,7 +111,7 @@ fn hostile_text_stays_text() {
     let customer = order.order.customer.as_mut().expect("staff see the customer");
     HOSTILE.clone_into(&mut customer.name);
     HOSTILE.clone_into(&mut customer.email);
-    let page = console::order::render(&frame(HOSTILE), &order).into_string();
+    let page = console::order::view::render(&frame(HOSTILE), &order).into_string();
     assert!(!page.contains("<script>") && !page.contains("\" onload=\""), "{page}");
     assert!(page.matches("&lt;script&gt;").count() > 20);
 

@@ -2,17 +2,31 @@
 
 use std::collections::BTreeMap;
 
+use axum::extract::Path;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
-use shared::orders::{OrderItem, OrderView, Status, Who};
+use shared::catalog::products;
+use shared::error::{Error, Result};
+use shared::ops::jobs::{self, JobFilter};
+use shared::orders::cancel::{self, Cancel};
+use shared::orders::status::Status;
+use shared::orders::{OrderItem, OrderView, Who, read};
+use shared::page::{MAX_LIMIT, Page};
 use uuid::Uuid;
 
-use crate::page::shop::{Frame, page};
+use super::frame::{category_names, frame};
+use crate::answer::{DoneNotice, PageResult};
+use crate::form::{Form, reason};
+use crate::page::shop::{ShopFrame, page};
 use crate::reader::Reader;
+use crate::ui::banner::Flash;
 use crate::ui::button::{self, Weight};
+use crate::ui::dialog::{self, Ask};
+use crate::ui::form::{self, Field};
 use crate::ui::icon::Icon;
 use crate::ui::stepper::{Stage, Step, stepper};
-use crate::ui::{copy, goods, layout, money, picture, rows, state, status, table, time, words};
+use crate::ui::{Tone, copy, goods, layout, money, picture, rows, state, status, table, time, words};
+use crate::visit::Visit;
 
 pub struct TrackingPage {
     pub order: OrderView,
@@ -20,13 +34,13 @@ pub struct TrackingPage {
     pub paid_at: Option<DateTime<Utc>>,
     /// How often the card was tried so far.
     pub attempts: i32,
-    /// Category of each SKU, for its picture.
+    /// ShopCategory of each SKU, for its picture.
     pub categories: BTreeMap<String, String>,
     pub may_cancel: bool,
     pub key: Uuid,
 }
 
-pub fn render(frame: &Frame, shown: &TrackingPage) -> Markup {
+pub fn render(frame: &ShopFrame, shown: &TrackingPage) -> Markup {
     let reader = &frame.reader;
     let order = &shown.order;
     let (tone, sign, word) = status::order(order.status);
@@ -83,7 +97,7 @@ fn steps(reader: &Reader, shown: &TrackingPage) -> Vec<Step> {
         .map(|(place, (name, at))| Step {
             name,
             stage: match at {
-                Some(_) => Stage::Done,
+                Some(_) => Stage::DoneNotice,
                 None if place == first_open => Stage::Now,
                 None => Stage::Next,
             },
@@ -163,4 +177,81 @@ pub fn none_yet() -> Markup {
         "",
         button::link(Weight::Main, "/", "See what there is"),
     )
+}
+
+pub async fn track(visit: Visit, Path(number): Path<String>) -> PageResult {
+    let shown = load(&visit, &number).await?;
+    if shown.order.number != number {
+        return Ok(visit.see(&format!("/orders/{}", shown.order.number)));
+    }
+    Ok(visit.page(render(&frame(&visit).await?, &shown)))
+}
+
+async fn load(visit: &Visit, number: &str) -> Result<TrackingPage> {
+    let caller = visit.caller()?;
+    let mut conn = visit.connection().await?;
+    let order = read::by_number(&mut conn, caller, number).await?;
+    let events = read::events(&mut conn, caller, order.id, Page::parse(Some(MAX_LIMIT), None, "")?).await?.data;
+    let filter = JobFilter { order_id: Some(order.id), ..JobFilter::default() };
+    let jobs = jobs::list(&mut conn, filter, Page::parse(None, None, "")?).await?.data;
+    let skus: Vec<&str> = order.items.iter().map(|item| item.sku.as_str()).collect();
+    let products = products::by_skus(&mut conn, &skus).await?;
+    drop(conn);
+    let names = category_names(visit).await?;
+    let failed = jobs.iter().find(|job| job.kind == "process_payment" && job.error.is_some());
+    Ok(TrackingPage {
+        paid_at: events.iter().find(|event| event.r#type == "paid").map(|event| event.at),
+        attempts: failed.map_or(0, |job| job.attempt),
+        categories: products
+            .into_iter()
+            .filter_map(|product| Some((product.sku.into_string(), names.get(&product.category_id?)?.clone())))
+            .collect(),
+        may_cancel: order.shipments.is_empty() && order.status.allowed_manually().contains(&Status::Cancelling),
+        order,
+        key: Uuid::now_v7(),
+    })
+}
+
+pub async fn ask_to_cancel(visit: Visit, Path(number): Path<String>) -> PageResult {
+    let mut conn = visit.connection().await?;
+    let order = read::by_number(&mut conn, visit.caller()?, &number).await?;
+    drop(conn);
+    let back = format!("/orders/{}", order.number);
+    let reason = Field { name: "reason", label: "Why (if you like)", ..Field::default() };
+    let asked = dialog::ask(&Ask {
+        title: &format!("Cancel order {}?", order.number),
+        says: html! { p { "What was taken from your card goes back. This cannot be undone." } },
+        fields: form::field(&reason),
+        action: &format!("{back}/cancel"),
+        key: Uuid::now_v7(),
+        weight: Weight::Danger,
+        verb: "Cancel the order",
+        back: &back,
+    });
+    Ok(visit.page(page(&frame(&visit).await?, "Cancel an order", asked)))
+}
+
+pub async fn cancel(visit: Visit, Path(number): Path<String>, form: Form) -> PageResult {
+    let back = format!("/orders/{number}");
+    match try_to_cancel(&visit, &number, &form).await {
+        Ok(()) => Ok(visit.see_done(&back, DoneNotice::OrderCancelled)),
+        Err(error @ (Error::OrderNotCancellable | Error::InvalidFields(_))) => {
+            let mut frame = frame(&visit).await?;
+            frame.flash = Some(Flash { tone: Tone::Bad, text: words::first_upper(&error.to_string()) });
+            let shown = load(&visit, &number).await?;
+            Ok(visit.refused(error, render(&frame, &shown)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn try_to_cancel(visit: &Visit, number: &str, form: &Form) -> Result<()> {
+    let asked = Cancel { reason: reason(form)? };
+    let Some(mut effect) = form.begin(visit).await? else { return Ok(()) };
+    let caller = visit.caller()?;
+    let order = read::by_number(&mut effect.tx, caller, number).await?;
+    let (_, ring) = cancel::cancel(&mut effect.tx, caller, order.id, &asked, &visit.state.plan(&visit.origin)).await?;
+    effect.commit(visit).await?;
+    visit.state.doorbell.ring(ring);
+    Ok(())
 }

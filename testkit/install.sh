@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Installs what ./dev needs. Sourced by ./dev, which has say, die and DEV.
+# Installs the tools that ./dev needs. ./dev sources this file; it defines say, die and DEV.
 
 need_tools() {
   local names="" debian=() brew=() redis
   need() { names="${names:+$names, }$1" debian+=("$2") brew+=("$3"); }
-  if [ -d /opt/homebrew/opt/openssl@3/bin ]; then PATH=/opt/homebrew/opt/openssl@3/bin:$PATH; fi # Apple's knows no Ed25519
+  if [ -d /opt/homebrew/opt/openssl@3/bin ]; then PATH=/opt/homebrew/opt/openssl@3/bin:$PATH; fi # Apple's OpenSSL lacks Ed25519
   command -v cargo >/dev/null || PATH=$PATH:$HOME/.cargo/bin
   command -v cargo >/dev/null || die "Rust is missing. Install it from https://rustup.rs and run this again."
   find_postgres || need "PostgreSQL 15 or newer" postgresql postgresql@17
@@ -26,8 +26,8 @@ need_tools() {
   [ -w "$DEV/log" ] || die "$DEV belongs to another user, who ran ./dev here first. Run it as that user, or clone again."
 }
 
-# What only tests ask: Prometheus with its promtool, Chromium with its driver, pkill to freeze a server with its children, and schemas and
-# linters from PyPI in a folder of their own.
+# Tools for tests only: Prometheus with promtool, Chromium with its driver, pkill to freeze a server with its children,
+# and schemas and linters from PyPI in their own folder.
 need_test_tools() {
   local debian=()
   { command -v prometheus && command -v promtool; } >/dev/null || debian+=(prometheus)
@@ -54,19 +54,19 @@ apt_install() { # NAMES PACKAGES
   local sudo="" names=$1 policy=/usr/sbin/policy-rc.d
   shift
   [ "$(id -u)" = 0 ] || sudo=sudo
-  # Debian starts a server as soon as it is installed, and at each boot. Ours have their own ports and data:
-  # the system's stay off. The policy file is Debian's own way to say so.
+  # Debian starts a server when it is installed, and at each boot. We start our own servers with their own ports and
+  # data, so the system's servers must stay off. Debian reads this policy file for that.
   (
     if [ ! -e $policy ]; then
       trap '$sudo rm -f $policy' EXIT
       printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null && $sudo chmod 755 $policy
     fi
     $sudo apt-get update -q && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
-  ) || die "That failed. Install $names as root (apt-get install $*), and run this again."
+  ) || die "The installation failed. Install $names as root (apt-get install $*), and run this again."
   if [ -d /run/systemd/system ]; then $sudo systemctl disable -q redis-server postgresql prometheus 2>/dev/null || true; fi
 }
 
-# Debian and Homebrew keep Postgres out of PATH.
+# Looks where Debian and Homebrew put Postgres, which is outside of PATH.
 find_postgres() {
   local version dir
   for version in 18 17 16 15; do

@@ -21,9 +21,12 @@ use crate::policy::{Access, Policy};
 use crate::router::Routes;
 use crate::state::AppState;
 
+/// Room for an e-mail address, a password and a name many times over. We read such a body before we know who sends it.
+const CREDENTIALS_LIMIT: usize = 8 * 1024;
+
 pub fn routes() -> Routes {
-    let by_anyone = Policy::write(Access::Anyone).class(Class::Login);
-    let signed_in = Policy::write(Access::SignedIn);
+    let by_anyone = Policy::write(Access::Anyone).class(Class::Login).body_limit(CREDENTIALS_LIMIT);
+    let signed_in = Policy::write(Access::SignedIn).body_limit(CREDENTIALS_LIMIT);
     Routes::default()
         .on(routes!(register), by_anyone)
         .on(routes!(log_in), by_anyone)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use shared::orders::placing::request::PlacingTerms;
+use shared::platform::http::places::Bounds;
 use shared::platform::limits::{Class, Limit};
 use shared::platform::settings::{Common, JobSettings, duration, positive_duration};
 use shared::principal::Role;
@@ -39,6 +40,9 @@ pub enum Command {
         /// Revert the last N migrations instead
         #[arg(long, value_name = "N")]
         down: Option<u32>,
+        /// The database role of API and workers, if it is not the one that migrates: it gets its privileges
+        #[arg(long, env = "DATABASE_APP_ROLE", value_name = "ROLE")]
+        app_role: Option<String>,
     },
     /// Load the demo shop; running it again changes nothing
     Seed {
@@ -128,6 +132,15 @@ pub struct Serve {
     #[arg(long, env = "CONSOLE", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
     pub console: bool,
 
+    /// The most connections of one address (IPv6: of one /64 network); one more is closed at once. The address is that of
+    /// the connection. `TRUSTED_PROXIES` are exempt, because each stands for many clients
+    #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections_per_address: u32,
+
+    /// Whether /docs and /openapi.json are served
+    #[arg(id = "DOCS", long = "docs", env = "DOCS", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
+    pub docs: bool,
+
     /// The certificate chain, PEM: with `TLS_KEY` the API serves HTTPS. SIGHUP reloads both files
     #[arg(long, env = "TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -146,7 +159,8 @@ pub struct Serve {
     #[command(flatten)]
     pub caching: Caching,
 
-    /// Proxies whose X-Forwarded-For is trusted: addresses and networks, with commas
+    /// Proxies whose X-Forwarded-For is trusted, and which may hold any number of connections: addresses and networks,
+    /// with commas
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
     pub trusted_proxies: TrustedProxies,
 }
@@ -261,6 +275,10 @@ impl Serve {
             (Some(_), None) => anyhow::bail!("TLS_CERT is set and TLS_KEY is missing"),
             (None, Some(_)) => anyhow::bail!("TLS_KEY is set and TLS_CERT is missing"),
         }
+    }
+
+    pub fn connections(&self) -> Bounds {
+        Bounds { connections: self.max_connections, per_address: self.max_connections_per_address }
     }
 
     /// The terms of every order that is placed.

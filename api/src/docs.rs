@@ -1,20 +1,21 @@
 //! The OpenAPI document, generated from the handlers and their policies, and the page at /docs that shows it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
-use axum::body::Bytes;
 use axum::extract::Path;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{Redirect, Response};
 use axum::routing::get;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::Config;
 
-use crate::error::Problem;
+use crate::error::{ApiError, ApiResult, Problem};
 use crate::operations::TOKEN;
 use crate::policy::{Access, Face, Policy};
 use crate::router::Routes;
+use crate::surface::assets::Asset;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -50,34 +51,44 @@ pub fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
-/// The document, written once, and the files of the page that shows it.
+/// The document, written and compressed once, and the files of the page that shows it.
 pub fn routes(document: &utoipa::openapi::OpenApi) -> Routes {
-    let document = Bytes::from(document.to_json().expect("the document can be written as JSON"));
-    let document = move || async move { ([(header::CONTENT_TYPE, "application/json")], document) };
-    let config = Arc::new(Config::from("/openapi.json"));
-    let index = config.clone();
-    let (data, page) = (Policy::read(Access::Anyone), Policy::read(Access::Anyone).face(Face::Docs));
+    let document = Asset::new("application/json", document.to_json().expect("the document can be written as JSON"));
+    let document = async move |headers: HeaderMap| document.answer(&headers).await;
+    let page = Arc::new(Page::default());
+    let index = page.clone();
+    let index = async move |headers: HeaderMap| index.answer("index.html", &headers).await;
+    let file = async move |Path(name): Path<String>, headers: HeaderMap| page.answer(&name, &headers).await;
+    let (data, docs) = (Policy::read(Access::Anyone), Policy::read(Access::Anyone).face(Face::Docs));
     Routes::default()
         .undocumented("/openapi.json", get(document), data)
-        .undocumented("/docs", get(async || Redirect::to("/docs/")), page)
-        .undocumented("/docs/", get(async move || file("", index)), page)
-        .undocumented("/docs/{*file}", get(async move |Path(name): Path<String>| file(&name, config)), page)
+        .undocumented("/docs", get(async || Redirect::to("/docs/")), docs)
+        .undocumented("/docs/", get(index), docs)
+        .undocumented("/docs/{*file}", get(file), docs)
 }
 
-/// A file of Swagger UI.
-fn file(name: &str, config: Arc<Config<'static>>) -> Response {
-    match utoipa_swagger_ui::serve(name, config) {
-        Ok(Some(file)) => {
-            let mut response = ([(header::CONTENT_TYPE, file.content_type)], file.bytes).into_response();
-            if file.gzpipped {
-                response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
-            }
-            response
+/// The files of Swagger UI, each taken from the library when it is first asked for.
+#[derive(Default)]
+struct Page(Mutex<HashMap<String, Arc<Asset>>>);
+
+impl Page {
+    async fn answer(&self, name: &str, headers: &HeaderMap) -> ApiResult<Response> {
+        let asset = self.asset(name).ok_or_else(|| ApiError::of_status(StatusCode::NOT_FOUND))?;
+        Ok(asset.answer(headers).await)
+    }
+
+    /// Keeps only files that exist, so that nobody can fill the map with made-up names.
+    fn asset(&self, name: &str) -> Option<Arc<Asset>> {
+        let mut assets = self.0.lock().expect("no code panics while it holds the files");
+        if let Some(asset) = assets.get(name) {
+            return Some(asset.clone());
         }
-        Ok(None) => StatusCode::NOT_FOUND.into_response(),
-        Err(error) => {
+        let file = utoipa_swagger_ui::serve(name, Arc::new(Config::from("/openapi.json"))).unwrap_or_else(|error| {
             tracing::error!(%error, "the file {name} of /docs cannot be served: {error}");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
+            None
+        })?;
+        let asset = Asset::new(&file.content_type, file.bytes.into_owned());
+        assets.insert(name.to_owned(), asset.clone());
+        Some(asset)
     }
 }

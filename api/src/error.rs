@@ -58,6 +58,7 @@ impl ApiError {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 ("unsupported_media_type", "send the body as application/json, and say so in Content-Type")
             }
+            StatusCode::REQUEST_TIMEOUT => ("request_timeout", "the body did not arrive in time; nothing was done"),
             StatusCode::GATEWAY_TIMEOUT => ("timeout", "the answer took too long; a GET can be repeated as it is"),
             status if status.is_client_error() => ("bad_request", "the request could not be read"),
             _ => ("internal", "something went wrong on our side"),

@@ -60,11 +60,14 @@ pub(crate) async fn live() -> StatusCode {
 /// Should requests be sent here?
 #[utoipa::path(get, path = "/health/ready", tag = "health", responses(
     (status = 200, description = "Yes"),
-    (status = 503, description = "`unavailable`: the database does not answer, or the process is stopping", body = Problem),
+    (status = 503, description = "`unavailable`: the database does not answer, no place for a connection has been free for seconds, or the process is stopping", body = Problem),
 ))]
 pub(crate) async fn ready(State(state): State<AppState>) -> ApiResult<StatusCode> {
     if state.stopping.is_cancelled() {
         return Err(unavailable("this process is stopping"));
+    }
+    if state.places.full_for().is_some_and(|full| full > state.connection_limits.full) {
+        return Err(unavailable("no place for a connection is free"));
     }
     if !state.probe.database_answers().await {
         return Err(unavailable("the database does not answer"));

@@ -18,6 +18,7 @@ mod docs;
 mod health;
 mod inventory;
 mod metrics;
+mod open_files;
 mod operations;
 mod ops;
 mod orders;

@@ -27,7 +27,9 @@ async fn run() -> anyhow::Result<()> {
     cli.common.check().map_err(anyhow::Error::msg)?;
     let done = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => api::serve::serve(cli.common, cli.serve).await,
-        Command::Migrate { down } => api::commands::migrate(&cli.common, down).await,
+        Command::Migrate { down, app_role } => {
+            api::commands::migrate(&cli.common, down, app_role.as_deref().filter(|role| !role.is_empty())).await
+        }
         Command::Seed { dir } => api::commands::seed(&cli.common, &dir).await,
         Command::Health => shared::health::ask_process(cli.serve.metrics_addr).await.map_err(anyhow::Error::msg),
         Command::CreateUser { email, password, role, name } => {

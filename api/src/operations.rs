@@ -70,6 +70,7 @@ fn name(operation: &mut Operation) {
 fn add_common_answers(operation: &mut Operation, policy: &Policy) {
     if operation.request_body.is_some() {
         add(operation, "400", "`invalid_json`: the body is not JSON");
+        add(operation, "408", "`request_timeout`: the body did not arrive in time");
         add(operation, "413", &format!("`body_too_large`: it has more than {} KiB", policy.body_limit / 1024));
         add(operation, "415", "`unsupported_media_type`");
         add(operation, "422", "a field is not right: see `code` and `errors`");

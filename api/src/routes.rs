@@ -9,26 +9,40 @@ use crate::{auth, catalog, customers, docs, health, inventory, ops, orders, user
 
 /// Everything that the process can serve.
 pub fn all() -> Routes {
-    serving(true, true)
+    serving(Served { docs: true, console: true, shop: true })
 }
 
-/// The API, and the pages that the settings ask for.
-pub fn serving(console: bool, shop: bool) -> Routes {
+/// What the settings ask for besides the API itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Served {
+    /// /docs and /openapi.json
+    pub docs: bool,
+    pub console: bool,
+    pub shop: bool,
+}
+
+pub fn serving(served: Served) -> Routes {
     let mut routes = api();
-    if console || shop {
+    if served.docs {
+        let mut document = docs::document();
+        document.merge(routes.take_document());
+        routes = routes.merge(docs::routes(&document));
+    }
+    if served.console || served.shop {
         routes = routes.pages(pages::files());
     }
-    if shop {
+    if served.shop {
         routes = routes.pages(pages::of_shop());
     }
-    if console {
+    if served.console {
         routes = routes.pages(pages::of_console());
     }
     routes
 }
 
+/// The API without pages and documents.
 fn api() -> Routes {
-    let mut routes = Routes::default()
+    Routes::default()
         .merge(health::routes())
         .merge(auth::routes())
         .merge(users::routes())
@@ -37,10 +51,7 @@ fn api() -> Routes {
         .merge(warehouses::routes())
         .merge(inventory::routes())
         .merge(orders::routes())
-        .merge(ops::routes());
-    let mut document = docs::document();
-    document.merge(routes.take_document());
-    routes.merge(docs::routes(&document))
+        .merge(ops::routes())
 }
 
 /// The table of all routes in Markdown, for `docs/routes.md`.

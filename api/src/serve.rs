@@ -10,6 +10,8 @@ use axum::routing::get;
 use shared::health::Probe;
 use shared::identity::authenticate::Identity;
 use shared::orders::placing::lanes::PlacingLanes;
+use shared::platform::http::limits::Limits;
+use shared::platform::http::places::{ConnectionMetrics, OPERATORS, Places};
 use shared::platform::limits::Limiter;
 use shared::platform::redis::Redis;
 use shared::platform::settings::Common;
@@ -23,9 +25,10 @@ use web::state::{Parts, WebState};
 
 use crate::config::Serve;
 use crate::metrics::ApiMetrics;
+use crate::routes::{self, Served};
 use crate::state::AppState;
 use crate::surface::connections;
-use crate::{health, routes, surface};
+use crate::{health, surface};
 
 /// How long running requests have to finish after the process is asked to stop. Longer than any request may take.
 pub const GRACE: Duration = Duration::from_secs(15);
@@ -35,6 +38,7 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     let api = listen(settings.api_addr, "API_ADDR").await?;
     let metrics = listen(settings.metrics_addr, "METRICS_ADDR").await?;
     let state = state(&common, settings)?;
+    crate::open_files::warn_if_few(state.settings.max_connections);
     if state.settings.auto_migrate {
         shared::platform::db::migrate(&state.db, &shared::MIGRATOR)
             .await
@@ -53,7 +57,9 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
 
 /// The whole API: every route, with the surface around it.
 pub fn app(state: AppState) -> Router {
-    let routes = routes::serving(state.settings.console, state.settings.shop);
+    let settings = &state.settings;
+    let served = Served { docs: settings.docs, console: settings.console, shop: settings.shop };
+    let routes = routes::serving(served);
     surface::wrap(routes, state, surface::REQUEST_TIMEOUT)
 }
 
@@ -62,6 +68,10 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
     let metrics = Arc::new(ApiMetrics::new(db.clone(), &doorbell, settings.reservation_ttl)?);
     let redis = common.cache_redis().map(|url| Redis::open(url, &common.redis_prefix)).transpose()?;
+    let connections = ConnectionMetrics::new("millrace_api")?;
+    connections.register(metrics.shared.registry())?;
+    let trusted = settings.trusted_proxies.clone();
+    let places = Places::new(settings.connections(), move |peer| trusted.trusts(peer), connections);
     let cache = Cache::start(db.clone(), redis.clone(), settings.caching.settings(), metrics.shared.registry())?;
     let (terms, in_flight) = (settings.terms(), settings.max_placements_in_flight);
     let after_batch = {
@@ -95,6 +105,8 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
         cache,
         metrics,
         doorbell,
+        places,
+        connection_limits: Limits::default(),
         tls: settings.tls()?.map(Arc::new),
         settings: Arc::new(settings),
         stopping: CancellationToken::new(),
@@ -110,9 +122,12 @@ pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .with_state(state.clone());
-    let scraping = tokio::spawn(axum::serve(metrics, scrape).into_future());
-    let (tls, most) = (state.tls.clone(), state.settings.max_connections);
-    let serving = connections::serve(api, tls, most, app(state), stopping.clone());
+    let (tls, places, limits) = (state.tls.clone(), state.places.clone(), state.connection_limits);
+    let scrapers = Places::new(OPERATORS, |_| false, ConnectionMetrics::new("millrace_metrics")?);
+    // It answers until everything else has ended, so that the last figures are scraped too.
+    let scraping = connections::serve(metrics, None, scrapers, limits, scrape, CancellationToken::new());
+    let scraping = tokio::spawn(scraping);
+    let serving = connections::serve(api, tls, places, limits, app(state), stopping.clone());
     let overdue = async {
         stopping.cancelled().await;
         tokio::time::sleep(GRACE).await;

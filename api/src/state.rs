@@ -7,6 +7,8 @@ use axum::extract::FromRef;
 use shared::health::Probe;
 use shared::identity::authenticate::Identity;
 use shared::orders::placing::lanes::PlacingLanes;
+use shared::platform::http::limits::Limits;
+use shared::platform::http::places::Places;
 use shared::platform::limits::Limiter;
 use shared::product_cache::Cache;
 use shared::queue::doorbell::Doorbell;
@@ -34,6 +36,10 @@ pub struct AppState {
     pub web: WebState,
     /// Rung after a commit that wrote jobs.
     pub doorbell: Doorbell,
+    /// The connections of the public listener.
+    pub places: Arc<Places>,
+    /// How long the peers of connections may take.
+    pub connection_limits: Limits,
     /// Set if the API itself serves HTTPS.
     pub tls: Option<Arc<Tls>>,
     /// Cancelled when the process is asked to stop.

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Installs the other queues that `./dev bench --peers` measures. Sourced by ./dev.
-# Sidekiq as Debian has it, and BullMQ as bench/peers/package-lock.json has it, in a folder of its own.
+# Installs the other queues that `./dev bench --peers` measures. ./dev sources this file.
+# Sidekiq is the version of Debian. BullMQ is the version in bench/peers/package-lock.json, in its own folder.
 
 debian=() peers=$DEV/bench/peers
 command -v node >/dev/null || debian+=(nodejs)
@@ -16,7 +16,7 @@ mkdir -p "$peers"
 if ! cmp -s bench/peers/package-lock.json "$peers/installed.json"; then
   say "Installing BullMQ"
   cp bench/peers/package.json bench/peers/package-lock.json "$peers/"
-  # Not `npm ci`: it fails where a registry lacks a package that only another system would need.
+  # Not `npm ci`: it fails if the registry lacks a package that only another operating system needs.
   npm install --prefix "$peers" --ignore-scripts --no-audit --no-fund
   cp bench/peers/package-lock.json "$peers/installed.json"
 fi

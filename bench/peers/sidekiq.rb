@@ -1,17 +1,17 @@
-# No-op jobs through Sidekiq, told by REDIS_URL where. `ruby sidekiq.rb push JOBS` writes a backlog; `work NAME` carries
-# jobs out until it is killed, and says when a numbered one starts; `one-by-one JOBS` pushes numbered ones and says when
-# it began to.
+# No-op jobs through Sidekiq, on the Redis of REDIS_URL. `ruby sidekiq.rb push JOBS` writes a backlog. `work NAME` runs jobs until
+# it is killed, and prints when a numbered job starts. `one-by-one JOBS` pushes numbered jobs, and prints when each push
+# begins.
 require "sidekiq"
 
 $stdout.sync = true
 redis = { url: ENV.fetch("REDIS_URL") }
 Sidekiq.configure_server do |config|
   config.redis = redis
-  config.logger.level = Logger::WARN # two lines a job would cost more than the job
+  config.logger.level = Logger::WARN # two log lines cost more than the job
 end
 Sidekiq.configure_client { |config| config.redis = redis }
 
-# The clock of the machine, so that two processes can compare.
+# The clock of the machine, so that times of two processes can be compared.
 def now = Process.clock_gettime(Process::CLOCK_REALTIME, :float_millisecond)
 def say(number, at) = $stdout.write("#{number} #{at}\n")
 
@@ -34,10 +34,10 @@ if $PROGRAM_NAME == __FILE__
       at = now
       Noop.perform_async(number)
       say(number, at)
-      sleep 0.01 # The worker is to wait again.
+      sleep 0.01 # Let the worker wait again.
     end
   when "work"
-    # Its own default of threads; more only wait for Ruby's lock.
+    # Sidekiq's default number of threads. More threads only wait for Ruby's lock.
     exec("sidekiq", "-c", "10", "-r", File.expand_path(__FILE__))
   end
 end

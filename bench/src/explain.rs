@@ -1,7 +1,7 @@
-//! How Postgres finds what the API is asked for: the real statements of the real API, with the plans that ran.
+//! Runs the real statements of the real API and checks the plans that Postgres used.
 //!
-//! The API serves in this process. Its connections have `auto_explain`, whose notices come back to them with
-//! the answers; sqlx hands notices to `tracing`, and that is where they are read.
+//! The API serves in this process. Its connections have `auto_explain` on, which sends each plan back as a notice. sqlx
+//! gives notices to `tracing`, where we read them.
 
 mod cases;
 pub mod plans;
@@ -22,7 +22,7 @@ use shared::page::{Page, Position};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::net::TcpListener;
 
-use self::cases::{BORNE, Case, Sorted, Who, cases};
+use self::cases::{ACCEPTED, Case, Sorted, User, cases};
 use self::plans::{Plans, Statement};
 use crate::fill;
 
@@ -32,41 +32,41 @@ MC4CAQAwBQYDK2VwBCIEICK0wiYbFsopBwLBYPARWckKJ59173Cc2Vfg7GOSjm+S
 -----END PRIVATE KEY-----
 ";
 
-/// Makes Postgres tell each plan that ran.
+/// Makes Postgres send the plan of each statement.
 pub const AUTO_EXPLAIN: &[(&str, &str)] = &[
     ("session_preload_libraries", "auto_explain"),
     ("auto_explain.log_min_duration", "0"),
     ("auto_explain.log_analyze", "on"),
     ("auto_explain.log_buffers", "on"),
-    // Rows are what counts; reading the clock at each of them would count too.
+    // We count rows. Reading the clock for each row would slow down the statements.
     ("auto_explain.log_timing", "off"),
     ("auto_explain.log_format", "json"),
     ("auto_explain.log_level", "notice"),
 ];
 
-/// The fastest run is kept: what else the machine does is no part of a plan.
+/// The fastest of these runs counts, because other processes slow down some of them.
 const RUNS: usize = 3;
 
-/// The page that must cost what the first one costs, or the middle of a shorter list.
+/// The deep page, which must cost what the first one costs. For a shorter list it is the middle.
 const DEEP_PAGE: i64 = 10_000;
 const PAGE: u32 = 50;
 
-/// A deep page may cost more by what differs between any two pages, and not by what was skipped.
+/// Two pages differ a little in cost. A plan that reads the skipped rows costs far more.
 const DEEP_COSTS_AT_MOST: f64 = 1.5;
 
-/// Rows that a statement may read, and pages of 8 kB that it may touch, for each row that is asked for: an order
-/// comes with a customer, items and a job, each of them found through an index of three or four levels.
+/// Rows that a statement may read, and pages of 8 kB that it may touch, for each row of the answer. An order has a
+/// customer, items and a job, each found through an index of three or four levels.
 const ROWS_EACH: u32 = 60;
 const BUFFERS_EACH: u32 = 30;
-/// And whatever is asked for.
+/// Added to both limits, whatever the answer.
 const AT_LEAST: u32 = 100;
 
-/// A search may cost more: no index finds a word or a price and has the products in the order of the list too,
-/// so it reads what it finds, or reads along the list until it has found enough. That is about 30 ms.
+/// A search may cost more. No index both finds a word or a price and has the products in the order of the list. So
+/// Postgres reads all matches, or reads along the list until it has found enough. That takes about 30 ms.
 const SEARCH_ROWS: u32 = 200_000;
 const SEARCH_BUFFERS: u32 = 12_000;
 
-/// Answers whether all is as it should be.
+/// Returns true if no statement violates a limit.
 pub async fn run(url: &SecretString, json: Option<&Path>) -> anyhow::Result<bool> {
     let db = PgPool::connect(url.expose_secret()).await.context("DATABASE_URL")?;
     let is_superuser = "select rolsuper from pg_roles where rolname = current_user";
@@ -82,40 +82,40 @@ pub async fn run(url: &SecretString, json: Option<&Path>) -> anyhow::Result<bool
     eprint!("\r{:<100}\r", "");
 
     print!("{}", table(&measured));
-    let (borne, judged): (Vec<&Measured>, Vec<&Measured>) = measured.iter().partition(|one| one.is_borne());
-    let mut complaints: Vec<String> = judged.iter().flat_map(|one| one.complaints()).collect();
-    complaints.extend(bench.not_asked(&cases).await?);
+    let (accepted, judged): (Vec<&Measured>, Vec<&Measured>) = measured.iter().partition(|one| one.is_accepted());
+    let mut violations: Vec<String> = judged.iter().flat_map(|one| one.violations()).collect();
+    violations.extend(bench.not_asked(&cases).await?);
     println!();
-    for (path, why) in BORNE {
-        println!("borne: {path}: {why}");
-        if borne.iter().filter(|one| one.request.ends_with(path)).all(|one| one.complaints().is_empty()) {
-            complaints.push(format!("{path} reads no more than it should: take it out of BORNE"));
+    for (path, why) in ACCEPTED {
+        println!("accepted: {path}: {why}");
+        if accepted.iter().filter(|one| one.request.ends_with(path)).all(|one| one.violations().is_empty()) {
+            violations.push(format!("{path} stays within the limits: remove it from ACCEPTED"));
         }
     }
-    for complaint in &complaints {
-        println!("FAILED: {complaint}");
+    for violation in &violations {
+        println!("FAILED: {violation}");
     }
-    println!("{} requests, {} complaints", measured.len(), complaints.len());
+    println!("{} requests, {} violations", measured.len(), violations.len());
     if let Some(file) = json {
-        serde_json::to_writer_pretty(File::create(file)?, &json!({ "requests": measured, "complaints": complaints }))?;
+        serde_json::to_writer_pretty(File::create(file)?, &json!({ "requests": measured, "violations": violations }))?;
     }
-    Ok(complaints.is_empty())
+    Ok(violations.is_empty())
 }
 
 /// One request, with every statement that it ran.
 #[derive(Debug, Serialize)]
 struct Measured {
-    who: Who,
+    user: User,
     request: String,
     page: i64,
-    /// This page's buffers and time by those of the first page.
+    /// Buffers and time of this page, divided by those of the first page.
     of_first: Option<(f64, f64)>,
     http_ms: f64,
     statements: Vec<Statement>,
-    /// What was asked for.
+    /// The page size.
     limit: u32,
     search: bool,
-    /// What it answered instead, such as that a statement took too long.
+    /// The answer, if it was an error, such as a statement timeout.
     refused: Option<String>,
 }
 
@@ -123,12 +123,12 @@ struct Bench {
     plans: Plans,
     /// Without `auto_explain`.
     db: PgPool,
-    /// The API's own.
+    /// The API's own pool.
     pool: PgPool,
     url: String,
     http: reqwest::Client,
-    tokens: BTreeMap<Who, String>,
-    /// What stands for `{name}` in the cases.
+    tokens: BTreeMap<User, String>,
+    /// The values of `{name}` in the cases.
     names: Vec<(&'static str, String)>,
     large_tables: Vec<String>,
 }
@@ -138,7 +138,7 @@ impl Bench {
         let plans = Plans::listen()?;
         let url = explaining(url.expose_secret());
         let fixed = ["millrace-api", "--database-url", &url, "--jwt-private-key", KEY, "--rate-limits", "off"];
-        // A cache would answer the second time, and asks by itself what has changed.
+        // A cache would answer the second request, and it polls the database by itself.
         let cli = api::config::Cli::try_parse_from(fixed.into_iter().chain(["--cache", "off"]))?;
         let state = api::serve::state(&cli.common, cli.serve)?;
         let pool = state.db.clone();
@@ -159,24 +159,23 @@ impl Bench {
         Ok(Self { plans, db, pool, url, http, tokens: BTreeMap::new(), names, large_tables })
     }
 
-    /// Logs everybody in. What that asks the database is measured too, and the first request of a session,
-    /// which looks for the session.
+    /// Logs all users in. The login, the refresh and the first request of a session are measured too.
     async fn log_in(&mut self) -> anyhow::Result<Vec<Measured>> {
         let mut measured = Vec::new();
-        for (who, email) in [
-            (Who::Staff, fill::STAFF),
-            (Who::Admin, fill::ADMIN),
-            (Who::HotCustomer, "{hot_email}"),
-            (Who::Customer, "{email}"),
+        for (user, email) in [
+            (User::Staff, fill::STAFF),
+            (User::Admin, fill::ADMIN),
+            (User::HotCustomer, "{hot_email}"),
+            (User::Customer, "{email}"),
         ] {
             let body = json!({ "email": self.named(email), "password": fill::PASSWORD });
-            let (login, tokens) = self.once(Who::Anyone, Method::POST, "/v1/auth/login", Some(body)).await?;
+            let (login, tokens) = self.once(User::Anyone, Method::POST, "/v1/auth/login", Some(body)).await?;
             let body = json!({ "refresh_token": tokens["refresh_token"] });
-            let (refresh, tokens) = self.once(Who::Anyone, Method::POST, "/v1/auth/refresh", Some(body)).await?;
+            let (refresh, tokens) = self.once(User::Anyone, Method::POST, "/v1/auth/refresh", Some(body)).await?;
             let token = tokens["access_token"].as_str().context("a refresh answers with a token")?;
-            self.tokens.insert(who, token.to_owned());
-            let (me, _) = self.once(who, Method::GET, "/v1/me", None).await?;
-            measured = vec![login, refresh, me]; // The customer's stay.
+            self.tokens.insert(user, token.to_owned());
+            let (me, _) = self.once(user, Method::GET, "/v1/me", None).await?;
+            measured = vec![login, refresh, me]; // The last round, that of the customer, is kept.
         }
         Ok(measured)
     }
@@ -185,7 +184,7 @@ impl Bench {
         let path = self.named(case.path);
         if let Some(body) = case.body {
             let body = serde_json::from_str(&self.named(body))?;
-            return Ok(vec![self.once(case.who, Method::POST, &path, Some(body)).await?.0]);
+            return Ok(vec![self.once(case.user, Method::POST, &path, Some(body)).await?.0]);
         }
         let first = self.fastest(case, &path).await?;
         let Some((page, cursor)) = self.deep_page(case, &path).await? else { return Ok(vec![first]) };
@@ -199,24 +198,24 @@ impl Bench {
     async fn fastest(&self, case: &Case, path: &str) -> anyhow::Result<Measured> {
         let mut fastest: Option<Measured> = None;
         for _ in 0..RUNS {
-            let (run, _) = self.once(case.who, Method::GET, path, None).await?;
+            let (run, _) = self.once(case.user, Method::GET, path, None).await?;
             if fastest.as_ref().is_none_or(|fastest| run.ms() < fastest.ms()) {
                 fastest = Some(run);
             }
         }
-        let fastest = fastest.expect("there is more than no run");
+        let fastest = fastest.expect("RUNS is not zero");
         Ok(Measured { request: format!("GET {}", case.path), search: case.search, ..fastest })
     }
 
     async fn once(
         &self,
-        who: Who,
+        user: User,
         method: Method,
         path: &str,
         body: Option<Value>,
     ) -> anyhow::Result<(Measured, Value)> {
         let mut request = self.http.request(method.clone(), format!("{}{path}", self.url));
-        if let Some(token) = self.tokens.get(&who) {
+        if let Some(token) = self.tokens.get(&user) {
             request = request.bearer_auth(token);
         }
         if let Some(body) = body {
@@ -232,26 +231,27 @@ impl Bench {
         let limit = path.split(['?', '&']).find_map(|pair| pair.strip_prefix("limit=")).map(str::parse);
         let limit = if body.starts_with(r#"{"data":"#) { limit.transpose()?.unwrap_or(PAGE) } else { 1 };
         let plans = self.plans.take();
-        let plans = plans.iter().filter(|plan| !plan.contains("pg_catalog")); // sqlx asks for types once a connection.
+        // sqlx reads the catalog for types once per connection.
+        let plans = plans.iter().filter(|plan| !plan.contains("pg_catalog"));
         let statements = plans.map(|plan| Statement::read(plan, &self.large_tables)).collect::<Result<_, _>>()?;
         let request = format!("{method} {path}");
         let refused = (!status.is_success()).then(|| body.clone());
         let measured =
-            Measured { who, request, page: 1, of_first: None, http_ms, statements, limit, search: false, refused };
+            Measured { user, request, page: 1, of_first: None, http_ms, statements, limit, search: false, refused };
         Ok((measured, serde_json::from_str(&body)?))
     }
 
-    /// The plan of a statement comes when its connection is done with it, which may be after the answer.
+    /// Waits until all connections of the API are idle. A plan may arrive after the answer.
     async fn settled(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + Duration::from_secs(10);
         while self.pool.num_idle() < self.pool.size() as usize {
-            ensure!(Instant::now() < deadline, "a connection of the API is not given back");
+            ensure!(Instant::now() < deadline, "a connection of the API stays busy");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         Ok(())
     }
 
-    /// A page far into the list and the cursor that leads there, if the list is as long as two pages.
+    /// A page far into the list, and the cursor that leads there. None if the list is shorter than two pages.
     async fn deep_page(&self, case: &Case, path: &str) -> anyhow::Result<Option<(i64, String)>> {
         let Some(Sorted { rows, by, rank }) = case.sorted else { return Ok(None) };
         let rows = self.named(rows);
@@ -270,7 +270,7 @@ impl Bench {
         named(text, &self.names)
     }
 
-    /// Routes that no case asks for: whoever adds one adds its case.
+    /// Read routes without a case. Every new route needs one.
     async fn not_asked(&self, cases: &[Case]) -> anyhow::Result<Vec<String>> {
         let document: Value = self.http.get(format!("{}/openapi.json", self.url)).send().await?.json().await?;
         let paths = document["paths"].as_object().context("the document has paths")?;
@@ -300,15 +300,15 @@ impl Measured {
         self.statements.iter().map(|statement| statement.ms).sum()
     }
 
-    fn is_borne(&self) -> bool {
-        BORNE.iter().any(|(path, _)| self.request.ends_with(path))
+    fn is_accepted(&self) -> bool {
+        ACCEPTED.iter().any(|(path, _)| self.request.ends_with(path))
     }
 
-    fn complaints(&self) -> Vec<String> {
+    fn violations(&self) -> Vec<String> {
         let refused = self.refused.iter().map(|answer| format!("{self}: {answer}"));
-        let mut complaints: Vec<String> = refused.collect();
+        let mut violations: Vec<String> = refused.collect();
         if self.refused.is_none() && self.statements.is_empty() {
-            complaints.push(format!("{self}: asks the database nothing, so nothing is known of it"));
+            violations.push(format!("{self}: runs no statement, so there is nothing to check"));
         }
         for statement in &self.statements {
             let (most_rows, most_buffers) = if self.search {
@@ -316,37 +316,37 @@ impl Measured {
             } else {
                 (AT_LEAST + ROWS_EACH * self.limit, AT_LEAST + BUFFERS_EACH * self.limit)
             };
-            let mut complain = |what: String| complaints.push(format!("{self}: {what}: {}", statement.in_short()));
+            let mut add = |what: String| violations.push(format!("{self}: {what}: {}", statement.in_short()));
             for table in &statement.seq_scans {
-                complain(format!("scans {table}"));
+                add(format!("scans {table}"));
             }
             if statement.rows_read > most_rows {
-                complain(format!("reads {} rows, of {most_rows} at most", statement.rows_read));
+                add(format!("reads {} rows, at most {most_rows} are allowed", statement.rows_read));
             }
             if statement.buffers > most_buffers {
-                complain(format!("touches {} buffers, of {most_buffers} at most", statement.buffers));
+                add(format!("touches {} buffers, at most {most_buffers} are allowed", statement.buffers));
             }
             if statement.spills {
-                complain("sorts on disk".to_owned());
+                add("sorts on disk".to_owned());
             }
         }
         if let Some((buffers, _)) = self.of_first
             && buffers > DEEP_COSTS_AT_MOST
             && self.buffers() > f64::from(AT_LEAST)
         {
-            complaints.push(format!("{self}: costs {buffers:.1} times what page 1 costs"));
+            violations.push(format!("{self}: costs {buffers:.1} times what page 1 costs"));
         }
-        complaints
+        violations
     }
 }
 
 impl std::fmt::Display for Measured {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({}, page {})", self.request, self.who, self.page)
+        write!(f, "{} ({}, page {})", self.request, self.user, self.page)
     }
 }
 
-/// In Markdown, so that it can be pasted into `docs/performance.md`.
+/// The table in Markdown, as `docs/performance.md` has it.
 fn table(measured: &[Measured]) -> String {
     let mut rows =
         vec![["request", "as", "page", "rows read", "buffers", "ms", "× page 1", "indexes"].map(str::to_owned)];
@@ -360,7 +360,7 @@ fn table(measured: &[Measured]) -> String {
         }
         rows.push([
             one.request.clone(),
-            one.who.to_string(),
+            one.user.to_string(),
             one.page.to_string(),
             one.rows_read().to_string(),
             format!("{:.0}", one.buffers()),
@@ -382,16 +382,16 @@ fn table(measured: &[Measured]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// The same database, by connections that tell their plans.
+/// The URL of the same database with `auto_explain` on.
 fn explaining(url: &str) -> String {
     let options = AUTO_EXPLAIN.iter().map(|(name, value)| format!("options[{name}]={value}"));
     let separator = if url.contains('?') { '&' } else { '?' };
     format!("{url}{separator}{}", options.collect::<Vec<_>>().join("&"))
 }
 
-/// The cursor that a page of this list would end with if this was its last row.
+/// The cursor of a page of this list that ends with this row.
 fn cursor(path: &str, last: Position) -> anyhow::Result<String> {
-    // As the API names the list that a cursor is bound to.
+    // The API binds a cursor to its list, which it names like this.
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let mut filters: Vec<_> =
         form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "limit" && name != "cursor").collect();
@@ -401,13 +401,13 @@ fn cursor(path: &str, last: Position) -> anyhow::Result<String> {
     page.list(vec![last; 2], |row| *row).next_cursor.context("a page that is not the last one has a cursor")
 }
 
-/// Finds out what the cases ask for; each may use the names before it.
+/// Looks up the values of the names. Each may use the names before it.
 async fn names(db: &PgPool) -> anyhow::Result<Vec<(&'static str, String)>> {
     let mut names = Vec::new();
     for (name, sql) in cases::NAMES {
         let sql = AssertSqlSafe(format!("select ({})::text", named(sql, &names)));
         let value: Option<String> = sqlx::query_scalar(sql).fetch_one(db).await?;
-        names.push((*name, value.with_context(|| format!("nothing was found for {{{name}}}"))?));
+        names.push((*name, value.with_context(|| format!("the database has nothing for {{{name}}}"))?));
     }
     Ok(names)
 }

@@ -1,5 +1,5 @@
-//! A million of everything, in minutes: set-based SQL (`fill.sql`), one step after the other in one transaction,
-//! so that a database is filled or as it was.
+//! Fills a database with millions of rows in minutes. The steps of `fill.sql` run in one transaction, so the database
+//! is either filled or unchanged.
 
 use std::time::{Duration, Instant};
 
@@ -13,16 +13,16 @@ use tokio::time::MissedTickBehavior;
 
 use crate::report::say;
 
-/// What everybody in a filled database logs in with.
+/// The password of every user in a filled database.
 pub const PASSWORD: &str = "bench bench bench";
 pub const STAFF: &str = "staff@bench.test";
 pub const ADMIN: &str = "admin@bench.test";
 
-/// What a row takes of the disk in the end, with what the fill keeps aside meanwhile: tells how long it will take.
+/// Disk space for one row, with the temporary space of the fill. It predicts how long the fill takes.
 const BYTES_A_ROW: f64 = 7_500.0;
 
-/// How often a step that takes long says how far it is.
-const SAY: Duration = Duration::from_secs(10);
+/// How often a long step prints its progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 const STEPS: &str = include_str!("fill.sql");
 
@@ -31,30 +31,30 @@ pub async fn run(url: &SecretString, rows: u32) -> anyhow::Result<()> {
     shared::MIGRATOR.run(&mut conn).await.context("the database could not be migrated")?;
     let filled = "select exists (select from products) or exists (select from orders)";
     if sqlx::query_scalar(filled).fetch_one(&mut conn).await? {
-        bail!("the database is not empty; make a new one for this");
+        bail!("the database is not empty; create a new database for this");
     }
-    make_people(url).await?;
+    create_users(url).await?;
 
     let watching = PgConnection::connect(url.expose_secret()).await?;
-    let mut filling = Filling { watching, rows, start: Instant::now() };
+    let mut progress = Progress { watching, rows, start: Instant::now() };
     let mut tx = conn.begin().await?;
-    let dropped = filling.step("drop indexes and references", drop_indexes_and_references(&mut tx)).await?;
+    let dropped = progress.step("drop indexes and references", drop_indexes_and_references(&mut tx)).await?;
     for part in STEPS.split("-- ## ").skip(1) {
         let (name, sql) = part.split_once('\n').context("a step has a name and a text")?;
-        filling.step(name, execute(&mut tx, sql.replace(":rows", &rows.to_string()))).await?;
+        progress.step(name, execute(&mut tx, sql.replace(":rows", &rows.to_string()))).await?;
     }
     for (name, definition) in dropped {
-        filling.step(&name, execute(&mut tx, definition)).await?;
+        progress.step(&name, execute(&mut tx, definition)).await?;
     }
-    filling.step("commit", tx.commit()).await?;
-    // Also tells which pages all can see, as in a database that is not just filled.
-    filling.step("vacuum, analyze", execute(&mut conn, "vacuum (analyze)".to_owned())).await?;
-    say(format!("filled in {:.0} s: {:.2} GB", filling.start.elapsed().as_secs_f64(), filling.bytes().await? / 1e9));
+    progress.step("commit", tx.commit()).await?;
+    // Also sets the visibility map, which a database that was just filled lacks.
+    progress.step("vacuum, analyze", execute(&mut conn, "vacuum (analyze)".to_owned())).await?;
+    say(format!("filled in {:.0} s: {:.2} GB", progress.start.elapsed().as_secs_f64(), progress.bytes().await? / 1e9));
     Ok(())
 }
 
-/// The first people, whose password hash all others get: a million would take a day to compute.
-pub async fn make_people(url: &SecretString) -> anyhow::Result<()> {
+/// Creates the first users. All others get their password hash, because computing a million hashes would take a day.
+pub async fn create_users(url: &SecretString) -> anyhow::Result<()> {
     let db = shared::platform::db::pool(url.expose_secret(), 1, "millrace-bench")?;
     for (email, role) in [(STAFF, Role::Staff), (ADMIN, Role::Admin)] {
         let password = PASSWORD.to_owned().try_into()?;
@@ -67,8 +67,8 @@ pub async fn make_people(url: &SecretString) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Indexes are built, and references checked, several times faster over rows that are there. Indexes that keep a
-/// constraint stay. Answers what brings them back, by name, with the references last.
+/// Drops indexes and foreign keys. Building them over existing rows is several times faster. Indexes of constraints
+/// stay. Returns the names and statements that create them again, foreign keys last.
 async fn drop_indexes_and_references(conn: &mut PgConnection) -> sqlx::Result<Vec<(String, String)>> {
     let dropped: Vec<(String, String, String)> = sqlx::query_as(
         "select indexrelid::regclass::text, 'drop index ' || indexrelid::regclass, pg_get_indexdef(indexrelid)
@@ -95,20 +95,20 @@ async fn execute(conn: &mut PgConnection, sql: String) -> sqlx::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop)
 }
 
-/// Says how far it is.
-struct Filling {
-    /// What is not committed yet has its size for others too.
+/// Prints the progress of the fill.
+struct Progress {
+    /// Another connection: the size of the database includes rows that are not committed yet.
     watching: PgConnection,
     rows: u32,
     start: Instant,
 }
 
-impl Filling {
+impl Progress {
     async fn step<T>(&mut self, name: &str, work: impl Future<Output = sqlx::Result<T>>) -> anyhow::Result<T> {
         let start = Instant::now();
-        let mut pulse = tokio::time::interval(SAY);
+        let mut pulse = tokio::time::interval(PROGRESS_INTERVAL);
         pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        pulse.tick().await; // The first comes at once.
+        pulse.tick().await; // The first tick comes at once.
         tokio::pin!(work);
         loop {
             tokio::select! {
@@ -116,12 +116,12 @@ impl Filling {
                     say(format!("{name:<32} {:>6.1} s", start.elapsed().as_secs_f64()));
                     return done.with_context(|| name.to_owned());
                 }
-                _ = pulse.tick() => self.say_how_far(name).await?,
+                _ = pulse.tick() => self.print(name).await?,
             }
         }
     }
 
-    async fn say_how_far(&mut self, name: &str) -> anyhow::Result<()> {
+    async fn print(&mut self, name: &str) -> anyhow::Result<()> {
         let (there, all) = (self.bytes().await?, f64::from(self.rows) * BYTES_A_ROW);
         let rate = there / self.start.elapsed().as_secs_f64();
         let left = (all - there).max(0.0) / rate;

@@ -1,6 +1,6 @@
--- A shop of two years: `:rows` rows in each table that grows, and more where an order has several of something.
--- The same number of rows makes the same shop, but for the time at which it ends: now. Each part below is a
--- step of `fill.rs`, and all of them are one transaction.
+-- Two years of orders: `:rows` rows in each table that grows, and more in tables with several rows for an order. The
+-- same number of rows gives the same data, except that it always ends now. Each part below is a step of `fill.rs`. All
+-- parts run in one transaction.
 
 -- ## helpers
 set local work_mem = '256MB';
@@ -8,15 +8,15 @@ set local maintenance_work_mem = '1GB';
 set local synchronous_commit = off;
 set local jit = off;
 
--- From 0 up to 1, scattered, the same each time.
+-- A pseudo-random number from 0 to 1, the same each time.
 create function pg_temp.dice(n bigint, throw bigint) returns float8 language sql stable as $$
     select (hashint8extended($1, $2) & x'fffffffffffff'::bigint) / (x'fffffffffffff'::bigint + 1)::float8
 $$;
--- A moment of the last year, from 0 (a year ago) to 1 (now); below 0 it is earlier.
+-- A time in the last year: 0 is a year ago, 1 is now. Below 0 it is earlier.
 create function pg_temp.moment(share float8) returns timestamptz language sql stable as $$
     select date_trunc('milliseconds', now() - interval '365 days' * (1 - $1))
 $$;
--- The UUIDv7 of something that was made at this time.
+-- A UUIDv7 with this time.
 create function pg_temp.id_at(what text, at timestamptz, n bigint) returns uuid language sql stable as $$
     select overlay(overlay(md5($1 || $3)
                    placing lpad(to_hex((extract(epoch from $2) * 1000)::bigint), 12, '0') || '7' from 1 for 13)
@@ -40,7 +40,7 @@ select pg_temp.id_at('warehouse', pg_temp.moment(-2), n), 'WH-' || n, 'Warehouse
 
 -- ## products
 -- Words from common (a thirtieth of the products has each noun) to rare (a 20,000th is an heirloom). The last tenth
--- is a new department, dearer and with words of its own: who guesses that things are spread evenly reads far.
+-- is one new category, with higher prices and its own words. A planner that assumes an even spread reads far too much.
 create temp table p on commit drop as
 select n, pg_temp.id_at('product', at, n) as id, at, 99 + (pg_temp.dice(n, 1) ^ 2 * 20000)::bigint + case when n > :rows * 0.95 then 30000 else 0 end as price,
        upper(left(noun, 3)) || '-' || lpad(n::text, 7, '0') as sku,
@@ -66,7 +66,7 @@ select id, sku, name, name || repeat('. Well made, and made to last', 6), price,
 analyze products;
 
 -- ## users
--- They all have the password of the first one, which `fill.rs` made.
+-- They all have the password hash of the first user, which `fill.rs` created.
 insert into users (id, email, password_hash, name, created_at, updated_at)
 select pg_temp.id_at('user', pg_temp.moment(n / :rows.0 - 1), n), 'user' || n || '@example.com',
        (select password_hash from users where lower(email) = 'staff@bench.test'), 'User ' || n,
@@ -75,7 +75,7 @@ select pg_temp.id_at('user', pg_temp.moment(n / :rows.0 - 1), n), 'user' || n ||
 analyze users;
 
 -- ## customers
--- Each user's own; and some that staff made with an address that a user has too. User 1 has five of those.
+-- One for each user, and some that staff created with the address of a user. User 1 has five of those.
 create temp table c on commit drop as
 select n, pg_temp.id_at('customer', at, n) as id, at, 1 + (n - 1) % :rows as person,
        case when n <= :rows then pg_temp.id_at('user', at, n)
@@ -91,7 +91,7 @@ select id, user_id, 'user' || person || '@example.com', 'User ' || person, '+1 5
 analyze customers;
 
 -- ## sessions
--- Half of them over, most of those ended by the user. Each has one good token, and every other one a spent one.
+-- Half of them have ended, most of these by the user. Each has one valid token, and every second one a used token too.
 create temp table s on commit drop as
 select n, pg_temp.id_at('session', at, n) as id, at,
        pg_temp.id_at('user', pg_temp.moment(user_n / :rows.0 - 1), user_n) as user_id,
@@ -111,13 +111,13 @@ select sha256(('token' || n || '.' || generation)::bytea), id, at + interval '7 
 analyze refresh_tokens;
 
 -- ## orders
--- Three customers place a third of all orders. Nearly everything is delivered; what is open is new, but for a few
--- old ones that wait for a person.
+-- Three customers place a third of all orders. Nearly all orders are delivered. Open orders are new, except for a few
+-- old ones that wait for staff.
 create temp table o on commit drop as
 select n, pg_temp.id_at('order', at, n) as id, pg_temp.id_at('reservation', at, n) as reservation_id, at, status, stuck,
        case when status in ('pending', 'processing') then 1 + floor(:rows * pg_temp.dice(n, 10))::bigint
             when customer < 0.15 then 1 when customer < 0.27 then 2 when customer < 0.37 then 3
-            -- User 1's other customers.
+            -- The other customers of user 1.
             when customer < 0.372 then :rows + 1 + n % 5
             else 1 + floor(:rows * pg_temp.dice(n, 10) ^ 2)::bigint end as customer,
        case when pg_temp.dice(n, 11) < 0.6 then 1 when pg_temp.dice(n, 11) < 0.9 then 2 else 3 end as lines
@@ -135,8 +135,8 @@ select n, pg_temp.id_at('order', at, n) as id, pg_temp.id_at('reservation', at, 
           from generate_series(1, :rows) n) t;
 alter table o add primary key (n);
 analyze o;
--- The lines of an order name different products: each line has its own third of them. The first products are hot,
--- but the second one was sold for half a year only, and so long the third warehouse was open.
+-- The lines of an order have different products: each line takes from its own third of them. The first products are hot.
+-- The second product was sold, and the third warehouse was open, only in the first half of the last year.
 create temp table l on commit drop as
 select n, line::smallint, product, 1 + floor(3 * pg_temp.dice(n, 13 + line))::int as quantity,
        -- A quarter of the products is in the second warehouse too, and another quarter in the third.
@@ -183,7 +183,7 @@ select o.id, e.sequence, e.type,
  order by o.n, e.sequence;
 
 -- ## charges
--- In our ledger, and in the provider's own books.
+-- Our charges, and the charges of the provider.
 insert into charges (id, order_id, amount_minor, currency, state, created_at, updated_at)
 select pg_temp.id_at('charge', o.at, o.n), o.id, orders.total_minor, 'USD',
        case o.status when 'processing' then 'started' else 'charged' end, o.at, o.at
@@ -202,7 +202,7 @@ select pg_temp.id_at('shipment', o.at, o.n * 4 + l.warehouse), o.id,
 insert into simulated.bookings (key, tracking_number, created_at) select id, tracking_number, created_at from shipments;
 
 -- ## inventory
--- What is reserved is what live orders hold. A fiftieth of the rows is low.
+-- The reserved units are those of open orders. A fiftieth of the rows has low stock.
 create temp table i on commit drop as
 select p.n, w.warehouse, p.id as product_id, pg_temp.id_at('warehouse', pg_temp.moment(-2), w.warehouse) as warehouse_id, p.at,
        coalesce(d.live, 0) as reserved, coalesce(d.shipped, 0) as shipped,
@@ -278,7 +278,7 @@ select id, attempt, run_at + interval '1 minute' * attempt, run_at + interval '1
   from (select id, run_at, error, error_fingerprint from jobs where state = 'dead') dead cross join generate_series(1, 8) attempt;
 
 -- ## audit
--- One run; what it would say is below, in "books".
+-- One run of the audit. The part "books" below checks its result.
 insert into audit_runs (violations, invariants) values (0, '[]');
 
 -- ## idempotency keys
@@ -289,7 +289,7 @@ select pg_temp.id_at('user', pg_temp.moment(1 / :rows.0 - 1), n % 1000), 'order-
 analyze idempotency_keys;
 
 -- ## books
--- Whatever does not balance ends it all, by a division by zero.
+-- Checks the sums. An imbalance ends the fill by a division by zero.
 select 1 / (count(*) = 0)::int as "rows of stock are the sums of their movements"
   from inventory i
   left join (select product_id, warehouse_id, sum(on_hand_delta) as on_hand, sum(reserved_delta) as reserved

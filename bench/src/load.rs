@@ -1,5 +1,5 @@
-//! `./dev bench`: figures of the real binaries under load, each beside something that was measured in the same run
-//! on the same machine. Servers and processes of its own, `fsync` on.
+//! `./dev bench`: measures the real binaries under load. Each figure stands beside another one that was measured in the
+//! same run on the same machine. It starts its own servers and processes, with `fsync` on.
 
 pub mod bare;
 mod generator;
@@ -9,8 +9,9 @@ mod lives;
 mod placing;
 mod queue;
 mod reads;
+mod requests;
 pub mod settings;
-mod shop;
+pub mod soak;
 pub mod system;
 pub mod usage;
 
@@ -24,7 +25,7 @@ use self::system::System;
 use crate::peers;
 use crate::report::{Report, say};
 
-/// Measures what is wanted, prints the table and writes the report.
+/// Measures the chosen parts, prints the table and writes the report.
 pub async fn run(settings: &Settings) -> Result<()> {
     let start = Instant::now();
     if settings.wants(Part::Growth) {
@@ -37,12 +38,12 @@ pub async fn run(settings: &Settings) -> Result<()> {
     report.setting.push(format!("measured in {:.0} s", start.elapsed().as_secs_f64()));
     println!("\n{}\n\n{}\n{}", report.setting.join("\n"), report.table(), report.verdict());
     report.write(&settings.out)?;
-    println!("With notes and plots: {0}/bench.html; for machines: {0}/bench.json", settings.out.display());
+    println!("Report with notes and plots: {0}/bench.html, and as JSON: {0}/bench.json", settings.out.display());
     Ok(())
 }
 
 async fn measure(home: &Home, settings: &Settings) -> Result<Report> {
-    say("starting Postgres and Redis, and filling a shop of 10,000 products");
+    say("starting Postgres and Redis, and creating 10,000 products");
     let system = System::start(home, &settings.bins.canonicalize()?).await?;
     let mut report = Report { setting: system.describe(settings).await?, ..Report::default() };
     if settings.wants(Part::Placing) {

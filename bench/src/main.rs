@@ -1,4 +1,4 @@
-//! Measurements that a sceptic can run. Not shipped.
+//! Measurements of Millrace. Not shipped.
 
 mod explain;
 mod fill;
@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use queue::Part;
 use secrecy::{ExposeSecret, SecretString};
 
-/// Measures Millrace.
+/// Measures Millrace
 #[derive(Debug, Parser)]
 #[command(name = "millrace-bench", version)]
 struct Cli {
@@ -25,57 +25,61 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct Database {
-    /// Where Postgres is: postgres://user:password@host:port/database
+    /// The URL of Postgres: postgres://user:password@host:port/database
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: SecretString,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Fill an empty database with a shop of two years, migrating it first
+    /// Fills an empty database with two years of orders, after migrating it
     Fill {
         #[command(flatten)]
         database: Database,
-        /// In each table that grows; some have a few times as many
+        /// Rows in each table that grows. Some tables get a few times as many
         #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
         rows: u32,
     },
-    /// Ask every list and every lookup of the API of a filled database, and show how Postgres found the answers
+    /// Runs every list and lookup of the API on a filled database, and shows the plans of Postgres
     ///
-    /// Fails where a statement reads more than its answer is worth. Needs a superuser, and a database that may
-    /// be written to: it logs people in and places an order.
+    /// Fails if a statement reads too much for its answer. Needs a superuser, and a database that may be written to: it
+    /// logs users in and places an order.
     Explain {
         #[command(flatten)]
         database: Database,
-        /// The same with all plans, as JSON
+        /// Writes the same with all plans as JSON
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// What `./dev bench` runs: the real binaries under load, each figure beside another of the same run
+    /// What `./dev bench` runs: the real binaries under load, each figure beside another one of the same run
     Run(load::settings::Settings),
-    /// What orders and reads are measured against; `run` starts it
+    /// What `./dev bench soak` runs: honest clients place orders, alone and while the API is attacked
+    ///
+    /// Fails if an honest client is refused, or if 99 of 100 orders take three times as long as alone.
+    Soak(load::soak::SoakSettings),
+    /// The baseline for orders and reads; `run` starts it
     #[command(hide = true)]
     Bare {
         #[command(flatten)]
         database: Database,
     },
-    /// Run jobs that do nothing through real workers: how many a second, how soon, how they scale, what a flushed
-    /// Redis costs, and whether the table stays healthy
+    /// Runs jobs that do nothing through real workers: rate, latency, scaling, the effect of a flushed Redis, and the
+    /// health of the jobs table
     ///
-    /// Needs a database without a shop in it, as a superuser, and starts a Redis of its own.
+    /// Needs a superuser, and a database without products and orders. Starts a Redis of its own.
     Queue {
         #[command(flatten)]
         database: Database,
-        /// Where millrace-worker is, built for speed
+        /// The folder of millrace-worker, built with --release
         #[arg(long, default_value = "target/release", value_name = "DIR")]
         bins: PathBuf,
-        /// Only these parts; all of them without it
+        /// Measures only these parts. Default: all
         #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
         only: Vec<Part>,
-        /// How many jobs go through the table to see whether it stays healthy
+        /// Jobs that go through the table to see whether it stays healthy
         #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(200_000..))]
         jobs_health: u32,
-        /// The same figures, and more, as JSON
+        /// Writes the same figures, and more, as JSON
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
@@ -83,7 +87,7 @@ enum Command {
     #[command(hide = true)]
     Peer {
         #[arg(value_enum)]
-        peer: peers::Own,
+        peer: peers::RustPeer,
         #[command(subcommand)]
         verb: peers::Verb,
         #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
@@ -97,6 +101,7 @@ async fn main() -> ExitCode {
     let done = match cli.command {
         Command::Fill { database, rows } => fill::run(&database.database_url, rows).await.map(|()| true),
         Command::Run(settings) => load::run(&settings).await.map(|()| true),
+        Command::Soak(settings) => load::soak::run(&settings).await,
         Command::Bare { database } => load::bare::serve(&database.database_url).await.map(|()| true),
         Command::Queue { database: Database { database_url }, bins, only, jobs_health: jobs, json } => {
             let parts = if only.is_empty() { Part::value_variants().to_vec() } else { only };

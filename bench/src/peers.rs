@@ -1,10 +1,11 @@
-//! Other queues beside ours: jobs that do nothing, at the settings that suit each best. `./dev bench --peers` installs
-//! them.
+//! Measures other queues beside ours: no-op jobs, at the best settings that we found for each. `./dev bench --peers`
+//! installs them.
 //!
-//! None of them does what ours does (a job written in the transaction of its cause, lost by nothing that is killed):
-//! they show what that costs, and what a queue in Redis alone can reach on this machine. All have the same Redis, which
-//! writes its log to disk each second, as many processes, a backlog that is there before these start, and a handler
-//! that does nothing. Each is a program with three verbs: `push JOBS`, `work NAME`, `one-by-one JOBS`.
+//! None of them gives our guarantees: a job is written in the transaction of its cause, and no killed process loses it.
+//! The comparison shows what these guarantees cost, and what a queue in Redis alone can reach on this machine. All use
+//! the same Redis, which writes its append-only file to disk once a second, the same number of processes, a backlog
+//! that exists before the processes start, and a handler that does nothing. Each peer is a program with three commands:
+//! `push JOBS`, `work NAME` and `one-by-one JOBS`.
 
 pub mod apalis;
 pub mod bare;
@@ -28,15 +29,15 @@ use crate::redis_client::connect;
 use crate::report::{Report, Row, say};
 
 const IDLE_JOBS: u32 = 200;
-/// How often the backlog is looked at: a few hundred cheap commands a second.
-const LOOK: Duration = Duration::from_millis(5);
-/// Nothing here takes longer unless it hangs.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// How often the backlog is counted: a few hundred cheap commands a second.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// A step that takes longer hangs.
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 const PART: &str = "peers";
 
-/// How fast a queue is: jobs a second out of a backlog by so many processes, and from the beginning of the push, with
-/// all that makes it safe, to the start of the handler.
+/// The speed of a queue: jobs a second from a backlog, by number of processes; and the latency from the beginning of
+/// the push to the start of the handler.
 #[derive(Debug, Clone)]
 pub struct Speed {
     pub per_second: Vec<(u32, f64)>,
@@ -46,30 +47,30 @@ pub struct Speed {
 
 struct Peer {
     name: &'static str,
-    /// What of it outlives what.
-    keeps: &'static str,
+    /// What a crash loses.
+    loses: &'static str,
     program: &'static [&'static str],
-    /// What is left of a backlog: the lengths of these, and how they are asked for.
-    lies_in: &'static [(&'static str, &'static str)],
+    /// The commands and keys in Redis that count the rest of a backlog.
+    backlog_keys: &'static [(&'static str, &'static str)],
     jobs: u32,
     note: &'static str,
 }
 
-/// The programs' files lie in the folder in which they are started.
+/// The programs run in the folder that contains their files.
 const PEERS: [Peer; 4] = [
     Peer {
         name: "bare BZMPOP",
-        keeps: "what is taken is lost with its taker",
+        loses: "a killed worker loses its jobs",
         program: &["", "peer", "bare"],
-        lies_in: &[("ZCARD", "bare")],
+        backlog_keys: &[("ZCARD", "bare")],
         jobs: 200_000,
         note: "ids out of a sorted set, 100 a call, and nothing else",
     },
     Peer {
         name: "apalis-redis",
-        keeps: "the last second is lost with the machine",
+        loses: "a crash of the machine loses the last second",
         program: &["", "peer", "apalis"],
-        lies_in: &[
+        backlog_keys: &[
             ("ZCARD", "noop:scheduled"),
             ("LLEN", "noop:active"),
             ("SCARD", "noop:inflight:worker-1"),
@@ -77,31 +78,31 @@ const PEERS: [Peer; 4] = [
         ],
         // With 8,000 due jobs its script fails for ever.
         jobs: 7000,
-        note: "stock: batches of 500, 100 at once, looked at every 10 ms, no leases, no events; a backlog of 7,000, \
+        note: "unchanged: batches of 500, 100 at once, polled every 10 ms, no leases, no events; a backlog of 7,000, \
                since its script fails at 8,000",
     },
     Peer {
         name: "BullMQ",
-        keeps: "the last second is lost with the machine",
+        loses: "a crash of the machine loses the last second",
         program: &["node", "bullmq.js"],
-        lies_in: &[("LLEN", "bull:noop:wait"), ("LLEN", "bull:noop:active")],
+        backlog_keys: &[("LLEN", "bull:noop:wait"), ("LLEN", "bull:noop:active")],
         jobs: 50_000,
         note: "100 at once, finished jobs removed, pushed by addBulk",
     },
     Peer {
         name: "Sidekiq",
-        keeps: "the last second is lost with the machine, what is taken with its taker",
+        loses: "a crash of the machine loses the last second, a killed worker loses its jobs",
         program: &["ruby", "sidekiq.rb"],
-        lies_in: &[("LLEN", "queue:default")],
+        backlog_keys: &[("LLEN", "queue:default")],
         jobs: 50_000,
         note: "10 threads, no log, no retries, pushed by push_bulk",
     },
 ];
 
-/// Is everything there? To be asked before minutes are spent on measuring ours.
+/// Checks that all peers are installed, before minutes are spent on measuring ours.
 pub async fn check(dir: &Path) -> Result<()> {
     for probe in [["node", "-e", "import('bullmq')"], ["ruby", "-e", "require 'sidekiq'"]] {
-        said(Command::new(probe[0]).args(&probe[1..]).current_dir(dir))
+        output_of(Command::new(probe[0]).args(&probe[1..]).current_dir(dir))
             .await
             .context("a peer is not installed; `./dev bench --peers` does that")?;
     }
@@ -121,7 +122,7 @@ pub async fn measure(system: &System, settings: &Settings, ours: &Speed, report:
         for (&(processes, our), their) in ours.per_second.iter().zip(per_second) {
             let what =
                 format!("no-op jobs, worker processes: {processes}; each on disk before its enqueue is answered");
-            let beside = format!("{}; {}", peer.name, peer.keeps);
+            let beside = format!("{}; {}", peer.name, peer.loses);
             report.rows.push(Row::new(PART, what, our, "a second").beside(beside, their).note(peer.note));
         }
         report.rows.extend([
@@ -145,14 +146,14 @@ impl Bench<'_> {
         if self.settings.quick { self.peer.jobs.min(2000) } else { self.peer.jobs }
     }
 
-    /// Of the middle eight tenths of a backlog, as ours is: a process takes up to a second to start.
+    /// The rate of the middle 80 % of a backlog, as for ours: a process takes up to a second to start.
     async fn rate(&self, processes: u32) -> Result<f64> {
         let jobs = self.jobs();
         self.system.redis.flush().await?;
-        said(&mut self.command("push", &jobs.to_string())?).await?;
+        output_of(&mut self.command("push", &jobs.to_string())?).await?;
         let mut redis = connect(&self.system.redis).await?;
         let pushed = self.left(&mut redis).await?;
-        ensure!(pushed == jobs, "{pushed} jobs lie in Redis, not {jobs}");
+        ensure!(pushed == jobs, "{pushed} jobs are in Redis, not {jobs}");
         let mut workers =
             (1..=processes).map(|number| Ok(self.work(number)?.spawn()?)).collect::<Result<Vec<Child>>>()?;
         let from = self.when_left(&mut redis, jobs - jobs / 10).await?;
@@ -172,16 +173,16 @@ impl Bench<'_> {
         let mut starts = async |jobs: usize| {
             let mut starts = HashMap::new();
             while starts.len() < jobs {
-                let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.context("its worker hangs")??;
-                starts.extend(moment(&line.context("its worker ended")?));
+                let line = tokio::time::timeout(TIMEOUT, lines.next_line()).await.context("its worker hangs")??;
+                starts.extend(parse_line(&line.context("its worker ended")?));
             }
             anyhow::Ok(starts)
         };
-        // The first finds a worker that is still starting.
-        said(&mut self.command("one-by-one", "1")?).await?;
+        // The first job finds a worker that is still starting, so it is not measured.
+        output_of(&mut self.command("one-by-one", "1")?).await?;
         starts(1).await?;
-        let pushed = said(&mut self.command("one-by-one", &IDLE_JOBS.to_string())?).await?;
-        let pushed: HashMap<u32, f64> = pushed.lines().filter_map(moment).collect();
+        let pushed = output_of(&mut self.command("one-by-one", &IDLE_JOBS.to_string())?).await?;
+        let pushed: HashMap<u32, f64> = pushed.lines().filter_map(parse_line).collect();
         let started = starts(pushed.len()).await?;
         worker.kill().await?;
         let mut waits: Vec<f64> = pushed.iter().map(|(number, at)| started[number] - at).collect();
@@ -207,45 +208,45 @@ impl Bench<'_> {
 
     async fn left(&self, redis: &mut MultiplexedConnection) -> Result<u32> {
         let mut ask = redis::pipe();
-        for (command, key) in self.peer.lies_in {
+        for (command, key) in self.peer.backlog_keys {
             ask.cmd(command).arg(key);
         }
         let lengths: Vec<u32> = ask.query_async(redis).await?;
         Ok(lengths.into_iter().sum())
     }
 
-    /// When no more than so many were left, and how many were.
+    /// Waits until at most this many jobs are left. Returns the time and the number of jobs left.
     async fn when_left(&self, redis: &mut MultiplexedConnection, most: u32) -> Result<(Instant, u32)> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let left = self.left(redis).await?;
             if left <= most {
                 return Ok((Instant::now(), left));
             }
-            ensure!(Instant::now() < deadline, "{left} jobs are not carried out");
-            tokio::time::sleep(LOOK).await;
+            ensure!(Instant::now() < deadline, "{left} jobs are not done");
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }
 
-/// What a command says, if it succeeds in time.
-async fn said(command: &mut Command) -> Result<String> {
+/// Runs a command and returns its output. Fails if the command fails or hangs.
+async fn output_of(command: &mut Command) -> Result<String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-    let ran = tokio::time::timeout(PATIENCE, command.output());
+    let ran = tokio::time::timeout(TIMEOUT, command.output());
     let output = ran.await.with_context(|| format!("{command:?} hangs"))?.with_context(|| format!("{command:?}"))?;
     ensure!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A line of a peer: the number of a job, and when it was pushed or started.
-fn moment(line: &str) -> Option<(u32, f64)> {
+/// A line of a peer's output: the number of a job, and when it was pushed or started.
+fn parse_line(line: &str) -> Option<(u32, f64)> {
     let (number, at) = line.split_once(' ')?;
     Some((number.parse().ok()?, at.parse().ok()?))
 }
 
-/// The peers that are written in Rust are commands of this program.
+/// The peers written in Rust are commands of this program.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Own {
+pub enum RustPeer {
     Bare,
     Apalis,
 }
@@ -257,15 +258,15 @@ pub enum Verb {
     OneByOne { jobs: u32 },
 }
 
-pub async fn run(peer: Own, verb: &Verb, redis_url: &str) -> Result<()> {
+pub async fn run(peer: RustPeer, verb: &Verb, redis_url: &str) -> Result<()> {
     match peer {
-        Own::Bare => bare::run(verb, redis_url).await,
-        Own::Apalis => apalis::run(verb, redis_url).await,
+        RustPeer::Bare => bare::run(verb, redis_url).await,
+        RustPeer::Apalis => apalis::run(verb, redis_url).await,
     }
 }
 
-/// Says when this numbered job began to be pushed, or has begun, by the machine's clock.
+/// Prints when the push of a numbered job began, or when the job started, by the clock of the machine.
 #[expect(clippy::cast_precision_loss, reason = "microseconds fit into a float until the year 2255")]
-fn tell(number: u32, at: DateTime<Utc>) {
+fn print_time(number: u32, at: DateTime<Utc>) {
     println!("{number} {:.3}", at.timestamp_micros() as f64 / 1000.0);
 }

@@ -1,7 +1,7 @@
-//! How good the queue is: jobs that do nothing through real worker processes at their default settings, each
-//! figure beside something that was measured in the same run.
+//! Measures the queue: no-op jobs through real worker processes with default settings. Each figure stands beside
+//! another one of the same run.
 //!
-//! Every part begins with no jobs, no workers and an empty Redis, so none measures what another left behind.
+//! Every part begins without jobs and workers and with an empty Redis, so that no part affects another one.
 
 mod counts;
 mod flush;
@@ -24,41 +24,41 @@ use servers::process::Process;
 use servers::redis::Redis;
 use sqlx::PgPool;
 
-/// Keeps the names of what we make in Redis apart from what the workers make.
+/// The prefix of our own keys in Redis, which differs from the workers' prefix.
 const PREFIX: &str = "millrace-bench";
-/// Longer than any step needs, also beside a compiler; a step that takes longer has failed.
-const PATIENCE: Duration = Duration::from_mins(3);
-/// How often what is left is counted: that reads an index, and must not slow down what it watches.
-const LOOK: Duration = Duration::from_millis(250);
+/// Longer than any step needs, even while a compiler runs. A step that takes longer has failed.
+const TIMEOUT: Duration = Duration::from_mins(3);
+/// How often the remaining jobs are counted. The count reads an index, and must not slow down the workers.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
     /// No-op jobs a second through one worker
     Rate,
-    /// What workers cost that have nothing to do
+    /// The cost of idle workers
     Idle,
-    /// From a job's commit to the start of its handler, on an idle system
+    /// The latency from a job's commit to the start of its handler, on an idle system
     Soon,
     /// Jobs that wait, through 1, 2 and 4 workers
     Scaling,
     /// 100,000 ready jobs while Redis is flushed
     Flush,
-    /// The jobs table after very many jobs
+    /// The jobs table after a million jobs
     Health,
-    /// What it costs to look at a worker's metrics while it works as hard as it can
+    /// The cost of a scrape of a worker's metrics under full load
     Scrape,
 }
 
 pub struct Options {
     pub database_url: SecretString,
-    /// Where `millrace-worker` is.
+    /// The folder of `millrace-worker`.
     pub bins: PathBuf,
     pub parts: Vec<Part>,
-    /// How many jobs go through the table to see whether it stays healthy.
+    /// Jobs that go through the table to see whether it stays healthy.
     pub jobs: u32,
 }
 
-/// A line of the table, and the same for machines.
+/// A line of the table, with its values for programs.
 #[derive(Debug, Serialize)]
 pub struct Line {
     pub what: String,
@@ -75,7 +75,7 @@ struct Bench<'a> {
     lines: Vec<Line>,
 }
 
-/// Runs the parts on a database of no other use and a Redis of its own, and prints one table.
+/// Runs the parts on a database without other users and on a new Redis, and prints one table.
 pub async fn run(
     database_url: SecretString,
     bins: &Path,
@@ -83,7 +83,7 @@ pub async fn run(
     jobs: u32,
     json: Option<&Path>,
 ) -> Result<()> {
-    // The workers start in another folder.
+    // The workers run in another folder.
     let options =
         &Options { database_url, bins: bins.canonicalize().with_context(|| bins.display().to_string())?, parts, jobs };
     let lines = Home::during(async |home| {
@@ -99,13 +99,13 @@ pub async fn run(
     std::fs::write(file, serde_json::to_string_pretty(&lines)?).with_context(|| file.display().to_string())
 }
 
-/// Empties the Redis.
+/// Measures the parts. Empties the Redis.
 pub async fn measure(home: &Home, redis: &Redis, options: &Options) -> Result<Vec<Line>> {
     let db = PgPool::connect(options.database_url.expose_secret()).await.context("DATABASE_URL")?;
     shared::platform::db::migrate(&db, &shared::MIGRATOR).await?;
     let used = "select exists (select from products) or exists (select from orders)";
     if sqlx::query_scalar(used).fetch_one(&db).await? {
-        bail!("the database has a shop in it, and this empties its jobs; make a new one");
+        bail!("the database contains products or orders, and this would delete its jobs; create a new database");
     }
     let mut bench = Bench { home, redis, options, db, lines: Vec::new() };
     for part in &options.parts {
@@ -147,7 +147,7 @@ impl Bench<'_> {
         Process::worker(self.home, &self.options.bins, &format!("worker-{number}"), &settings)
     }
 
-    /// At their default settings but for their log.
+    /// With default settings, except for the log level.
     async fn start_workers(&self, count: u32) -> Result<Vec<Process>> {
         let mut workers: Vec<Process> =
             (1..=count).map(|number| self.worker(number, "warn,millrace_worker=info")).collect();
@@ -155,7 +155,7 @@ impl Bench<'_> {
         Ok(workers)
     }
 
-    /// Writes jobs that nobody rings for, as if the API had died after each commit.
+    /// Writes jobs without ringing the doorbell, as if the API had died after each commit.
     async fn write_jobs(&self, jobs: u32, wait_ms: u32) -> Result<()> {
         sqlx::query(
             "insert into jobs (queue, kind, args, max_attempt)
@@ -168,9 +168,9 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Waits until no more than so many jobs are left.
+    /// Waits until at most this many jobs are left.
     async fn wait_for_rest(&self, rest: i64) -> Result<()> {
-        self.wait("the jobs are carried out", async || {
+        self.wait("the jobs are done", async || {
             let left: i64 =
                 sqlx::query_scalar("select count(*) from jobs where state in ('ready', 'running') and kind = 'noop'")
                     .fetch_one(&self.db)
@@ -181,15 +181,15 @@ impl Bench<'_> {
     }
 
     async fn wait(&self, what: &str, mut condition: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !condition().await? {
-            ensure!(Instant::now() < deadline, "waited in vain until {what}");
-            tokio::time::sleep(LOOK).await;
+            ensure!(Instant::now() < deadline, "timed out waiting until {what}");
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }
 
-    /// Statements that ended on this database; all of ours are transactions of their own but for a few.
+    /// Transactions that were committed on this database. Nearly all of our statements are transactions of their own.
     async fn statements(&self) -> Result<f64> {
         sqlx::query("select pg_stat_force_next_flush()").execute(&self.db).await?;
         let sql = "select xact_commit::float8 from pg_stat_database where datname = current_database()";
@@ -204,7 +204,7 @@ async fn stop_all(workers: Vec<Process>) -> Result<()> {
     Ok(())
 }
 
-/// The value below which this share of them lies.
+/// The quantile of the values.
 fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     #[expect(

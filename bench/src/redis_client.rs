@@ -1,4 +1,4 @@
-//! Connections to the Redis that is measured.
+//! Connections to the measured Redis.
 
 use anyhow::Result;
 use redis::aio::MultiplexedConnection;

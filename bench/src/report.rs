@@ -1,4 +1,4 @@
-//! What a run found out: rows of one table, and curves. Printed, and written as JSON and as a page with plots.
+//! The report of a bench run: a table and curves. It is printed, and written as JSON and as an HTML page.
 
 mod page;
 
@@ -10,15 +10,15 @@ use chrono::Utc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Says what is being done, so that nobody has to guess for minutes; not on standard output, where the table goes.
+/// Prints the current step to standard error. The table goes to standard output.
 pub fn say(what: impl std::fmt::Display) {
     eprintln!("{}  {what}", Utc::now().format("%H:%M:%S"));
 }
 
-/// All of a run.
+/// The results of a run.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Where and how it was measured.
+    /// The machine and the settings.
     pub setting: Vec<String>,
     pub rows: Vec<Row>,
     pub plots: Vec<Plot>,
@@ -33,9 +33,9 @@ pub struct Row {
     pub unit: &'static str,
     pub beside: Option<Beside>,
     pub aim: Option<Aim>,
-    /// What explains the figure, in words.
+    /// Explains the figure in words.
     pub note: String,
-    /// And in figures, for machines.
+    /// Explains the figure in numbers, for programs.
     pub details: Value,
 }
 
@@ -45,7 +45,7 @@ pub struct Beside {
     pub value: f64,
 }
 
-/// What the ratio is to be; without anything beside it, what the figure is to be.
+/// A limit for the ratio, or for the figure if it has no other beside it.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Aim {
@@ -102,7 +102,7 @@ impl Row {
         self.beside.as_ref().filter(|beside| beside.value != 0.0).map(|beside| self.value / beside.value)
     }
 
-    /// Whether the aim is met; none where there is no aim.
+    /// Is the aim met? None if there is no aim.
     pub fn is_met(&self) -> Option<bool> {
         let value = if self.beside.is_some() { self.ratio()? } else { self.value };
         Some(match self.aim? {
@@ -144,7 +144,7 @@ const RULE: [&str; 7] = ["---", "---", "--:", "---", "--:", "---", "---"];
 const NOTE: usize = HEAD.len() - 1;
 
 impl Report {
-    /// In Markdown, so that it can be pasted into `docs/performance.md`. Without the notes: they are on the page.
+    /// The table in Markdown, as `docs/performance.md` has it. The notes are only on the page.
     pub fn table(&self) -> String {
         let mut rows: Vec<Vec<String>> = vec![HEAD.map(str::to_owned).to_vec(), RULE.map(str::to_owned).to_vec()];
         rows.extend(self.rows.iter().map(|row| row.cells().to_vec()));
@@ -159,7 +159,7 @@ impl Report {
         rows.iter().map(line).collect()
     }
 
-    /// How many aims there are, and those that are missed.
+    /// The number of aims, and which are missed.
     pub fn verdict(&self) -> String {
         let aims = self.rows.iter().filter_map(|row| Some((row, row.is_met()?)));
         let (met, missed): (Vec<_>, Vec<_>) = aims.partition(|(_, met)| *met);
@@ -179,7 +179,7 @@ impl Report {
         Ok(())
     }
 
-    /// Each row with its ratio and whether its aim is met, so that nobody has to work that out again.
+    /// The report with the ratio of each row, and whether its aim is met.
     fn json(&self) -> Result<Value> {
         let mut report = serde_json::to_value(self)?;
         for (row, value) in self.rows.iter().zip(report["rows"].as_array_mut().into_iter().flatten()) {
@@ -190,7 +190,7 @@ impl Report {
     }
 }
 
-/// Three digits that count, thousands with commas.
+/// Three significant digits, with commas between thousands.
 pub fn number(value: f64) -> String {
     let decimals = match value.abs() {
         v if v >= 100.0 || v == 0.0 => 0,

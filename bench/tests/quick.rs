@@ -1,4 +1,4 @@
-//! `./dev bench --quick`, with the binaries that tests are made with: that it works, not how fast it is.
+//! Runs `./dev bench --quick` with the debug binaries. It checks that the bench works, not how fast the system is.
 
 use std::path::Path;
 use std::process::Command;

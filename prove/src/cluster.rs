@@ -1,4 +1,5 @@
-//! Everything that runs: Postgres, Redis, APIs and workers, each of these behind a network of its own.
+//! All processes of a run: Postgres, Redis, APIs and workers. A proxy on each connection can slow down or break the
+//! network.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,11 +24,12 @@ use testkit::network::{Link, NetworkFault};
 pub const APIS: usize = 2;
 pub const WORKERS: usize = 3;
 
-/// Short, so that much happens in a run: what is lost comes back, what is overdue expires.
+/// The lease is short, so that a run of minutes sees many leases expire.
 pub const LEASE: Duration = Duration::from_secs(3);
 
-const API: [(&str, &str); 9] = [
+const API: [(&str, &str); 10] = [
     ("AUTO_MIGRATE", "false"),
+    ("MAX_CONNECTIONS_PER_ADDRESS", "10000"),
     ("RATE_LIMITS", "off"),
     ("MAX_OPEN_ORDERS", "0"),
     ("RESERVATION_TTL", "20s"),
@@ -56,30 +58,30 @@ pub const STAFF: &str = "staff@prove.test";
 pub struct Cluster {
     pub home: Home,
     pub postgres: Mutex<Postgres>,
-    /// Follows `postgres`, and has every commit before it is answered.
+    /// The synchronous standby of `postgres`. It has every commit before the commit is answered.
     pub standby: Option<Mutex<Postgres>>,
     pub redis: Mutex<Redis>,
     pub apis: Vec<Member>,
     pub workers: Vec<Member>,
-    /// Past the networks that break.
+    /// Connects to Postgres directly, without the proxies.
     pub db: PgPool,
 }
 
-/// A process, by its number.
+/// A process, by its index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
+pub enum ProcessRef {
     Api(usize),
     Worker(usize),
 }
 
-/// A server that a process is connected to.
+/// A server that processes connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {
     Postgres,
     Redis,
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for ProcessRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Api(index) => write!(f, "api-{}", index + 1),
@@ -97,17 +99,17 @@ pub struct Member {
 }
 
 impl Cluster {
-    /// Starts everything, with nothing in it but a member of staff.
+    /// Starts all processes. The database contains only a staff user.
     pub async fn open(parent: &Path, bins: &Path, apis: usize, workers: usize) -> Result<Self> {
         Self::open_as(parent, bins, apis, workers, false, &[]).await
     }
 
-    /// The same on two servers of Postgres: a primary and its synchronous standby.
+    /// The same with two Postgres servers: a primary and its synchronous standby.
     pub async fn open_on_two(parent: &Path, bins: &Path, apis: usize, workers: usize) -> Result<Self> {
         Self::open_as(parent, bins, apis, workers, true, &[]).await
     }
 
-    /// The processes have these settings besides the usual ones, and before them.
+    /// The same, with more settings for APIs and workers. They override the defaults of this file.
     pub async fn open_with(
         parent: &Path,
         bins: &Path,
@@ -127,7 +129,8 @@ impl Cluster {
         own: &[(&str, &str)],
     ) -> Result<Self> {
         let home = Home::new(parent).await?;
-        // Nothing here survives a power cut, and no fault is one: without fsync the same crashes, sooner.
+        // fsync only matters for power loss, and we do not simulate power loss. Everything else behaves the same
+        // without it, and faster.
         let postgres = Postgres::start(&home, &["fsync=off", "max_wal_size=1GB"]).await?;
         let redis = Redis::start(&home).await?;
         let settings = [("DATABASE_URL", &*postgres.url()), ("LOG_FORMAT", "json")];
@@ -137,7 +140,7 @@ impl Cluster {
             postgres.commit_on(Some("standby")).await?;
         }
         let standby_addr = standby.as_ref().map(Postgres::addr);
-        // The run's own questions find out by themselves when Postgres was restarted, or replaced.
+        // This pool must survive a restart of Postgres and a failover.
         let db = match standby_addr {
             None => PgPoolOptions::new().max_connections(4).test_before_acquire(true).connect(&postgres.url()).await?,
             Some(standby) => {
@@ -147,10 +150,11 @@ impl Cluster {
         let password = PASSWORD.to_owned().try_into()?;
         users::create_user(&db, STAFF.parse()?, password, "Staff".parse()?, Role::Staff).await?;
 
-        let member =
-            async |who: Who| Member::start(&home, bins, who, postgres.addr(), standby_addr, redis.addr(), own).await;
-        let apis = try_join_all((0..apis).map(|index| member(Who::Api(index)))).await?;
-        let workers = try_join_all((0..workers).map(|index| member(Who::Worker(index)))).await?;
+        let member = async |who: ProcessRef| {
+            Member::start(&home, bins, who, postgres.addr(), standby_addr, redis.addr(), own).await
+        };
+        let apis = try_join_all((0..apis).map(|index| member(ProcessRef::Api(index)))).await?;
+        let workers = try_join_all((0..workers).map(|index| member(ProcessRef::Worker(index)))).await?;
         Ok(Self {
             home,
             postgres: Mutex::new(postgres),
@@ -162,10 +166,10 @@ impl Cluster {
         })
     }
 
-    pub fn member(&self, who: Who) -> &Member {
+    pub fn member(&self, who: ProcessRef) -> &Member {
         match who {
-            Who::Api(index) => &self.apis[index],
-            Who::Worker(index) => &self.workers[index],
+            ProcessRef::Api(index) => &self.apis[index],
+            ProcessRef::Worker(index) => &self.workers[index],
         }
     }
 
@@ -173,7 +177,7 @@ impl Cluster {
         self.apis.iter().chain(&self.workers)
     }
 
-    /// The id under which a worker process shows itself, if Postgres can be asked.
+    /// The id under which a worker registered in `workers`. None if Postgres does not answer within a second.
     pub async fn worker_id(&self, pid: u32) -> Option<Uuid> {
         let found = sqlx::query_scalar("select id from workers where pid = $1 order by started_at desc limit 1")
             .bind(pid.cast_signed())
@@ -181,7 +185,7 @@ impl Cluster {
         tokio::time::timeout(Duration::from_secs(1), found).await.ok()?.ok()?
     }
 
-    /// The processes that are gone although nobody stopped them, with how they ended.
+    /// The processes that ended without being asked to, with their exit status.
     pub async fn ended_by_themselves(&self) -> Result<Vec<String>> {
         let mut ended = Vec::new();
         for member in self.members() {
@@ -193,7 +197,7 @@ impl Cluster {
         Ok(ended)
     }
 
-    /// Stops everything in order. What is written stays.
+    /// Kills all processes. Their data and logs stay on disk.
     pub async fn close(&self) -> Result<()> {
         self.db.close().await;
         for member in self.members() {
@@ -211,7 +215,7 @@ impl Member {
     async fn start(
         home: &Home,
         bins: &Path,
-        who: Who,
+        who: ProcessRef,
         postgres: SocketAddr,
         standby: Option<SocketAddr>,
         redis: SocketAddr,
@@ -223,12 +227,12 @@ impl Member {
         let mut settings = vec![("DATABASE_URL", &*database_url), ("REDIS_URL", &*redis_url)];
         let name = who.to_string();
         let process = match who {
-            Who::Api(_) => {
+            ProcessRef::Api(_) => {
                 settings.extend(API);
                 settings.extend(own);
                 Process::api(home, bins, &name, &settings)
             }
-            Who::Worker(_) => {
+            ProcessRef::Worker(_) => {
                 settings.extend(WORKER);
                 settings.extend(own);
                 Process::worker(home, bins, &name, &settings)
@@ -239,16 +243,16 @@ impl Member {
         Ok(member)
     }
 
-    /// Each start takes a port of its own.
+    /// Starts the process. Each start takes a new port.
     pub async fn start_again(&self, process: &mut Process) -> Result<()> {
         let addr = process.start().await.context("a process did not start")?;
         self.addr.send_replace(Some(addr));
         Ok(())
     }
 
-    /// Where it listened last: it may be dead.
+    /// The last address that the process listened on. The process may have ended since.
     pub fn addr(&self) -> SocketAddr {
-        self.addr.borrow().expect("it was started before anybody asks")
+        self.addr.borrow().expect("`start` sets it")
     }
 
     pub fn set_network(&self, server: Server, fault: NetworkFault) {

@@ -1,4 +1,4 @@
-//! Makes things go wrong as planned, puts them right again, and writes down what really happened when.
+//! Injects the planned faults, ends them, and records when each one really began and ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,27 +10,27 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
-use crate::cluster::{Cluster, Who};
-use crate::plan::{Fault, What};
+use crate::cluster::{Cluster, ProcessRef};
+use crate::plan::{Fault, FaultKind};
 use servers::postgres::Stop;
 use testkit::network::NetworkFault;
 
 #[derive(Debug, Clone, Serialize)]
-pub struct Happened {
+pub struct InjectedFault {
     pub what: String,
     pub kind: &'static str,
-    /// Until it was put right. A process that is started again has said that it listens.
+    /// `to` is when the fault ended. A process that was restarted listens again by then.
     pub from: DateTime<Utc>,
     pub to: DateTime<Utc>,
     pub alone: bool,
-    /// Who was struck, if it was a worker.
+    /// The id of the worker, if the fault was about a worker.
     pub worker: Option<Uuid>,
-    /// A process that was asked to stop and did not end well.
+    /// Set if a process was asked to stop and did not exit with success.
     pub ended_badly: Option<String>,
 }
 
-/// Carries out the plan, and comes back when everything is put right.
-pub async fn inject(cluster: Arc<Cluster>, start: Instant, plan: Vec<Fault>) -> Result<Vec<Happened>> {
+/// Injects all faults of the plan. Returns when all of them have ended.
+pub async fn inject(cluster: Arc<Cluster>, start: Instant, plan: Vec<Fault>) -> Result<Vec<InjectedFault>> {
     let mut going_on = JoinSet::new();
     for fault in plan {
         sleep_until(start + fault.at).await;
@@ -40,13 +40,14 @@ pub async fn inject(cluster: Arc<Cluster>, start: Instant, plan: Vec<Fault>) -> 
     while let Some(done) = going_on.join_next().await {
         happened.push(done??);
     }
-    happened.sort_by_key(|fault: &Happened| fault.from);
+    happened.sort_by_key(|fault: &InjectedFault| fault.from);
     Ok(happened)
 }
 
-/// One fault from its beginning to its end. What strikes the same process or server waits for the one before.
-async fn carry_out(cluster: Arc<Cluster>, Fault { lasts, what, alone, .. }: Fault) -> Result<Happened> {
-    let mut now = Happened {
+/// Injects one fault and ends it. Faults of the same process or server run one after the other, because each holds its
+/// lock.
+async fn carry_out(cluster: Arc<Cluster>, Fault { lasts, what, alone, .. }: Fault) -> Result<InjectedFault> {
+    let mut now = InjectedFault {
         what: what.to_string(),
         kind: what.kind(),
         from: Utc::now(),
@@ -55,40 +56,40 @@ async fn carry_out(cluster: Arc<Cluster>, Fault { lasts, what, alone, .. }: Faul
         worker: None,
         ended_badly: None,
     };
-    strike(&cluster, lasts, what, &mut now).await.with_context(|| format!("while doing this: {what}"))?;
+    apply(&cluster, lasts, what, &mut now).await.with_context(|| format!("fault: {what}"))?;
     now.to = Utc::now();
     Ok(now)
 }
 
-async fn strike(cluster: &Cluster, lasts: Duration, what: What, now: &mut Happened) -> Result<()> {
+async fn apply(cluster: &Cluster, lasts: Duration, what: FaultKind, now: &mut InjectedFault) -> Result<()> {
     match what {
-        What::Kill(who) | What::Freeze(who) | What::Restart(who) => {
-            strike_process(cluster, lasts, what, who, now).await?;
+        FaultKind::Kill(who) | FaultKind::Freeze(who) | FaultKind::Restart(who) => {
+            apply_to_process(cluster, lasts, what, who, now).await?;
         }
-        What::Slow(who, server, delay) => {
+        FaultKind::Slow(who, server, delay) => {
             cluster.member(who).set_network(server, NetworkFault::Slow(delay));
             sleep(lasts).await;
             cluster.member(who).set_network(server, NetworkFault::None);
         }
-        What::Cut(who, server) => {
+        FaultKind::Cut(who, server) => {
             cluster.member(who).set_network(server, NetworkFault::Cut);
             sleep(lasts).await;
             cluster.member(who).set_network(server, NetworkFault::None);
         }
-        What::Silence(who, server) => {
+        FaultKind::Silence(who, server) => {
             cluster.member(who).set_network(server, NetworkFault::Silent);
             sleep(lasts).await;
             cluster.member(who).set_network(server, NetworkFault::None);
         }
-        What::KillRedis => {
+        FaultKind::KillRedis => {
             let mut redis = cluster.redis.lock().await;
             now.from = Utc::now();
             redis.kill().await?;
             sleep(lasts).await;
             redis.start_again().await?;
         }
-        What::FlushRedis => cluster.redis.lock().await.flush().await?,
-        What::CrashPostgres => {
+        FaultKind::FlushRedis => cluster.redis.lock().await.flush().await?,
+        FaultKind::CrashPostgres => {
             let mut postgres = cluster.postgres.lock().await;
             now.from = Utc::now();
             postgres.stop(Stop::Immediate).await?;
@@ -99,20 +100,26 @@ async fn strike(cluster: &Cluster, lasts: Duration, what: What, now: &mut Happen
     Ok(())
 }
 
-async fn strike_process(cluster: &Cluster, lasts: Duration, what: What, who: Who, now: &mut Happened) -> Result<()> {
+async fn apply_to_process(
+    cluster: &Cluster,
+    lasts: Duration,
+    what: FaultKind,
+    who: ProcessRef,
+    now: &mut InjectedFault,
+) -> Result<()> {
     let member = cluster.member(who);
     let mut process = member.process.lock().await;
-    if let (Who::Worker(_), Some(pid)) = (who, process.pid()) {
+    if let (ProcessRef::Worker(_), Some(pid)) = (who, process.pid()) {
         now.worker = cluster.worker_id(pid).await;
     }
     now.from = Utc::now();
     match what {
-        What::Freeze(_) => {
+        FaultKind::Freeze(_) => {
             process.signal("STOP").await?;
             sleep(lasts).await;
             process.signal("CONT").await
         }
-        What::Restart(_) => {
+        FaultKind::Restart(_) => {
             process.signal("TERM").await?;
             let status = process.ended().await?;
             now.ended_badly = (!status.success()).then(|| format!("{who}: {status}"));

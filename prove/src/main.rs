@@ -1,4 +1,4 @@
-//! `./dev prove`: breaks everything again and again while people buy, and shows whether every promise is kept.
+//! `./dev prove`: injects faults while buyers use the system, and checks every promise.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use clap::Parser;
 use prove::Settings;
 use tokio::sync::Notify;
 
-/// Breaks a whole Millrace again and again while people buy, and checks every promise
+/// Injects faults into a running Millrace while buyers use it, and checks every promise
 ///
-/// Fails if a promise is broken, and names what broke it.
+/// Exits with 1 and names the violations if a promise is broken.
 #[derive(Debug, Parser)]
 #[command(name = "millrace-prove", version)]
 struct Cli {
@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
     shared::platform::shutdown::when_asked(move || stop.notify_one());
     let done = tokio::select! {
         done = prove::run(&cli.settings) => done,
-        // Dropping the run ends every process that it started.
+        // When the future of the run is dropped, all its processes end.
         () = asked.notified() => Err(anyhow::anyhow!("interrupted")),
     };
     match done {

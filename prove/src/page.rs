@@ -1,4 +1,5 @@
-//! The report as a page: the verdict, the figures, and what happened when. It needs no other file and no network.
+//! The report as an HTML page: verdict, figures, and a timeline of the faults. The page needs no other file and no
+//! network.
 
 use std::fmt::Write;
 use std::fs;
@@ -8,10 +9,10 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 
 use crate::report::Report;
-use crate::verdict::Line;
+use crate::verdict::Check;
 
 const WIDTH: f64 = 1000.0;
-/// For the names of the faults.
+/// Width of the column with the names of the faults.
 const LEFT: f64 = 150.0;
 const CHART: f64 = 150.0;
 const ROW: f64 = 18.0;
@@ -33,7 +34,7 @@ svg { width: 100%; height: auto } svg text { font: 11px system-ui, sans-serif; f
 .fault { fill: var(--fault); opacity: .75 } .grid { stroke: var(--rule) } .key { font-weight: 600 }
 ";
 
-/// Writes the page, and the same as JSON, into a folder.
+/// Writes report.html and report.json into a folder.
 pub fn save(report: &Report, dir: &Path) -> Result<()> {
     fs::create_dir_all(dir)?;
     fs::write(dir.join("report.json"), serde_json::to_vec_pretty(report)?)?;
@@ -44,14 +45,14 @@ pub fn save(report: &Report, dir: &Path) -> Result<()> {
 
 fn html(report: &Report) -> String {
     let run = &report.run;
-    let broken = report.verdict.iter().filter(|line| !line.offenders.is_empty()).count();
+    let broken = report.verdict.iter().filter(|check| !check.offenders.is_empty()).count();
     let (class, verdict) = match broken {
         0 => ("ok", format!("All {} promises were kept.", report.verdict.len())),
         _ => ("bad", format!("{broken} of {} promises were broken.", report.verdict.len())),
     };
     let sabotage = match run.sabotage.as_slice() {
         [] => String::new(),
-        kinds => format!(" Damaged on purpose: {kinds:?}."),
+        kinds => format!(" Sabotage: {kinds:?}."),
     };
     let figures = report.figures.iter().map(|(what, figure)| row(&[what, figure])).collect::<String>();
     let faults = report.faults_by_kind.iter().map(|(kind, count)| row(&[kind, &count.to_string()])).collect::<String>();
@@ -75,21 +76,21 @@ fn row(cells: &[&str]) -> String {
     format!("<tr><td>{}</td></tr>", cells.join("</td><td>"))
 }
 
-fn verdict_row(Line { name, of, offenders }: &Line) -> String {
+fn verdict_row(Check { name, scope, offenders }: &Check) -> String {
     let name = escaped(&name.replace('_', " "));
-    let of = escaped(of);
+    let scope = escaped(scope);
     if offenders.is_empty() {
-        return format!("<tr><td>{name}</td><td class=\"ok\">kept</td><td class=\"of\">{of}</td></tr>");
+        return format!("<tr><td>{name}</td><td class=\"ok\">kept</td><td class=\"of\">{scope}</td></tr>");
     }
     let shown: Vec<String> = offenders.iter().take(10).map(|one| escaped(&one.to_string())).collect();
     let shown = shown.join("\n");
     format!(
-        "<tr><td>{name}</td><td class=\"bad\">broken by {}</td><td>{of}<pre>{shown}</pre></td></tr>",
+        "<tr><td>{name}</td><td class=\"bad\">broken by {}</td><td>{scope}<pre>{shown}</pre></td></tr>",
         offenders.len()
     )
 }
 
-/// Orders as bars, jobs as a line, and below them each kind of fault with its times, all over the same seconds.
+/// The timeline: orders a second as bars, jobs a second as a line, and below them one row for each kind of fault.
 fn timeline(report: &Report) -> String {
     let count = |things: usize| u32::try_from(things).unwrap_or(u32::MAX);
     let seconds = count(report.orders_each_second.len().max(report.jobs_each_second.len()).max(1));
@@ -99,7 +100,7 @@ fn timeline(report: &Report) -> String {
     let y = |count: u32| CHART - f64::from(count) / f64::from(most) * (CHART - 15.0);
     let height = CHART + 40.0 + ROW * f64::from(count(report.faults_by_kind.len()));
 
-    let mut svg = format!("<h2>What happened when</h2><svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">");
+    let mut svg = format!("<h2>FaultKind happened when</h2><svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">");
     let mut add = |part: String| svg.push_str(&part);
     for second in (0..seconds).step_by(usize::try_from(seconds / 12).unwrap_or(1).max(1)) {
         let at = x(second.into());

@@ -1,38 +1,40 @@
-//! What will go wrong, and when: drawn from the seed before the run begins, so that the same seed draws the same.
+//! The plan of a run: which fault happens when. All of it is drawn from the seed before the run begins, so the same
+//! seed gives the same plan.
 
 use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::cluster::{APIS, LEASE, Server, WORKERS, Who};
+use crate::cluster::{APIS, LEASE, ProcessRef, Server, WORKERS};
 
-/// The system has a moment to itself before the first fault.
-const FIRST: Duration = Duration::from_secs(2);
-/// Between two faults, in milliseconds. They last longer than that, so two or three are at work at once.
+/// Time without faults at the beginning.
+const QUIET_START: Duration = Duration::from_secs(2);
+/// Pause between the beginnings of two faults, in milliseconds. Most faults last longer, so two or three overlap.
 const PAUSE_MS: std::ops::Range<u64> = 300..2200;
-/// A worker's death is measured where nothing else is broken; so often, and for so long.
-const ALONE_EVERY: Duration = Duration::from_mins(1);
-const ALONE_FOR: Duration = Duration::from_secs(LEASE.as_secs() + 3);
-/// How long what came before may take to be well again.
+/// Once a minute a worker is killed while nothing else is broken, and its recovery is timed. No other fault happens for
+/// this long.
+const TIMED_EVERY: Duration = Duration::from_mins(1);
+const TIMED_FOR: Duration = Duration::from_secs(LEASE.as_secs() + 3);
+/// Time for the system to recover from earlier faults before a recovery is timed.
 const SETTLE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
-    /// `kill -9`, and started again when the fault is over.
-    Kill(Who),
-    /// SIGSTOP and SIGCONT.
-    Freeze(Who),
-    /// SIGTERM; it is started again as soon as it has ended.
-    Restart(Who),
-    /// The network between a process and a server.
-    Slow(Who, Server, Duration),
-    Cut(Who, Server),
-    Silence(Who, Server),
-    /// Killed, and started again with what was in its file.
+pub enum FaultKind {
+    /// `kill -9`. The process is started again at the end of the fault.
+    Kill(ProcessRef),
+    /// SIGSTOP, and SIGCONT at the end of the fault.
+    Freeze(ProcessRef),
+    /// SIGTERM. The process is started again as soon as it has ended.
+    Restart(ProcessRef),
+    /// Faults of the network between a process and a server.
+    Slow(ProcessRef, Server, Duration),
+    Cut(ProcessRef, Server),
+    Silence(ProcessRef, Server),
+    /// `kill -9`. Redis is started again with its append-only file.
     KillRedis,
     FlushRedis,
-    /// An `immediate` stop, and a start that has to recover.
+    /// An `immediate` shutdown. The next start has to recover.
     CrashPostgres,
 }
 
@@ -40,73 +42,73 @@ pub enum What {
 pub struct Fault {
     pub at: Duration,
     pub lasts: Duration,
-    pub what: What,
-    /// Nothing else is broken meanwhile: the recovery is timed.
+    pub what: FaultKind,
+    /// No other fault happens during this one, and the recovery is timed.
     pub alone: bool,
 }
 
-/// Draws what happens in so many seconds.
+/// Draws the faults of a run of this length.
 pub fn draw(seed: u64, time: Duration) -> Vec<Fault> {
-    let mut dice = Rng::with_seed(seed);
+    let mut rng = Rng::with_seed(seed);
     let mut faults: Vec<Fault> = Vec::new();
-    let (mut at, mut alone_at) = (FIRST, time / 4);
+    let (mut at, mut alone_at) = (QUIET_START, time / 4);
     while at < time {
         if at >= alone_at {
             let healed = faults.iter().map(|fault| fault.at + fault.lasts).max().unwrap_or_default().max(at);
-            let what = What::Kill(Who::Worker(dice.usize(..WORKERS)));
-            let fault = Fault { at: healed + SETTLE, lasts: ALONE_FOR, what, alone: true };
-            (at, alone_at) = (fault.at + fault.lasts + SETTLE, alone_at + ALONE_EVERY);
+            let what = FaultKind::Kill(ProcessRef::Worker(rng.usize(..WORKERS)));
+            let fault = Fault { at: healed + SETTLE, lasts: TIMED_FOR, what, alone: true };
+            (at, alone_at) = (fault.at + fault.lasts + SETTLE, alone_at + TIMED_EVERY);
             faults.push(fault);
             continue;
         }
-        faults.extend(next(&mut dice, at));
-        at += Duration::from_millis(dice.u64(PAUSE_MS));
+        faults.extend(next(&mut rng, at));
+        at += Duration::from_millis(rng.u64(PAUSE_MS));
     }
     faults.retain(|fault| fault.at + fault.lasts <= time);
     faults
 }
 
-/// One fault; or several, where every process is restarted in turn.
-fn next(dice: &mut Rng, at: Duration) -> Vec<Fault> {
-    let who = match dice.usize(..APIS + WORKERS) {
-        api if api < APIS => Who::Api(api),
-        worker => Who::Worker(worker - APIS),
+/// Draws one fault, or a rolling restart of all processes.
+fn next(rng: &mut Rng, at: Duration) -> Vec<Fault> {
+    let who = match rng.usize(..APIS + WORKERS) {
+        api if api < APIS => ProcessRef::Api(api),
+        worker => ProcessRef::Worker(worker - APIS),
     };
-    let server = if dice.bool() { Server::Postgres } else { Server::Redis };
-    let delay = Duration::from_millis(dice.u64(20..250));
-    let (what, lasts_ms) = match dice.u32(..100) {
-        0..22 => (What::Kill(who), 100..3000),
-        // Often past the lease.
-        22..40 => (What::Freeze(who), 500..6000),
-        40..52 => (What::Slow(who, server, delay), 1000..5000),
-        52..64 => (What::Cut(who, server), 100..3000),
-        64..74 => (What::Silence(who, server), 500..5000),
-        74..82 => (What::KillRedis, 300..4000),
-        82..90 => (What::FlushRedis, 0..1),
-        90..95 => (What::CrashPostgres, 100..2500),
+    let server = if rng.bool() { Server::Postgres } else { Server::Redis };
+    let delay = Duration::from_millis(rng.u64(20..250));
+    let (what, lasts_ms) = match rng.u32(..100) {
+        0..22 => (FaultKind::Kill(who), 100..3000),
+        // Often longer than the lease.
+        22..40 => (FaultKind::Freeze(who), 500..6000),
+        40..52 => (FaultKind::Slow(who, server, delay), 1000..5000),
+        52..64 => (FaultKind::Cut(who, server), 100..3000),
+        64..74 => (FaultKind::Silence(who, server), 500..5000),
+        74..82 => (FaultKind::KillRedis, 300..4000),
+        82..90 => (FaultKind::FlushRedis, 0..1),
+        90..95 => (FaultKind::CrashPostgres, 100..2500),
         _ => return rolling_restart(at),
     };
-    vec![Fault { at, lasts: Duration::from_millis(dice.u64(lasts_ms)), what, alone: false }]
+    vec![Fault { at, lasts: Duration::from_millis(rng.u64(lasts_ms)), what, alone: false }]
 }
 
 fn rolling_restart(at: Duration) -> Vec<Fault> {
-    let everyone = (0..APIS).map(Who::Api).chain((0..WORKERS).map(Who::Worker));
-    // One is asked each second, and may need another to finish.
+    let everyone = (0..APIS).map(ProcessRef::Api).chain((0..WORKERS).map(ProcessRef::Worker));
+    // One process a second is asked to stop. It may need another second to finish its work.
     let (step, lasts) = (Duration::from_secs(1), Duration::from_secs(2));
     (0..)
         .zip(everyone)
-        .map(|(n, who)| Fault { at: at + step * n, lasts, what: What::Restart(who), alone: false })
+        .map(|(n, who)| Fault { at: at + step * n, lasts, what: FaultKind::Restart(who), alone: false })
         .collect()
 }
 
-impl What {
-    /// As the report counts them.
+impl FaultKind {
+    /// The name of this kind of fault in the report.
     pub fn kind(self) -> &'static str {
         match self {
-            Self::Kill(Who::Api(_)) => "API killed",
-            Self::Kill(Who::Worker(_)) => "worker killed",
-            Self::Freeze(Who::Api(_)) => "API frozen",
-            Self::Freeze(Who::Worker(_)) => "worker frozen",
+            Self::Kill(ProcessRef::Api(_)) => "API killed",
+            Self::Kill(ProcessRef::Worker(_)) => "worker killed",
+            Self::Freeze(ProcessRef::Api(_)) => "API frozen",
+            Self::Freeze(ProcessRef::Worker(_)) => "worker frozen",
             Self::Restart(_) => "process restarted in turn",
             Self::Slow(..) => "network slow",
             Self::Cut(..) => "network cut",
@@ -118,7 +120,7 @@ impl What {
     }
 }
 
-impl fmt::Display for What {
+impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kill(who) => write!(f, "kill -9 {who}"),

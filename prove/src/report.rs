@@ -1,4 +1,4 @@
-//! What a run was like, for people and for programs: a table, JSON, and a page with a timeline.
+//! The report of a run: figures for people, JSON for programs, and the data of the HTML page.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::faults::Happened;
+use crate::faults::InjectedFault;
 use crate::sabotage::Sabotage;
-use crate::verdict::{Evidence, Line, Recovery};
+use crate::verdict::{Check, Evidence, Recovery};
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Run {
@@ -18,7 +18,7 @@ pub struct Run {
     pub sabotage: Vec<Sabotage>,
     pub begun: DateTime<Utc>,
     pub ended: DateTime<Utc>,
-    /// From the end of the faults until nothing was open.
+    /// From the end of the faults until no work was open.
     pub rest: Duration,
 }
 
@@ -27,10 +27,10 @@ pub struct Report {
     pub run: Run,
     pub figures: Vec<(String, String)>,
     pub faults_by_kind: BTreeMap<&'static str, usize>,
-    pub faults: Vec<Happened>,
+    pub faults: Vec<InjectedFault>,
     pub recoveries: Vec<Recovery>,
-    pub verdict: Vec<Line>,
-    /// Orders answered 201 and jobs done, in each second of the run.
+    pub verdict: Vec<Check>,
+    /// Orders answered 201 and jobs done in each second of the run.
     pub orders_each_second: Vec<u32>,
     pub jobs_each_second: Vec<u32>,
 }
@@ -39,7 +39,7 @@ impl Report {
     pub async fn write(
         run: Run,
         evidence: &Evidence<'_>,
-        verdict: Vec<Line>,
+        verdict: Vec<Check>,
         recoveries: Vec<Recovery>,
     ) -> Result<Self> {
         let finished: Vec<DateTime<Utc>> = sqlx::query_scalar(
@@ -47,7 +47,7 @@ impl Report {
         )
         .fetch_all(&evidence.cluster.db)
         .await?;
-        let placed_at = evidence.clients.memory().placed_at.clone();
+        let placed_at = evidence.clients.history().placed_at.clone();
         let mut faults_by_kind = BTreeMap::new();
         for fault in evidence.faults {
             *faults_by_kind.entry(fault.kind).or_default() += 1;
@@ -65,7 +65,7 @@ impl Report {
     }
 
     pub fn is_clean(&self) -> bool {
-        self.verdict.iter().all(|line| line.offenders.is_empty())
+        self.verdict.iter().all(|check| check.offenders.is_empty())
     }
 
     pub fn print(&self) {
@@ -78,14 +78,14 @@ impl Report {
             println!("  {kind:<58} {count}");
         }
         println!();
-        for Line { name, of, offenders } in &self.verdict {
+        for Check { name, scope, offenders } in &self.verdict {
             let found = if offenders.is_empty() { "ok".to_owned() } else { format!("VIOLATED by {}", offenders.len()) };
-            println!("  {name:<58} {found} ({of})");
+            println!("  {name:<58} {found} ({scope})");
             for offender in offenders.iter().take(5) {
                 println!("      {offender}");
             }
         }
-        let broken = self.verdict.iter().filter(|line| !line.offenders.is_empty()).count();
+        let broken = self.verdict.iter().filter(|check| !check.offenders.is_empty()).count();
         match broken {
             0 => println!("\nAll {} promises were kept.", self.verdict.len()),
             _ => println!("\n{broken} of {} promises were BROKEN. Seed {}.", self.verdict.len(), self.run.seed),
@@ -113,33 +113,33 @@ async fn figures(
     let listed = |counts: &[(String, i64)]| {
         counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
     };
-    let memory = evidence.clients.memory();
-    let placed = memory.placed().count();
-    let answers = memory.answers.iter().map(|(status, count)| format!("{status} × {count}")).collect::<Vec<_>>();
+    let history = evidence.clients.history();
+    let placed = history.placed().count();
+    let answers = history.answers.iter().map(|(status, count)| format!("{status} × {count}")).collect::<Vec<_>>();
     let longest = |seconds: fn(&Recovery) -> f64| recoveries.iter().map(seconds).fold(0.0, f64::max);
     let recovery = format!(
-        "ready again after {:.1} s, with another worker after {:.1} s",
+        "ready after {:.1} s, claimed by another worker after {:.1} s",
         longest(|recovery| recovery.ready_seconds),
         longest(|recovery| recovery.taken_seconds),
     );
     let lines = [
         ("orders answered 201", placed.to_string()),
-        ("orders that nobody was answered for", (sum(&states) - i64::try_from(placed)?).to_string()),
-        ("their states at the end", listed(&states)),
+        ("orders whose 201 reached no client", (sum(&states) - i64::try_from(placed)?).to_string()),
+        ("states of all orders at the end", listed(&states)),
         ("answers by status", answers.join(", ")),
-        ("requests without an answer", memory.unanswered.to_string()),
-        ("duplicates caught (answered again, not done again)", memory.replayed.to_string()),
-        ("jobs carried out", format!("{}: {}", sum(&jobs), listed(&jobs))),
+        ("requests without an answer", history.unanswered.to_string()),
+        ("repeated requests answered from the first one", history.replayed.to_string()),
+        ("jobs done", format!("{}: {}", sum(&jobs), listed(&jobs))),
         ("attempts that failed", format!("{}: {}", sum(&failed), listed(&failed))),
         ("faults", evidence.faults.len().to_string()),
-        ("a killed worker's jobs, at the latest", recovery),
+        ("a killed worker's jobs, longest recovery", recovery),
         ("longest time without a finished job", format!("{:.1} s", longest_gap(run, finished))),
-        ("from the last fault until nothing was open", format!("{:.1} s", run.rest.as_secs_f64())),
+        ("from the last fault until no work was open", format!("{:.1} s", run.rest.as_secs_f64())),
     ];
     Ok(lines.into_iter().map(|(what, figure)| (what.to_owned(), figure)).collect())
 }
 
-/// While orders were placed.
+/// The longest time between two finished jobs while orders were placed.
 fn longest_gap(run: &Run, finished: &[DateTime<Utc>]) -> f64 {
     let times: Vec<_> = finished.iter().filter(|at| **at < run.ended).collect();
     times.windows(2).map(|pair| (*pair[1] - *pair[0]).as_seconds_f64()).fold(0.0, f64::max)

@@ -1,4 +1,4 @@
-//! Damage done on purpose, past the code that keeps things right: the verdict must see each kind.
+//! Damages data on purpose, directly in the database. The verdict must detect each kind of damage.
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
@@ -10,28 +10,28 @@ use crate::cluster::Cluster;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sabotage {
-    /// An order is charged a second time in the provider's books
+    /// An order is charged a second time at the provider
     Charge,
-    /// A unit appears on a shelf
+    /// One more unit is on hand, without a movement
     Stock,
-    /// The ledger gets a movement that never was
+    /// A stock movement is added that did not happen
     Movement,
-    /// The job of an order that is under way is deleted
+    /// The job of an unfinished order is deleted
     Job,
-    /// An order holds another product than was answered
+    /// An order contains another product than the API answered
     Item,
-    /// An order that was answered is gone
+    /// An order that was answered 201 is deleted
     Order,
 }
 
 impl Sabotage {
-    /// A deleted job is no damage once its order is at its end.
+    /// Deleting a job does damage only while its order is not finished.
     pub fn is_before_rest(self) -> bool {
         self == Self::Job
     }
 
-    /// Orders are damaged only if their clients remember them.
-    pub async fn commit(self, cluster: &Cluster, remembered: &[Uuid]) -> Result<()> {
+    /// Orders are damaged only if a client was answered 201 for them.
+    pub async fn apply(self, cluster: &Cluster, remembered: &[Uuid]) -> Result<()> {
         let statements: &[&'static str] = match self {
             Self::Charge => &["insert into simulated.charges (key, amount_minor, currency, state)
                  select gen_random_uuid(), amount_minor, currency, 'charged'
@@ -40,14 +40,14 @@ impl Sabotage {
                   where id = (select id from inventory order by id limit 1)"],
             Self::Movement => &["insert into stock_movements (product_id, warehouse_id, on_hand_delta, reason)
                  select product_id, warehouse_id, 1, 'received' from inventory order by id desc limit 1"],
-            // The delivery that is furthest away: nobody runs it meanwhile.
+            // The delivery that is due last, because no worker runs it in the meantime.
             Self::Job => &["delete from jobs where id = (
                      select j.id from jobs j join orders o on o.id = j.order_id
                       where o.status = 'shipped' and j.kind = 'deliver_order' and j.state = 'ready'
                       order by j.run_at desc limit 1)"],
             Self::Item => &["update order_items set sku = 'SOMETHING-ELSE' where (order_id, line) = (
                      select order_id, line from order_items where order_id = any($1) order by 1 limit 1)"],
-            // All that there is of it, so that nothing else tells.
+            // Deletes every row of the order, so that only the clients' history shows the loss.
             Self::Order => &[
                 "create temporary table gone as
                      select max(id::text)::uuid as id from orders where status = 'cancelled' and id = any($1)",
@@ -63,15 +63,15 @@ impl Sabotage {
             ],
         };
         let mut tx = cluster.db.begin().await?;
-        let mut struck = 0;
+        let mut changed = 0;
         for sql in statements {
             let mut query = sqlx::query(*sql);
             if sql.contains("$1") {
                 query = query.bind(remembered);
             }
-            struck = query.execute(&mut *tx).await?.rows_affected();
+            changed = query.execute(&mut *tx).await?.rows_affected();
         }
-        ensure!(struck == 1, "the sabotage {self:?} struck {struck} rows");
+        ensure!(changed == 1, "the sabotage {self:?} changed {changed} rows instead of 1");
         Ok(tx.commit().await?)
     }
 }

@@ -1,5 +1,5 @@
-//! Whether the promises were kept: what the clients remember, what Postgres holds and what the provider's books
-//! say, compared by questions of our own; and the product's own audit, invariant by invariant.
+//! Checks the promises. It compares the clients' history, the rows in Postgres and the charges at the provider by
+//! queries of its own. Then it asks the API for the audit of the product.
 
 use std::collections::BTreeMap;
 
@@ -9,38 +9,38 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::client::{Clients, Memory, Person, Request};
+use crate::client::{Clients, History, Person, Request};
 use crate::cluster::{Cluster, LEASE};
-use crate::faults::Happened;
-use crate::rest::Open;
+use crate::drain::OpenWork;
+use crate::faults::InjectedFault;
 
-/// A job of a worker that was killed is ready for another one within the lease and this. When it is taken depends on
-/// how much stands before it: on a busy machine that is a matter of the queue.
+/// How long after the lease the job of a killed worker may take to become `ready`. When another worker claims it
+/// depends on the queue before it, so that is reported and not checked.
 const GRACE: TimeDelta = TimeDelta::seconds(2);
 
-/// One line of the verdict.
+/// One check of the verdict, with what broke it.
 #[derive(Debug, Clone, Serialize)]
-pub struct Line {
+pub struct Check {
     pub name: String,
-    /// What it was found true of.
-    pub of: String,
+    /// What was checked, such as "1200 orders".
+    pub scope: String,
     pub offenders: Vec<Value>,
 }
 
-impl Line {
-    fn new(name: &str, of: impl ToString, offenders: Vec<Value>) -> Self {
-        Self { name: name.to_owned(), of: of.to_string(), offenders }
+impl Check {
+    fn new(name: &str, scope: impl ToString, offenders: Vec<Value>) -> Self {
+        Self { name: name.to_owned(), scope: scope.to_string(), offenders }
     }
 }
 
-/// A worker's death, and what became of the jobs that it held.
+/// A killed worker, and what became of its jobs.
 #[derive(Debug, Clone, Serialize)]
 pub struct Recovery {
     pub what: String,
     pub at: DateTime<Utc>,
     pub alone: bool,
     pub jobs: usize,
-    /// From the death until the last of them was ready again, and until it was with another worker.
+    /// From the kill until the last job was `ready`, and until another worker had claimed it.
     pub ready_seconds: f64,
     pub taken_seconds: f64,
 }
@@ -48,27 +48,27 @@ pub struct Recovery {
 pub struct Evidence<'a> {
     pub cluster: &'a Cluster,
     pub clients: &'a Clients,
-    pub faults: &'a [Happened],
-    pub open: &'a Open,
+    pub faults: &'a [InjectedFault],
+    pub open: &'a OpenWork,
     pub ended_by_themselves: Vec<String>,
 }
 
-pub async fn reach(evidence: &Evidence<'_>, staff: &mut Person) -> Result<(Vec<Line>, Vec<Recovery>)> {
+pub async fn check(evidence: &Evidence<'_>, staff: &mut Person) -> Result<(Vec<Check>, Vec<Recovery>)> {
     let Evidence { cluster, clients, faults, open, .. } = evidence;
     let orders = Orders::read(cluster).await?;
-    let mut lines = of_the_clients(&clients.memory(), &orders);
-    lines.push(orders.are_final(open));
-    lines.push(provider(cluster).await?);
-    let stock = clients.memory().stock.clone();
-    lines.push(units(cluster, &stock).await?);
+    let mut checks = check_clients(&clients.history(), &orders);
+    checks.push(orders.are_final(open));
+    checks.push(provider(cluster).await?);
+    let stock = clients.history().stock.clone();
+    checks.push(units(cluster, &stock).await?);
     let recoveries = recoveries(cluster, faults).await?;
-    lines.push(of_the_deaths(&recoveries));
-    lines.push(of_the_processes(evidence));
-    lines.extend(audit(clients, staff).await?);
-    Ok((lines, recoveries))
+    checks.push(check_recoveries(&recoveries));
+    checks.push(check_processes(evidence));
+    checks.extend(audit(clients, staff).await?);
+    Ok((checks, recoveries))
 }
 
-/// As Postgres holds them.
+/// All orders in Postgres, by id.
 struct Orders(BTreeMap<String, Order>);
 
 #[derive(sqlx::FromRow)]
@@ -76,9 +76,9 @@ struct Order {
     id: Uuid,
     status: String,
     total: i64,
-    /// Each as sku, quantity, unit price.
+    /// Each item is an array of SKU, quantity and unit price.
     items: Value,
-    /// Under which it was asked for.
+    /// The idempotency keys of the order.
     keys: Vec<String>,
 }
 
@@ -96,7 +96,7 @@ impl Orders {
         Ok(Self(orders.into_iter().map(|order| (order.id.to_string(), order)).collect()))
     }
 
-    fn are_final(&self, open: &Open) -> Line {
+    fn are_final(&self, open: &OpenWork) -> Check {
         let is_final = |order: &&Order| matches!(order.status.as_str(), "delivered" | "cancelled");
         let mut offenders: Vec<Value> = self
             .0
@@ -104,15 +104,15 @@ impl Orders {
             .filter(|order| !is_final(order))
             .map(|order| json!({ "order_id": order.id, "status": order.status }))
             .collect();
-        if !open.is_nothing() {
-            offenders.push(json!({ "left_open": open }));
+        if !open.is_empty() {
+            offenders.push(json!({ "open": open }));
         }
-        Line::new("every_order_is_at_its_end_and_holds_nothing", format!("{} orders", self.0.len()), offenders)
+        Check::new("every_order_is_finished_and_holds_no_stock", format!("{} orders", self.0.len()), offenders)
     }
 }
 
-fn of_the_clients(memory: &Memory, orders: &Orders) -> Vec<Line> {
-    let placed = memory.placed().count();
+fn check_clients(history: &History, orders: &Orders) -> Vec<Check> {
+    let placed = history.placed().count();
     let as_answered = |(key, answer): (&String, &Value)| {
         let found = answer["id"].as_str().and_then(|id| orders.0.get(id));
         let same =
@@ -120,31 +120,31 @@ fn of_the_clients(memory: &Memory, orders: &Orders) -> Vec<Line> {
         let found = found.map(|order| json!({ "items": order.items, "total": order.total }));
         (!same).then(|| json!({ "key": key, "answered": answer, "found": found }))
     };
-    let there = memory.placed().filter_map(as_answered).collect();
+    let there = history.placed().filter_map(as_answered).collect();
 
     let explained = |order: &Order| match order.keys.as_slice() {
-        [key] => memory.orders.get(key).is_some_and(|asked| asked.placed.is_some() || asked.in_doubt > 0),
+        [key] => history.orders.get(key).is_some_and(|asked| asked.placed.is_some() || asked.in_doubt > 0),
         _ => false,
     };
     let unasked = |order: &&Order| !explained(order);
     let unasked = orders.0.values().filter(unasked).map(|order| json!({ "order_id": order.id, "keys": order.keys }));
-    let mut twice: Vec<Value> = memory.contradictions.clone();
+    let mut twice: Vec<Value> = history.contradictions.clone();
     twice.extend(unasked);
 
     let open =
-        memory.orders.iter().filter(|(_, asked)| asked.placed.is_none() && asked.refused.is_none() && !asked.given_up);
+        history.orders.iter().filter(|(_, asked)| asked.placed.is_none() && asked.refused.is_none() && !asked.given_up);
     vec![
-        Line::new("every_answered_order_is_there_as_answered", format!("{placed} orders answered 201"), there),
-        Line::new("each_key_has_one_order_at_most", format!("{} keys", memory.orders.len()), twice),
-        Line::new(
-            "everybody_who_asked_again_was_answered",
-            format!("{} keys", memory.orders.len()),
+        Check::new("every_order_answered_201_is_stored_as_answered", format!("{placed} orders answered 201"), there),
+        Check::new("each_key_has_at_most_one_order", format!("{} keys", history.orders.len()), twice),
+        Check::new(
+            "every_repeated_request_was_answered",
+            format!("{} keys", history.orders.len()),
             open.map(|(key, _)| json!(key)).collect(),
         ),
-        Line::new(
-            "no_answer_was_strange",
-            format!("{} answers", memory.answers.values().sum::<u64>()),
-            memory.strange.clone(),
+        Check::new(
+            "no_answer_was_unexpected",
+            format!("{} answers", history.answers.values().sum::<u64>()),
+            history.unexpected.clone(),
         ),
     ]
 }
@@ -154,8 +154,8 @@ fn items_of(answer: &Value) -> Value {
     answer["items"].as_array().map(|items| items.iter().map(item).collect()).unwrap_or_default()
 }
 
-/// Delivered: the provider took the whole price, once, or staff did and it took nothing. Cancelled: nothing stays taken.
-async fn provider(cluster: &Cluster) -> Result<Line> {
+/// A delivered order was charged its total once, by the provider or by hand. A cancelled order has no charge left.
+async fn provider(cluster: &Cluster) -> Result<Check> {
     let rows: Vec<(Uuid, String, i64, Value)> = sqlx::query_as(
         "select o.id, o.status, o.total_minor,
                 coalesce((select jsonb_agg(b.amount_minor) from charges c join simulated.charges b on b.key = c.id
@@ -171,15 +171,15 @@ async fn provider(cluster: &Cluster) -> Result<Line> {
         .iter()
         .filter(|(_, status, total, taken)| *taken != stays(status, *total))
         .map(|(id, status, total, taken)| json!({ "order_id": id, "status": status, "total": total, "taken": taken }));
-    Ok(Line::new(
-        "each_delivered_order_is_paid_once_and_no_other",
+    Ok(Check::new(
+        "each_delivered_order_is_charged_once_and_no_other",
         format!("{} orders", rows.len()),
         offenders.collect(),
     ))
 }
 
-/// What staff put there and took away, less what was delivered, is what is there. The ledger is not asked.
-async fn units(cluster: &Cluster, stock: &BTreeMap<(Uuid, Uuid), i64>) -> Result<Line> {
+/// Opening stock plus what staff added and removed, minus the units sold, is what is on hand. The ledger is not used.
+async fn units(cluster: &Cluster, stock: &BTreeMap<(Uuid, Uuid), i64>) -> Result<Check> {
     let shelves: Vec<(Uuid, i64)> = sqlx::query_as("select product_id, sum(on_hand)::int8 from inventory group by 1")
         .fetch_all(&cluster.db)
         .await?;
@@ -198,14 +198,14 @@ async fn units(cluster: &Cluster, stock: &BTreeMap<(Uuid, Uuid), i64>) -> Result
         let (put, sold) =
             (put.get(product).copied().unwrap_or_default(), sold.get(product).copied().unwrap_or_default());
         (put - sold != *on_hand)
-            .then(|| json!({ "product_id": product, "put_there": put, "sold": sold, "on_hand": on_hand }))
+            .then(|| json!({ "product_id": product, "received": put, "sold": sold, "on_hand": on_hand }))
     };
-    let of = format!("{} units sold of {} products", sold.values().sum::<i64>(), shelves.len());
-    Ok(Line::new("units_sold_and_left_are_the_units_put_there", of, shelves.iter().filter_map(wrong).collect()))
+    let scope = format!("{} units sold of {} products", sold.values().sum::<i64>(), shelves.len());
+    Ok(Check::new("units_sold_and_on_hand_are_the_units_received", scope, shelves.iter().filter_map(wrong).collect()))
 }
 
-/// For each worker that was killed: how long its jobs were without one.
-async fn recoveries(cluster: &Cluster, faults: &[Happened]) -> Result<Vec<Recovery>> {
+/// For each killed worker: how long its jobs had no worker.
+async fn recoveries(cluster: &Cluster, faults: &[InjectedFault]) -> Result<Vec<Recovery>> {
     let mut recoveries = Vec::new();
     for death in faults.iter().filter(|fault| fault.kind == "worker killed") {
         let Some(worker) = death.worker else { continue };
@@ -234,32 +234,32 @@ async fn recoveries(cluster: &Cluster, faults: &[Happened]) -> Result<Vec<Recove
     Ok(recoveries)
 }
 
-/// Whether really nothing else was broken; a fault can take longer than planned to be put right.
-fn was_alone(death: &Happened, faults: &[Happened]) -> bool {
+/// Was no other fault active? A fault can last longer than planned.
+fn was_alone(death: &InjectedFault, faults: &[InjectedFault]) -> bool {
     let lease = TimeDelta::from_std(LEASE).expect("it is short");
     let (from, to) = (death.from - TimeDelta::seconds(1), death.from + lease + GRACE);
     faults.iter().filter(|other| other.from != death.from).all(|other| other.to < from || other.from > to)
 }
 
-fn of_the_deaths(recoveries: &[Recovery]) -> Line {
+fn check_recoveries(recoveries: &[Recovery]) -> Check {
     let bound = LEASE.as_secs_f64() + GRACE.as_seconds_f64();
     let alone: Vec<&Recovery> = recoveries.iter().filter(|recovery| recovery.alone).collect();
     let late = alone.iter().filter(|recovery| recovery.ready_seconds > bound).map(|recovery| json!(recovery)).collect();
     let jobs: usize = alone.iter().map(|recovery| recovery.jobs).sum();
-    let of = format!("{jobs} jobs of {} workers killed while all else was well", alone.len());
-    Line::new("a_dead_workers_jobs_are_ready_within_the_lease_and_2_s", of, late)
+    let scope = format!("{jobs} jobs of {} workers killed during no other fault", alone.len());
+    Check::new("a_killed_workers_jobs_are_ready_within_lease_plus_2_s", scope, late)
 }
 
-fn of_the_processes(evidence: &Evidence<'_>) -> Line {
+fn check_processes(evidence: &Evidence<'_>) -> Check {
     let asked = evidence.faults.iter().filter(|fault| fault.kind == "process restarted in turn");
     let badly = asked.clone().filter_map(|fault| fault.ended_badly.as_ref());
     let offenders = badly.chain(&evidence.ended_by_themselves).map(|what| json!(what)).collect();
-    let of = format!("{} processes asked to stop", asked.count());
-    Line::new("no_process_ended_but_when_asked_and_then_well", of, offenders)
+    let scope = format!("{} processes asked to stop", asked.count());
+    Check::new("every_process_ended_only_when_asked_and_with_success", scope, offenders)
 }
 
-/// The product's own list, as staff would ask for it.
-async fn audit(clients: &Clients, staff: &mut Person) -> Result<Vec<Line>> {
+/// The audit of the product, through the route that staff use.
+async fn audit(clients: &Clients, staff: &mut Person) -> Result<Vec<Check>> {
     let report = clients.done(staff, &Request::get("/v1/ops/audit?fresh=true")).await?;
     let invariants = report["invariants"].as_array().context("the audit lists no invariants")?;
     let line = |found: &Value| {
@@ -267,7 +267,7 @@ async fn audit(clients: &Clients, staff: &mut Person) -> Result<Vec<Line>> {
         if found["violations"] != 0 && offenders.is_empty() {
             offenders.push(found.clone());
         }
-        Line::new(found["name"].as_str().unwrap_or_default(), "the audit", offenders)
+        Check::new(found["name"].as_str().unwrap_or_default(), "the audit", offenders)
     };
     Ok(invariants.iter().map(line).collect())
 }

@@ -7,7 +7,8 @@ use serde::Serialize;
 use sqlx::PgPool;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
 use crate::queue::doorbell::Doorbell;
@@ -52,15 +53,20 @@ pub struct Health {
     pub redis: &'static str,
 }
 
-/// Asks Postgres and Redis whether they answer.
+/// How long an answer of a server stays good. Anybody may call `/health`, and probes have no rate limit.
+const GOOD_FOR: Duration = Duration::from_secs(1);
+
+/// Asks Postgres and Redis whether they answer, each at most once in `GOOD_FOR`, however many requests ask.
 pub struct Probe {
     db: PgPool,
     doorbell: Doorbell,
+    db_answer: Recent<bool>,
+    redis_answer: Recent<&'static str>,
 }
 
 impl Probe {
     pub fn new(db: PgPool, doorbell: Doorbell) -> Self {
-        Self { db, doorbell }
+        Self { db, doorbell, db_answer: Recent::default(), redis_answer: Recent::default() }
     }
 
     pub async fn ask(&self) -> Health {
@@ -69,9 +75,11 @@ impl Probe {
     }
 
     pub async fn database_answers(&self) -> bool {
-        timeout(PROBE_TIMEOUT, sqlx::query!("select 1 as one").fetch_one(&self.db))
-            .await
-            .is_ok_and(|answer| answer.is_ok())
+        let ask = async || {
+            let answer = timeout(PROBE_TIMEOUT, sqlx::query!("select 1 as one").fetch_one(&self.db)).await;
+            answer.is_ok_and(|answer| answer.is_ok())
+        };
+        self.db_answer.get(ask).await
     }
 
     /// Asks for the lengths of the queues and does not only ping: in a cluster, the node that holds them may be down while
@@ -80,9 +88,51 @@ impl Probe {
         if !self.doorbell.is_configured() {
             return "off";
         }
-        match timeout(PROBE_TIMEOUT, self.doorbell.lengths()).await {
+        let ask = async || match timeout(PROBE_TIMEOUT, self.doorbell.lengths()).await {
             Ok(Some(_)) => "ok",
             _ => "degraded",
+        };
+        self.redis_answer.get(ask).await
+    }
+}
+
+/// An answer, and when it was given. One caller asks; callers that come meanwhile wait for its answer.
+struct Recent<T>(Mutex<Option<(Instant, T)>>);
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T: Copy> Recent<T> {
+    async fn get(&self, ask: impl AsyncFnOnce() -> T) -> T {
+        let mut recent = self.0.lock().await;
+        if let Some((_, answer)) = recent.filter(|(given, _)| given.elapsed() < GOOD_FOR) {
+            return answer;
         }
+        let answer = ask().await;
+        *recent = Some((Instant::now(), answer));
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_asks_once_a_second() {
+        let (recent, asked) = (Recent::default(), AtomicU32::new(0));
+        let ask = async || {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            asked.fetch_add(1, Ordering::Relaxed) + 1
+        };
+        let crowd = (0..100).map(|_| recent.get(ask));
+        assert_eq!(futures::future::join_all(crowd).await, [1; 100]);
+        tokio::time::advance(GOOD_FOR).await;
+        assert_eq!(recent.get(ask).await, 2);
     }
 }

@@ -1,4 +1,4 @@
-//! A whole Millrace API on a database of its own, served in this process. When the test ends, the audit runs.
+//! `TestApp`: a whole API on a new database, served in the test's process. The audit runs when the test ends.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::audit;
-use crate::database::new_database;
+use crate::database::{as_owner, new_database};
 use crate::person::Person;
 
-/// Only ever signs tokens of tests.
+/// A key for tests only.
 pub const TEST_KEY: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEICK0wiYbFsopBwLBYPARWckKJ59173Cc2Vfg7GOSjm+S
 -----END PRIVATE KEY-----
@@ -26,7 +26,7 @@ MC4CAQAwBQYDK2VwBCIEICK0wiYbFsopBwLBYPARWckKJ59173Cc2Vfg7GOSjm+S
 
 pub const PASSWORD: &str = "correct horse battery";
 
-/// Dropping it runs the audit, and fails the test if an invariant is broken.
+/// When it is dropped, the audit runs and fails the test if an invariant is violated.
 pub struct TestApp {
     pub url: String,
     pub metrics_url: String,
@@ -42,12 +42,12 @@ impl TestApp {
         Self::with(&[]).await
     }
 
-    /// With options on top of the defaults, as on the command line.
+    /// With command-line options on top of the defaults.
     pub async fn with(options: &[&str]) -> Self {
         Self::on(&new_database().await, options).await
     }
 
-    /// On a database that exists, as another process would be.
+    /// On a database that exists already, as a second API process.
     pub async fn on(database_url: &str, options: &[&str]) -> Self {
         let cli = settings(database_url, options);
         let state = api::serve::state(&cli.common, cli.serve).expect("the settings are fine");
@@ -59,19 +59,20 @@ impl TestApp {
         let url = format!("http://{}", api.local_addr().unwrap());
         let metrics_url = format!("http://{}", metrics.local_addr().unwrap());
         tokio::spawn(api::serve::serve_on(api, metrics, state.clone()));
-        let db = PgPoolOptions::new().max_connections(5).connect(database_url).await.unwrap();
+        // The pool of the test has all privileges. The API under test has only those of the application.
+        let db = PgPoolOptions::new().max_connections(5).connect(&as_owner(database_url)).await.unwrap();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
         Self { url, metrics_url, database_url: database_url.to_owned(), db, state, http, audit_on_drop: true }
     }
 
-    /// For a test that breaks an invariant on purpose: no audit at the end, for this reason.
+    /// No audit at the end, for a test that violates an invariant on purpose. The parameter says why.
     #[must_use]
     pub fn without_audit(mut self, _reason: &'static str) -> Self {
         self.audit_on_drop = false;
         self
     }
 
-    /// A request without a token.
+    /// A client without a token.
     pub fn anyone(&self) -> Person<'_> {
         Person { app: self, token: None, id: Uuid::nil(), email: String::new() }
     }
@@ -88,7 +89,7 @@ impl TestApp {
         self.person(Role::Admin).await
     }
 
-    /// A new user, logged in.
+    /// Creates a user and logs in.
     pub async fn person(&self, role: Role) -> Person<'_> {
         let email = format!("{}@example.com", Uuid::now_v7().simple());
         let user = shared::identity::users::create_user(
@@ -106,12 +107,12 @@ impl TestApp {
         Person { app: self, token: Some(token), id: user.id.0, email }
     }
 
-    /// Runs the audit in the middle of a test.
+    /// Runs the audit during a test.
     pub async fn assert_clean(&self) {
         assert_eq!(audit::broken(&self.db).await, [""; 0], "the audit found something");
     }
 
-    /// Checks the invariants about stock, for tests that break those about orders.
+    /// Checks only the invariants about stock, for tests that violate those about orders.
     pub async fn assert_books_balance(&self) {
         let broken = audit::broken(&self.db).await;
         let of_stock: Vec<&String> = broken.iter().filter(|one| audit::is_about_stock(one)).collect();
@@ -125,7 +126,7 @@ impl TestApp {
 
 impl Drop for TestApp {
     fn drop(&mut self) {
-        // A test that has failed has said why.
+        // A test that panics has already reported its failure.
         if self.audit_on_drop && !std::thread::panicking() {
             audit::after_a_test(&self.database_url);
         }
@@ -134,7 +135,7 @@ impl Drop for TestApp {
 
 pub fn settings(database_url: &str, options: &[&str]) -> Cli {
     let mut fixed = vec!["millrace-api", "--database-url", database_url, "--jwt-private-key", TEST_KEY];
-    // Tests and workers change the database themselves and look at once; a cached answer may be a second old.
+    // The cache is off: tests and workers change the database directly, and a cached answer may be a second old.
     if !options.iter().any(|option| option.starts_with("--cache")) {
         fixed.push("--cache=off");
     }

@@ -1,4 +1,4 @@
-//! The audit, as tests run it.
+//! Runs the audit for tests.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use sqlx::PgPool;
 
 use crate::database;
 
-/// The audit of a test's few rows takes milliseconds, and a second more if something looks wrong at first.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The audit of a test's few rows takes milliseconds, and one second more if it has to confirm a violation.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The invariants that are broken, each with its offenders.
+/// The violated invariants, each with its offenders.
 pub async fn broken(db: &PgPool) -> Vec<String> {
     let report = shared::audit::run_to_certainty(db).await.unwrap();
     let broken = report.invariants.iter().filter(|one| one.violations > 0);
@@ -23,8 +23,8 @@ pub fn is_about_stock(broken: &str) -> bool {
         .any(|name| broken.starts_with(name))
 }
 
-/// Runs the audit and panics if an invariant is broken. The caller's runtime is blocked meanwhile, so this has a thread
-/// and a runtime of its own, and goes straight to the server: the test's proxy would be blocked too.
+/// Runs the audit and panics if an invariant is violated. `drop` blocks the caller's runtime, so this uses its own
+/// thread and runtime. It connects to the server directly, because the test's proxy is blocked too.
 pub fn after_a_test(database_url: &str) {
     let url = database::direct_url(database_url);
     let audit = std::thread::spawn(move || {
@@ -36,7 +36,7 @@ pub fn after_a_test(database_url: &str) {
                 db.close().await;
                 broken
             };
-            tokio::time::timeout(PATIENCE, audit).await.expect("the audit after the test ends in time")
+            tokio::time::timeout(TIMEOUT, audit).await.expect("the audit after the test ends in time")
         })
     });
     let broken = audit.join().expect("the audit after the test runs; see TestApp::without_audit");

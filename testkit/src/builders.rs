@@ -1,4 +1,4 @@
-//! Products, warehouses and stock for a test, made by the domain's own functions.
+//! Creates products, warehouses and stock for a test, through the functions of the domain.
 
 use serde_json::json;
 use shared::catalog::products;
@@ -27,7 +27,7 @@ impl TestApp {
         products::create(&mut conn, &Principal::system(), &new).await.unwrap().id.0
     }
 
-    /// An active warehouse: a new one, or the one that has this code.
+    /// An active warehouse: a new one, or the existing one with this code.
     pub async fn warehouse(&self, code: &str, priority: i32) -> Uuid {
         let new = NewWarehouse {
             code: code.parse().unwrap(),
@@ -46,7 +46,7 @@ impl TestApp {
         }
     }
 
-    /// Units of a product on the shelf of a warehouse.
+    /// Adds a row of stock with this many units on hand.
     pub async fn stock(&self, product: Uuid, warehouse: Uuid, on_hand: i32) {
         let row = NewStock {
             product_id: ProductId(product),
@@ -58,19 +58,19 @@ impl TestApp {
         inventory::open(&mut self.db.acquire().await.unwrap(), None, &[row]).await.unwrap();
     }
 
-    /// Units of a product that can be ordered.
+    /// The units of a product that are available.
     pub async fn available(&self, product: Uuid) -> i64 {
         let (on_hand, reserved) = self.shelf(product).await;
         on_hand - reserved
     }
 
-    /// Units of a product: on hand, and reserved of them.
+    /// The units of a product that are on hand and that are reserved.
     pub async fn shelf(&self, product: Uuid) -> (i64, i64) {
         let sums = "select coalesce(sum(on_hand), 0), coalesce(sum(reserved), 0) from inventory where product_id = $1";
         sqlx::query_as(sums).bind(product).fetch_one(&self.db).await.unwrap()
     }
 
-    /// Units of all products: on hand, and reserved of them.
+    /// The units of all products that are on hand and that are reserved.
     pub async fn shelves(&self) -> (i64, i64) {
         let sums = "select coalesce(sum(on_hand), 0), coalesce(sum(reserved), 0) from inventory";
         sqlx::query_as(sums).fetch_one(&self.db).await.unwrap()

@@ -1,4 +1,4 @@
-//! A database for each test, on the servers that `./dev test` starts.
+//! Creates a database for each test, on the servers that `./dev test` starts.
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
@@ -6,19 +6,42 @@ use uuid::Uuid;
 
 use crate::proxy::Proxy;
 
-/// The Redis of the tests.
+/// The URL of the tests' Redis.
 pub fn redis_url() -> String {
     address("TEST_REDIS_URL")
 }
 
-/// A new database, copied from a template that is migrated once.
+/// Name and password of the application's role, as a URL contains them.
+const APP: &str = "postgres://millrace_app:app";
+
+/// Creates the role unless it exists: roles belong to the server, so another template may have created it.
+const MAKE_APP_ROLE: &str = "
+    do $$ begin
+        create role millrace_app login password 'app';
+    exception when duplicate_object then null;
+    end $$";
+
+/// Creates a database from a migrated template. The URL is for API and workers: its role has only the privileges of the
+/// application.
 pub async fn new_database() -> String {
     let (server, mut admin) = server().await;
     let template = template(&mut admin, &server).await;
-    create_database(&server, &mut admin, &template).await
+    let url = create_database(&server, &mut admin, &template).await;
+    let (_, rest) = url.split_once('@').expect("the owner has a password");
+    format!("{APP}@{rest}")
 }
 
-/// A new database that is not migrated yet.
+/// The same database for its owner, who has all privileges.
+pub fn as_owner(database_url: &str) -> String {
+    let server = address("TEST_DATABASE_URL");
+    let (owner, _) = server.split_once('@').expect("the owner has a password");
+    match database_url.strip_prefix(APP) {
+        Some(rest) => format!("{owner}{rest}"),
+        None => database_url.to_owned(),
+    }
+}
+
+/// Creates a database without our migrations.
 pub async fn empty_database() -> String {
     let (server, mut admin) = server().await;
     create_database(&server, &mut admin, "template1").await
@@ -53,6 +76,8 @@ async fn template(admin: &mut PgConnection, server: &str) -> String {
         run(admin, format!("create database {draft}")).await;
         let db = PgPool::connect(&url_of(server, &draft)).await.unwrap();
         shared::platform::db::migrate(&db, &shared::MIGRATOR).await.unwrap();
+        run(admin, MAKE_APP_ROLE.to_owned()).await;
+        shared::platform::db::roles::grant(&db, "millrace_app").await.unwrap();
         db.close().await;
         run(admin, format!("alter database {draft} rename to {name}")).await;
     }
@@ -64,13 +89,13 @@ async fn run(admin: &mut PgConnection, sql: String) {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(admin).await.unwrap();
 }
 
-/// The same database, without a proxy that may stand before it.
+/// The URL of the same database without the proxy.
 pub fn direct_url(database_url: &str) -> String {
     let (_, database) = database_url.rsplit_once('/').expect("a URL ends with a database");
     url_of(&address("TEST_DATABASE_URL"), database.split('?').next().unwrap_or_default())
 }
 
-/// A proxy before the database of this URL, and the URL by way of the proxy.
+/// Starts a proxy in front of the database. Returns the proxy and the URL that leads through it.
 pub async fn through_a_proxy(database_url: &str) -> (Proxy, String) {
     let options: PgConnectOptions = database_url.parse().unwrap();
     let upstream = tokio::net::lookup_host((options.get_host(), options.get_port())).await.unwrap().next().unwrap();
@@ -86,7 +111,7 @@ fn url_of(server: &str, database: &str) -> String {
     format!("{base}/{database}")
 }
 
-/// Where a server for tests is.
+/// The address of a test server, from the environment.
 #[expect(clippy::disallowed_methods, reason = "tests have no settings; ./dev test says where its servers are")]
 fn address(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is set by ./dev test"))

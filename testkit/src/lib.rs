@@ -1,4 +1,4 @@
-//! What Millrace's tests are written with. Nothing of it is shipped.
+//! The test kit: the test app, a manual worker, builders, proxies and servers. Not shipped.
 
 pub mod app;
 mod audit;

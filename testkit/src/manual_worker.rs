@@ -1,5 +1,5 @@
-//! A worker that takes a job when the test says so, runs it when the test says so, and calls the payment provider and the
-//! carrier that the test gave it.
+//! A worker under the test's control. The test decides when it claims a job, when it runs it, and which payment
+//! provider and carrier it calls.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,18 +32,18 @@ pub struct ManualWorker<'a> {
 impl<'a> ManualWorker<'a> {
     /// With the simulated provider and carrier.
     pub fn of(app: &'a TestApp) -> Self {
-        Self::with(app, app.db.clone(), Arc::new(simulated(app)), Arc::new(carrier(app)))
+        Self::with(app, app.state.db.clone(), Arc::new(simulated(app)), Arc::new(carrier(app)))
     }
 
     pub fn with_provider(app: &'a TestApp, provider: Arc<dyn PaymentProvider>) -> Self {
-        Self::with(app, app.db.clone(), provider, Arc::new(carrier(app)))
+        Self::with(app, app.state.db.clone(), provider, Arc::new(carrier(app)))
     }
 
     pub fn with_carrier(app: &'a TestApp, carrier: Arc<dyn Carrier>) -> Self {
-        Self::with(app, app.db.clone(), Arc::new(simulated(app)), carrier)
+        Self::with(app, app.state.db.clone(), Arc::new(simulated(app)), carrier)
     }
 
-    /// Its own connections come from this pool.
+    /// With its own connection pool.
     pub fn with_pool(app: &'a TestApp, db: PgPool) -> Self {
         Self::with(app, db, Arc::new(simulated(app)), Arc::new(carrier(app)))
     }
@@ -54,7 +54,7 @@ impl<'a> ManualWorker<'a> {
         Self { app, ctx: Context::new(db, doorbell, provider, carrier, terms) }
     }
 
-    /// Claims the one job of this kind that is ready.
+    /// Claims the only ready job of this kind.
     pub async fn take(&self, kind: &str) -> LeasedJob {
         let ready = "select id from jobs where kind = $1 and state = 'ready'";
         let ids: Vec<Uuid> = sqlx::query_scalar(ready).bind(kind).fetch_all(&self.app.db).await.unwrap();
@@ -62,7 +62,7 @@ impl<'a> ManualWorker<'a> {
         self.claim(ids[0]).await
     }
 
-    /// Claims every job of these kinds that is due.
+    /// Claims every due job of these kinds.
     pub async fn take_all(&self, kinds: &[&str]) -> Vec<LeasedJob> {
         let is_wanted = |name: &String| kinds.iter().any(|kind| name.split('/').next() == Some(kind));
         let claimer =
@@ -71,7 +71,7 @@ impl<'a> ManualWorker<'a> {
         claim::next(&mut conn, &claimer, &Queue::ALL.map(|queue| (queue, 1000)), 1000).await.unwrap()
     }
 
-    /// Claims a job that is ready. One that waits for its next attempt is due in milliseconds.
+    /// Claims a ready job. A job that waits for its next attempt is due within milliseconds.
     async fn claim(&self, id: Uuid) -> LeasedJob {
         let mut conn = self.app.db.acquire().await.unwrap();
         loop {
@@ -82,12 +82,12 @@ impl<'a> ManualWorker<'a> {
         }
     }
 
-    /// The same attempt, in a process that has not renewed its lease for as long as the lease lasts.
+    /// The same attempt as seen by a process that has not renewed the lease in time.
     pub fn with_a_stale_lease(job: &LeasedJob) -> LeasedJob {
         LeasedJob { lease: Arc::new(Lease::new(Instant::now().checked_sub(LEASE).unwrap(), LEASE)), ..job.clone() }
     }
 
-    /// As the maintenance does when the job's worker is lost: another worker may claim it.
+    /// Makes the job ready again, as queue maintenance does when the lease has expired.
     pub async fn lose(&self, job: &LeasedJob) {
         sqlx::query("update jobs set state = 'ready', lease_until = null where id = $1")
             .bind(job.id.0)
@@ -96,12 +96,12 @@ impl<'a> ManualWorker<'a> {
             .unwrap();
     }
 
-    /// Runs the handler of a job, and does not write down how it ended.
+    /// Runs the handler of a job without settling the job.
     pub async fn attempt(&self, job: &LeasedJob) -> JobResult {
         worker::jobs::registry().run(job.clone(), self.ctx.clone()).await
     }
 
-    /// Runs an attempt and settles it as the fleet does.
+    /// Runs an attempt and settles it, as the fleet does.
     pub async fn carry_out(&self, job: &LeasedJob) -> JobResult {
         let result = self.attempt(job).await;
         let mut conn = self.app.db.acquire().await.unwrap();
@@ -117,13 +117,13 @@ impl<'a> ManualWorker<'a> {
         result
     }
 
-    /// Takes the one job of this kind and carries it out.
+    /// Claims the only ready job of this kind and runs it.
     pub async fn run_one(&self, kind: &str) -> JobResult {
         let job = self.take(kind).await;
         self.carry_out(&job).await
     }
 
-    /// Charges an order.
+    /// Runs the payment job of an order.
     pub async fn pay(&self, order: OrderId) {
         let payment = "select id from jobs where order_id = $1 and kind = 'process_payment' and state = 'ready'";
         let id = sqlx::query_scalar(payment).bind(order.0).fetch_one(&self.app.db).await.unwrap();
@@ -147,7 +147,7 @@ impl<'a> ManualWorker<'a> {
 }
 
 fn carrier(app: &TestApp) -> SimulatedCarrier {
-    SimulatedCarrier::new(app.db.clone(), Duration::ZERO)
+    SimulatedCarrier::new(app.state.db.clone(), Duration::ZERO)
 }
 
 fn claimer() -> Claimer {
@@ -155,12 +155,12 @@ fn claimer() -> Claimer {
 }
 
 impl TestApp {
-    /// The states of all charges in the provider's books, oldest first.
+    /// The states of all charges at the provider, oldest first.
     pub async fn books(&self) -> Vec<String> {
         sqlx::query_scalar("select state from simulated.charges order by created_at").fetch_all(&self.db).await.unwrap()
     }
 
-    /// How many jobs of a kind there are, in any state.
+    /// The number of jobs of a kind, in any state.
     pub async fn jobs(&self, kind: &str) -> i64 {
         sqlx::query_scalar("select count(*) from jobs where kind = $1").bind(kind).fetch_one(&self.db).await.unwrap()
     }

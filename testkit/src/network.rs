@@ -1,5 +1,5 @@
-//! A network that can be slow or broken: it stands between a process and a server, and does to all their
-//! connections what it is told.
+//! A TCP proxy between a process and a server that simulates a slow or broken network. A fault affects all connections
+//! through it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,15 +13,15 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkFault {
     None,
-    /// Each packet takes so much longer.
+    /// Each read takes this much longer.
     Slow(Duration),
-    /// Connections break, and new ones break at once.
+    /// All connections are closed, also new ones.
     Cut,
-    /// Nothing passes and nobody is told. What was sent meanwhile arrives late.
+    /// Connections stay open, and no bytes pass. They arrive when the fault ends.
     Silent,
 }
 
-/// What is carried is not read.
+/// A proxy that forwards bytes without reading them.
 pub struct Link {
     pub addr: SocketAddr,
     fault: watch::Sender<NetworkFault>,
@@ -35,7 +35,7 @@ impl Link {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let seen = seen.clone();
-                // An end of either side ends both; that is all a network can say.
+                // When one side closes, both are closed.
                 tokio::spawn(async move { drop(carry(client, upstream, seen).await) });
             }
         });

@@ -1,4 +1,4 @@
-//! The people who use the API of a test, and the replies that they get.
+//! Users of a test's API, and the answers that they get.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::app::TestApp;
 
-/// Somebody who uses the API.
+/// A user of the API.
 #[derive(Clone)]
 pub struct Person<'a> {
     pub app: &'a TestApp,
@@ -16,14 +16,14 @@ pub struct Person<'a> {
 }
 
 impl Person<'_> {
-    /// The same with this token.
+    /// The same user with another token.
     #[must_use]
     pub fn with(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
         self
     }
 
-    /// Orders these lines.
+    /// Places an order with these lines.
     pub async fn place(&self, lines: Value) -> Reply {
         self.post("/v1/orders", order_of(lines)).await
     }
@@ -63,7 +63,7 @@ impl Person<'_> {
         Reply::of(request).await
     }
 
-    /// Orders two of this, paid with this token; answers where the order is.
+    /// Places an order for two units with this payment token. Returns the path of the order.
     pub async fn order(&self, sku: &str, token: &str) -> String {
         let body = json!({
             "items": [{ "sku": sku, "quantity": 2 }],
@@ -86,7 +86,7 @@ impl Person<'_> {
         self.post(&format!("{order}/cancel"), json!({})).await
     }
 
-    /// What happened to the order, in its order.
+    /// The types of the order's events, in order.
     pub async fn story(&self, order: &str) -> Vec<String> {
         let events = self.get(&format!("{order}/events")).await.done(200);
         let events = events.body["data"].as_array().unwrap().clone();
@@ -96,7 +96,7 @@ impl Person<'_> {
         events.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// A request that `send` cannot make.
+    /// A request for cases that `send` does not cover.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.app.http.request(method, format!("{}{path}", self.app.url));
         match &self.token {
@@ -106,12 +106,12 @@ impl Person<'_> {
     }
 }
 
-/// The body of an order of these lines.
+/// The body of an order with these lines.
 pub fn order_of(lines: Value) -> Value {
     json!({ "items": lines, "payment_token": "tok_ok", "shipping_address": { "line1": "1 Mill Lane", "city": "Bath" } })
 }
 
-/// An answer, read whole.
+/// An answer with its whole body.
 #[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
@@ -124,7 +124,7 @@ impl Reply {
     pub async fn of(request: reqwest::RequestBuilder) -> Self {
         let response = request.send().await.expect("the API answers");
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.expect("the answer is whole");
+        let text = response.text().await.expect("the answer is complete");
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Self { status, headers, body, text }
     }
@@ -137,19 +137,19 @@ impl Reply {
         self.body["code"].as_str().unwrap_or_default()
     }
 
-    /// The id of what the answer shows.
+    /// The id in the body.
     pub fn id(&self) -> &str {
         self.body["id"].as_str().unwrap_or_else(|| panic!("no id in {self:?}"))
     }
 
-    /// Checks that this is a refusal in the one form, with this status and code.
+    /// Checks for an error in the standard form, with this status and code.
     #[track_caller]
     pub fn refused(&self, status: u16, code: &str) {
         assert_eq!((self.status.as_u16(), self.code()), (status, code), "{self:#?}");
         self.refused_as_form();
     }
 
-    /// Checks the one form of a refusal, whatever it says.
+    /// Checks the standard form of an error, whatever its status and code.
     #[track_caller]
     pub fn refused_as_form(&self) {
         assert!(self.status.is_client_error() || self.status.is_server_error(), "{self:#?}");
@@ -161,7 +161,7 @@ impl Reply {
         assert!(self.body["detail"].as_str().is_some_and(|detail| detail.len() > 10), "{self:#?}");
     }
 
-    /// Checks that it was done, with this status.
+    /// Checks for success with this status.
     #[track_caller]
     #[expect(clippy::return_self_not_must_use, reason = "most tests only want the check")]
     pub fn done(self, status: u16) -> Self {

@@ -1,4 +1,4 @@
-//! Payment providers of tests.
+//! Payment providers for tests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,10 +15,10 @@ use uuid::Uuid;
 use crate::app::TestApp;
 
 pub fn simulated(app: &TestApp) -> SimulatedProvider {
-    SimulatedProvider::new(app.db.clone(), Duration::ZERO)
+    SimulatedProvider::new(app.state.db.clone(), Duration::ZERO)
 }
 
-/// A provider that stops before a charge or before its answer, until the test lets it go on.
+/// A provider that stops before a charge or before its answer, until the test lets it continue.
 pub struct Gated {
     inner: SimulatedProvider,
     stops: Stops,
@@ -47,7 +47,7 @@ impl Gated {
         }
     }
 
-    /// Waits until a charge has reached the point where it stops.
+    /// Waits until a charge has stopped.
     pub async fn until_asked(&self) {
         self.asked.acquire().await.unwrap().forget();
     }

@@ -1,5 +1,5 @@
-//! A TCP proxy that stands between a process and Postgres: it counts the statements that pass, and can cut a
-//! connection at its commit, before the server hears of it or after, or lose the answer to a statement.
+//! A TCP proxy in front of Postgres. It counts statements. It can close a connection before or after a commit, or drop
+//! the answer to a statement.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,27 +11,27 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What happens to the next commit.
+/// The fault of the next commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Cut {
     Nothing = 0,
-    /// The server never hears of the commit.
+    /// The commit does not reach the server.
     BeforeCommit = 1,
-    /// The server commits; its answer is lost.
+    /// The server commits, and its answer is dropped.
     AfterCommit = 2,
 }
 
 #[derive(Default)]
 struct Control {
     cut: AtomicU8,
-    /// What stands in the statement whose answer is to be lost.
+    /// Text in the statement whose answer is dropped.
     words: Mutex<Option<&'static str>>,
     statements: AtomicU64,
     cuts: AtomicU64,
 }
 
-/// Connections without TLS only: what passes is read.
+/// The proxy reads the protocol, so the connections must not use TLS.
 pub struct Proxy {
     pub addr: SocketAddr,
     control: Arc<Control>,
@@ -47,7 +47,7 @@ impl Proxy {
             while let Ok((client, _)) = listener.accept().await {
                 let control = shared.clone();
                 tokio::spawn(async move {
-                    // An end of either side ends both; that is all a proxy can say.
+                    // When one side closes, both are closed.
                     drop(carry(client, upstream, &control).await);
                 });
             }
@@ -55,19 +55,20 @@ impl Proxy {
         Ok(Self { addr, control })
     }
 
-    /// Statements that passed since the last time this was asked: begin and commit are statements too.
+    /// The statements since the last call. `begin` and `commit` count too.
     pub fn take_statements(&self) -> u64 {
         self.control.statements.swap(0, Ordering::SeqCst)
     }
 
-    /// Does this to the next commit that comes by, once.
+    /// Applies this fault to the next commit, once.
     pub fn cut_next(&self, cut: Cut) {
         self.control.cut.store(cut as u8, Ordering::SeqCst);
     }
 
-    /// The next prepared statement with these words is carried out, and its connection cut before the answer.
+    /// The server runs the next prepared statement that contains this text. Then the connection is closed without the
+    /// answer.
     pub fn lose_answer_to(&self, words: &'static str) {
-        *self.control.words.lock().expect("nothing panics while it holds this") = Some(words);
+        *self.control.words.lock().expect("no thread panics while it holds this") = Some(words);
     }
 
     pub fn cuts(&self) -> u64 {
@@ -84,9 +85,9 @@ impl Control {
         }
     }
 
-    /// Is it the answer to this statement that is to be lost? Then to no other.
+    /// True if the answer to this statement must be dropped. Later statements are not affected.
     fn take_words(&self, sql: &str) -> bool {
-        self.words.lock().expect("nothing panics while it holds this").take_if(|words| sql.contains(*words)).is_some()
+        self.words.lock().expect("no thread panics while it holds this").take_if(|words| sql.contains(*words)).is_some()
     }
 }
 
@@ -103,14 +104,14 @@ async fn carry(client: TcpStream, upstream: SocketAddr, control: &Control) -> io
     }
 }
 
-/// Client to server, message by message.
+/// Forwards messages from the client to the server.
 async fn requests(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     control: &Control,
     lose_answers: &tokio::sync::watch::Sender<bool>,
 ) -> io::Result<()> {
-    // The first message has no type: length, then the protocol's version.
+    // The first message has no type, only a length and the protocol version.
     let startup = read_body(&mut from, Vec::new()).await?;
     to.write_all(&startup).await?;
     let mut prepared = HashMap::new();
@@ -122,15 +123,15 @@ async fn requests(
             control.statements.fetch_add(1, Ordering::SeqCst);
         }
         match kind {
-            // Parse: a name, the text. Bind: a portal, the name.
+            // Parse contains a name and the text. Bind contains a portal and the name.
             b'P' => drop(prepared.insert(text(&message, 0), text(&message, 1))),
             b'B' => lose_answer |= prepared.get(&text(&message, 1)).is_some_and(|sql| control.take_words(sql)),
-            // Sync: what was bound is carried out, and the server answers.
+            // Sync: the server runs the bound statement and answers.
             b'S' if lose_answer => {
                 lose_answers.send_replace(true);
                 to.write_all(&message).await?;
                 control.cuts.fetch_add(1, Ordering::SeqCst);
-                std::future::pending::<()>().await; // `answers` ends the connection.
+                std::future::pending::<()>().await; // `answers` closes the connection.
             }
             _ => {}
         }
@@ -145,7 +146,7 @@ async fn requests(
                     lose_answers.send_replace(true);
                     to.write_all(&message).await?;
                     control.cuts.fetch_add(1, Ordering::SeqCst);
-                    std::future::pending::<()>().await; // `answers` ends the connection.
+                    std::future::pending::<()>().await; // `answers` closes the connection.
                 }
             }
         }
@@ -153,7 +154,7 @@ async fn requests(
     }
 }
 
-/// One of the texts, each with a zero at its end, that a message begins with.
+/// One of the zero-terminated texts at the beginning of a message.
 fn text(message: &[u8], which: usize) -> String {
     let text = message[5..].split(|byte| *byte == 0).nth(which).unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()
@@ -170,7 +171,8 @@ async fn read_body(from: &mut OwnedReadHalf, mut message: Vec<u8>) -> io::Result
     Ok(message)
 }
 
-/// Server to client. The answer that shall be lost is waited for, so that the server has surely acted.
+/// Forwards bytes from the server to the client. A dropped answer is still read first, so that the server has surely
+/// acted.
 async fn answers(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,

@@ -1,4 +1,4 @@
-//! A Redis of a test's own, to be flushed, frozen and killed.
+//! A Redis for one test, which may flush, freeze and kill it.
 
 use servers::home::Home;
 use servers::redis::Redis;
@@ -9,7 +9,7 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// It keeps nothing on disk: what is killed comes back empty.
+    /// Without persistence: after a kill it starts empty.
     pub async fn start() -> Self {
         let home = Home::new(&std::env::temp_dir()).await.unwrap();
         Self { redis: Redis::start_in_memory(&home).await.unwrap(), home }
@@ -19,12 +19,12 @@ impl RedisServer {
         self.redis.url()
     }
 
-    /// As an option of the API.
+    /// The URL as an option of the API.
     pub fn option(&self) -> String {
         format!("--redis-url={}", self.url())
     }
 
-    /// Its connections stay open, and nothing answers.
+    /// Stops the process with SIGSTOP. Connections stay open, and nothing answers.
     pub async fn freeze(&self) {
         self.redis.freeze().await.unwrap();
     }
@@ -46,7 +46,7 @@ impl RedisServer {
         self.redis.ask(words).await.unwrap()
     }
 
-    /// How often clients have used a command.
+    /// The number of calls of a command.
     pub async fn calls(&self, command: &str) -> u64 {
         self.redis.calls(command).await.unwrap()
     }

@@ -12,12 +12,12 @@ use crate::database::redis_url;
 use crate::person::{Person, Reply};
 use crate::until::until;
 
-/// Dropping it kills the process.
+/// The process is killed when this is dropped.
 pub struct WorkerProcess {
     child: Child,
 }
 
-/// Quick where the defaults are patient.
+/// Short times, so that tests are fast.
 const SETTINGS: [(&str, &str); 8] = [
     ("WORKER_ADDR", "127.0.0.1:0"),
     ("JOB_LEASE", "2s"),
@@ -30,12 +30,12 @@ const SETTINGS: [(&str, &str); 8] = [
 ];
 
 impl WorkerProcess {
-    /// These settings count more than the system's.
-    pub fn start(shop: &TestSystem, settings: &[(&str, &str)]) -> Self {
+    /// These settings override those of `SETTINGS`.
+    pub fn start(system: &TestSystem, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binary("millrace-worker"));
-        command.env_clear().envs(SETTINGS).env("DATABASE_URL", &shop.app.database_url);
-        if let Some(redis) = &shop.redis {
-            command.env("REDIS_URL", redis).env("REDIS_PREFIX", &shop.prefix);
+        command.env_clear().envs(SETTINGS).env("DATABASE_URL", &system.app.database_url);
+        if let Some(redis) = &system.redis {
+            command.env("REDIS_URL", redis).env("REDIS_PREFIX", &system.prefix);
         }
         command.envs(settings.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         Self { child: command.spawn().expect("the worker starts") }
@@ -55,13 +55,13 @@ impl WorkerProcess {
         self.child.kill().await.unwrap();
     }
 
-    /// Waits for the end that was asked for.
+    /// Waits until the process has ended after a signal.
     pub async fn ended(mut self) -> std::process::ExitStatus {
         tokio::time::timeout(std::time::Duration::from_secs(30), self.child.wait()).await.expect("it ends").unwrap()
     }
 }
 
-/// An API with 1,000 mugs to sell, and the Redis that tells its workers about jobs.
+/// An API with 1,000 mugs in stock, and the Redis for the doorbell of its workers.
 pub struct TestSystem {
     pub app: TestApp,
     pub redis: Option<String>,
@@ -96,7 +96,7 @@ impl TestSystem {
         placed.header("location").to_owned()
     }
 
-    /// Waits until an order has come so far, and answers it.
+    /// Waits until an order has this status. Returns the order.
     pub async fn reaches(&self, buyer: &Person<'_>, order: &str, status: &str) -> Value {
         let mut last = Value::Null;
         until(&format!("{order} is {status}"), async || {
@@ -107,12 +107,12 @@ impl TestSystem {
         last
     }
 
-    /// On hand and reserved.
+    /// The units of the mug that are on hand and that are reserved.
     pub async fn stock(&self) -> (i64, i64) {
         self.app.shelf(self.mug).await
     }
 
-    /// What the provider's own books say: how many keys it charged, and how many of those it gave back.
+    /// The charges at the provider: how many were charged, and how many of these were refunded.
     pub async fn charges(&self) -> (i64, i64) {
         sqlx::query_as(
             "select count(*) filter (where state in ('charged', 'refunded')), count(*) filter (where state = 'refunded')
@@ -123,7 +123,7 @@ impl TestSystem {
         .unwrap()
     }
 
-    /// Writes jobs and rings for none of them.
+    /// Writes jobs without ringing the doorbell.
     pub async fn jobs(&self, kind: &str, queue: &str, args: Value, count: i32) {
         sqlx::query(
             "insert into jobs (queue, kind, args, max_attempt) select $1::queue, $2, $3, 4 from generate_series(1, $4)",
@@ -146,7 +146,7 @@ impl TestSystem {
     }
 }
 
-/// Cargo builds the binaries into the folder above the one with the tests.
+/// Cargo puts the binaries into the parent folder of the tests.
 fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
     test.parent().and_then(Path::parent).expect("it is in target/debug/deps").join(name)

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
+use shared::platform::http::limits::Limits;
 use tokio::net::TcpListener;
 use worker::config::{Cli, Command};
 use worker::context::Context;
@@ -39,7 +40,7 @@ async fn run() -> anyhow::Result<()> {
     tracing::info!(%addr, "health and metrics are at http://{addr}");
     tokio::select! {
         done = fleet::run(context, &work, &vitals) => done?,
-        failed = serve::serve(listener, vitals.clone()) => failed?,
+        failed = serve::serve(listener, vitals.clone(), Limits::default()) => failed?,
     }
     tracing::info!("stopped");
     telemetry.stop().await;

@@ -4,6 +4,7 @@
 //! which is still sending, sees a reset connection instead of our error.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +19,16 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// The body of a request, shared between its handler and `drain_unread_body`.
 pub type Unread = Arc<Mutex<BodyDataStream>>;
 
+/// An extension of each request that has a body: does its handler wait for more of the body?
+#[derive(Debug, Clone, Default)]
+pub struct WaitsForBody(Arc<AtomicBool>);
+
+impl WaitsForBody {
+    pub fn waits(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 const LOCK: &str = "the handler has stopped reading when we drain";
 
 /// Keeps a handle on the body, with which what the handler leaves unread can be drained.
@@ -25,11 +36,15 @@ pub fn keep_unread(request: Request) -> (Request, Option<Unread>) {
     if request.body().is_end_stream() {
         return (request, None);
     }
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let unread = Unread::new(Mutex::new(body.into_data_stream()));
-    let reader = unread.clone();
-    let body =
-        Body::from_stream(futures::stream::poll_fn(move |context| reader.lock().expect(LOCK).poll_next_unpin(context)));
+    let (reader, waits) = (unread.clone(), WaitsForBody::default());
+    parts.extensions.insert(waits.clone());
+    let body = Body::from_stream(futures::stream::poll_fn(move |context| {
+        let next = reader.lock().expect(LOCK).poll_next_unpin(context);
+        waits.0.store(next.is_pending(), Ordering::Relaxed);
+        next
+    }));
     (Request::from_parts(parts, body), Some(unread))
 }
 

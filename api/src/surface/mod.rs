@@ -2,7 +2,10 @@
 //! error, headers for browsers. Handlers need not think of any of it.
 
 pub mod access;
+mod answers;
+pub mod assets;
 pub mod body;
+pub mod compression;
 pub mod connections;
 pub mod cors;
 pub mod freshness;
@@ -26,13 +29,13 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::compression::CompressionLayer;
 use tracing::Instrument;
 
 use crate::error::ApiError;
 use crate::policy::Policies;
 use crate::router::Routes;
 use crate::state::AppState;
+use crate::surface::body::WaitsForBody;
 use crate::surface::report::RequestReport;
 
 /// No route needs longer, and a client that waits longer has given up.
@@ -44,10 +47,10 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// 1. `catch_up_after_change`: the answer to a change waits until the product cache knows of the change.
 /// 2. `admit`: who calls, their rate limit, and whether the route's policy lets them in.
 /// 3. A panic of the handler becomes a 500.
-/// 4. A request that takes too long becomes a 504.
-/// 5. CORS answers preflight requests.
-/// 6. `around`: finds the route's policy; afterwards writes errors, headers and the log line.
-/// 7. Compression.
+/// 4. A request that takes too long becomes a 504, or a 408 if its body did not arrive.
+/// 5. `bound`: refuses requests when too many are in flight, compresses the answer, and bounds its memory.
+/// 6. CORS answers preflight requests.
+/// 7. `around`: finds the route's policy; afterwards writes errors, headers and the log line.
 pub fn wrap(routes: Routes, state: AppState, timeout: Duration) -> Router {
     let (router, policies) = routes.into_parts();
     router
@@ -56,9 +59,9 @@ pub fn wrap(routes: Routes, state: AppState, timeout: Duration) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), access::admit))
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(middleware::from_fn_with_state(timeout, limit_time))
+        .layer(middleware::from_fn(answers::bound))
         .layer(option_layer(state.settings.cors_origins.layer()))
         .layer(middleware::from_fn_with_state((state.clone(), Arc::new(policies)), around))
-        .layer(CompressionLayer::new())
         .with_state(state)
 }
 
@@ -101,9 +104,14 @@ fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
     ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
 }
 
+/// A body that does not arrive in time is the client's fault, and everything else is ours.
 async fn limit_time(State(timeout): State<Duration>, request: Request, next: Next) -> Response {
+    let body = request.extensions().get::<WaitsForBody>().cloned();
     match tokio::time::timeout(timeout, next.run(request)).await {
         Ok(response) => response,
+        Err(_elapsed) if body.is_some_and(|body| body.waits()) => {
+            ApiError::of_status(StatusCode::REQUEST_TIMEOUT).into_response()
+        }
         Err(_elapsed) => ApiError::of_status(StatusCode::GATEWAY_TIMEOUT).into_response(),
     }
 }

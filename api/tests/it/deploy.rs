@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use clap::CommandFactory;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::process::{binary, run};
 use testkit::app::{TEST_KEY, TestApp};
@@ -54,7 +54,16 @@ const AFTER_THE_BUILD: [&str; 8] = ["FROM", "LABEL", "COPY", "ENV", "EXPOSE", "U
 /// The settings of a binary, by their names in the environment.
 fn settings(binary: &str) -> BTreeSet<String> {
     let command = if binary == "millrace-api" { api::config::Cli::command() } else { worker::config::Cli::command() };
-    command.get_arguments().filter_map(|it| it.get_env()?.to_str().map(ToOwned::to_owned)).collect()
+    let commands = std::iter::once(&command).chain(command.get_subcommands());
+    let arguments = commands.flat_map(clap::Command::get_arguments);
+    arguments.filter_map(|it| it.get_env()?.to_str().map(ToOwned::to_owned)).collect()
+}
+
+/// The default of one of the API's settings.
+fn settings_default(name: &str) -> u64 {
+    let command = api::config::Cli::command();
+    let argument = command.get_arguments().find(|it| it.get_env().is_some_and(|env| env == name)).unwrap();
+    argument.get_default_values()[0].to_str().unwrap().parse().unwrap()
 }
 
 // ---- images ----------------------------------------------------------------------------------
@@ -118,10 +127,12 @@ fn what_an_image_copies_is_there_and_secrets_are_not_sent_along() {
         }
     }
     let ignored = read(".dockerignore");
-    for kept_away in ["/.env", "/secrets", "/.git", "/target", "/.dev"] {
+    for kept_away in ["/.env", "/secrets", "/.git", "/target", "/.dev", "*.pem", "**/*.pem"] {
         assert!(ignored.lines().any(|line| line == kept_away), "{kept_away} is sent to the builder");
     }
-    assert!(read(".gitignore").lines().any(|line| line == "/secrets"));
+    for kept_away in ["/.env", "/secrets", "*.pem"] {
+        assert!(read(".gitignore").lines().any(|line| line == kept_away), "{kept_away} could be committed");
+    }
 }
 
 // The command is waited for in this thread, so the API needs another.
@@ -191,9 +202,22 @@ fn compose_services_are_limited_watched_and_find_what_they_name() {
             for setting in service["environment"].as_object().unwrap().keys() {
                 assert!(known.contains(setting), "{name} does not know {setting}");
             }
-            assert_eq!((&service["read_only"], &service["cap_drop"][0]), (&true.into(), &"ALL".into()), "{name}");
         }
+        assert_eq!((&service["read_only"], &service["cap_drop"][0]), (&true.into(), &"ALL".into()), "{name}");
+        assert_eq!(service["security_opt"][0], "no-new-privileges:true", "{name}");
+        assert!(service["cap_add"].is_null() && service["privileged"].is_null(), "{name} has a capability");
+        assert!(service["deploy"]["resources"]["limits"]["pids"].is_u64(), "{name} may start any number of processes");
     }
+    // The owner's password is in two containers only: where the roles are made, and where they are used to migrate.
+    let knows = |secret: &str| -> Vec<&str> {
+        services.iter().filter(|(_, it)| it.to_string().contains(secret)).map(|(name, _)| name.as_str()).collect()
+    };
+    assert_eq!(knows("OWNER_DATABASE_PASSWORD"), ["migrate", "postgres"]);
+    assert_eq!(knows("${POSTGRES_PASSWORD"), ["postgres"], "the superuser is for the first start");
+    assert_eq!(services["api"]["environment"]["AUTO_MIGRATE"], "false");
+    // The default of many engines is 1024, and Postgres and Redis need descriptors too.
+    let most = settings_default("MAX_CONNECTIONS");
+    assert!(services["api"]["ulimits"]["nofile"].as_u64().unwrap() > most, "connections run out of file descriptors");
     assert!(services["worker"]["ports"].is_null(), "two workers would want the same port of the host");
     assert_eq!(compose["networks"]["data"]["internal"], true);
     let redis = |name: &str| services[name]["command"].to_string();
@@ -360,6 +384,57 @@ fn scalers_find_what_they_scale() {
     let metadata = trigger["metadata"].as_object().unwrap();
     assert_eq!(metadata.keys().collect::<Vec<_>>(), ["query", "serverAddress", "threshold"]);
     assert!(metadata["threshold"].as_str().unwrap().parse::<f64>().unwrap() > 0.0);
+}
+
+#[test]
+fn pods_talk_to_whom_they_must_and_nobody_else() {
+    let objects = objects();
+    let policy = |name: &str| &objects[&("NetworkPolicy".to_owned(), name.to_owned())]["spec"];
+    assert_eq!(*policy("default-deny"), json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"] }));
+    for (name, ports) in [
+        ("millrace-api", &["5432", "6379"][..]),
+        ("millrace-worker", &["443", "5432", "6379"]),
+        ("millrace-migrate", &["53", "5432"]),
+    ] {
+        let spec = policy(name);
+        assert_eq!(spec["podSelector"]["matchLabels"]["app.kubernetes.io/name"], name);
+        assert_eq!(spec["policyTypes"], json!(["Ingress", "Egress"]), "{name}");
+        let rules = ["ingress", "egress"].map(|way| spec[way].as_array().cloned().unwrap_or_default());
+        for (peers, rule) in
+            ["from", "to"].iter().zip(&rules).flat_map(|(peers, rules)| rules.iter().map(move |it| (peers, it)))
+        {
+            assert!(rule[peers].as_array().is_some_and(|it| !it.is_empty()), "{name}: {rule} is for everybody");
+            assert!(rule["ports"].as_array().is_some_and(|it| !it.is_empty()), "{name}: {rule} is for every port");
+        }
+        let opened: BTreeSet<String> = rules[1]
+            .iter()
+            .flat_map(|rule| rule["ports"].as_array().unwrap())
+            .map(|port| port["port"].to_string())
+            .collect();
+        assert_eq!(
+            opened.iter().map(String::as_str).collect::<BTreeSet<_>>(),
+            ports.iter().copied().collect(),
+            "{name}"
+        );
+    }
+}
+
+/// One secret for the owner of the schema, another for those who only read and write rows.
+#[test]
+fn only_the_migration_knows_the_owner() {
+    let secrets: BTreeMap<String, String> = objects()
+        .iter()
+        .filter_map(|((_, name), object)| {
+            let variables = object["spec"]["template"]["spec"]["containers"][0]["env"].as_array()?;
+            let url = variables.iter().find(|it| it["name"] == "DATABASE_URL")?;
+            Some((name.clone(), url["valueFrom"]["secretKeyRef"]["name"].as_str()?.to_owned()))
+        })
+        .collect();
+    let secrets: Vec<(&str, &str)> = secrets.iter().map(|(name, secret)| (name.as_str(), secret.as_str())).collect();
+    assert_eq!(
+        secrets,
+        [("millrace-api", "millrace"), ("millrace-migrate", "millrace-migrate"), ("millrace-worker", "millrace")]
+    );
 }
 
 #[test]

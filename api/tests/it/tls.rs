@@ -68,7 +68,7 @@ async fn sighup_takes_a_new_certificate_and_keeps_the_old_one_where_the_new_is_b
 
     files.write("second");
     api.signal("HUP");
-    api.line("read the certificate anew");
+    api.line("reloaded the certificate");
     assert!(answers("second").await && !answers("first").await);
     let still = kept.get(format!("{url}/health/live")).send().await;
     assert!(still.is_ok(), "a connection that was there goes on with what it began with");
@@ -99,12 +99,12 @@ fn certificates_that_cannot_be_used_stop_the_start_with_a_sentence_that_names_th
 }
 
 /// Files for `TLS_CERT` and `TLS_KEY`, and certificates to put there.
-struct Files {
+pub struct Files {
     dir: PathBuf,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = std::env::temp_dir().join(format!("millrace-{}", Uuid::now_v7()));
         std::fs::create_dir(&dir).unwrap();
         for name in ["first", "second"] {
@@ -121,16 +121,16 @@ impl Files {
         Self { dir }
     }
 
-    fn path(&self, setting: &str) -> PathBuf {
+    pub fn path(&self, setting: &str) -> PathBuf {
         self.dir.join(setting)
     }
 
-    fn option(&self, setting: &str) -> String {
+    pub fn option(&self, setting: &str) -> String {
         format!("--{setting}={}", self.path(setting).display())
     }
 
     /// From now on this certificate and its key stand in the files of the settings.
-    fn write(&self, name: &str) {
+    pub fn write(&self, name: &str) {
         std::fs::copy(self.dir.join(format!("{name}.pem")), self.path("tls-cert")).unwrap();
         std::fs::write(self.path("tls-key"), self.key_of(name)).unwrap();
     }
@@ -147,7 +147,7 @@ impl Files {
     }
 
     /// The same without HTTP: what comes after the handshake is for the test to say.
-    async fn shake_hands(&self, name: &str, stream: TcpStream, protocol: &[u8]) -> TlsStream<TcpStream> {
+    pub async fn shake_hands(&self, name: &str, stream: TcpStream, protocol: &[u8]) -> TlsStream<TcpStream> {
         let mut trusted = RootCertStore::empty();
         trusted.add(CertificateDer::from_pem_file(self.dir.join(format!("{name}.pem"))).unwrap()).unwrap();
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

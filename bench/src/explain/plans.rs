@@ -1,4 +1,4 @@
-//! Plans, as `auto_explain` tells them.
+//! Reads the plans that `auto_explain` sends.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
@@ -13,12 +13,12 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context as In, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// The notices of Postgres that have come since they were taken last.
+/// The notices of Postgres since the last `take`.
 #[derive(Debug, Clone, Default)]
 pub struct Plans(Arc<Mutex<Vec<String>>>);
 
 impl Plans {
-    /// Hears every notice of this process; warnings go to standard error.
+    /// Collects every notice of this process. Warnings go to standard error.
     pub fn listen() -> anyhow::Result<Self> {
         let plans = Self::default();
         let notices = Targets::new().with_target("sqlx::postgres::notice", Level::INFO);
@@ -28,7 +28,7 @@ impl Plans {
     }
 
     pub fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().expect("nobody panics while holding it"))
+        std::mem::take(&mut *self.0.lock().expect("no thread panics while it holds this"))
     }
 }
 
@@ -43,7 +43,7 @@ struct Message<'a>(&'a Plans);
 impl Visit for Message<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
-            self.0.0.lock().expect("nobody panics while holding it").push(value.to_owned());
+            self.0.0.lock().expect("no thread panics while it holds this").push(value.to_owned());
         }
     }
 
@@ -52,26 +52,26 @@ impl Visit for Message<'_> {
     }
 }
 
-/// A statement that ran, and what it took.
+/// A statement that ran, with its cost.
 #[derive(Debug, Serialize)]
 pub struct Statement {
     pub sql: String,
     /// Without planning.
     pub ms: f64,
-    /// Rows and index entries that its scans found, whether they were of use or not.
+    /// Rows and index entries that its scans read, whether they were used or not.
     pub rows_read: u32,
-    /// Pages of 8 kB, from Postgres's own cache or not.
+    /// Pages of 8 kB, from Postgres's buffers or not.
     pub buffers: u32,
     pub indexes: Vec<String>,
-    /// Of large tables. A small one is best read whole, and not counted.
+    /// Sequential scans of large tables. Scans of small tables are fast and not counted.
     pub seq_scans: Vec<String>,
-    /// Something did not fit into memory.
+    /// True if a sort or a hash did not fit into memory.
     pub spills: bool,
     pub plan: Value,
 }
 
 impl Statement {
-    /// `duration: 0.123 ms  plan:` and JSON.
+    /// Reads `duration: 0.123 ms  plan:` and the JSON after it.
     pub fn read(notice: &str, large_tables: &[String]) -> anyhow::Result<Self> {
         let (head, plan) = notice.split_once("plan:").context("a notice that is no plan")?;
         let ms = head.trim_start_matches("duration:").trim().trim_end_matches("ms").trim().parse()?;
@@ -115,7 +115,7 @@ impl Statement {
     }
 }
 
-/// What is not there counts nothing, and what is too much to count is too much.
+/// A missing number is 0. A number that is too large becomes the largest `u32`.
 fn number(node: &Value, key: &str) -> u32 {
     u32::try_from(node[key].as_u64().unwrap_or_default()).unwrap_or(u32::MAX)
 }
@@ -124,7 +124,7 @@ fn number(node: &Value, key: &str) -> u32 {
 mod tests {
     use super::*;
 
-    /// A walk that throws nearly everything away, beside a look-up that ran 51 times and a part that never ran.
+    /// A scan that discards nearly all rows, a lookup that ran 51 times, and a node that never ran.
     const NOTICE: &str = r#"duration: 12.500 ms  plan:
 { "Query Text": "select 1", "Plan": { "Node Type": "Nested Loop", "Actual Rows": 51, "Actual Loops": 1,
     "Shared Hit Blocks": 300, "Shared Read Blocks": 7, "Temp Written Blocks": 0, "Plans": [

@@ -1,4 +1,4 @@
-//! Closed loops: so many connections, each asking again as soon as it is answered, for a given time.
+//! The load generator: a closed loop. Each connection sends its next request as soon as the last one is answered.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use tokio::sync::Semaphore;
 
 use super::http::Connection;
 
-/// An answer that takes longer is an error of its own: nothing that is measured here may.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// A request that takes longer counts as an error.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What is asked: writes the next request. The number is different for each.
-pub type Ask = Arc<dyn Fn(&mut Random, &mut Vec<u8>) + Send + Sync>;
+/// Writes the next request. Each connection has its own random numbers.
+pub type RequestWriter = Arc<dyn Fn(&mut Random, &mut Vec<u8>) + Send + Sync>;
 
-/// What came of a load, after the warm-up.
+/// The result of a load, without the warm-up.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Measured {
     pub answered: u64,
-    /// Other answers than the expected one, and none.
+    /// Requests without an answer, or with another status than the expected one.
     pub errors: u64,
     pub seconds: f64,
     pub p50_ms: f64,
@@ -40,14 +40,14 @@ pub struct Load {
     pub addr: SocketAddr,
     pub connections: usize,
     pub expected: u16,
-    pub ask: Ask,
-    /// Each request takes a permit for good: whoever gives them sets the pace. Without it, as fast as it goes.
+    pub ask: RequestWriter,
+    /// Each request consumes a permit, so the sender of the permits sets the pace. None: as fast as the server answers.
     pub pace: Option<Arc<Semaphore>>,
 }
 
 impl Load {
-    /// After the warm-up for this time; `look` is asked at its beginning and at its end, with the load on. Where that was
-    /// too short for a single answer, as it may be on a busy machine, once more for longer.
+    /// Keeps up the load for the warm-up and then for this time. Calls `look` at the beginning and the end of the time.
+    /// If no request was answered, which happens on a busy machine, it repeats the measurement with twice the time.
     pub async fn run<T>(
         &self,
         warm_up: Duration,
@@ -67,13 +67,13 @@ impl Load {
             if measured.answered > 0 {
                 return Ok((measured, before, after));
             }
-            ensure!(measured.errors == 0 && time < PATIENCE, "nothing was answered: {} errors", measured.errors);
+            ensure!(measured.errors == 0 && time < TIMEOUT, "nothing was answered: {} errors", measured.errors);
             time *= 2;
         }
     }
 
-    /// Keeps the load on until the work is done, on one thread of its own: the generator takes at most one core.
-    /// What is answered before `from` is not counted.
+    /// Keeps up the load until the work is done. The generator runs on one thread, so it takes at most one core.
+    /// Answers before `from` are not counted.
     pub async fn during<T>(&self, from: Instant, work: impl Future<Output = T>) -> Result<(T, Measured)> {
         let stop = Arc::new(AtomicBool::new(false));
         let (load, stopped) = (self.clone(), stop.clone());
@@ -97,7 +97,7 @@ impl Load {
 
     async fn drive(self, from: Instant, stop: Arc<AtomicBool>) -> (Vec<u32>, u64) {
         let connections: Vec<_> = (0..self.connections)
-            .map(|number| tokio::spawn(self.clone().keep_asking(Random::new(number), from, stop.clone())))
+            .map(|number| tokio::spawn(self.clone().send_until_stopped(Random::new(number), from, stop.clone())))
             .collect();
         let (mut waits, mut errors) = (Vec::new(), 0);
         for connection in connections {
@@ -108,8 +108,8 @@ impl Load {
         (waits, errors)
     }
 
-    /// The waits in µs that ended in time, and what went wrong at any time.
-    async fn keep_asking(self, mut random: Random, from: Instant, stop: Arc<AtomicBool>) -> (Vec<u32>, u64) {
+    /// The latencies in µs of the counted answers, and the number of all errors.
+    async fn send_until_stopped(self, mut random: Random, from: Instant, stop: Arc<AtomicBool>) -> (Vec<u32>, u64) {
         let (mut waits, mut errors) = (Vec::new(), 0);
         let mut connection = None;
         let mut request = Vec::new();
@@ -121,12 +121,13 @@ impl Load {
             request.clear();
             (self.ask)(&mut random, &mut request);
             let asked = Instant::now();
-            let status = tokio::time::timeout(PATIENCE, ask(&mut connection, self.addr, &request)).await;
+            let status = tokio::time::timeout(TIMEOUT, ask(&mut connection, self.addr, &request)).await;
             if !matches!(status, Ok(Ok(status)) if status == self.expected) {
                 errors += 1;
                 if !matches!(status, Ok(Ok(_))) {
                     connection = None;
-                    tokio::time::sleep(Duration::from_millis(10)).await; // A server that is gone is not asked in a spin.
+                    // A server that is gone must not be asked in a busy loop.
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             } else if Instant::now() >= from && !stop.load(Ordering::Relaxed) {
                 waits.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
@@ -144,7 +145,7 @@ async fn ask(connection: &mut Option<Connection>, addr: SocketAddr, request: &[u
     Ok(connection.ask(request).await?.status)
 }
 
-/// The same numbers in each run, others for each connection.
+/// A random number generator with a fixed seed for each connection, so that each run sends the same requests.
 pub struct Random(u64);
 
 impl Random {

@@ -1,4 +1,5 @@
-//! Whether it stays as fast with a million orders in the tables, and what an order takes of disk and memory.
+//! Measures whether reads and writes stay as fast with a million orders in the tables, and how much disk and memory an
+//! order takes.
 
 use std::sync::Arc;
 
@@ -9,22 +10,22 @@ use sqlx::PgPool;
 use tokio::process::Command;
 use uuid::Uuid;
 
-use super::generator::{Ask, Load, Measured};
+use super::generator::{Load, Measured, RequestWriter};
+use super::requests::{self, Buying, ProductSet};
 use super::settings::Settings;
-use super::shop::{self, Buying, Shop};
 use super::system::{Database, System};
 use crate::report::{Curve, Plot, Report, Row, number, say};
 
 const CONNECTIONS: usize = 64;
 const LONG_ROWS: u32 = 10_000_000;
 
-/// What an order of the fill takes while it is filled in, with its share of products and people, and the log of
-/// writing it, generously.
+/// Disk space for one order while the database is filled: with its share of products and users, and with the WAL. An
+/// upper estimate.
 const DISK_PER_ORDER: u64 = 9_000;
-/// Postgres without orders, and its log: `max_wal_size` and what is above it for a moment.
+/// Postgres without orders, and its WAL: `max_wal_size`, which it may exceed for a moment.
 const DISK_AT_LEAST: u64 = 10 << 30;
 
-/// The tables that have a row, or some, for each order; the others are the shop's.
+/// The tables with one or more rows for each order. The others hold products, stock and users.
 const OF_ORDERS: [&str; 13] = [
     "orders",
     "order_items",
@@ -45,15 +46,15 @@ const PART: &str = "growth";
 
 const WHAT: [&str; 4] = ["placing", "a product", "a customer's orders, first page", "any order, by staff"];
 
-/// So many of all products and orders are asked for, in any order: more than a run can read, so that few are read twice.
+/// How many products and orders are sampled. A run cannot read them all, so few are read twice.
 const SAMPLE: i64 = 100_000;
 
-/// How it is at one size.
+/// The results at one size.
 struct Size {
     orders: u32,
-    /// With those that were placed meanwhile.
+    /// Orders at the end, with those that the measurement placed.
     there: f64,
-    /// As `WHAT` says.
+    /// In the order of `WHAT`.
     loads: [Loaded; 4],
     api_mib: f64,
     postgres_mib: f64,
@@ -64,7 +65,7 @@ struct Size {
 #[derive(Clone, Copy, Default, Serialize)]
 struct Loaded {
     measured: Measured,
-    /// Of the pages that Postgres looked at, the share that it had in memory.
+    /// The share of the pages that Postgres found in its buffers.
     in_memory: f64,
 }
 
@@ -75,11 +76,11 @@ struct Table {
     bytes: f64,
     index_bytes: f64,
     indexes: String,
-    /// Of both, in Postgres's own memory.
+    /// Table and indexes together, in Postgres's buffers.
     cached_bytes: f64,
 }
 
-/// Refuses at once what the disk cannot hold.
+/// Fails at once if the disk is too small.
 pub async fn check(settings: &Settings) -> Result<()> {
     let largest = sizes(settings).into_iter().max().unwrap_or_default();
     let (needed, free) = (u64::from(largest) * DISK_PER_ORDER + DISK_AT_LEAST, free_bytes().await?);
@@ -101,7 +102,7 @@ fn sizes(settings: &Settings) -> Vec<u32> {
     [0, rows].into_iter().chain(settings.long.then_some(LONG_ROWS)).collect()
 }
 
-/// Of the disk that the servers' folder is on.
+/// Free bytes of the disk that holds the servers' data.
 async fn free_bytes() -> Result<u64> {
     let output = Command::new("df").args(["-Pk"]).arg(std::env::temp_dir()).output().await?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -135,21 +136,21 @@ async fn measure_size(system: &System, settings: &Settings, orders: u32) -> Resu
     let name = format!("growth_{orders}");
     say(format!("growth: a database of {} orders", number(orders.into())));
     let database = system.database(&name, orders).await?;
-    // What is read comes from the tables: a cache does not notice how large they are.
+    // The cache is off: a cached answer would hide the size of the tables.
     let (mut api, addr) = system.api(&database, &[("CACHE", "off")]).await?;
-    let tokens = shop::buyers(addr).await?;
-    let staff = shop::staff(addr, &database.url).await?;
-    let Database { shop, db, .. } = &database;
-    let products = Shop { products: sample(db, "select id from products order by md5(id::text) limit $1").await? };
+    let tokens = requests::buyers(addr).await?;
+    let staff = requests::staff(addr, &database.url).await?;
+    let Database { products, db, .. } = &database;
+    let sampled = ProductSet { ids: sample(db, "select id from products order by md5(id::text) limit $1").await? };
     let mut loads = [Loaded::default(); 4];
     for (index, (loaded, what)) in loads.iter_mut().zip(WHAT).enumerate() {
-        let (ask, expected): (Ask, u16) = match index {
-            0 => (shop.orders(Buying::Spread, &tokens), 201),
-            1 => (products.product("/v1"), 200),
-            2 => (shop::own_orders(&tokens), 200),
-            // Without any in the tables, those that were just placed.
+        let (ask, expected): (RequestWriter, u16) = match index {
+            0 => (products.orders(Buying::Spread, &tokens), 201),
+            1 => (sampled.product("/v1"), 200),
+            2 => (requests::own_orders(&tokens), 200),
+            // If the tables contain no orders, this reads those that were just placed.
             _ => (
-                shop::any_order(sample(db, "select id from orders order by md5(id::text) limit $1").await?, &staff),
+                requests::any_order(sample(db, "select id from orders order by md5(id::text) limit $1").await?, &staff),
                 200,
             ),
         };
@@ -161,7 +162,7 @@ async fn measure_size(system: &System, settings: &Settings, orders: u32) -> Resu
         let in_memory = (after.0 - before.0) / (after.0 - before.0 + after.1 - before.1).max(1.0);
         *loaded = Loaded { measured, in_memory };
     }
-    let taken = system.taken(api.pid().context("the API has ended")?)?;
+    let used = system.resource_use(api.pid().context("the API has ended")?)?;
     let (all_bytes, there) =
         sqlx::query_as("select pg_database_size(current_database())::float8, count(*)::float8 from orders")
             .fetch_one(db)
@@ -169,7 +170,7 @@ async fn measure_size(system: &System, settings: &Settings, orders: u32) -> Resu
     let tables = tables(db).await?;
     api.kill().await?;
     system.drop_database(database, &name).await?;
-    let (api_mib, postgres_mib) = (taken.server.memory_mib, taken.postgres.memory_mib);
+    let (api_mib, postgres_mib) = (used.server.memory_mib, used.postgres.memory_mib);
     Ok(Size { orders, there, loads, api_mib, postgres_mib, tables, all_bytes })
 }
 
@@ -178,7 +179,8 @@ async fn sample(db: &PgPool, sql: &'static str) -> Result<Arc<[Uuid]>> {
     Ok(ids.into())
 }
 
-/// Pages that Postgres found in its memory so far, and those that it did not. A busy connection tells them once a second.
+/// Pages that Postgres found in its buffers so far, and pages that it did not. A busy connection reports them once a
+/// second.
 async fn pages(db: &PgPool) -> Result<(f64, f64)> {
     let sql = "select blks_hit::float8, blks_read::float8 from pg_stat_database where datname = current_database()";
     Ok(sqlx::query_as(sql).fetch_one(db).await?)
@@ -207,7 +209,7 @@ async fn tables(db: &PgPool) -> Result<Vec<Table>> {
     Ok(tables.fetch_all(db).await?)
 }
 
-/// What is done a second, and what it takes of memory, beside a shop without orders.
+/// Rates and memory, beside those without orders.
 fn rates(size: &Size, empty: &Size) -> Vec<Row> {
     let name = number(size.orders.into());
     let mut rows = Vec::new();
@@ -236,13 +238,13 @@ fn rates(size: &Size, empty: &Size) -> Vec<Row> {
     rows
 }
 
-/// What an order takes of the disk, table by table, and how much of that is in memory while orders are placed and read.
+/// Disk space for an order, table by table, and the share of it in Postgres's buffers under this load.
 fn disk(size: &Size) -> Vec<Row> {
     let (name, orders) = (number(size.orders.into()), size.there);
     let of_orders: Vec<&Table> = size.tables.iter().filter(|table| OF_ORDERS.contains(&table.name.as_str())).collect();
     let sum: f64 = of_orders.iter().map(|table| table.bytes + table.index_bytes).sum();
     let all = Row::new(PART, format!("disk an order, {name} orders"), sum / orders, "bytes")
-        .beside("all of the shop, products and people too", size.all_bytes / orders);
+        .beside("the whole database, with products and users", size.all_bytes / orders);
     let mut rows = vec![all];
     for table in of_orders {
         let both = table.bytes + table.index_bytes;

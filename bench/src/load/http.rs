@@ -1,22 +1,22 @@
-//! As little of HTTP/1.1 as a closed loop needs. The generator shares two cores with what it measures, so what a
-//! real client does for each request would be taken from the figures.
+//! A minimal HTTP/1.1 client. The generator shares two cores with the server that it measures, and a full client would
+//! take more CPU time from it.
 
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// No answer that is asked for here is larger; a larger one is a mistake.
+/// No answer that is measured here is larger.
 const LARGEST_ANSWER: usize = 1 << 20;
 
-/// A connection that is kept.
-pub struct Connection {
-    stream: TcpStream,
+/// A keep-alive connection.
+pub struct Connection<S = TcpStream> {
+    stream: S,
     buffer: Vec<u8>,
 }
 
-/// An answer, as it lies in the connection's buffer.
+/// An answer. It borrows the connection's buffer.
 pub struct Answer<'a> {
     pub status: u16,
     pub body: &'a [u8],
@@ -26,12 +26,19 @@ impl Connection {
     pub async fn open(addr: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::new() })
+        Ok(Self::on(stream))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub fn on(stream: S) -> Self {
+        Self { stream, buffer: Vec::new() }
     }
 
-    /// Sends a request and takes in its whole answer.
+    /// Sends a request and reads the whole answer.
     pub async fn ask(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
         self.stream.write_all(request).await?;
+        self.stream.flush().await?;
         self.buffer.clear();
         let head = loop {
             if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -57,7 +64,7 @@ impl Connection {
     }
 }
 
-/// The status and the length of the body, which every server that is measured here tells.
+/// The status and the `content-length`. Every server that is measured here sends one.
 fn read_head(head: &[u8]) -> Option<(u16, usize)> {
     let head = std::str::from_utf8(head).ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
@@ -68,7 +75,7 @@ fn read_head(head: &[u8]) -> Option<(u16, usize)> {
     Some((status, length))
 }
 
-/// A POST of JSON, or without a body a GET, appended to `to`.
+/// Appends a POST with a JSON body, or a GET if there is no body.
 pub fn write(to: &mut Vec<u8>, path: &str, token: Option<&str>, body: Option<&str>) {
     let (method, content) = match body {
         Some(body) => ("POST", format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len())),

@@ -1,4 +1,4 @@
-//! Whole lives: orders placed, paid and shipped by real workers, in a stream that never lets up.
+//! Measures whole lives: real workers pay and ship a steady stream of orders.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,24 +10,24 @@ use tokio::sync::Semaphore;
 
 use super::generator::Load;
 use super::http::Connection;
+use super::requests::{self, Buying};
 use super::settings::Settings;
-use super::shop::{self, Buying};
 use super::system::{System, statements};
 use crate::report::{Curve, Plot, Report, Row, say};
 
-/// Orders between their placement and their shipment: enough to keep four workers busy, and no backlog that grows.
-const ON_THEIR_WAY: i64 = 250;
+/// How many orders are open at any time. That keeps four workers busy, and the backlog does not grow.
+const OPEN_ORDERS: i64 = 250;
 const CONNECTIONS: usize = 64;
 
-/// One after the other, each when the one before it is shipped.
+/// Each of these orders is placed when the one before it is shipped.
 const IDLE_ORDERS: usize = 50;
 
-/// An order that is not carried out in this time never will be.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// An order that is not shipped by then has failed.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 const PART: &str = "lives";
 
-/// What an order costs the database.
+/// The cost of an order in the database.
 struct Cost {
     statements: f64,
     wal_bytes: f64,
@@ -39,8 +39,8 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
     say("lives: what a minimal order costs");
     let minimal = minimal_cost(system, settings).await?;
     let (mut api, addr) = system.api(&system.main, &[]).await?;
-    let tokens = shop::buyers(addr).await?;
-    carry_out_what_is_left(system).await?;
+    let tokens = requests::buyers(addr).await?;
+    remove_unfinished_orders(system).await?;
     say("lives: one order at a time");
     let idle = measure_idle(system, addr, &tokens, settings).await?;
     let mut alone = None;
@@ -51,7 +51,7 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
             addr,
             connections: CONNECTIONS,
             expected: 201,
-            ask: system.main.shop.orders(Buying::Spread, &tokens),
+            ask: system.main.products.orders(Buying::Spread, &tokens),
             pace: Some(pace.clone()),
         };
         let name = if workers == 1 { "1 worker".to_owned() } else { format!("{workers} workers") };
@@ -65,7 +65,7 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
             Row::new(PART, format!("placed to shipped, {name}"), rate, "a second").beside("1 worker", alone),
             Row::new(PART, format!("placed to paid while loaded, {name}, p50"), waits.0, "ms")
                 .beside("idle", idle.0)
-                .note(format!("{ON_THEIR_WAY} orders on their way at any time")),
+                .note(format!("{OPEN_ORDERS} open orders at any time")),
             Row::new(PART, format!("placed to paid while loaded, {name}, p99"), waits.1, "ms").beside("idle", idle.1),
             Row::new(PART, format!("statements a life, {name}"), cost.statements, "")
                 .beside("a minimal order's placing", minimal.statements),
@@ -83,7 +83,7 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
     system.main.count_statements(false).await
 }
 
-/// Keeps so many orders on their way, and tells shipments a second, what they cost, and p50 and p99 from placed to paid.
+/// Keeps `OPEN_ORDERS` orders open. Returns shipments a second, their cost, and p50 and p99 from placed to paid in ms.
 async fn stream(
     system: &System,
     settings: &Settings,
@@ -92,12 +92,12 @@ async fn stream(
 ) -> Result<(f64, Cost, (f64, f64))> {
     let db = &system.main.db;
     let (pacing_db, permits) = (db.clone(), pace.clone());
-    let pacing = tokio::spawn(async move { keep_on_their_way(&pacing_db, &permits).await });
+    let pacing = tokio::spawn(async move { keep_orders_open(&pacing_db, &permits).await });
     let lives = async {
         tokio::time::sleep(settings.warm_up() * 2).await;
-        let before = Ledger::read(db).await?;
+        let before = DatabaseCounters::read(db).await?;
         tokio::time::sleep(settings.long_time()).await;
-        let after = Ledger::read(db).await?;
+        let after = DatabaseCounters::read(db).await?;
         anyhow::Ok((before, after))
     };
     let (lives, _) = load.during(Instant::now(), lives).await?;
@@ -113,28 +113,28 @@ async fn stream(
     Ok((shipped / seconds, cost, waits(db, seconds).await?))
 }
 
-/// Lets as many new orders in as have been shipped.
-async fn keep_on_their_way(db: &PgPool, permits: &Semaphore) -> Result<()> {
+/// Gives a permit for a new order for each one that was shipped.
+async fn keep_orders_open(db: &PgPool, permits: &Semaphore) -> Result<()> {
     loop {
         let open: i64 =
             sqlx::query_scalar("select count(*) from orders where status in ('pending', 'processing', 'paid')")
                 .fetch_one(db)
                 .await?;
-        let room = ON_THEIR_WAY - open - i64::try_from(permits.available_permits())?;
+        let room = OPEN_ORDERS - open - i64::try_from(permits.available_permits())?;
         permits.add_permits(usize::try_from(room.max(0))?);
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 
-/// What the database has done so far.
-struct Ledger {
+/// Counters of the database.
+struct DatabaseCounters {
     at: Instant,
     shipped: f64,
     statements: f64,
     wal_bytes: f64,
 }
 
-impl Ledger {
+impl DatabaseCounters {
     async fn read(db: &PgPool) -> Result<Self> {
         let (shipped, wal_bytes) = sqlx::query_as(
             "select (select count(*) from orders where status in ('shipped', 'delivered'))::float8,
@@ -146,7 +146,7 @@ impl Ledger {
     }
 }
 
-/// From the order's row to its payment, of the orders that were paid in the last so many seconds; p50 and p99 in ms.
+/// p50 and p99 in ms from the order's row to its payment, for the orders that were paid in the last seconds.
 async fn waits(db: &PgPool, seconds: f64) -> Result<(f64, f64)> {
     let (p50, p99): (Option<f64>, Option<f64>) = sqlx::query_as(
         "select percentile_cont(0.5) within group (order by ms), percentile_cont(0.99) within group (order by ms)
@@ -160,7 +160,7 @@ async fn waits(db: &PgPool, seconds: f64) -> Result<(f64, f64)> {
     Ok((p50.context("nothing was paid")?, p99.context("nothing was paid")?))
 }
 
-/// Orders that nobody else's stand in the way of.
+/// Places one order at a time, so that no order waits for another one.
 async fn measure_idle(
     system: &System,
     addr: std::net::SocketAddr,
@@ -169,7 +169,7 @@ async fn measure_idle(
 ) -> Result<(f64, f64)> {
     let db = &system.main.db;
     let workers = system.workers(1).await?;
-    let ask = system.main.shop.orders(Buying::Spread, tokens);
+    let ask = system.main.products.orders(Buying::Spread, tokens);
     let mut random = super::generator::Random::new(7);
     let mut connection = Connection::open(addr).await?;
     let mut request = Vec::new();
@@ -186,7 +186,7 @@ async fn measure_idle(
 }
 
 async fn until_none_is_open(db: &PgPool) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let open: bool =
             sqlx::query_scalar("select exists (select from orders where status in ('pending', 'processing', 'paid'))")
@@ -195,20 +195,20 @@ async fn until_none_is_open(db: &PgPool) -> Result<()> {
         if !open {
             return Ok(());
         }
-        ensure!(Instant::now() < deadline, "orders are not carried out within {PATIENCE:?}");
+        ensure!(Instant::now() < deadline, "orders are not shipped within {TIMEOUT:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Orders of the placing part have nobody who pays for them: their jobs are to disturb nothing here.
-async fn carry_out_what_is_left(system: &System) -> Result<()> {
-    let forget = "delete from jobs; update orders set status = 'cancelled' where status = 'pending'";
-    sqlx::raw_sql(forget).execute(&system.main.db).await?;
+/// The placing part runs without workers. This removes its orders' jobs, which would disturb the measurement.
+async fn remove_unfinished_orders(system: &System) -> Result<()> {
+    let remove = "delete from jobs; update orders set status = 'cancelled' where status = 'pending'";
+    sqlx::raw_sql(remove).execute(&system.main.db).await?;
     sqlx::raw_sql("vacuum (analyze) jobs, orders").execute(&system.main.db).await?;
     Ok(())
 }
 
-/// Waits for the end of what is under way, then asks the workers to stop, so that none leaves a lease behind.
+/// Waits until no order is open, and then stops the workers gracefully, so that no lease is left behind.
 async fn finish(workers: Vec<Process>, db: &PgPool) -> Result<()> {
     until_none_is_open(db).await?;
     for mut worker in workers {
@@ -217,17 +217,17 @@ async fn finish(workers: Vec<Process>, db: &PgPool) -> Result<()> {
     Ok(())
 }
 
-/// What one minimal order costs when a bare handler places it.
+/// The cost of a minimal order that the bare handler places.
 async fn minimal_cost(system: &System, settings: &Settings) -> Result<Cost> {
     let db = &system.main.db;
     let (_bare, addr) = system.bare(&system.main).await?;
-    let ask = system.main.shop.minimal_orders(Buying::Spread);
+    let ask = system.main.products.minimal_orders(Buying::Spread);
     let load = Load { addr, connections: 16, expected: 201, ask, pace: None };
     let count = "select (select count(*) from minimal.orders)::float8";
     let placed = async || anyhow::Ok(sqlx::query_scalar::<_, f64>(count).fetch_one(db).await?);
-    let (before, orders) = (Ledger::read(db).await?, placed().await?);
+    let (before, orders) = (DatabaseCounters::read(db).await?, placed().await?);
     load.during(Instant::now(), tokio::time::sleep(settings.time() / 2)).await?;
-    let (after, orders) = (Ledger::read(db).await?, placed().await? - orders);
+    let (after, orders) = (DatabaseCounters::read(db).await?, placed().await? - orders);
     Ok(Cost {
         statements: (after.statements - before.statements) / orders,
         wal_bytes: (after.wal_bytes - before.wal_bytes) / orders,

@@ -1,5 +1,5 @@
--- The least that deserves the name of an order: order, lines, stock, first event, payment job. No accounts, no
--- reservations, no ledger, no idempotency. What is measured against it has all of that on top.
+-- The schema of minimal orders, the baseline: order, lines, stock, first event, payment job. It has no accounts,
+-- reservations, ledger or idempotency keys, which our own orders have.
 create schema minimal;
 
 create table minimal.products (
@@ -49,7 +49,7 @@ create table minimal.jobs (
 );
 create index on minimal.jobs (run_at, id) where state = 'ready';
 
--- One of each of two products, named by their numbers: one round trip, nothing parsed, nothing answered.
+-- Places an order for one unit of each of two products, by their numbers. One round trip, without parsing or an answer.
 create function minimal.place(one int, other int) returns uuid language plpgsql as $$
 declare
     new_order uuid := gen_random_uuid();

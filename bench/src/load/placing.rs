@@ -1,5 +1,5 @@
-//! Placing orders of two lines over HTTP, beside one order per transaction behind a bare handler, and beside a
-//! stored function. No workers: this is placing alone.
+//! Measures placing orders of two lines over HTTP, beside the bare handler (one order per transaction) and a stored
+//! function. No workers run.
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -7,30 +7,31 @@ use serde_json::json;
 use tokio::process::Command;
 
 use super::generator::{Load, Measured};
+use super::requests::{self, Buying};
 use super::settings::Settings;
-use super::shop::{self, Buying};
-use super::system::{System, Taken};
+use super::system::{ResourceUse, System};
 use crate::report::{Aim, Curve, Plot, Report, Row, say};
 
 const CONNECTIONS: [usize; 5] = [1, 16, 64, 256, 1000];
 const CONNECTIONS_QUICK: [usize; 2] = [16, 256];
 
-/// Each figure is the better of so many; ours and theirs take turns, so that a slow minute of the machine hits both.
+/// Rounds of each measurement; the better one counts. Our server and the bare handler take turns, so that a slow minute
+/// of the machine affects both.
 const ROUNDS: u32 = 2;
 
 const PART: &str = "placing";
 
-/// One load on one server.
+/// The result of one load on one server.
 #[derive(Serialize)]
 struct Point {
     connections: usize,
     measured: Measured,
-    before: Taken,
-    after: Taken,
+    before: ResourceUse,
+    after: ResourceUse,
 }
 
 impl Point {
-    /// Where the CPU time of an order went, in µs.
+    /// CPU time per order, by process.
     fn cpu(&self) -> String {
         let each =
             |before: f64, after: f64| (after - before) * 1e6 / (self.measured.rate() * self.measured.seconds).max(1.0);
@@ -60,7 +61,7 @@ impl Point {
     }
 }
 
-/// Ours and theirs at each number of connections.
+/// The results of our API and of the bare handler for each number of connections.
 struct Curves {
     ours: Vec<Point>,
     theirs: Vec<Point>,
@@ -70,6 +71,25 @@ impl Curves {
     fn best(points: &[Point]) -> Result<&Point> {
         let by_rate = |a: &&Point, b: &&Point| a.measured.rate().total_cmp(&b.measured.rate());
         points.iter().max_by(by_rate).context("something was measured")
+    }
+
+    /// Rate and p99 over the number of connections.
+    fn plots(&self, buying: Buying) -> [Plot; 2] {
+        let curve = |name: &str, points: &[Point], y: fn(&Measured) -> f64| {
+            let points = points.iter().map(|point| (as_x(point.connections), y(&point.measured))).collect();
+            Curve { name: name.into(), points }
+        };
+        let plot = |title: &str, unit, y: fn(&Measured) -> f64| Plot {
+            part: PART,
+            title: format!("{title}, {}", buying.name()),
+            x: "connections",
+            y: unit,
+            curves: vec![
+                curve("Millrace", &self.ours, y),
+                curve("one order per transaction behind a bare handler", &self.theirs, y),
+            ],
+        };
+        [plot("Orders placed", "a second", Measured::rate), plot("99 of 100 answers came within", "ms", |it| it.p99_ms)]
     }
 }
 
@@ -121,60 +141,39 @@ async fn measure_buying(
 ) -> Result<(Curves, f64)> {
     let (api, addr) = system.api(&system.main, &[]).await?;
     let (bare, bare_addr) = system.bare(&system.main).await?;
-    let tokens = shop::buyers(addr).await?;
-    let shop = &system.main.shop;
+    let tokens = requests::buyers(addr).await?;
+    let products = &system.main.products;
     let (api_pid, bare_pid) =
         (api.pid().context("the API has ended")?, bare.pid().context("the bare handler has ended")?);
     let mut curves = Curves { ours: Vec::new(), theirs: Vec::new() };
     let connections: &[usize] = if settings.quick { &CONNECTIONS_QUICK } else { &CONNECTIONS };
     let mut function = 0.0_f64;
     for &connections in connections {
-        let ours = Load { addr, connections, expected: 201, ask: shop.orders(buying, &tokens), pace: None };
-        let theirs = Load { addr: bare_addr, connections, expected: 201, ask: shop.minimal_orders(buying), pace: None };
+        let ours = Load { addr, connections, expected: 201, ask: products.orders(buying, &tokens), pace: None };
+        let theirs =
+            Load { addr: bare_addr, connections, expected: 201, ask: products.minimal_orders(buying), pace: None };
         say(format!("placing: {}, {connections} connections, beside the bare handler", buying.name()));
         let (our, their) = take_turns(system, settings, (&ours, api_pid), (&theirs, bare_pid)).await?;
         if connections == 16 {
             function = stored_function(system, settings, buying).await?;
         }
-        let name = buying.name();
-        report.rows.push(
-            Row::new(PART, format!("{name}, {connections} connections"), our.measured.rate(), "a second")
-                .beside("bare handler", their.measured.rate())
-                .note(format!(
-                    "{}; {}; {}. Bare: {}; {}",
-                    our.describe(),
-                    our.cpu(),
-                    our.memory(),
-                    their.describe(),
-                    their.cpu()
-                ))
-                .details(json!({ "ours": our, "bare": their })),
-        );
+        report.rows.push(row(buying, &our, &their));
         curves.ours.push(our);
         curves.theirs.push(their);
     }
-    let points = |points: &[Point], y: fn(&Measured) -> f64| {
-        points.iter().map(|point| (as_x(point.connections), y(&point.measured))).collect()
-    };
-    for (title, unit, y) in [
-        ("Orders placed", "a second", Measured::rate as fn(&Measured) -> f64),
-        ("99 of 100 answers came within", "ms", |measured| measured.p99_ms),
-    ] {
-        report.plots.push(Plot {
-            part: PART,
-            title: format!("{title}, {}", buying.name()),
-            x: "connections",
-            y: unit,
-            curves: vec![
-                Curve { name: "Millrace".into(), points: points(&curves.ours, y) },
-                Curve {
-                    name: "one order per transaction behind a bare handler".into(),
-                    points: points(&curves.theirs, y),
-                },
-            ],
-        });
-    }
+    report.plots.extend(curves.plots(buying));
     Ok((curves, function))
+}
+
+/// Our rate beside the bare handler's, for one number of connections.
+fn row(buying: Buying, our: &Point, their: &Point) -> Row {
+    let what = format!("{}, {} connections", buying.name(), our.connections);
+    let (ours, bare) = (our.describe(), their.describe());
+    let note = format!("{ours}; {}; {}. Bare: {bare}; {}", our.cpu(), our.memory(), their.cpu());
+    Row::new(PART, what, our.measured.rate(), "a second")
+        .beside("bare handler", their.measured.rate())
+        .note(note)
+        .details(json!({ "ours": our, "bare": their }))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "it is at most some thousands")]
@@ -182,7 +181,7 @@ fn as_x(connections: usize) -> f64 {
     connections as f64
 }
 
-/// A, B, A, B: the better of each.
+/// Measures both in turns, and keeps the better result of each.
 async fn take_turns(
     system: &System,
     settings: &Settings,
@@ -199,7 +198,7 @@ async fn take_turns(
 
 fn keep_better(best: &mut Option<Point>, mut point: Point) {
     if let Some(earlier) = best.take() {
-        point.measured.errors += earlier.measured.errors; // An error is never left out.
+        point.measured.errors += earlier.measured.errors; // Errors of the worse round count too.
         if earlier.measured.rate() > point.measured.rate() {
             point = Point { measured: Measured { errors: point.measured.errors, ..earlier.measured }, ..earlier };
         }
@@ -209,11 +208,11 @@ fn keep_better(best: &mut Option<Point>, mut point: Point) {
 
 async fn point(system: &System, settings: &Settings, (load, pid): (&Load, u32)) -> Result<Point> {
     let (measured, before, after) =
-        load.run(settings.warm_up(), settings.time() / ROUNDS, || system.taken(pid)).await?;
+        load.run(settings.warm_up(), settings.time() / ROUNDS, || system.resource_use(pid)).await?;
     Ok(Point { connections: load.connections, measured, before, after })
 }
 
-/// The least that Postgres itself takes for an order: one call, no network to speak of, no JSON.
+/// Orders a second by a stored function through pgbench: the minimum that Postgres itself needs, without HTTP and JSON.
 async fn stored_function(system: &System, settings: &Settings, buying: Buying) -> Result<f64> {
     let one = match buying {
         Buying::Spread => "random(1, 10000)",

@@ -1,4 +1,4 @@
-//! The queue's own measurements (`millrace-bench queue`), as rows of this report.
+//! The measurements of `millrace-bench queue` as rows of this report.
 
 use anyhow::{Context, Result};
 
@@ -10,7 +10,7 @@ use crate::report::{Report, Row, say};
 
 const PART: &str = "queue";
 
-/// Runs it on a database of its own, and tells how fast we are: what peers are held against.
+/// Measures the queue on a database of its own. Returns our speed, which is compared with other queues.
 pub async fn measure(system: &System, settings: &Settings, report: &mut Report) -> Result<Speed> {
     say("queue: no-op jobs by real workers, idle latency, jobs that wait");
     let mut parts = vec![Part::Rate, Part::Soon];
@@ -24,7 +24,7 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
     for line in lines {
         let number = |name: &str| line.values[name].as_f64().with_context(|| format!("{}: no {name}", line.what));
         if line.values["p50_ms"].is_number() {
-            // The last of them, from before the transaction, is what peers are held against.
+            // The last line measures from before the transaction. That figure is compared with other queues.
             (ours.p50_ms, ours.p99_ms) = (number("p50_ms")?, number("p99_ms")?);
             report.rows.extend([
                 Row::new(PART, format!("{}, p50", line.what), ours.p50_ms, "ms")

@@ -1,4 +1,5 @@
-//! Reading products with the cache off, in Redis only, and in both tiers, beside a bare handler with the one query.
+//! Measures reading products with the cache off, with Redis only, and with both tiers, beside a bare handler that runs
+//! one query.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,81 +13,82 @@ use servers::process::Process;
 use tokio::sync::Semaphore;
 use tokio::time::sleep_until;
 
-use super::generator::{Ask, Load, Measured};
+use super::generator::{Load, Measured, RequestWriter};
 use super::http::{self, Connection};
+use super::requests::{self, Buying, ProductSet};
 use super::settings::Settings;
-use super::shop::{self, Buying, Shop};
 use super::system::{System, statements};
 use super::usage;
 use crate::report::{Report, Row, say};
 
 const CONNECTIONS: usize = 64;
 
-/// All take turns, so that a slow minute of the machine hits all; the better of each.
+/// Rounds of each measurement; the better one counts. All servers take turns, so that a slow minute of the machine
+/// affects all.
 const ROUNDS: u32 = 2;
 
-/// What makes cached products old: each order has two of them.
+/// Orders make cached products stale. Each order has two of them.
 const ORDERS_PER_SECOND: u16 = 100;
 
 const PART: &str = "reads";
 
-/// How an API is set up, by name. The others are held against the first.
+/// The settings of the measured APIs, by name. The others are compared with the first.
 const MODES: [(&str, &[(&str, &str)]); 3] =
     [("cache off", &[("CACHE", "off")]), ("Redis only", &[("CACHE_LOCAL_TTL", "0s")]), ("both tiers", &[])];
 
-/// What is read: the same of the API and of the bare handler.
+/// What is read, from the API and from the bare handler.
 struct Case {
     what: String,
-    ours: Ask,
-    theirs: Ask,
+    ours: RequestWriter,
+    theirs: RequestWriter,
     selling: bool,
-    /// Lists are not.
+    /// Lists are not cached.
     cached: bool,
 }
 
-/// One that answers. The bare handler has no metrics.
+/// A running server with its load. The bare handler has no metrics.
 struct Server {
     process: Process,
     load: Load,
     metrics: Option<SocketAddr>,
 }
 
-/// What came of it, and what it took.
+/// The result of one measurement, with its cost.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 struct Read {
     measured: Measured,
     cpu_us: f64,
     queries_each: f64,
-    /// Shares of what the cache was asked for.
+    /// Share of all lookups in the cache.
     hits_process: f64,
     hits_redis: f64,
 }
 
 pub async fn measure(system: &System, settings: &Settings, report: &mut Report) -> Result<()> {
     system.main.count_statements(true).await?;
-    let shop = &system.main.shop;
-    let case = |what: &str, ask: &dyn Fn(&'static str) -> Ask| Case {
+    let products = &system.main.products;
+    let case = |what: &str, ask: &dyn Fn(&'static str) -> RequestWriter| Case {
         what: what.to_owned(),
         ours: ask("/v1"),
         theirs: ask(""),
         selling: false,
         cached: true,
     };
-    let spread = |root| shop.product(root);
+    let spread = |root| products.product(root);
     let cases = [
         case("one of 10,000 products", &spread),
         Case { selling: true, ..case(&format!("the same, {ORDERS_PER_SECOND} orders a second meanwhile"), &spread) },
-        case("always the same product", &|root| shop.hot_product(root)),
-        Case { cached: false, ..case("a list of 20", &Shop::list) },
+        case("always the same product", &|root| products.hot_product(root)),
+        Case { cached: false, ..case("a list of 20", &ProductSet::list) },
     ];
-    // The second has everything in it.
+    // With --quick only the second case, which covers everything.
     let cases = if settings.quick { &cases[1..2] } else { &cases[..] };
     let mut servers = start(system, &cases[0]).await?;
-    // Orders come through a process of their own, so that the others must hear of them, and its statements are not
-    // counted among those of reading.
+    // A separate API places the orders. So the measured APIs must detect its changes, and its statements are not
+    // counted among theirs.
     let uncounted = format!("{}&options[pg_stat_statements.track]=none", system.main.url);
     let (_selling, sells) = system.api(&system.main, &[("DATABASE_URL", &uncounted)]).await?;
-    let tokens = shop::buyers(sells).await?;
+    let tokens = requests::buyers(sells).await?;
     for case in cases {
         let servers = if case.cached { &mut servers[..] } else { &mut servers[..2] };
         let mut best = vec![Read::default(); servers.len()];
@@ -97,7 +99,7 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
                 let selling = case.selling.then(|| Load {
                     addr: sells,
                     expected: 201,
-                    ask: shop.orders(Buying::Spread, &tokens),
+                    ask: products.orders(Buying::Spread, &tokens),
                     pace: Some(Arc::new(Semaphore::new(0))),
                     ..server.load.clone()
                 });
@@ -107,14 +109,20 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
                 }
             }
         }
-        tell(&case.what, &best, report);
+        report_case(&case.what, &best, report);
     }
     system.main.count_statements(false).await
 }
 
-/// The bare handler, and an API for each mode.
+/// Starts the bare handler, and an API for each mode.
 async fn start(system: &System, case: &Case) -> Result<Vec<Server>> {
-    let load = |addr, ask: &Ask| Load { addr, connections: CONNECTIONS, expected: 200, ask: ask.clone(), pace: None };
+    let load = |addr, ask: &RequestWriter| Load {
+        addr,
+        connections: CONNECTIONS,
+        expected: 200,
+        ask: ask.clone(),
+        pace: None,
+    };
     let (bare, addr) = system.bare(&system.main).await?;
     let mut servers = vec![Server { process: bare, load: load(addr, &case.theirs), metrics: None }];
     for (_, set) in MODES {
@@ -143,7 +151,7 @@ async fn read(system: &System, settings: &Settings, server: &Server, selling: Op
         None => reading.await?,
     };
     let (before, after) = counts?;
-    // Between the two looks, which take a while themselves.
+    // Answers between the two readings of the counters. The readings take time themselves.
     let answered = measured.rate() * (after.at - before.at).as_secs_f64();
     let asked = after.asked() - before.asked();
     let share = |of: f64| if asked > 0.0 { of / asked } else { 0.0 };
@@ -156,7 +164,7 @@ async fn read(system: &System, settings: &Settings, server: &Server, selling: Op
     })
 }
 
-/// Lets a fixed number of orders in a second, until the work is done.
+/// Gives permits for a fixed number of orders a second, until the work is done.
 async fn keep_pace<T>(orders: &Load, work: impl Future<Output = T>) -> T {
     let mut pulse = tokio::time::interval(Duration::from_secs(1) / u32::from(ORDERS_PER_SECOND));
     tokio::pin!(work);
@@ -168,7 +176,7 @@ async fn keep_pace<T>(orders: &Load, work: impl Future<Output = T>) -> T {
     }
 }
 
-/// What a process and its database have done so far.
+/// Counters of a process and its database.
 struct Counts {
     at: Instant,
     cpu_seconds: f64,
@@ -184,7 +192,7 @@ impl Counts {
         if let Some(metrics) = metrics {
             let mut request = Vec::new();
             http::write(&mut request, "/metrics", None, None);
-            // Anew each time: it does not wait for the next question for long.
+            // A new connection each time: the server closes one that is idle.
             let mut metrics = Connection::open(metrics).await?;
             page = String::from_utf8_lossy(metrics.ask(&request).await?.body).into_owned();
         }
@@ -207,7 +215,7 @@ impl Counts {
     }
 }
 
-fn tell(what: &str, reads: &[Read], report: &mut Report) {
+fn report_case(what: &str, reads: &[Read], report: &mut Report) {
     let [bare, ours @ ..] = reads else { return };
     let [off, ..] = ours else { return };
     for ((mode, _), read) in MODES.iter().zip(ours) {

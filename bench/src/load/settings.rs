@@ -1,4 +1,4 @@
-//! What `./dev bench` is asked for.
+//! The options of `./dev bench`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,28 +7,28 @@ use clap::{Args, ValueEnum};
 
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// What is measured; everything but growth, if not said
+    /// What to measure. Default: everything but growth
     #[arg(value_enum)]
     pub part: Option<Part>,
-    /// Each figure of placing, reading and growth; whole lives take twelve times as long, so a minute for 5
+    /// Seconds for each figure of placing, reads and growth. Figures of whole lives take twelve times as long
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=600))]
     pub seconds: u16,
-    /// Less of everything, in half a minute: shows that it works, not how fast it is
+    /// Takes half a minute and measures less of everything. Shows that the bench works, not how fast the system is
     #[arg(long)]
     pub quick: bool,
-    /// Growth also to ten million orders, which takes an hour or two and 90 GB of disk
+    /// Measures growth to ten million orders too. Takes one to two hours and 90 GB of disk
     #[arg(long)]
     pub long: bool,
-    /// Growth to so many orders
+    /// The number of orders for growth
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..=100_000_000))]
     pub rows: u32,
-    /// Also other queues: the best of what Rust, Ruby and Node have on Redis
+    /// Measures other queues too: Sidekiq, apalis-redis, bare Redis and a queue of Node.js
     #[arg(long)]
     pub peers: bool,
-    /// Where millrace-api and millrace-worker are, built for speed
+    /// The folder of millrace-api and millrace-worker, built with --release
     #[arg(long, default_value = "target/release", value_name = "DIR")]
     pub bins: PathBuf,
-    /// Where bench.json and bench.html are written, and peers are installed
+    /// The folder for bench.json, bench.html and the installed peers
     #[arg(long, default_value = ".dev/bench", value_name = "DIR")]
     pub out: PathBuf,
 }
@@ -39,9 +39,9 @@ pub enum Part {
     Placing,
     /// From placed to shipped, with 1, 2 and 4 workers
     Lives,
-    /// Products, with the cache off, in Redis only, and in both tiers
+    /// Reading products with the cache off, with Redis only, and with both tiers
     Reads,
-    /// Jobs that do nothing or wait, and how soon one begins; not with --quick
+    /// Jobs that do nothing or wait, and the latency to the start of a job. Not with --quick
     Queue,
     /// Placing and reading with a million orders in the tables
     Growth,
@@ -62,17 +62,17 @@ impl Settings {
         if self.quick { Duration::from_millis(500) } else { Duration::from_secs(self.seconds.into()) }
     }
 
-    /// What has to be sustained.
+    /// The time for figures that need a steady state.
     pub fn long_time(&self) -> Duration {
         self.time() * if self.quick { 4 } else { 12 }
     }
 
-    /// Where the files of other queues are.
+    /// The folder of the other queues' files.
     pub fn peers_dir(&self) -> PathBuf {
         self.out.join("peers")
     }
 
-    /// Thrown away: connections are made, statements prepared, caches filled.
+    /// Not counted: connections are opened, statements prepared and caches filled.
     pub fn warm_up(&self) -> Duration {
         if self.quick { Duration::from_millis(100) } else { Duration::from_millis(1500) }
     }

@@ -1,4 +1,4 @@
-//! The system that is measured: servers of its own, real processes, and what stands beside them.
+//! The measured system: servers, real processes of ours, and the bare handler beside them.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,12 +13,12 @@ use servers::process::Process;
 use servers::redis::Redis;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
+use super::requests::ProductSet;
 use super::settings::Settings;
-use super::shop::Shop;
 use super::usage::{self, Usage};
 
-/// As somebody sets Postgres up who means it to be fast and to lose nothing. All that is measured has the same.
-/// Statements are counted only where they are reported, since counting costs the chatty more.
+/// A common configuration for speed without data loss. Everything that is measured uses it. Statements are counted only
+/// where they are reported, because counting costs more if there are many statements.
 const POSTGRES: [&str; 6] = [
     "shared_buffers=1GB",
     "max_wal_size=8GB",
@@ -28,9 +28,10 @@ const POSTGRES: [&str; 6] = [
     "track_activity_query_size=1024",
 ];
 
-/// Settings of every API process that is measured.
-const API: [(&str, &str); 5] = [
+/// The settings of every measured API process.
+const API: [(&str, &str); 6] = [
     ("RATE_LIMITS", "off"),
+    ("MAX_CONNECTIONS_PER_ADDRESS", "10000"),
     ("MAX_OPEN_ORDERS", "0"),
     ("AUTO_MIGRATE", "false"),
     ("ACCESS_TOKEN_TTL", "12h"),
@@ -45,11 +46,11 @@ pub struct System {
     pub main: Database,
 }
 
-/// A migrated database with the shop that is measured.
+/// A migrated database with the products of the load tests.
 pub struct Database {
     pub url: String,
     pub db: PgPool,
-    pub shop: Shop,
+    pub products: ProductSet,
 }
 
 impl Database {
@@ -57,11 +58,11 @@ impl Database {
         let db = shared::platform::db::pool(&url, 4, "millrace-bench")?;
         shared::platform::db::migrate(&db, &shared::MIGRATOR).await?;
         sqlx::raw_sql("create extension if not exists pg_stat_statements").execute(&db).await?;
-        let shop = Shop::open(&db).await?;
-        Ok(Self { url, db, shop })
+        let products = ProductSet::open(&db).await?;
+        Ok(Self { url, db, products })
     }
 
-    /// Of the connections that are made from now on.
+    /// Switches the counting of statements on or off for new connections.
     pub async fn count_statements(&self, on: bool) -> Result<()> {
         let track = if on { "top" } else { "none" };
         let name: String = sqlx::query_scalar("select quote_ident(current_database())").fetch_one(&self.db).await?;
@@ -71,16 +72,16 @@ impl Database {
     }
 }
 
-/// How many ended on this database, of those that are counted.
+/// The statements that ended on this database while counting was on.
 pub async fn statements(db: &PgPool) -> Result<f64> {
     let sum = "select coalesce(sum(calls), 0)::float8 from pg_stat_statements
                 where dbid = (select oid from pg_database where datname = current_database())";
     Ok(sqlx::query_scalar(sum).fetch_one(db).await?)
 }
 
-/// What the processes of a measurement have taken so far.
+/// The resources that each process has used so far.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Taken {
+pub struct ResourceUse {
     pub server: Usage,
     pub postgres: Usage,
     pub redis: Usage,
@@ -95,7 +96,7 @@ impl System {
         Ok(Self { home: home.clone(), bins: bins.to_owned(), postgres, redis, main })
     }
 
-    /// A migrated database of its own, with so many orders of two years in it.
+    /// A new migrated database with this many orders of two years in it.
     pub async fn database(&self, name: &str, orders: u32) -> Result<Database> {
         let url = self.create(name).await?;
         if orders > 0 {
@@ -144,16 +145,16 @@ impl System {
         Ok(workers)
     }
 
-    /// The handler that everything is measured against, as a process of its own.
+    /// The bare handler, as a process of its own.
     pub async fn bare(&self, database: &Database) -> Result<(Process, SocketAddr)> {
         let mut bare = Process::bench(&self.home, "bare", &[("DATABASE_URL", &database.url)])?;
         let addr = bare.start().await?;
         Ok((bare, addr))
     }
 
-    /// What the processes have taken so far, the one that answers among them.
-    pub fn taken(&self, server: u32) -> Result<Taken> {
-        Ok(Taken {
+    /// The resources used so far, with those of this server process.
+    pub fn resource_use(&self, server: u32) -> Result<ResourceUse> {
+        Ok(ResourceUse {
             server: usage::of(server)?,
             postgres: usage::of_tree(self.postgres.pid().context("Postgres has ended")?)?,
             redis: usage::of(self.redis.pid().context("Redis has ended")?)?,
@@ -167,7 +168,7 @@ impl System {
         self.redis.kill().await
     }
 
-    /// The machine and the moment: figures mean nothing without.
+    /// Describes the machine and the configuration. Figures are meaningless without them.
     pub async fn describe(&self, settings: &Settings) -> Result<Vec<String>> {
         let version: String = sqlx::query_scalar("select version()").fetch_one(&self.main.db).await?;
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

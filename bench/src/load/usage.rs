@@ -1,11 +1,11 @@
-//! What processes take of the machine: CPU time and memory, as Linux tells them.
+//! CPU time and memory of processes, from Linux's `/proc`.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-/// The kernel counts CPU time in hundredths of a second, whatever the machine.
+/// The kernel reports CPU time in units of 10 ms on every machine.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -14,8 +14,8 @@ pub struct Usage {
     pub memory_mib: f64,
 }
 
-/// CPU seconds of the threads that a process has now, by the scheduler's own count in nanoseconds: for one that
-/// hardly does anything.
+/// CPU seconds of the current threads of a process. The scheduler counts them in nanoseconds, which is precise enough
+/// for an idle process.
 pub fn of_threads(pid: u32) -> Result<f64> {
     let mut nanoseconds = 0.0;
     for thread in fs::read_dir(format!("/proc/{pid}/task")).context("this needs Linux's /proc")? {
@@ -25,19 +25,19 @@ pub fn of_threads(pid: u32) -> Result<f64> {
     Ok(nanoseconds / 1e9)
 }
 
-/// Of one process, its threads included.
+/// One process with all its threads.
 pub fn of(pid: u32) -> Result<Usage> {
     let stat = Stat::read(pid)?;
     Ok(Usage { cpu_seconds: stat.own, memory_mib: memory(pid, "Rss:")? })
 }
 
-/// Of a process and what it has started, such as Postgres. Pages that several share are counted once.
+/// A process and its children, such as Postgres. Pages that several of them share are counted once.
 pub fn of_tree(pid: u32) -> Result<Usage> {
     let root = Stat::read(pid)?;
-    let mut sum = Usage { cpu_seconds: root.own + root.of_the_dead, memory_mib: memory(pid, "Pss:")? };
+    let mut sum = Usage { cpu_seconds: root.own + root.of_ended_children, memory_mib: memory(pid, "Pss:")? };
     for entry in fs::read_dir("/proc")? {
         let Some(child) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        // It may end at any moment; then the parent has its time.
+        // A child may end at any moment. Then its time is in the parent's count.
         let (Ok(stat), Ok(memory)) = (Stat::read(child), memory(child, "Pss:")) else { continue };
         if stat.parent == pid {
             sum.cpu_seconds += stat.own;
@@ -50,13 +50,13 @@ pub fn of_tree(pid: u32) -> Result<Usage> {
 struct Stat {
     parent: u32,
     own: f64,
-    of_the_dead: f64,
+    of_ended_children: f64,
 }
 
 impl Stat {
     fn read(pid: u32) -> Result<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
-        // The name stands in parentheses and may contain anything; what follows are numbers, from the third on.
+        // The name stands in parentheses and may contain anything. The fields after it are numbers, from the third on.
         let (_, rest) = text.rsplit_once(')').context("a stat has a name")?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let ticks = |field: usize| fields.get(field - 3).and_then(|text| text.parse::<f64>().ok());
@@ -64,7 +64,7 @@ impl Stat {
         Ok(Self {
             parent: fields.get(1).and_then(|text| text.parse().ok()).context("a stat has a parent")?,
             own: seconds(14)? + seconds(15)?,
-            of_the_dead: seconds(16)? + seconds(17)?,
+            of_ended_children: seconds(16)? + seconds(17)?,
         })
     }
 }

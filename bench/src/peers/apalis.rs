@@ -1,5 +1,5 @@
-//! Stock apalis-redis at the best that was found: polled often by a strategy that wakes again, no leases, a task for
-//! each job.
+//! apalis-redis without changes, at the best settings that we found: frequent polling by a strategy that wakes the
+//! worker again, no leases, a task for each job.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,14 +14,14 @@ use apalis_core::worker::ext::parallelize::ParallelizeExt;
 use chrono::Utc;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use super::{Verb, tell};
+use super::{Verb, print_time};
 
 const AT_ONCE: usize = 100;
-/// Taken at each look: with 100 it would wait for the next look instead of working.
+/// Jobs fetched at each poll. With 100 the worker would wait for the next poll instead of working.
 const BATCH: usize = 500;
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Only numbered jobs say that they begin.
+/// Only numbered jobs print when they start.
 type Job = Option<u32>;
 
 pub async fn run(verb: &Verb, redis_url: &str) -> Result<()> {
@@ -42,8 +42,8 @@ pub async fn run(verb: &Verb, redis_url: &str) -> Result<()> {
             for number in 0..*jobs {
                 let at = Utc::now();
                 storage.push(Some(number)).await.map_err(failed)?;
-                tell(number, at);
-                tokio::time::sleep(LOOK).await; // The worker is to wait again.
+                print_time(number, at);
+                tokio::time::sleep(POLL_INTERVAL).await; // Let the worker wait again.
             }
             Ok(())
         }
@@ -56,16 +56,16 @@ fn failed(error: impl std::fmt::Display) -> anyhow::Error {
 
 async fn begin(job: Job) {
     if let Some(number) = job {
-        tell(number, Utc::now());
+        print_time(number, Utc::now());
     }
 }
 
-/// Wakes the worker at each tick. apalis's own interval is not polled again once it has fired.
+/// Wakes the worker at each tick. apalis's own interval strategy is not polled again after its first tick.
 struct Every(Interval);
 
 impl Every {
     fn new() -> Self {
-        let mut every = tokio::time::interval(LOOK);
+        let mut every = tokio::time::interval(POLL_INTERVAL);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self(every)
     }

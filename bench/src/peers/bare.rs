@@ -1,11 +1,11 @@
-//! What Redis itself does: ids out of a sorted set, 100 a call, and one id to a client that waits.
+//! What Redis itself can do: ids popped from a sorted set, 100 a call, and one id for a client that waits.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use chrono::Utc;
 
-use super::{Verb, tell};
+use super::{Verb, print_time};
 
 pub async fn run(verb: &Verb, redis_url: &str) -> Result<()> {
     let mut redis = redis::Client::open(redis_url)?.get_multiplexed_async_connection().await?;
@@ -28,7 +28,7 @@ pub async fn run(verb: &Verb, redis_url: &str) -> Result<()> {
             let taken: Option<(String, Vec<(String, f64)>)> = take.query_async(&mut redis).await?;
             for (id, _) in taken.into_iter().flat_map(|(_, ids)| ids) {
                 if let Ok(number) = id.parse() {
-                    tell(number, Utc::now());
+                    print_time(number, Utc::now());
                 }
             }
         },
@@ -36,8 +36,8 @@ pub async fn run(verb: &Verb, redis_url: &str) -> Result<()> {
             for number in 0..jobs {
                 let at = Utc::now();
                 redis::cmd("ZADD").arg("bare").arg(1).arg(number).exec_async(&mut redis).await?;
-                tell(number, at);
-                tokio::time::sleep(Duration::from_millis(10)).await; // The pop is to wait again.
+                print_time(number, at);
+                tokio::time::sleep(Duration::from_millis(10)).await; // Let the pop wait again.
             }
             Ok(())
         }

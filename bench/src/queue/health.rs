@@ -1,5 +1,5 @@
-//! Does the jobs table stay healthy after very many jobs? They go through real workers in waves, the workers'
-//! retention removes what is done, with a shorter memory, and at intervals the two claims are explained.
+//! Checks that the jobs table stays healthy after a million jobs. Waves of jobs go through real workers, done jobs are
+//! pruned as in production but sooner, and the plans of the two claims are measured at intervals.
 
 use std::time::Duration;
 
@@ -14,34 +14,34 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::{Bench, PATIENCE, quantile, stop_all};
+use super::{Bench, TIMEOUT, quantile, stop_all};
 use crate::explain::AUTO_EXPLAIN;
 use crate::explain::plans::{Plans, Statement};
 
 const WORKERS: u32 = 2;
 const WAVE: u32 = 50_000;
-/// How long a done job is kept: an hour, shrunk as the time between waves is.
+/// How long done jobs are kept. In production it is an hour; here the time between waves is shorter too.
 const KEPT: Duration = Duration::from_secs(3);
-/// Removed by one statement, as retention does it.
+/// Rows pruned by one statement, as in production.
 const STEP: i64 = 5000;
-/// A worker's places.
+/// The slots of a worker.
 const CLAIMED: u32 = 32;
 const PROBES: usize = 9;
 
-/// How the table stands.
+/// The state of the table at one moment.
 #[derive(Debug, Clone, Serialize)]
 struct Sample {
     jobs: u32,
     dead_tuples: i64,
     table_mb: f64,
     indexes_mb: f64,
-    /// Of the claim that asks Postgres which jobs are first, as the sweep does too.
+    /// The cost of a claim of the first due jobs. Queue maintenance finds them in the same way.
     next: Cost,
-    /// Of the claim of jobs that Redis has told.
+    /// The cost of a claim by ids, as they come from the doorbell.
     by_ids: Cost,
 }
 
-/// The middle of several runs.
+/// The median of several runs.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Cost {
     ms: f64,
@@ -62,15 +62,15 @@ impl Bench<'_> {
         }
         self.say_health(&samples);
 
-        // Somebody forgets a transaction: nothing that ends after it began can be cleaned away.
-        let mut forgotten = PgConnection::connect(self.options.database_url.expose_secret()).await?;
-        let mut tx = forgotten.begin_with("begin isolation level repeatable read").await?;
+        // A transaction that is left open: rows that are deleted after its beginning cannot be vacuumed.
+        let mut idle = PgConnection::connect(self.options.database_url.expose_secret()).await?;
+        let mut tx = idle.begin_with("begin isolation level repeatable read").await?;
         sqlx::query("select count(*) from workers").execute(&mut *tx).await?;
         self.wave().await?;
         self.wave().await?;
         let held = probe.sample(2 * WAVE).await?;
         tx.rollback().await?;
-        // What the server does by itself each minute.
+        // Autovacuum does this once a minute.
         sqlx::query("vacuum jobs").execute(&self.db).await?;
         let healed = probe.sample(2 * WAVE).await?;
         stop_all(workers).await?;
@@ -92,7 +92,7 @@ impl Bench<'_> {
     }
 
     fn say_health(&mut self, samples: &[Sample]) {
-        // Twice as many jobs: is everything as it was?
+        // Compares the end with the middle, after half as many jobs.
         let (Some(early), Some(last)) = (samples.get(samples.len() / 2), samples.last()) else { return };
         let most = |of: fn(&Sample) -> f64| samples.iter().map(of).fold(0.0, f64::max);
         self.say(
@@ -113,7 +113,7 @@ impl Bench<'_> {
         self.say(
             format!("the same: a claim of {CLAIMED}"),
             format!(
-                "the first that are due {:.2} ms, {:.0} buffers; by ids {:.2} ms, {:.0}",
+                "first due jobs {:.2} ms, {:.0} buffers; by ids {:.2} ms, {:.0}",
                 last.next.ms, last.next.buffers, last.by_ids.ms, last.by_ids.buffers
             ),
             format!(
@@ -128,7 +128,7 @@ impl Bench<'_> {
     }
 }
 
-/// Claims jobs that nobody else sees, and gives everything back.
+/// Measures claims of jobs that no worker sees, in a transaction that is rolled back.
 struct Probe {
     conn: PgConnection,
     plans: Plans,
@@ -143,14 +143,14 @@ impl Probe {
             .context("only a superuser may switch auto_explain on")?;
         let claimer = Claimer {
             worker: WorkerId(Uuid::now_v7()),
-            lease: PATIENCE,
+            lease: TIMEOUT,
             kinds: vec![format!("{}/{}", Noop::KIND, Noop::VERSION)],
         };
         Ok(Self { conn, plans: Plans::listen()?, claimer })
     }
 
     async fn sample(&mut self, jobs: u32) -> Result<Sample> {
-        let (next, by_ids) = (self.cost(Asked::Next).await?, self.cost(Asked::ByIds).await?);
+        let (next, by_ids) = (self.cost(ClaimBy::FirstDue).await?, self.cost(ClaimBy::Ids).await?);
         let (table, indexes, dead_tuples): (i64, i64, i64) = sqlx::query_as(
             "select pg_table_size('jobs'), pg_indexes_size('jobs'),
                     (select n_dead_tup from pg_stat_user_tables where relname = 'jobs')",
@@ -164,7 +164,7 @@ impl Probe {
         Ok(sample)
     }
 
-    async fn cost(&mut self, asked: Asked) -> Result<Cost> {
+    async fn cost(&mut self, by: ClaimBy) -> Result<Cost> {
         let (mut ms, mut buffers) = (Vec::new(), Vec::new());
         for _ in 0..PROBES {
             let mut tx = self.conn.begin().await?;
@@ -176,12 +176,12 @@ impl Probe {
             .fetch_all(&mut *tx)
             .await?;
             drop(self.plans.take());
-            let claimed = match asked {
-                Asked::Next => {
+            let claimed = match by {
+                ClaimBy::FirstDue => {
                     let limit = i64::from(CLAIMED);
                     claim::next(&mut tx, &self.claimer, &[(Queue::Default, limit)], limit).await?
                 }
-                Asked::ByIds => {
+                ClaimBy::Ids => {
                     claim::by_ids(&mut tx, &self.claimer, &ids.iter().copied().map(JobId).collect::<Vec<_>>()).await?
                 }
             };
@@ -201,7 +201,7 @@ impl Probe {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Asked {
-    Next,
-    ByIds,
+enum ClaimBy {
+    FirstDue,
+    Ids,
 }

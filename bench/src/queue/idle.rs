@@ -1,4 +1,4 @@
-//! What workers cost that have nothing to do.
+//! Measures the cost of idle workers.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{Bench, counts, stop_all};
 use crate::load::usage;
 
 const WORKERS: u32 = 2;
-/// Until connections are made and one of them sweeps.
+/// Until connections are open and one worker is the leader of the maintenance.
 const SETTLE: Duration = Duration::from_secs(5);
 const WATCHED: Duration = Duration::from_secs(20);
 
@@ -32,7 +32,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Processor seconds, statements of Postgres, commands of Redis.
+    /// CPU seconds, statements of Postgres, commands of Redis.
     async fn spent(&self, workers: &[Process]) -> Result<[f64; 3]> {
         let cpu = |worker: &Process| usage::of_threads(worker.pid().context("a worker ended by itself")?);
         let cpu = workers.iter().map(cpu).sum::<Result<f64>>()?;

@@ -1,4 +1,4 @@
-//! How many jobs a second.
+//! Measures jobs a second.
 
 use anyhow::Result;
 use serde_json::json;
@@ -6,14 +6,14 @@ use serde_json::json;
 use super::{Bench, stop_all};
 
 const NOOPS: u32 = 50_000;
-/// For each worker, so that every fleet works equally long.
+/// Jobs for each worker, so that every number of workers runs equally long.
 const WAITING_JOBS: u32 = 2000;
 const WAIT_MS: u32 = 50;
-/// A worker's default.
+/// The default concurrency of a worker.
 const CONCURRENCY: u32 = 32;
 
 impl Bench<'_> {
-    /// By one process, and by as many as there are cores.
+    /// With one process, and with one for each core.
     pub(super) async fn rate(&mut self) -> Result<()> {
         let cores = u32::try_from(std::thread::available_parallelism()?.get())?;
         let mut alone = None;
@@ -34,7 +34,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// What is best: every place of every worker always taken.
+    /// The best possible rate is that of workers whose slots are always full.
     pub(super) async fn scaling(&mut self) -> Result<()> {
         let mut alone = None;
         for workers in [1, 2, 4] {
@@ -44,17 +44,17 @@ impl Bench<'_> {
             let best = f64::from(workers * CONCURRENCY) * 1000.0 / f64::from(WAIT_MS);
             let times = rate / *alone.get_or_insert(rate);
             self.say(
-                format!("jobs that wait {WAIT_MS} ms, workers of {CONCURRENCY} places: {workers}"),
+                format!("jobs that wait {WAIT_MS} ms, workers with {CONCURRENCY} slots: {workers}"),
                 format!("{rate:.0} a second"),
-                format!("{times:.2} × one worker; {:.0} % of what {workers} can at best", 100.0 * rate / best),
+                format!("{times:.2} × one worker; {:.0} % of the best possible rate", 100.0 * rate / best),
                 json!({ "workers": workers, "per_second": rate, "times_one": times, "of_best": rate / best }),
             );
         }
         Ok(())
     }
 
-    /// Runs what is written, and answers the rate of the middle eight tenths by the database's clock: the start
-    /// of the first worker and the last few jobs are no part of how fast a busy fleet is.
+    /// Runs the written jobs. Returns the rate of the middle 80 % by the database's clock, without the start of the
+    /// first worker and the last few jobs.
     async fn rate_of(&self, workers: u32) -> Result<f64> {
         let workers = self.start_workers(workers).await?;
         self.wait_for_rest(0).await?;

@@ -1,5 +1,5 @@
-//! What it costs to look at a worker while it works as hard as it can, and while it has nothing to do: beside a bare
-//! question to the same database at the same moment.
+//! Measures the cost of a scrape of a worker under full load and of an idle worker, beside a `select 1` on the same
+//! database at the same moment.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use tokio::time::MissedTickBehavior;
 
 use super::{Bench, quantile};
 
-/// The gauges are believed for two seconds, or for twenty times what asking took. Looking seldomer than the first, a
-/// scrape asks the database as often as it may.
+/// A worker caches its gauges for 2 s, or for twenty times as long as the query took. With a longer pause than 2 s each
+/// scrape queries the database as often as it can.
 const EVERY: Duration = Duration::from_millis(2100);
 const SCRAPES: usize = 20;
-/// More than a worker can do while it is looked at so often.
+/// More than a worker can run during the scrapes.
 const JOBS: u32 = 500_000;
 
 impl Bench<'_> {
@@ -47,16 +47,16 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// What the scrapes took in ms, and a question that costs nothing.
+    /// The latencies of the scrapes in ms, and those of `select 1`.
     async fn look(&self, worker: SocketAddr) -> Result<(Vec<f64>, Vec<f64>)> {
         let (mut scrapes, mut bare) = (Vec::new(), Vec::new());
-        // Made once: loading its certificates takes longer than a scrape.
+        // One client for all scrapes, because loading certificates takes longer than a scrape.
         let http = reqwest::Client::new();
         let scrape = async || {
             let answer = http.get(format!("http://{worker}/metrics")).send().await?.error_for_status()?;
             anyhow::Ok(answer.text().await?.contains("millrace_queue_ready"))
         };
-        // The first scrape may have to go without gauges.
+        // The first page may lack the gauges.
         self.wait("the worker shows its gauges", &scrape).await?;
         let mut pulse = tokio::time::interval(EVERY);
         pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,5 +1,5 @@
-//! How soon a job begins: from the moment in which its commit was answered to the first line of its handler, on
-//! an idle system, one job at a time. The worker tells the latter by the machine's clock, which is ours too.
+//! Measures the latency of a job: from the answer to its commit until the first line of its handler, on an idle system,
+//! one job at a time. The worker logs the start by the clock of the machine, which is also our clock.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -13,21 +13,21 @@ use shared::queue::doorbell::Doorbell;
 use shared::queue::{self, Noop, Origin, Plan};
 use shared::values::JobId;
 
-use super::{Bench, PATIENCE, PREFIX, quantile};
+use super::{Bench, PREFIX, TIMEOUT, quantile};
 use crate::redis_client::connect;
 
 const JOBS: usize = 500;
-/// The first find a worker that is still starting, and plans that are still made.
+/// The first jobs find a worker that is still starting, and statements that are not prepared yet. They are not counted.
 const WARM_UP: usize = 20;
-/// Between two jobs: the worker writes that the last one is done, and listens again.
+/// Pause between two jobs: the worker settles the last job and waits for the doorbell again.
 const IDLE: Duration = Duration::from_millis(10);
-/// How often the worker's log is looked at: the times are those that stand in it.
-const LOOK: Duration = Duration::from_millis(1);
+/// How often the worker's log is read. The measured times are those in the log.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 impl Bench<'_> {
     pub(super) async fn soon(&mut self) -> Result<()> {
         let doorbell = Doorbell::new(Some(&self.redis.url().into()), PREFIX)?;
-        // At debug a no-op says that it begins.
+        // At level debug, a no-op job logs its start.
         let mut worker = self.worker(1, "info,worker::jobs=debug");
         worker.start().await?;
         let mut log = BufReader::new(File::open(worker.log())?);
@@ -66,7 +66,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Milliseconds to the start of a job: from its answered commit, and from before its transaction.
+    /// Milliseconds to the start of a job: from the answer to its commit, and from the beginning of its transaction.
     async fn one(&self, doorbell: &Doorbell, log: &mut BufReader<File>) -> Result<(f64, f64)> {
         let plan = Plan { delay: Duration::ZERO, max_attempts: 8, origin: Origin::default() };
         let asked = Utc::now();
@@ -75,7 +75,7 @@ impl Bench<'_> {
         tx.commit().await?;
         let committed = Utc::now();
         doorbell.ring([ring]);
-        let began = tokio::time::timeout(PATIENCE, begin_of(ring.id, log)).await.context("a job was not begun")??;
+        let began = tokio::time::timeout(TIMEOUT, begin_of(ring.id, log)).await.context("a job was not begun")??;
         Ok(((began - committed).as_seconds_f64() * 1000.0, (began - asked).as_seconds_f64() * 1000.0))
     }
 }
@@ -86,7 +86,7 @@ async fn begin_of(job: JobId, log: &mut BufReader<File>) -> Result<DateTime<Utc>
     loop {
         log.read_line(&mut line)?;
         if !line.ends_with('\n') {
-            tokio::time::sleep(LOOK).await; // The worker has not written the rest of it yet.
+            tokio::time::sleep(POLL_INTERVAL).await; // The worker has not written the whole line yet.
             continue;
         }
         let said: Value = serde_json::from_str(&line).context("a worker logs JSON")?;
@@ -97,7 +97,7 @@ async fn begin_of(job: JobId, log: &mut BufReader<File>) -> Result<DateTime<Utc>
     }
 }
 
-/// What Redis alone takes from a push to a pop that waits.
+/// The latency in Redis alone, from a push to a pop that already waits.
 async fn push_to_pop(push: &mut MultiplexedConnection, pop: &mut MultiplexedConnection) -> Result<f64> {
     let popped = tokio::spawn({
         let mut pop = pop.clone();
@@ -107,7 +107,7 @@ async fn push_to_pop(push: &mut MultiplexedConnection, pop: &mut MultiplexedConn
             take.exec_async(&mut pop).await.map(|()| Instant::now())
         }
     });
-    tokio::time::sleep(IDLE).await; // The pop is to wait already.
+    tokio::time::sleep(IDLE).await; // Let the pop wait first.
     let pushed = Instant::now();
     redis::cmd("ZADD").arg("{bare}:bare").arg("NX").arg(1).arg("id").exec_async(push).await?;
     Ok(popped.await??.duration_since(pushed).as_secs_f64() * 1000.0)

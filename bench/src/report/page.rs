@@ -1,4 +1,4 @@
-//! The report as one HTML page that needs nothing else: the table, and the curves as SVG.
+//! The report as one HTML page without other files: the table, and the curves as SVG.
 
 use super::{Curve, HEAD, Plot, Report, Row, number};
 
@@ -31,7 +31,7 @@ pub fn html(report: &Report) -> String {
 }
 
 fn section(report: &Report, part: &str) -> String {
-    // The part is the heading here.
+    // Without the first column: the part is the heading.
     let head: Vec<String> = HEAD.iter().skip(1).map(|name| format!("<th>{name}</th>")).collect();
     let rows: Vec<String> = report.rows.iter().filter(|row| row.part == part).map(row).collect();
     let plots: Vec<String> = report.plots.iter().filter(|plot| plot.part == part).map(plot).collect();
@@ -55,14 +55,14 @@ const RIGHT: f64 = 12.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 44.0;
 
-/// Curves over a logarithmic x, since connections and rows grow by factors; y begins at zero.
+/// Draws curves over a logarithmic x axis, because connections and rows grow by factors. The y axis begins at zero.
 fn plot(plot: &Plot) -> String {
     let points = || plot.curves.iter().flat_map(|curve| &curve.points);
     let mut xs: Vec<f64> = points().map(|point| point.0).collect();
     xs.sort_by(f64::total_cmp);
     xs.dedup();
     let (Some(first), Some(last)) = (xs.first(), xs.last()) else { return String::new() };
-    let scale = |x: f64| (x + 1.0).ln(); // Nothing is a place on the axis too.
+    let scale = |x: f64| (x + 1.0).ln(); // Plus 1, so that zero has a place on the axis.
     let (first, width) = (scale(*first), (scale(*last) - scale(*first)).max(f64::EPSILON));
     let top = round_up(points().map(|point| point.1).fold(0.0, f64::max));
     let at_x = |x: f64| LEFT + (scale(x) - first) / width * (WIDTH - LEFT - RIGHT);
@@ -112,7 +112,7 @@ fn plot(plot: &Plot) -> String {
     )
 }
 
-/// 1, 2, 4 or 5 with zeros: what an axis ends with.
+/// Rounds up to 1, 2, 4 or 5 times a power of ten, for the end of an axis.
 fn round_up(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;

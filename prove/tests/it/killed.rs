@@ -1,12 +1,13 @@
-//! Killed at any point: what was answered 201 comes to its end, paid once.
+//! Processes and servers are killed at various points. Every order that was answered 201 is still delivered, and
+//! charged once.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prove::client::{Clients, Person, Request};
-use prove::cluster::{Cluster, LEASE, STAFF, Who};
+use prove::cluster::{Cluster, LEASE, ProcessRef, STAFF};
 
-use prove::shop::Shop;
+use prove::catalog::Catalog;
 use serde_json::{Value, json};
 use servers::postgres::Stop;
 use testkit::until::until;
@@ -14,10 +15,10 @@ use uuid::Uuid;
 
 use crate::bins;
 
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Longer than any step here takes.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-pub struct Stage {
+pub struct TestCluster {
     pub cluster: Arc<Cluster>,
     pub clients: Clients,
     pub staff: Person,
@@ -25,23 +26,23 @@ pub struct Stage {
     pub orders: Vec<String>,
 }
 
-impl Stage {
-    /// An API and two workers.
-    async fn set() -> Self {
+impl TestCluster {
+    /// One API and two workers.
+    async fn start() -> Self {
         Self::of(Cluster::open(&std::env::temp_dir(), bins(), 1, 2).await.unwrap()).await
     }
 
     pub async fn of(cluster: Cluster) -> Self {
         let cluster = Arc::new(cluster);
         let clients = Clients::new(cluster.clone()).unwrap();
-        clients.until.send_replace(Some(tokio::time::Instant::now() + PATIENCE));
+        clients.until.send_replace(Some(tokio::time::Instant::now() + TIMEOUT));
         let mut staff = clients.log_in(STAFF, 1).await.unwrap();
-        Shop::open(&clients, &mut staff).await.unwrap();
+        Catalog::open(&clients, &mut staff).await.unwrap();
         let buyer = clients.register("buyer@prove.test", 2).await.unwrap();
         Self { cluster, clients, staff, buyer, orders: Vec::new() }
     }
 
-    /// Places an order, and answers its id.
+    /// Places an order and returns its id.
     pub async fn order(&mut self, token: &str) -> String {
         let placed = self.clients.done(&mut self.buyer, &order(token)).await.unwrap();
         self.placed(&placed)
@@ -53,14 +54,14 @@ impl Stage {
         id
     }
 
-    /// Waits until a query answers true; the database may be away meanwhile.
+    /// Waits until a query returns true. The database may be down in between.
     async fn until(&self, what: &str, sql: &'static str, bind: &str) {
         let found = async || sqlx::query_scalar::<_, bool>(sql).bind(bind).fetch_one(&self.cluster.db).await;
         until(what, async || matches!(found().await, Ok(true))).await;
     }
 
-    /// Waits until somebody runs the payment of an order, and answers who.
-    async fn payer(&self, order: &str) -> Who {
+    /// Waits until a worker runs the payment of an order. Returns that worker.
+    async fn payer(&self, order: &str) -> ProcessRef {
         let running = "select exists (select from jobs where order_id = $1::uuid and kind = 'process_payment'
                                          and state = 'running')";
         self.until("its payment runs", running, order).await;
@@ -74,10 +75,10 @@ impl Stage {
         .unwrap();
         for index in 0..self.cluster.workers.len() {
             if self.cluster.workers[index].process.lock().await.pid() == Some(pid.unsigned_abs()) {
-                return Who::Worker(index);
+                return ProcessRef::Worker(index);
             }
         }
-        panic!("nobody has the process id {pid}");
+        panic!("no worker has the process id {pid}");
     }
 
     async fn taken_again(&self, order: &str) {
@@ -86,8 +87,9 @@ impl Stage {
         self.until("its payment is with another worker", taken, order).await;
     }
 
-    /// Every order is delivered, paid for once in the provider's books, and the audit finds nothing.
-    pub async fn ends_well(mut self) {
+    /// Checks that every order is delivered and charged once at the provider, and that the audit finds nothing. Then
+    /// stops all processes.
+    pub async fn finish(mut self) {
         for order in &self.orders {
             let delivered = "select status = 'delivered' from orders where id = $1::uuid";
             self.until("it is delivered", delivered, order).await;
@@ -106,7 +108,7 @@ impl Stage {
     }
 }
 
-/// Asks for one of what there is plenty of.
+/// An order for one unit of a product that does not sell out.
 pub fn order(token: &str) -> Request {
     let body = json!({
         "items": [{ "sku": "SPREAD-0", "quantity": 1 }], "payment_token": token, "shipping_address": { "city": "Bath" },
@@ -116,78 +118,78 @@ pub fn order(token: &str) -> Request {
 
 #[tokio::test]
 async fn a_worker_killed_while_it_pays_loses_its_job_to_another_within_the_lease_and_2_s() {
-    let mut stage = Stage::set().await;
-    let order = stage.order("tok_slow_1500").await;
-    let payer = stage.payer(&order).await;
+    let mut system = TestCluster::start().await;
+    let order = system.order("tok_slow_1500").await;
+    let payer = system.payer(&order).await;
     let killed = Instant::now();
-    stage.cluster.member(payer).process.lock().await.kill().await.unwrap();
-    stage.taken_again(&order).await;
+    system.cluster.member(payer).process.lock().await.kill().await.unwrap();
+    system.taken_again(&order).await;
     assert!(killed.elapsed() < LEASE + Duration::from_secs(2), "{:?}", killed.elapsed());
-    stage.ends_well().await;
+    system.finish().await;
 }
 
 #[tokio::test]
 async fn a_worker_frozen_past_its_lease_finds_its_job_done_by_another() {
-    let mut stage = Stage::set().await;
-    let order = stage.order("tok_slow_1000").await;
-    let payer = stage.payer(&order).await;
-    stage.cluster.member(payer).process.lock().await.signal("STOP").await.unwrap();
+    let mut system = TestCluster::start().await;
+    let order = system.order("tok_slow_1000").await;
+    let payer = system.payer(&order).await;
+    system.cluster.member(payer).process.lock().await.signal("STOP").await.unwrap();
     let paid = "select status in ('paid', 'shipped', 'delivered') from orders where id = $1::uuid";
-    stage.until("another worker has it paid", paid, &order).await;
-    stage.cluster.member(payer).process.lock().await.signal("CONT").await.unwrap();
-    stage.ends_well().await;
+    system.until("another worker records the payment", paid, &order).await;
+    system.cluster.member(payer).process.lock().await.signal("CONT").await.unwrap();
+    system.finish().await;
 }
 
 #[tokio::test]
 async fn an_api_killed_right_after_its_answer_has_promised_nothing_too_much() {
-    let mut stage = Stage::set().await;
-    stage.order("tok_ok").await;
-    let api = &stage.cluster.apis[0];
+    let mut system = TestCluster::start().await;
+    system.order("tok_ok").await;
+    let api = &system.cluster.apis[0];
     let mut process = api.process.lock().await;
     process.kill().await.unwrap();
     api.start_again(&mut process).await.unwrap();
     drop(process);
-    stage.ends_well().await;
+    system.finish().await;
 }
 
 #[tokio::test]
 async fn a_crash_of_postgres_is_survived_by_everybody_and_by_every_order() {
-    let mut stage = Stage::set().await;
+    let mut system = TestCluster::start().await;
     for token in ["tok_ok", "tok_slow_500", "tok_timeout_charged", "tok_flaky_2"] {
-        stage.order(token).await;
+        system.order(token).await;
     }
-    let mut postgres = stage.cluster.postgres.lock().await;
+    let mut postgres = system.cluster.postgres.lock().await;
     postgres.stop(Stop::Immediate).await.unwrap();
     postgres.start_again().await.unwrap();
     drop(postgres);
-    stage.order("tok_ok").await;
-    stage.ends_well().await;
+    system.order("tok_ok").await;
+    system.finish().await;
 }
 
 #[tokio::test]
 async fn a_worker_that_is_asked_to_stop_while_postgres_is_away_ends_well() {
-    let mut stage = Stage::set().await;
-    stage.order("tok_slow_500").await;
-    stage.cluster.postgres.lock().await.stop(Stop::Immediate).await.unwrap();
-    let worker = &stage.cluster.workers[0];
+    let mut system = TestCluster::start().await;
+    system.order("tok_slow_500").await;
+    system.cluster.postgres.lock().await.stop(Stop::Immediate).await.unwrap();
+    let worker = &system.cluster.workers[0];
     let mut process = worker.process.lock().await;
     process.signal("TERM").await.unwrap();
     assert!(process.ended().await.unwrap().success());
-    stage.cluster.postgres.lock().await.start_again().await.unwrap();
+    system.cluster.postgres.lock().await.start_again().await.unwrap();
     worker.start_again(&mut process).await.unwrap();
     drop(process);
-    stage.ends_well().await;
+    system.finish().await;
 }
 
 #[tokio::test]
 async fn orders_are_carried_out_without_redis_and_when_it_is_back() {
-    let mut stage = Stage::set().await;
-    stage.order("tok_slow_500").await;
-    stage.cluster.redis.lock().await.kill().await.unwrap();
-    let order = stage.order("tok_ok").await;
+    let mut system = TestCluster::start().await;
+    system.order("tok_slow_500").await;
+    system.cluster.redis.lock().await.kill().await.unwrap();
+    let order = system.order("tok_ok").await;
     let delivered = "select status = 'delivered' from orders where id = $1::uuid";
-    stage.until("it is delivered without Redis", delivered, &order).await;
-    stage.cluster.redis.lock().await.start_again().await.unwrap();
-    stage.order("tok_ok").await;
-    stage.ends_well().await;
+    system.until("it is delivered without Redis", delivered, &order).await;
+    system.cluster.redis.lock().await.start_again().await.unwrap();
+    system.order("tok_ok").await;
+    system.finish().await;
 }

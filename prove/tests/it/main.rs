@@ -1,4 +1,4 @@
-//! Whole systems of real processes and servers, broken on purpose.
+//! Whole systems of real processes and servers, with faults.
 
 mod failover;
 mod killed;
@@ -8,7 +8,7 @@ mod prove;
 
 use std::path::Path;
 
-/// Where the binaries are: all are built into one folder.
+/// The folder of the binaries. All are built into one folder.
 fn bins() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_millrace-prove")).parent().expect("it is in a folder")
+    Path::new(env!("CARGO_BIN_EXE_millrace-prove")).parent().expect("the program is in a folder")
 }

@@ -2,6 +2,7 @@
 //! It imports nothing of the rest of this crate.
 
 pub mod db;
+pub mod http;
 pub mod limits;
 pub mod locked;
 pub mod metrics;

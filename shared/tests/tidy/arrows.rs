@@ -1,12 +1,12 @@
-//! Imports point downwards: between the modules of `shared` by its layers, and between files nowhere in a circle.
+//! Imports point downwards between the layers of `shared`, and no files import each other in a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use crate::sources::{SHIPPED, Token, members, root, shipped_part, sources, tokens};
 
-/// The layers of `shared` from the bottom, as the head of `shared/src/lib.rs` tells them. A module imports only modules of
-/// the layers before its own.
+/// The layers of `shared` from the bottom, as in the table at the head of `shared/src/lib.rs`. A module imports only
+/// modules of the layers before its own.
 const LAYERS: &[&[&str]] = &[
     &["platform"],
     &["invalid"],
@@ -31,7 +31,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("worker", &["millrace-shared"]),
 ];
 
-/// Circles that are left, by one of their files. Each goes with the next change of its folder; none may be added.
+/// Known circles, by one of their files. No circle may be added.
 const KNOWN_CIRCLES: &[&str] = &[];
 
 #[test]
@@ -63,8 +63,9 @@ fn the_head_of_shared_names_the_modules_in_the_order_of_the_layers() {
     assert_eq!(named, LAYERS.concat());
 }
 
-/// `mod child;` is a declaration and no import. But a file that uses its child, by `child::…`, imports it, and a child that
-/// uses `super::…` imports its parent: both together are a circle, also between a `mod.rs` or `lib.rs` and its children.
+/// `mod child;` is a declaration and not an import. But a file that uses `child::…` imports its child, and a child that
+/// uses `super::…` imports its parent. Both together are a circle, also between a `mod.rs` or `lib.rs` and its
+/// children.
 #[test]
 fn no_files_import_each_other_in_a_circle() {
     let mut circles = Vec::new();
@@ -99,7 +100,7 @@ fn crates_depend_on_lower_crates_only() {
 
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// `orders` of `orders/read.rs`, `error` of `error.rs`.
+/// The top-level module: `orders` for `orders/read.rs`, `error` for `error.rs`.
 fn top(file: &str) -> &str {
     file.split(['/', '.']).next().unwrap()
 }
@@ -113,7 +114,7 @@ fn module_path(file: &str) -> Vec<&str> {
     path
 }
 
-/// Which files of a crate each file imports. A binary's own `main.rs` sees the crate from outside, so it is not part of it.
+/// The imports of each file of a crate. A binary's `main.rs` uses the crate from outside, so it is left out.
 fn imports(krate: &str) -> Graph {
     let files: Vec<(String, String)> =
         sources(&format!("{krate}/src")).into_iter().filter(|(file, _)| file != "main.rs").collect();
@@ -125,7 +126,7 @@ fn imports(krate: &str) -> Graph {
         let imported = graph.entry(file.clone()).or_default();
         for path in paths(&tokens) {
             let Some(path) = absolute(&path, &here, &modules) else { continue };
-            // The longest beginning of the path that is a module; the rest is an item in it.
+            // The longest prefix of the path that is a module. The rest is an item in it.
             let target = (0..=path.len()).rev().find_map(|length| modules.get(&path[..length]));
             imported.extend(target.filter(|target| *target != file).map(|target| (*target).to_owned()));
         }
@@ -133,7 +134,7 @@ fn imports(krate: &str) -> Graph {
     graph
 }
 
-/// A path that begins in this crate, from its root; none for a path into another crate.
+/// A path of this crate, from its root. None for a path into another crate.
 fn absolute<'a>(path: &[&'a str], here: &[&'a str], modules: &BTreeMap<Vec<&str>, &str>) -> Option<Vec<&'a str>> {
     let mut base = match path.first()? {
         &"crate" => Vec::new(),
@@ -215,7 +216,7 @@ fn use_tree<'a>(tokens: &[Token<'a>], start: usize, before: &[&'a str], found: &
     }
 }
 
-/// The groups of files that reach each other.
+/// The groups of files that import each other in a circle.
 fn circles_in(graph: &Graph) -> BTreeSet<Vec<String>> {
     let reached: BTreeMap<&String, BTreeSet<&String>> =
         graph.keys().map(|file| (file, reachable(graph, file))).collect();
@@ -226,7 +227,7 @@ fn circles_in(graph: &Graph) -> BTreeSet<Vec<String>> {
     graph.keys().map(circle).filter(|circle| circle.len() > 1).collect()
 }
 
-/// All files that a file imports, directly or over others.
+/// All files that a file imports, directly or through others.
 fn reachable<'a>(graph: &'a Graph, from: &String) -> BTreeSet<&'a String> {
     let mut reached = BTreeSet::new();
     let mut open: Vec<&String> = graph[from].iter().collect();

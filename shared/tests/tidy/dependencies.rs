@@ -1,4 +1,4 @@
-//! Every dependency is used: each crate uses what its `Cargo.toml` names, and some crate uses each entry of the workspace.
+//! Every dependency is used: each crate uses those in its `Cargo.toml`, and some crate uses each one of the workspace.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -39,14 +39,14 @@ fn every_dependency_of_the_workspace_is_named_by_a_crate() {
     }
 }
 
-/// The dependencies of a section, by their names on crates.io.
+/// The names of the dependencies in a section, as on crates.io.
 fn names_in(manifest: &str, section: &str) -> Vec<String> {
     let lines = manifest.lines().skip_while(|line| *line != section).skip(1).take_while(|line| !line.starts_with('['));
     let names = lines.filter(|line| line.starts_with(|it: char| it.is_ascii_lowercase()));
     names.map(|line| line.split(['.', ' ', '=']).next().unwrap().to_owned()).collect()
 }
 
-/// The name of a dependency in sources: our own crates leave out the name of the product.
+/// The name of a dependency in the sources. Our own crates drop the prefix `millrace-`.
 fn imported_as(name: &str) -> String {
     name.strip_prefix("millrace-").unwrap_or(name).replace('-', "_")
 }

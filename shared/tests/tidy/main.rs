@@ -1,10 +1,12 @@
 //! Checks of the sources that the compiler cannot make. Here: which module writes which table, what requests refuse, how
-//! files begin. `arrows`: who imports whom. `names`: no type name twice. `length`: files and functions. `dependencies`: none
-//! that is unused.
+//! files begin. `arrows`: which file imports which. `names`: no type name twice. `length`: files and functions.
+//! `dependencies`: none that is unused. `documents`: the files that they name exist. `migrations`: no dangerous statement.
 
 mod arrows;
 mod dependencies;
+mod documents;
 mod length;
+mod migrations;
 mod names;
 mod sources;
 
@@ -13,13 +15,14 @@ use std::fs;
 
 use sources::{members, root, sources, tokens};
 
-/// The only files that write tables of other modules, and these tables. The heads of the files say why.
+/// The only files that write tables of other modules. The heads of these files say why.
 const WRITES_FOR_OTHERS: &[(&str, &[&str])] = &[(
     "orders/placing/",
     &["idempotency_keys", "inventory", "jobs", "reservation_lines", "reservations", "stock_movements"],
 )];
 
-/// These types read what we have written ourselves, or a file of the operator. An unknown field there is no error of a client.
+/// These types read JSON that we have written, or a file of the operator. An unknown field there is not an error of a
+/// client.
 const READ_FROM_OURSELVES: &[&str] = &[
     "Audit",
     "CancelOrder",
@@ -105,21 +108,6 @@ fn no_test_sleeps() {
     }
 }
 
-#[test]
-fn every_migration_has_its_way_down() {
-    let names: BTreeSet<String> = fs::read_dir(root().join("migrations"))
-        .unwrap()
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name != "README.md")
-        .collect();
-    let ways = |end: &str| names.iter().filter_map(|name| name.strip_suffix(end)).collect::<Vec<_>>();
-    assert_eq!(ways(".up.sql"), ways(".down.sql"));
-    assert_eq!(names.len(), ways(".up.sql").len() * 2, "{names:?}");
-    for (number, name) in (1..).zip(ways(".up.sql")) {
-        assert!(name.starts_with(&format!("{number:04}_")), "{name} does not have the number {number}");
-    }
-}
-
 // ---- reading the sources ---------------------------------------------------------------------
 
 /// The tables that the migrations create.
@@ -131,7 +119,7 @@ fn tables() -> BTreeSet<String> {
     made.map(|rest| rest.split([' ', '(', '\n']).next().unwrap().to_owned()).collect()
 }
 
-/// Does this text insert into, update, delete from or merge into the table?
+/// Does this text insert into, update, delete from, merge into or truncate the table?
 fn writes(text: &str, table: &str) -> bool {
     ["insert into", "update", "delete from", "merge into", "truncate"].iter().any(|verb| {
         text.match_indices(&format!("{verb} {table}")).any(|(start, found)| {
@@ -153,7 +141,7 @@ fn module(path: &str) -> String {
     path.split(['/', '.']).next().unwrap().to_owned()
 }
 
-/// The heads of all files of a module.
+/// The head comments of all files of a module.
 fn heads_of(wanted: &str) -> String {
     let files = sources("shared/src").into_iter().filter(|(path, _)| module(path) == wanted);
     files
@@ -163,7 +151,7 @@ fn heads_of(wanted: &str) -> String {
         .collect()
 }
 
-/// The structs that derive `Deserialize`, with what stands between the derive and the name.
+/// The structs that derive `Deserialize`, with the attributes between the derive and the name.
 fn deserialized_structs(text: &str) -> Vec<(&str, &str)> {
     let derives = text.match_indices("#[derive(").map(|(start, _)| &text[start..]);
     derives

@@ -1,4 +1,4 @@
-//! No type name twice in shipped code, so that a name always means the same thing.
+//! No public type name is used twice in shipped code, so that a name always means the same thing.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::sources::{SHIPPED, shipped_part, sources, tokens};
 /// Each program has its own.
 const OF_EACH_PROGRAM: &[&str] = &["Cli", "Command"];
 
-/// Names that are left, each with its reason or its next change. None may be added.
+/// Known duplicates, each with its reason. None may be added.
 const KNOWN: &[&str] = &[];
 
 #[test]
@@ -37,7 +37,7 @@ fn public_types(text: &str) -> Vec<String> {
         let is_type = ["struct", "enum", "union", "trait", "type"].contains(&token.text);
         let before: Vec<&str> = tokens[..at].iter().rev().take(4).map(|token| token.text).collect();
         let is_public = matches!(before[..], ["pub", ..] | [")", "crate" | "super", "(", "pub"]);
-        // `$name` in a macro is no name.
+        // `$name` in a macro is not a name.
         if is_type && is_public && tokens[at + 1].text != "$" {
             found.push(tokens[at + 1].text.to_owned());
         }

@@ -1,4 +1,4 @@
-//! Reads the sources of the workspace: files, tokens, modules. Good enough for our own formatted code, and not for all Rust.
+//! Reads the sources of the workspace: files, tokens, modules. It handles our own formatted code, not all of Rust.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,14 +36,14 @@ pub fn sources(folder: &str) -> Vec<(String, String)> {
     found
 }
 
-/// A word, a `::`, or any other single character that is no white space.
+/// A word, a `::`, or any other single character that is not white space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token<'a> {
     pub text: &'a str,
     pub line: usize,
 }
 
-/// The file up to its unit tests, which stand last.
+/// The file without its unit tests, which stand last.
 pub fn shipped_part(text: &str) -> &str {
     text.split("\n#[cfg(test)]\n").next().unwrap()
 }
@@ -90,7 +90,7 @@ fn skipped(text: &str) -> Option<usize> {
     if quoted.starts_with('"') {
         return Some(text.len() - quoted.len() + closing_quote(quoted, '"'));
     }
-    // Not a lifetime such as 'a, which has no second quote.
+    // A lifetime such as 'a has no second quote.
     let mut characters = quoted.chars();
     if characters.next() == Some('\'') {
         let is_character = match characters.next() {

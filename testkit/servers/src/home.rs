@@ -1,4 +1,4 @@
-//! The folder of a group of servers: their data, their logs, and the user who runs them.
+//! The folder of a group of servers: their data and logs, and the user that runs them.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
@@ -24,14 +24,14 @@ pub struct Home {
 }
 
 impl Home {
-    /// A new folder. Every user must be able to enter `parent`; the system's temporary folder is such a one.
+    /// Creates a new folder. Every user must be able to enter `parent`, as with the system's temporary folder.
     pub async fn new(parent: &Path) -> Result<Self> {
         Self::at(parent.join(format!("millrace-{}", Uuid::now_v7().simple()))).await
     }
 
-    /// A folder that may exist already, with the data of an earlier run.
+    /// Uses a folder that may exist already, with the data of an earlier run.
     pub async fn at(dir: PathBuf) -> Result<Self> {
-        fs::create_dir_all(dir.join("log")).with_context(|| format!("{} cannot be made", dir.display()))?;
+        fs::create_dir_all(dir.join("log")).with_context(|| format!("{} cannot be created", dir.display()))?;
         let home = Self { dir, owner: owner().await? };
         home.give(&home.dir)?;
         Ok(home)
@@ -45,8 +45,8 @@ impl Home {
         Ok(fs::remove_dir_all(&self.dir)?)
     }
 
-    /// Works in a new folder. At the end, also after a Ctrl-C, every process that was started ends and the folder is
-    /// removed, except for the logs if the work failed.
+    /// Runs the work with a new folder. At the end, also after Ctrl-C, all started processes end and the folder is
+    /// removed. If the work fails, the logs are kept.
     pub async fn during<T>(work: impl AsyncFnOnce(&Self) -> Result<T>) -> Result<T> {
         let home = Self::new(&std::env::temp_dir()).await?;
         let mut asked = Asked::listen()?;
@@ -58,7 +58,7 @@ impl Home {
         if keep { done.with_context(|| format!("the logs are in {}", home.dir.join("log").display())) } else { done }
     }
 
-    /// Repeats the removal, because a server that was just killed may still write for a moment.
+    /// Retries the removal, because a server that was just killed may still write for a moment.
     pub async fn clear(&self, keep_logs: bool) -> Result<()> {
         let wait = Wait::for_("the folder is removed", &self.dir);
         for entry in fs::read_dir(&self.dir)? {
@@ -72,7 +72,7 @@ impl Home {
         if keep_logs { Ok(()) } else { self.remove() }
     }
 
-    /// A folder that a server may write to.
+    /// Creates a folder that a server may write to.
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let dir = self.dir.join(name);
         fs::create_dir_all(&dir)?;
@@ -80,7 +80,7 @@ impl Home {
         Ok(dir)
     }
 
-    /// Lets a server write to it.
+    /// Makes the servers' user the owner of a path.
     pub fn give(&self, path: &Path) -> Result<()> {
         if let Some((user, group)) = self.owner {
             chown(path, Some(user), Some(group))?;
@@ -88,7 +88,7 @@ impl Home {
         Ok(())
     }
 
-    /// A command that runs as the servers' user, and whose output goes to the end of its log.
+    /// A command that runs as the servers' user. Its output is appended to its log.
     pub(crate) fn server(&self, program: &Path, name: &str) -> Result<Command> {
         let mut command = logged(program, &self.log(name))?;
         if let Some((user, group)) = self.owner {
@@ -112,21 +112,22 @@ async fn owner() -> Result<Option<(u32, u32)>> {
     if id(&["-u"]).await? != 0 {
         return Ok(None);
     }
-    let missing = || format!("root starts Postgres as the user {OWNER}; make it: useradd --system {OWNER}");
+    let missing =
+        || format!("root starts Postgres as the user {OWNER}, which is missing; create it: useradd --system {OWNER}");
     Ok(Some((id(&["-u", OWNER]).await.with_context(missing)?, id(&["-g", OWNER]).await.with_context(missing)?)))
 }
 
 async fn id(args: &[&str]) -> Result<u32> {
     let output = Command::new("id").args(args).output().await?;
     let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().with_context(|| format!("`id {}` answers no number", args.join(" ")))
+    text.trim().parse().with_context(|| format!("`id {}` printed no number", args.join(" ")))
 }
 
 pub(crate) fn logged(program: &Path, log: &Path) -> Result<Command> {
     let log = File::options().create(true).append(true).open(log)?;
     let mut command = Command::new(program);
     command.current_dir("/").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
-    // A process group of its own: a Ctrl-C in the terminal reaches us only, and we stop the servers in order.
+    // Its own process group: a Ctrl-C in the terminal reaches only us, and we stop the servers in order.
     command.process_group(0);
     Ok(command)
 }
@@ -138,7 +139,7 @@ pub(crate) async fn signal(child: &Child, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Stops a server whose parent was killed, if its file with the process id names one that runs this program.
+/// Stops a server whose parent was killed, if the process in its pid file runs this program.
 pub(crate) async fn stop_left_over(pid_file: &Path, program: &str, signal: &str) -> Result<()> {
     let text = fs::read_to_string(pid_file).unwrap_or_default();
     let Some(pid) = text.lines().next().map(str::trim).filter(|pid| !pid.is_empty()) else { return Ok(()) };
@@ -153,9 +154,10 @@ pub(crate) async fn stop_left_over(pid_file: &Path, program: &str, signal: &str)
     Ok(())
 }
 
-/// Does the process with this number run this program? The number may belong to another one by now.
+/// Does this process run this program? Another process may have this number by now.
 async fn runs(pid: &str, program: &str) -> Result<bool> {
-    // Linux, where a bare Debian has no `ps`: `123 (redis-server) S …`. Z is a process that has ended.
+    // On Linux we read /proc, because a bare Debian has no `ps`: `123 (redis-server) S …`. Z means that the process has
+    // ended.
     let line = if Path::new("/proc/self").exists() {
         fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default()
     } else {
@@ -165,7 +167,8 @@ async fn runs(pid: &str, program: &str) -> Result<bool> {
     Ok(line.contains(program) && !line.contains(") Z"))
 }
 
-/// A port below the range from which the kernel gives ports to clients, because a server wants its port again.
+/// A free port below the kernel's range of ephemeral ports, so that a server can get the same port again after a
+/// restart.
 pub fn free_port() -> u16 {
     loop {
         let port = 20_000 + u16::try_from(Uuid::new_v4().as_u128() % 10_000).expect("it is small");

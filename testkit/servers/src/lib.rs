@@ -1,5 +1,5 @@
-//! Starts the servers that Millrace needs, and its own binaries, as child processes: to be measured, frozen, killed and
-//! started again. Tests, measurements and `./dev` all start them here.
+//! Starts Postgres, Redis and our own binaries as child processes, which can be frozen, killed and restarted. Used by
+//! tests, bench, prove and `./dev`.
 
 pub mod home;
 pub mod postgres;

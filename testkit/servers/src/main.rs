@@ -1,14 +1,14 @@
 //! Starts Postgres and Redis for `./dev`, runs a command beside them, and stops them when it ends.
 //!
 //! ```text
-//! millrace-servers DIR up -- COMMAND…             the servers of ./dev up: their data stays, their ports are fixed
-//! millrace-servers DIR test [--fsync] -- COMMAND… new ones on free ports; their data goes
+//! millrace-servers DIR up -- COMMAND…             the servers of ./dev up: persistent data, fixed ports
+//! millrace-servers DIR test [--fsync] -- COMMAND… temporary servers on free ports
 //! millrace-servers DIR psql ARGS…                 psql in the database of ./dev up
-//! millrace-servers DIR stop                       stops what a killed ./dev up left behind
+//! millrace-servers DIR stop                       stops the servers of a killed ./dev up
 //! ```
 //!
 //! DIR is where their data is. The command finds in its environment: `SERVER_URL` (of Postgres, without a database),
-//! `REDIS_URL` and `PG_BIN`.
+//! `SERVER_REDIS_URL` and `PG_BIN`.
 
 use std::env;
 use std::fs::{self, Permissions};
@@ -60,7 +60,8 @@ async fn run(args: &[&str]) -> Result<u8> {
     }
 }
 
-/// The folder of the servers' data, where their user can enter it. Otherwise that is a link to one below /var/lib.
+/// The folder of the servers' data, which their user must be able to enter. If that is not possible, it becomes a link
+/// to a folder below /var/lib.
 async fn place(dir: &Path) -> Result<PathBuf> {
     if !dir.exists() {
         let parent = dir.parent().context("it has a parent")?;
@@ -71,12 +72,12 @@ async fn place(dir: &Path) -> Result<PathBuf> {
             let there =
                 Path::new("/var/lib/millrace").join(parent.to_string_lossy().trim_matches('/').replace('/', "-"));
             println!(
-                "The user who runs Postgres for root cannot enter {}: its data is in {}",
+                "The user that runs Postgres for root cannot enter {}, so the data is in {}",
                 dir.display(),
                 there.display()
             );
             fs::create_dir_all(&there)?;
-            _ = fs::remove_file(dir); // A link whose target was deleted.
+            _ = fs::remove_file(dir); // Removes a link whose target was deleted.
             std::os::unix::fs::symlink(there, dir)?;
         }
     }
@@ -86,10 +87,10 @@ async fn place(dir: &Path) -> Result<PathBuf> {
 #[expect(clippy::disallowed_methods, reason = "a tool of developers, which has no settings but these two")]
 fn port(variable: &str, default: u16) -> Result<u16> {
     let Ok(port) = env::var(variable) else { return Ok(default) };
-    port.parse().with_context(|| format!("{variable} is no port: {port}"))
+    port.parse().with_context(|| format!("{variable} is not a port number: {port}"))
 }
 
-/// Throwaway servers on free ports, so that tests run beside `./dev up`, and beside each other.
+/// Starts temporary servers on free ports, so that tests can run beside `./dev up` and beside each other.
 async fn test(dir: &Path, fsync: bool, command: &[&str]) -> Result<u8> {
     for old in fs::read_dir(dir)? {
         let old = old?.path();
@@ -117,11 +118,12 @@ fn is_alive(pid: u32) -> bool {
         .is_ok_and(|sent| sent.success())
 }
 
-/// Starts both servers, runs the command, stops both, and answers how the command ended.
+/// Starts both servers, runs the command, stops both, and returns the exit code of the command.
 ///
-/// A commit waits for the disk only with `fsync`: without it a power cut loses data, and tests make none.
+/// Commits wait for the disk only with `fsync`. fsync only matters for power loss, and tests do not simulate power
+/// loss.
 async fn beside(home: &Home, ports: (u16, u16), fsync: bool, command: &[&str]) -> Result<u8> {
-    let [program, args @ ..] = command else { bail!("which command?") };
+    let [program, args @ ..] = command else { bail!("the command is missing") };
     let mut asked = Asked::listen()?;
     fs::set_permissions(&home.dir, Permissions::from_mode(0o700))?;
     let password = password(home)?;
@@ -135,14 +137,14 @@ async fn beside(home: &Home, ports: (u16, u16), fsync: bool, command: &[&str]) -
     let mut child = Command::new(program)
         .args(args)
         .env("SERVER_URL", postgres.url_to("").trim_end_matches('/'))
-        .env("REDIS_URL", redis.url())
+        .env("SERVER_REDIS_URL", redis.url())
         .env("PG_BIN", postgres.bin())
         .spawn()
         .with_context(|| program.to_string())?;
     let status = loop {
         tokio::select! {
             status = child.wait() => break status?,
-            // A Ctrl-C in the terminal reaches the command too; a signal to this process alone is passed on.
+            // A Ctrl-C in the terminal also reaches the command. A signal to this process alone is forwarded.
             alone = asked.next() => {
                 if let Some(pid) = child.id().filter(|_| alone) {
                     Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
@@ -155,7 +157,7 @@ async fn beside(home: &Home, ports: (u16, u16), fsync: bool, command: &[&str]) -
     Ok(u8::try_from(status.code().unwrap_or(130)).unwrap_or(1))
 }
 
-/// Of both servers; made once.
+/// The password of both servers, created once.
 fn password(home: &Home) -> Result<String> {
     let file = home.dir.join("password");
     if let Ok(password) = fs::read_to_string(&file)
@@ -177,10 +179,10 @@ async fn stop_left_over(home: &Home) -> Result<()> {
 
 fn psql(home: &Home, args: &[&str]) -> Result<u8> {
     let password =
-        fs::read_to_string(home.dir.join("password")).context("there is no database yet; start it with ./dev up")?;
+        fs::read_to_string(home.dir.join("password")).context("there is no database yet; run ./dev up first")?;
     let port = port("MILLRACE_PG_PORT", 54329)?.to_string();
     let mut psql = std::process::Command::new(postgres_bin(home).join("psql"));
     psql.env("PGPASSWORD", password.trim()).args(["-h", "127.0.0.1", "-p", &port, "-U", "millrace"]);
-    // Without arguments, the database; with some, they may name another.
+    // Without arguments, psql opens the database. Arguments may name another one.
     Err(psql.env("PGDATABASE", DATABASE).args(args).exec()).context("psql")
 }

@@ -11,12 +11,12 @@ use crate::wait::Wait;
 
 pub struct Postgres {
     home: Home,
-    /// Of its folder and its log.
+    /// Names its folder and its log.
     name: String,
     bin: PathBuf,
     data: PathBuf,
     port: u16,
-    /// Without one, every user of this machine may connect: then there is nothing in it but made-up orders.
+    /// Without a password every user of this machine may connect. Such servers contain only test data.
     password: Option<String>,
     settings: Vec<String>,
     child: Option<Child>,
@@ -24,25 +24,26 @@ pub struct Postgres {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// Closes all connections, and writes everything to disk.
+    /// Closes all connections and writes everything to disk.
     Fast,
-    /// As if it had crashed: the next start recovers from the log.
+    /// Like a crash: the next start recovers from the WAL.
     Immediate,
 }
 
 impl Postgres {
-    /// A new server on a free port, without a password. Settings are `name=value`, on top of the defaults.
+    /// Starts a new server on a free port, without a password. Settings are `name=value`, on top of the defaults.
     pub async fn start(home: &Home, settings: &[&str]) -> Result<Self> {
         let (bin, data) = (postgres_bin(home), home.folder("pg")?);
         init(home, &bin, &data, &["--locale=C", "--auth=trust", "--no-sync"]).await?;
         Self::run(home, bin, data, free_port(), None, settings).await
     }
 
-    /// On this port, with what an earlier run left in the folder. The password is in the folder's file `password`.
+    /// Starts a server on this port with the data of an earlier run, if there is any. The password is in the folder's
+    /// file `password`.
     pub async fn open(home: &Home, port: u16, password: &str, settings: &[&str]) -> Result<Self> {
         let (bin, data) = (postgres_bin(home), home.dir.join("pg"));
         if !data.exists() {
-            // Under another name until it is complete: an interrupted start leaves nothing that looks like data.
+            // Written under another name first, so that an interrupted start leaves no half-finished data.
             let new = home.dir.join("pg.new");
             _ = std::fs::remove_dir_all(&new);
             home.folder("pg.new")?;
@@ -70,12 +71,12 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Stops a server that was started by `open` and whose parent was killed.
+    /// Stops a server of `open` whose parent was killed.
     pub async fn stop_left_over(home: &Home) -> Result<()> {
         stop_left_over(&home.dir.join("pg/postmaster.pid"), "postgres", "-INT").await
     }
 
-    /// Runs statements with psql in this database, and answers what it prints: rows, without headings.
+    /// Runs statements with psql in this database. Returns the rows without headings.
     pub async fn sql(&self, database: &str, statements: &str) -> Result<String> {
         let mut psql = Command::new(self.bin.join("psql"));
         psql.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", &self.url_to(database), "-c", statements]);
@@ -84,7 +85,7 @@ impl Postgres {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// Makes a database, unless it is there.
+    /// Creates a database unless it exists.
     pub async fn make_database(&self, name: &str) -> Result<()> {
         let there = format!("select 1 from pg_database where datname = '{name}'");
         if self.sql("postgres", &there).await?.is_empty() {
@@ -93,23 +94,23 @@ impl Postgres {
         Ok(())
     }
 
-    /// A standby that follows this one, and answers questions.
+    /// Starts a standby of this server that accepts queries.
     pub async fn standby(&self, name: &str) -> Result<Self> {
-        // The folder that Postgres itself makes below has the rights that it insists on.
+        // A subfolder, because Postgres creates it with the permissions that it requires.
         let (home, data) = (self.home.clone(), self.home.folder(name)?.join("pg"));
         let mut copy = home.server(&self.bin.join("pg_basebackup"), name)?;
         copy.args(["--dbname", &format!("{}&application_name={name}", self.url()), "--write-recovery-conf"]);
         copy.args(["--checkpoint=fast", "--no-sync", "--pgdata"]).arg(&data);
         ensure!(copy.status().await?.success(), "pg_basebackup failed: {}", home.log(name).display());
         let (name, bin, mut settings) = (name.to_owned(), self.bin.clone(), self.settings.clone());
-        settings.push("wal_retrieve_retry_interval=100ms".to_owned()); // It finds a primary that was away at once.
+        settings.push("wal_retrieve_retry_interval=100ms".to_owned()); // Reconnects soon to a primary that was down.
         let (port, password) = (free_port(), self.password.clone());
         let mut standby = Self { home, name, bin, data, port, password, settings, child: None };
         standby.start_again().await?;
         Ok(standby)
     }
 
-    /// From now on a commit waits until this standby has it too, or until none has.
+    /// From now on a commit waits until this standby has it. None: commits wait for no standby.
     pub async fn commit_on(&self, standby: Option<&str>) -> Result<()> {
         let names = format!("alter system set synchronous_standby_names = '{}'", standby.unwrap_or_default());
         self.sql("postgres", &names).await?;
@@ -123,17 +124,17 @@ impl Postgres {
         Ok(())
     }
 
-    /// Makes a standby the primary, and waits until it is.
+    /// Promotes a standby, and waits until it is the primary.
     pub async fn promote(&self) -> Result<()> {
         let promoted = self.sql("postgres", "select pg_promote()").await?;
         ensure!(promoted == "t", "the standby was not promoted; its log is {}", self.home.log(&self.name).display());
         Ok(())
     }
 
-    /// As an operator or the kernel would, to the whole server: STOP, CONT.
+    /// Sends a signal (STOP, CONT) to all processes of the server.
     pub async fn signal(&self, name: &str) -> Result<()> {
         let child = self.child.as_ref().context("it does not run")?;
-        // It first: then no child is missed. Each of them is in a process group of its own.
+        // The postmaster first, so that it starts no child that is missed. Each child has its own process group.
         signal(child, name).await?;
         let pid = child.id().context("it has ended")?.to_string();
         let sent = Command::new("pkill").args([&format!("-{name}"), "-P", &pid]).status().await?;
@@ -150,7 +151,8 @@ impl Postgres {
         for setting in &self.settings {
             command.args(["-c", setting]);
         }
-        // A postmaster that is killed leaves its children and its shared memory behind: `drop` asks it instead.
+        // Killing the postmaster would leave its children and its shared memory behind. So `drop` sends SIGQUIT
+        // instead.
         self.child = Some(command.kill_on_drop(false).spawn().context("postgres")?);
         let (ready, port, log) = (self.bin.join("pg_isready"), self.port.to_string(), self.home.log(&self.name));
         let wait = Wait::for_("Postgres answers", &log);
@@ -193,7 +195,7 @@ impl Postgres {
         }
     }
 
-    /// Several servers without a password, one of which is the primary.
+    /// The URL of several servers without a password, one of which is the primary.
     pub fn url_of(addrs: &[SocketAddr]) -> String {
         let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
         format!("postgres://millrace@{}/postgres?sslmode=disable", addrs.join(","))
@@ -216,8 +218,8 @@ async fn init(home: &Home, bin: &Path, data: &Path, args: &[&str]) -> Result<()>
     Ok(())
 }
 
-/// Where Postgres's programs are: Debian and Homebrew keep them out of PATH. Data needs the version that made it;
-/// without data we take the newest, or else what is in PATH.
+/// The folder of Postgres's programs, which Debian and Homebrew keep out of PATH. Existing data needs the version that
+/// created it. Otherwise we take the newest version, or the one in PATH.
 pub fn postgres_bin(home: &Home) -> PathBuf {
     let made_by = std::fs::read_to_string(home.dir.join("pg/PG_VERSION")).ok();
     let made_by = made_by.and_then(|version| version.trim().parse::<u32>().ok());

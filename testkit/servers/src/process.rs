@@ -1,4 +1,4 @@
-//! The real binaries.
+//! Our binaries as processes.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::process::Child;
 
 use crate::home::{Home, logged, signal};
-use crate::wait::{PATIENCE, Wait};
+use crate::wait::{TIMEOUT, Wait};
 
 /// Signs the access tokens of one run.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----
@@ -19,7 +19,7 @@ MC4CAQAwBQYDK2VwBCIEICK0wiYbFsopBwLBYPARWckKJ59173Cc2Vfg7GOSjm+S
 -----END PRIVATE KEY-----
 ";
 
-/// `millrace-api`, `millrace-worker`, or this program once more, as a process.
+/// A process of `millrace-api`, of `millrace-worker`, or of the running program itself.
 pub struct Process {
     pub name: String,
     home: Home,
@@ -30,7 +30,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// The binary that stands in `bins`, with these settings and no others. Not started yet.
+    /// A binary in `bins` with these settings and no others. It is not started yet.
     pub fn api(home: &Home, bins: &Path, name: &str, settings: &[(&str, &str)]) -> Self {
         let own = [("API_ADDR", "127.0.0.1:0"), ("METRICS_ADDR", "127.0.0.1:0"), ("JWT_PRIVATE_KEY", KEY)];
         Self::new(home, bins.join("millrace-api"), name, &own, settings)
@@ -40,7 +40,7 @@ impl Process {
         Self::new(home, bins.join("millrace-worker"), name, &[("WORKER_ADDR", "127.0.0.1:0")], settings)
     }
 
-    /// One of the bench's own commands, which serves something.
+    /// A command of the bench that serves requests.
     pub fn bench(home: &Home, command: &str, settings: &[(&str, &str)]) -> Result<Self> {
         let program = std::env::current_exe()?;
         Ok(Self { args: vec![command.to_owned()], ..Self::new(home, program, command, &[], settings) })
@@ -56,8 +56,8 @@ impl Process {
         self.home.log(&self.name)
     }
 
-    /// Starts it, and waits until it says in its log where it listens: `RUST_LOG` must let that through, as
-    /// `info` or `warn,api::serve=info,millrace_worker=info` does. Each start takes a port of its own.
+    /// Starts the process, and waits until its log contains its address. `RUST_LOG` must let that line through, as
+    /// `info` or `warn,api::serve=info,millrace_worker=info` does. Each start takes a new port.
     pub async fn start(&mut self) -> Result<SocketAddr> {
         let log = self.log();
         let before = fs::metadata(&log).map_or(0, |file| file.len());
@@ -83,7 +83,7 @@ impl Process {
         }
     }
 
-    /// Runs the binary with other arguments until it ends, such as `migrate`.
+    /// Runs the binary with other arguments, such as `migrate`, until it ends.
     pub async fn run(&self, args: &[&str]) -> Result<()> {
         let log = self.log();
         let mut command = logged(&self.program, &log)?;
@@ -93,7 +93,7 @@ impl Process {
         Ok(())
     }
 
-    /// As an operator or the kernel would: KILL, STOP, CONT, TERM.
+    /// Sends a signal, as an operator or the kernel would: KILL, STOP, CONT, TERM.
     pub async fn signal(&self, name: &str) -> Result<()> {
         match &self.child {
             Some(child) => signal(child, name).await,
@@ -108,16 +108,16 @@ impl Process {
         Ok(())
     }
 
-    /// Waits for the end that was asked for.
+    /// Waits until the process has ended after a signal.
     pub async fn ended(&mut self) -> Result<ExitStatus> {
         let mut child = self.child.take().context("it does not run")?;
-        tokio::time::timeout(PATIENCE, child.wait())
+        tokio::time::timeout(TIMEOUT, child.wait())
             .await
-            .with_context(|| format!("{} was asked to stop and did not", self.name))?
+            .with_context(|| format!("{} did not stop", self.name))?
             .map_err(Into::into)
     }
 
-    /// Asks it to finish what it does: one that is killed keeps its leases.
+    /// Stops the process gracefully. A killed worker would leave its leases behind.
     pub async fn stop(&mut self) -> Result<()> {
         self.signal("TERM").await?;
         let status = self.ended().await?;
@@ -125,7 +125,7 @@ impl Process {
         Ok(())
     }
 
-    /// How it ended, if nobody asked it to.
+    /// The exit status, if the process has ended without being asked to.
     pub fn has_ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.as_mut().map(Child::try_wait).transpose()?.flatten())
     }

@@ -11,12 +11,12 @@ use tokio::process::{Child, Command};
 use crate::home::{Home, free_port, signal, stop_left_over};
 use crate::wait::Wait;
 
-/// A server that has not answered a command by then is frozen.
+/// A server that does not answer within this time is frozen.
 const SILENT: Duration = Duration::from_secs(1);
 
 pub struct Redis {
     home: Home,
-    /// Of its folder and its log.
+    /// Names its folder and its log.
     name: String,
     port: u16,
     password: Option<String>,
@@ -25,17 +25,18 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// On a free port, without a password. After a crash it comes back with what was in memory.
+    /// Starts a server on a free port, without a password. After a crash it restores its data from the append-only
+    /// file.
     pub async fn start(home: &Home) -> Result<Self> {
         Self::open(home, free_port(), None).await
     }
 
-    /// Nothing comes back after a crash.
+    /// Starts a server without persistence. After a crash it is empty.
     pub async fn start_in_memory(home: &Home) -> Result<Self> {
         Self::node(home, "redis", &[], &["save \"\""]).await
     }
 
-    /// On this port, with what an earlier run left in the folder.
+    /// Starts a server on this port with the data of an earlier run, if there is any.
     pub async fn open(home: &Home, port: u16, password: Option<&str>) -> Result<Self> {
         let protect = password.map(|password| format!("requirepass {password}"));
         let settings: Vec<&str> = ["appendonly yes", "save \"\""].into_iter().chain(protect.as_deref()).collect();
@@ -46,7 +47,7 @@ impl Redis {
         Ok(redis)
     }
 
-    /// One of several: a free port, these arguments, these lines in its configuration.
+    /// Starts one of several servers: on a free port, with these arguments and configuration lines.
     pub(crate) async fn node(home: &Home, name: &str, args: &[&str], settings: &[&str]) -> Result<Self> {
         let mut redis = Self::prepare(home, name, free_port(), args, settings)?;
         redis.start_again().await?;
@@ -58,13 +59,13 @@ impl Redis {
         let (conf, dir) = (dir.join("redis.conf"), dir.display());
         let place = format!("port {port}\nbind 127.0.0.1\ndir \"{dir}\"\npidfile \"{dir}/redis.pid\"\n");
         fs::write(&conf, place + &settings.join("\n") + "\n")?;
-        // A Sentinel writes into it what it has learned.
+        // A Sentinel writes its state into the configuration file.
         home.give(&conf)?;
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
         Ok(Self { home: home.clone(), name: name.to_owned(), port, password: None, args, child: None })
     }
 
-    /// Stops a server that was started by `open` and whose parent was killed.
+    /// Stops a server of `open` whose parent was killed.
     pub async fn stop_left_over(home: &Home) -> Result<()> {
         stop_left_over(&home.dir.join("redis/redis.pid"), "redis-server", "-TERM").await
     }
@@ -85,7 +86,7 @@ impl Redis {
         Ok(())
     }
 
-    /// The reply to a command, as redis-cli prints it. An error is a reply too; a server that is frozen replies nothing.
+    /// The reply to a command, as redis-cli prints it. An error is a reply too. Empty if the server is frozen.
     pub async fn ask(&self, words: &[&str]) -> Result<String> {
         let mut ask = Command::new("redis-cli");
         ask.args(["-p", &self.port.to_string()]).args(words).kill_on_drop(true);
@@ -98,14 +99,14 @@ impl Redis {
         }
     }
 
-    /// How often clients have used a command.
+    /// The number of calls of a command by clients.
     pub async fn calls(&self, command: &str) -> Result<u64> {
         let stats = self.ask(&["INFO", "commandstats"]).await?;
         let calls = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
         Ok(calls.map_or(Ok(0), |calls| calls.split(',').next().unwrap_or_default().parse())?)
     }
 
-    /// How many clients wait for the doorbell here.
+    /// The number of clients that wait for the doorbell on this server.
     pub async fn listeners(&self) -> Result<usize> {
         let clients = self.ask(&["CLIENT", "LIST"]).await?;
         Ok(clients.lines().filter(|client| client.contains("cmd=bzmpop")).count())
@@ -124,7 +125,7 @@ impl Redis {
         Ok(())
     }
 
-    /// Writes what is in memory to disk, and ends.
+    /// Stops the server after it has written its data to disk.
     pub async fn stop(&mut self) -> Result<()> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         signal(&child, "TERM").await?;
@@ -132,7 +133,7 @@ impl Redis {
         Ok(())
     }
 
-    /// Its connections stay open, and nothing answers.
+    /// Stops the process with SIGSTOP. Connections stay open, and nothing answers.
     pub async fn freeze(&self) -> Result<()> {
         signal(self.child.as_ref().context("it does not run")?, "STOP").await
     }
@@ -141,7 +142,7 @@ impl Redis {
         signal(self.child.as_ref().context("it does not run")?, "CONT").await
     }
 
-    /// Waits until the reply to a command is as wanted.
+    /// Waits until the reply to a command fulfils the condition.
     pub async fn until(&self, what: &str, words: &[&str], is_so: impl Fn(&str) -> bool) -> Result<()> {
         let (what, log) = (format!("{}: {what}", self.name), self.home.log(&self.name));
         let wait = Wait::for_(&what, &log);
@@ -174,7 +175,7 @@ impl Redis {
         }
     }
 
-    /// The same behind a proxy, for a server without a password.
+    /// The URL of a server without a password, such as one behind a proxy.
     pub fn url_at(addr: SocketAddr) -> String {
         format!("redis://{addr}")
     }

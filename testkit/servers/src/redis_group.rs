@@ -1,5 +1,5 @@
-//! Several Redis servers: a master with a replica and three Sentinels, or a cluster of three masters with a replica each.
-//! They miss a lost server within a second, so that a failover takes a few.
+//! Several Redis servers: a master with a replica and three Sentinels, or a cluster of three masters with one replica
+//! each. They detect a lost server within a second, so a failover takes a few seconds.
 
 use std::path::Path;
 
@@ -8,23 +8,23 @@ use anyhow::{Result, ensure};
 use crate::home::{Home, free_port};
 use crate::redis::Redis;
 
-/// The commands that Millrace needs, as `docs/deploying.md` tells operators to write it.
+/// The ACL of Millrace's user, as in `docs/deploying.md`: only the commands that Millrace needs.
 const USER: &str = "user millrace on >secret resetchannels -@all ~{millrace}:* ~millrace:* \
     +zadd +zcard +bzmpop +hmget +exists +evalsha +script|load +time +get +set +hget +hset +pexpire \
     +ping +role +cluster|slots +asking";
 const SENTINELS_USER: &str = "user millrace on >whisper resetchannels -@all +sentinel|get-master-addr-by-name";
 const MASTER: &str = "millrace";
 
-/// Servers of which one replaces another.
+/// A group of servers with failover.
 pub struct RedisGroup {
     pub nodes: Vec<Redis>,
-    /// None for a cluster: its nodes decide themselves.
+    /// Empty for a cluster, whose nodes decide about a failover themselves.
     sentinels: Vec<Redis>,
 }
 
 impl RedisGroup {
     pub async fn with_sentinels(home: &Home) -> Result<Self> {
-        // By default a master waits 5 s for more replicas before it sends its data to one.
+        // By default a master waits 5 s for more replicas before it sends its data to the first one.
         let settings = [USER, "save \"\"", "repl-diskless-sync-delay 0"];
         let master = Redis::node(home, "redis-0", &[], &settings).await?;
         let of = format!("replicaof 127.0.0.1 {}", master.port());
@@ -65,7 +65,7 @@ impl RedisGroup {
         Ok(Self { nodes, sentinels: Vec::new() })
     }
 
-    /// With the user who may use only the commands that Millrace needs.
+    /// The URL with the user that may run only the commands that Millrace needs.
     pub fn url(&self) -> String {
         let hosts = |nodes: &[Redis]| {
             nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect::<Vec<_>>().join(",")
@@ -77,7 +77,7 @@ impl RedisGroup {
         format!("redis+sentinel://millrace:secret@{}/{MASTER}?{options}", hosts(&self.sentinels))
     }
 
-    /// The node that has the doorbell; none during a failover.
+    /// The node that has the doorbell. None during a failover.
     pub async fn holder(&self) -> Result<Option<usize>> {
         if let Some(sentinel) = self.sentinels.first() {
             let addr = sentinel.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]).await?;

@@ -1,9 +1,9 @@
-//! Waits for the signals that ask this process to stop.
+//! Receives the signals that ask this process to stop.
 
 use anyhow::Result;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Once this exists, the signals no longer end the process by themselves.
+/// Once this exists, the signals no longer end the process.
 pub struct Asked([Signal; 3]);
 
 impl Asked {
@@ -11,7 +11,7 @@ impl Asked {
         Ok(Self([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?]))
     }
 
-    /// Waits for Ctrl-C, and says nothing about it; or for SIGTERM or the end of the terminal, and answers true.
+    /// Returns false for Ctrl-C, and true for SIGTERM or the end of the terminal.
     pub async fn next(&mut self) -> bool {
         let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! {

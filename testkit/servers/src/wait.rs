@@ -1,14 +1,14 @@
-//! Waits for a server to be ready, up to a limit.
+//! Waits until a server is ready, with a limit.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-/// A debug build on a busy machine, or Postgres after a crash, takes some seconds to start.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// A debug build on a busy machine, or Postgres after a crash, needs some seconds to start.
+pub const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Polls a condition, and names the log when it does not come true in time.
+/// Polls a condition. The error after the limit names the log.
 pub struct Wait<'a> {
     what: &'a str,
     log: &'a Path,
@@ -17,12 +17,12 @@ pub struct Wait<'a> {
 
 impl<'a> Wait<'a> {
     pub fn for_(what: &'a str, log: &'a Path) -> Self {
-        Self { what, log, deadline: Instant::now() + PATIENCE }
+        Self { what, log, deadline: Instant::now() + TIMEOUT }
     }
 
     pub async fn a_moment(&self) -> Result<()> {
         let Self { what, log, deadline } = self;
-        ensure!(Instant::now() < *deadline, "{what}: not within {PATIENCE:?}; the log is {}", log.display());
+        ensure!(Instant::now() < *deadline, "timed out after {TIMEOUT:?}: {what}; the log is {}", log.display());
         tokio::time::sleep(Duration::from_millis(20)).await;
         Ok(())
     }

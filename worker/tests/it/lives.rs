@@ -1,4 +1,4 @@
-//! Orders from HTTP to their end, by real workers.
+//! Whole lives of orders, run by real workers.
 
 use serde_json::json;
 
@@ -7,65 +7,65 @@ use testkit::workers::{TestSystem, WorkerProcess};
 
 #[tokio::test]
 async fn an_order_is_paid_shipped_and_delivered() {
-    let shop = TestSystem::start().await;
-    let _worker = WorkerProcess::start(&shop, &[]);
-    let alice = shop.app.customer().await;
-    let order = shop.order(&alice, "tok_ok").await;
-    let delivered = shop.reaches(&alice, &order, "delivered").await;
+    let system = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&system, &[]);
+    let alice = system.app.customer().await;
+    let order = system.order(&alice, "tok_ok").await;
+    let delivered = system.reaches(&alice, &order, "delivered").await;
     assert_eq!(delivered["payment"]["status"], "charged");
     assert!(delivered["shipments"][0]["tracking_number"].is_string());
     assert!(delivered["next_action"].is_null());
-    assert_eq!(shop.stock().await, (999, 0));
-    assert_eq!(shop.charges().await, (1, 0));
+    assert_eq!(system.stock().await, (999, 0));
+    assert_eq!(system.charges().await, (1, 0));
     let events = alice.get(&format!("{order}/events")).await.done(200);
-    let told: Vec<&str> =
+    let types: Vec<&str> =
         events.body["data"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
-    assert_eq!(told, ["placed", "processing", "paid", "shipped", "delivered"]);
+    assert_eq!(types, ["placed", "processing", "paid", "shipped", "delivered"]);
 }
 
 #[tokio::test]
 async fn a_declined_payment_gives_the_stock_back() {
-    let shop = TestSystem::start().await;
-    let _worker = WorkerProcess::start(&shop, &[]);
-    let alice = shop.app.customer().await;
-    let order = shop.order(&alice, "tok_declined").await;
-    let cancelled = shop.reaches(&alice, &order, "cancelled").await;
+    let system = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&system, &[]);
+    let alice = system.app.customer().await;
+    let order = system.order(&alice, "tok_declined").await;
+    let cancelled = system.reaches(&alice, &order, "cancelled").await;
     assert_eq!(cancelled["cancel_reason"], "payment_declined");
-    assert_eq!(shop.stock().await, (1000, 0));
-    assert_eq!(shop.charges().await, (0, 0));
+    assert_eq!(system.stock().await, (1000, 0));
+    assert_eq!(system.charges().await, (0, 0));
 }
 
 #[tokio::test]
 async fn a_flaky_payment_is_tried_again_later_each_time_and_charged_once() {
-    let shop = TestSystem::start().await;
-    let _worker = WorkerProcess::start(&shop, &[]);
-    let alice = shop.app.customer().await;
-    let order = shop.order(&alice, "tok_flaky_3").await;
-    shop.reaches(&alice, &order, "delivered").await;
-    assert_eq!(shop.charges().await, (1, 0));
-    let failed = shop.count("select count(*) from job_attempts where outcome = 'transient'").await;
+    let system = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&system, &[]);
+    let alice = system.app.customer().await;
+    let order = system.order(&alice, "tok_flaky_3").await;
+    system.reaches(&alice, &order, "delivered").await;
+    assert_eq!(system.charges().await, (1, 0));
+    let failed = system.count("select count(*) from job_attempts where outcome = 'transient'").await;
     assert_eq!(failed, 3);
 }
 
 #[tokio::test]
-async fn a_time_out_is_asked_about_before_it_is_charged_again() {
-    let shop = TestSystem::start().await;
-    let _worker = WorkerProcess::start(&shop, &[]);
-    let alice = shop.app.customer().await;
+async fn after_a_timeout_the_provider_is_asked_before_it_is_charged_again() {
+    let system = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&system, &[]);
+    let alice = system.app.customer().await;
     for token in ["tok_timeout_charged", "tok_timeout_lost"] {
-        let order = shop.order(&alice, token).await;
-        shop.reaches(&alice, &order, "delivered").await;
+        let order = system.order(&alice, token).await;
+        system.reaches(&alice, &order, "delivered").await;
     }
-    assert_eq!(shop.charges().await, (2, 0));
+    assert_eq!(system.charges().await, (2, 0));
 }
 
 #[tokio::test]
-async fn a_payment_that_never_works_dies_and_goes_on_when_it_is_retried_by_hand() {
-    let shop = TestSystem::start().await;
-    let _worker = WorkerProcess::start(&shop, &[]);
-    let (alice, staff) = (shop.app.customer().await, shop.app.staff().await);
-    let order = shop.order(&alice, "tok_flaky_5").await;
-    until("the job is dead", async || shop.count("select count(*) from jobs where state = 'dead'").await == 1).await;
+async fn a_payment_that_always_fails_is_dead_and_runs_again_when_staff_retry_it() {
+    let system = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&system, &[]);
+    let (alice, staff) = (system.app.customer().await, system.app.staff().await);
+    let order = system.order(&alice, "tok_flaky_5").await;
+    until("the job is dead", async || system.count("select count(*) from jobs where state = 'dead'").await == 1).await;
 
     let stuck = alice.get(&order).await.done(200);
     assert_eq!(
@@ -77,50 +77,51 @@ async fn a_payment_that_never_works_dies_and_goes_on_when_it_is_retried_by_hand(
     let job = staff.get(&format!("/v1/ops/jobs/{id}")).await.done(200);
     assert_eq!(job.body["attempts"].as_array().unwrap().len(), 4, "{job:#?}");
     staff.post(&format!("/v1/ops/jobs/{id}/retry"), json!({})).await.done(200);
-    shop.reaches(&alice, &order, "delivered").await;
+    system.reaches(&alice, &order, "delivered").await;
     staff.post(&format!("/v1/ops/jobs/{id}/retry"), json!({})).await.refused(409, "job_not_dead");
-    assert_eq!(shop.charges().await, (1, 0));
+    assert_eq!(system.charges().await, (1, 0));
 }
 
 #[tokio::test]
 async fn a_discarded_job_is_kept_for_as_long_as_its_order_waits_for_staff() {
-    let shop = TestSystem::start().await;
-    let _worker = WorkerProcess::start(&shop, &[]);
-    let (alice, staff) = (shop.app.customer().await, shop.app.staff().await);
-    let order = shop.order(&alice, "tok_unavailable").await;
-    shop.until_count("the job is dead", "select count(*) from jobs where state = 'dead'", 1).await;
+    let system = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&system, &[]);
+    let (alice, staff) = (system.app.customer().await, system.app.staff().await);
+    let order = system.order(&alice, "tok_unavailable").await;
+    system.until_count("the job is dead", "select count(*) from jobs where state = 'dead'", 1).await;
     let dead = staff.get("/v1/ops/jobs?state=dead").await.done(200);
     let id = dead.body["data"][0]["id"].as_str().unwrap().to_owned();
     staff.post(&format!("/v1/ops/jobs/{id}/discard"), json!({})).await.done(200);
     sqlx::query("update jobs set finished_at = finished_at - interval '1 year' where state = 'discarded'")
-        .execute(&shop.app.db)
+        .execute(&system.app.db)
         .await
         .unwrap();
 
     let discarded = "select count(*) from jobs where state = 'discarded'";
-    shared::retention::run(&shop.app.db).await.unwrap();
-    assert_eq!(shop.count(discarded).await, 1);
+    shared::retention::run(&system.app.db).await.unwrap();
+    assert_eq!(system.count(discarded).await, 1);
     assert_eq!(alice.get(&order).await.done(200).body["next_action"]["by"], "staff");
-    shop.app.assert_clean().await;
+    system.app.assert_clean().await;
 
     staff.post(&format!("{order}/cancel"), json!({})).await.done(202);
-    shop.reaches(&alice, &order, "cancelled").await;
-    shared::retention::run(&shop.app.db).await.unwrap();
-    assert_eq!(shop.count(discarded).await, 0);
+    system.reaches(&alice, &order, "cancelled").await;
+    shared::retention::run(&system.app.db).await.unwrap();
+    assert_eq!(system.count(discarded).await, 0);
 }
 
 #[tokio::test]
 async fn every_job_is_counted_once_by_the_process_that_wrote_it() {
-    let shop = TestSystem::start().await;
+    let system = TestSystem::start().await;
     let free = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().to_string();
-    let _worker = WorkerProcess::start(&shop, &[("WORKER_ADDR", &free), ("REAPER_SCHEDULE", "* * * * * *")]);
-    let alice = shop.app.customer().await;
-    let order = shop.order(&alice, "tok_flaky_1").await;
-    shop.reaches(&alice, &order, "delivered").await;
-    let other = shop.order(&alice, "tok_slow_1000").await;
+    let _worker = WorkerProcess::start(&system, &[("WORKER_ADDR", &free), ("REAPER_SCHEDULE", "* * * * * *")]);
+    let alice = system.app.customer().await;
+    let order = system.order(&alice, "tok_flaky_1").await;
+    system.reaches(&alice, &order, "delivered").await;
+    let other = system.order(&alice, "tok_slow_1000").await;
     alice.post(&format!("{other}/cancel"), json!({})).await.done(202);
-    shop.reaches(&alice, &other, "cancelled").await;
-    shop.until_count("a tick is done", "select least(count(*), 1) from jobs where kind = 'reap' and state = 'done'", 1)
+    system.reaches(&alice, &other, "cancelled").await;
+    system
+        .until_count("a tick is done", "select least(count(*), 1) from jobs where kind = 'reap' and state = 'done'", 1)
         .await;
 
     let written = async |addr: &str| -> Vec<String> {
@@ -132,7 +133,7 @@ async fn every_job_is_counted_once_by_the_process_that_wrote_it() {
         .map(ToOwned::to_owned);
     let by_worker =
         [r#"{kind="deliver_order",queue="low"} 1"#, r#"{kind="ship_order",queue="default"} 1"#].map(ToOwned::to_owned);
-    assert_eq!(written(&shop.app.metrics_url).await, by_api);
+    assert_eq!(written(&system.app.metrics_url).await, by_api);
     assert_eq!(written(&format!("http://{free}")).await, by_worker);
     let page = reqwest::get(format!("http://{free}/metrics")).await.unwrap().text().await.unwrap();
     assert!(page.contains(r#"millrace_jobs_enqueued_total{kind="reap",queue="low"}"#), "{page}");
@@ -140,33 +141,34 @@ async fn every_job_is_counted_once_by_the_process_that_wrote_it() {
 
 #[tokio::test]
 async fn a_paid_order_that_is_cancelled_is_refunded() {
-    let shop = TestSystem::start().await;
-    // No default queue: the order is paid and waits to be shipped.
-    let _worker = WorkerProcess::start(&shop, &[("WORKER_QUEUES", "high")]);
-    let alice = shop.app.customer().await;
-    let order = shop.order(&alice, "tok_ok").await;
-    shop.reaches(&alice, &order, "paid").await;
+    let system = TestSystem::start().await;
+    // The worker does not take the default queue, so the order is paid and waits to be shipped.
+    let _worker = WorkerProcess::start(&system, &[("WORKER_QUEUES", "high")]);
+    let alice = system.app.customer().await;
+    let order = system.order(&alice, "tok_ok").await;
+    system.reaches(&alice, &order, "paid").await;
     let asked = alice.post(&format!("{order}/cancel"), json!({ "reason": "changed my mind" })).await.done(202);
     assert_eq!(asked.body["status"], "cancelling");
-    let cancelled = shop.reaches(&alice, &order, "cancelled").await;
+    let cancelled = system.reaches(&alice, &order, "cancelled").await;
     assert_eq!(cancelled["payment"]["status"], "refunded");
-    assert_eq!(shop.stock().await, (1000, 0));
-    assert_eq!(shop.charges().await, (1, 1));
+    assert_eq!(system.stock().await, (1000, 0));
+    assert_eq!(system.charges().await, (1, 1));
     alice.post(&format!("{order}/cancel"), json!({})).await.done(202);
 }
 
 #[tokio::test]
 async fn an_order_that_is_cancelled_while_the_charge_is_out_is_refunded() {
-    let shop = TestSystem::start().await;
-    let _worker = WorkerProcess::start(&shop, &[]);
-    let alice = shop.app.customer().await;
-    let order = shop.order(&alice, "tok_slow_1500").await;
-    shop.reaches(&alice, &order, "processing").await;
+    let system = TestSystem::start().await;
+    let _worker = WorkerProcess::start(&system, &[]);
+    let alice = system.app.customer().await;
+    let order = system.order(&alice, "tok_slow_1500").await;
+    system.reaches(&alice, &order, "processing").await;
     alice.post(&format!("{order}/cancel"), json!({})).await.done(202);
-    shop.reaches(&alice, &order, "cancelled").await;
-    shop.until_count("the late charge is settled", "select count(*) from jobs where state in ('ready', 'running')", 0)
+    system.reaches(&alice, &order, "cancelled").await;
+    system
+        .until_count("the late charge is settled", "select count(*) from jobs where state in ('ready', 'running')", 0)
         .await;
-    let (charged, refunded) = shop.charges().await;
-    assert_eq!(charged, refunded, "what was taken was given back");
-    assert_eq!(shop.stock().await, (1000, 0));
+    let (charged, refunded) = system.charges().await;
+    assert_eq!(charged, refunded, "every charge was refunded");
+    assert_eq!(system.stock().await, (1000, 0));
 }

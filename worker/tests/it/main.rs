@@ -1,6 +1,7 @@
-//! Real worker processes on real servers: started, killed, frozen, asked to stop.
+//! Tests of real worker processes on real servers: started, killed, frozen, stopped.
 
 mod fleet;
+mod listener;
 mod lives;
 mod process;
 mod redis;

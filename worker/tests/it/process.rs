@@ -1,4 +1,4 @@
-//! The binary as its operator meets it: settings, health, metrics, signals.
+//! The worker's binary: settings, health, metrics, signals.
 
 use std::process::Stdio;
 
@@ -10,19 +10,20 @@ use testkit::database::{new_database, redis_url};
 
 const SECRET: &str = "hunter2-is-secret";
 
-/// The binary with these settings and no others. It runs where no `.env` is.
+/// The binary with these settings and no others, in a folder without `.env`.
 fn binary(settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millrace-worker"));
     command.env_clear().envs(settings.iter().copied()).current_dir("/").stdin(Stdio::null()).kill_on_drop(true);
     command
 }
 
-/// A worker, what it logs, and where it shows its health.
+/// Starts a worker. Returns the process, its log, and the URL of its health.
 async fn start(settings: &[(&str, &str)]) -> (Child, Lines<BufReader<ChildStdout>>, String) {
     let mut child = binary(settings).stdout(Stdio::piped()).spawn().expect("the binary is there");
     let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
     loop {
-        let line: Value = serde_json::from_str(&lines.next_line().await.unwrap().expect("it says where")).unwrap();
+        let line: Value =
+            serde_json::from_str(&lines.next_line().await.unwrap().expect("it logs its address")).unwrap();
         if let Some(addr) = line["addr"].as_str() {
             return (child, lines, format!("http://{addr}"));
         }
@@ -95,7 +96,7 @@ async fn help_lists_every_setting_of_the_contract_and_no_secret() {
 }
 
 #[tokio::test]
-async fn it_shows_how_it_is_and_ends_well_when_asked() {
+async fn it_reports_its_health_and_stops_gracefully() {
     let (database, redis) = (new_database().await, redis_url());
     for signal in ["TERM", "INT"] {
         let settings = [("DATABASE_URL", &*database), ("REDIS_URL", &*redis), ("WORKER_ADDR", "127.0.0.1:0")];
@@ -125,7 +126,7 @@ async fn it_shows_how_it_is_and_ends_well_when_asked() {
 }
 
 #[tokio::test]
-async fn without_its_database_it_says_so_and_stays() {
+async fn without_its_database_it_is_not_ready_and_keeps_running() {
     let settings = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"), ("WORKER_ADDR", "127.0.0.1:0")];
     let (mut worker, _lines, url) = start(&settings).await;
     let health = reqwest::get(format!("{url}/health")).await.unwrap();
@@ -136,5 +137,5 @@ async fn without_its_database_it_says_so_and_stays() {
     let settings = [settings[0], ("WORKER_ADDR", url.strip_prefix("http://").unwrap())];
     let asked = binary(&settings).arg("health").output().await.unwrap();
     assert!(!asked.status.success() && String::from_utf8(asked.stderr).unwrap().contains("not ready"));
-    assert!(worker.try_wait().unwrap().is_none(), "it waits for its database");
+    assert!(worker.try_wait().unwrap().is_none(), "the worker keeps running");
 }

@@ -1,4 +1,4 @@
-//! The doorbell may be lost at any time, and every job still runs.
+//! Every job runs, even if the doorbell is lost at any time.
 
 use serde_json::json;
 use testkit::redis_server::RedisServer;
@@ -10,63 +10,63 @@ const DONE: &str = "select count(*) from jobs where kind = 'noop' and state = 'd
 #[tokio::test]
 async fn every_job_runs_while_redis_is_flushed_killed_and_started_again() {
     let mut redis = RedisServer::start().await;
-    let shop = TestSystem::with_redis(Some(redis.url())).await;
-    let _worker = WorkerProcess::start(&shop, &[]);
-    let alice = shop.app.customer().await;
+    let system = TestSystem::with_redis(Some(redis.url())).await;
+    let _worker = WorkerProcess::start(&system, &[]);
+    let alice = system.app.customer().await;
     let mut orders = Vec::new();
     for _ in 0..5 {
-        orders.push(shop.order(&alice, "tok_ok").await);
+        orders.push(system.order(&alice, "tok_ok").await);
     }
     redis.command(&["FLUSHALL"]).await;
-    orders.push(shop.order(&alice, "tok_flaky_1").await);
+    orders.push(system.order(&alice, "tok_flaky_1").await);
     redis.kill().await;
     for _ in 0..5 {
-        orders.push(shop.order(&alice, "tok_ok").await);
+        orders.push(system.order(&alice, "tok_ok").await);
     }
     for order in &orders {
-        shop.reaches(&alice, order, "delivered").await;
+        system.reaches(&alice, order, "delivered").await;
     }
     redis.start_again().await;
-    let last = shop.order(&alice, "tok_ok").await;
-    shop.reaches(&alice, &last, "delivered").await;
-    assert_eq!(shop.charges().await, (12, 0));
+    let last = system.order(&alice, "tok_ok").await;
+    system.reaches(&alice, &last, "delivered").await;
+    assert_eq!(system.charges().await, (12, 0));
 }
 
 #[tokio::test]
-async fn a_backlog_runs_on_while_redis_is_flushed_and_is_rung_by_the_page() {
+async fn a_backlog_runs_on_while_redis_is_flushed_and_is_rung_in_pages() {
     let redis = RedisServer::start().await;
-    let shop = TestSystem::with_redis(Some(redis.url())).await;
-    shop.jobs("noop", "default", json!({ "wait_ms": 5 }), 5000).await;
-    let _workers = [WorkerProcess::start(&shop, &[]), WorkerProcess::start(&shop, &[])];
+    let system = TestSystem::with_redis(Some(redis.url())).await;
+    system.jobs("noop", "default", json!({ "wait_ms": 5 }), 5000).await;
+    let _workers = [WorkerProcess::start(&system, &[]), WorkerProcess::start(&system, &[])];
     for done in [1000, 2500] {
-        until("a part is done", async || shop.count(DONE).await >= done).await;
+        until("a part is done", async || system.count(DONE).await >= done).await;
         redis.command(&["FLUSHALL"]).await;
     }
-    let alice = shop.app.customer().await;
-    let order = shop.order(&alice, "tok_ok").await;
-    shop.reaches(&alice, &order, "delivered").await;
-    shop.until_count("all are done", DONE, 5000).await;
-    assert_eq!(shop.count("select count(*) from jobs where attempt <> 1").await, 0);
+    let alice = system.app.customer().await;
+    let order = system.order(&alice, "tok_ok").await;
+    system.reaches(&alice, &order, "delivered").await;
+    system.until_count("all are done", DONE, 5000).await;
+    assert_eq!(system.count("select count(*) from jobs where attempt <> 1").await, 0);
     let rings = redis.calls("zadd").await;
     assert!(rings < 500, "5,000 jobs were rung for by {rings} commands");
 }
 
 #[tokio::test]
-async fn a_full_set_that_was_emptied_is_rung_again_soon_and_not_only_by_the_sweep() {
+async fn a_full_set_that_was_emptied_is_rung_again_soon_and_not_only_by_maintenance() {
     let redis = RedisServer::start().await;
-    let shop = TestSystem::with_redis(Some(redis.url())).await;
-    let alice = shop.app.customer().await;
-    let fill = format!("for i = 1, 20000 do redis.call('ZADD', '{{{}}}:high', i, i) end", shop.prefix);
+    let system = TestSystem::with_redis(Some(redis.url())).await;
+    let alice = system.app.customer().await;
+    let fill = format!("for i = 1, 20000 do redis.call('ZADD', '{{{}}}:high', i, i) end", system.prefix);
     redis.command(&["EVAL", &fill, "0"]).await;
-    shop.order(&alice, "tok_ok").await;
+    system.order(&alice, "tok_ok").await;
     until("the set is seen to be full", async || redis.calls("zcard").await > 0).await;
     redis.command(&["FLUSHALL"]).await;
 
-    // No worker runs, so nobody sweeps.
+    // No worker runs, so there is no maintenance that would ring.
     let mut orders = 0;
     until("the API rings", async || {
         orders += 1;
-        shop.order(&alice, "tok_ok").await;
+        system.order(&alice, "tok_ok").await;
         redis.command(&["DBSIZE"]).await != "0"
     })
     .await;
@@ -75,11 +75,11 @@ async fn a_full_set_that_was_emptied_is_rung_again_soon_and_not_only_by_the_swee
 
 #[tokio::test]
 async fn without_redis_every_job_runs() {
-    let shop = TestSystem::with_redis(None).await;
-    let _worker = WorkerProcess::start(&shop, &[]);
-    let alice = shop.app.customer().await;
-    let order = shop.order(&alice, "tok_ok").await;
-    shop.reaches(&alice, &order, "delivered").await;
-    shop.jobs("noop", "low", json!({}), 100).await;
-    shop.until_count("all are done", DONE, 100).await;
+    let system = TestSystem::with_redis(None).await;
+    let _worker = WorkerProcess::start(&system, &[]);
+    let alice = system.app.customer().await;
+    let order = system.order(&alice, "tok_ok").await;
+    system.reaches(&alice, &order, "delivered").await;
+    system.jobs("noop", "low", json!({}), 100).await;
+    system.until_count("all are done", DONE, 100).await;
 }

@@ -35,6 +35,8 @@ pub fn enough(database_url: &str) -> Vec<(&str, &str)> {
         ("JWT_PRIVATE_KEY", TEST_KEY),
         ("API_ADDR", "127.0.0.1:0"),
         ("METRICS_ADDR", "127.0.0.1:0"),
+        // The application's role could not.
+        ("AUTO_MIGRATE", if database_url.contains("millrace_app") { "false" } else { "true" }),
     ]
 }
 
@@ -98,6 +100,13 @@ impl Process {
                 return line;
             }
         }
+    }
+
+    /// Its resident memory, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it runs");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub fn signal(&self, name: &str) {

@@ -63,6 +63,8 @@ kDQgG+y/QLF7XyIydj1aAdfKXgoQuGST+nVXMSqrEADhRZ/GL7RxjWOZ
         ("CACHE_LOW_STOCK_TTL", Some("soon")),
         ("TRUSTED_PROXIES", Some("10.0.0.0/64")),
         ("MAX_CONNECTIONS", Some("0")),
+        ("MAX_CONNECTIONS_PER_ADDRESS", Some("0")),
+        ("DOCS", Some("sometimes")),
         ("CORS_ORIGINS", Some("shop.example")),
         ("CORS_ORIGINS", Some("https://shop.example/")),
         ("TLS_CERT", Some("/nowhere/cert.pem")), // Without a key.
@@ -103,8 +105,9 @@ async fn settings_are_read_from_a_file_and_the_environment_comes_first() {
     let dir = std::env::temp_dir().join(format!("millrace-{}", uuid::Uuid::now_v7()));
     std::fs::create_dir(&dir).unwrap();
     let key = TEST_KEY.trim_end();
-    let lines =
-        format!("API_ADDR=127.0.0.1:0\nMETRICS_ADDR=127.0.0.1:0\nJWT_PRIVATE_KEY=\"{key}\"\nRATE_LIMITS=maybe\n");
+    let lines = format!(
+        "API_ADDR=127.0.0.1:0\nMETRICS_ADDR=127.0.0.1:0\nJWT_PRIVATE_KEY=\"{key}\"\nRATE_LIMITS=maybe\nAUTO_MIGRATE=false\n"
+    );
     std::fs::write(dir.join(".env"), &lines).unwrap();
     let database = new_database().await;
     let (started, printed) = run(binary(&[("DATABASE_URL", &database)]).current_dir(&dir));
@@ -154,6 +157,8 @@ fn help_lists_every_setting_of_the_contract_and_no_secret() {
         "CACHE_LOCAL_TTL",
         "TRUSTED_PROXIES",
         "MAX_CONNECTIONS",
+        "MAX_CONNECTIONS_PER_ADDRESS",
+        "DOCS",
         "TLS_CERT",
         "TLS_KEY",
         "CORS_ORIGINS",

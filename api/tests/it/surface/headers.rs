@@ -57,18 +57,54 @@ async fn a_mug_in_stock(staff: &Person<'_>) {
 }
 
 #[tokio::test]
-async fn answers_are_compressed_for_those_who_ask() {
+async fn answers_are_compressed_for_clients_that_accept_gzip() {
     let app = TestApp::new().await;
-    let plain = app.http.get(format!("{}/openapi.json", app.url)).send().await.unwrap();
-    assert_eq!(plain.headers().get("content-encoding"), None);
-    let plain = plain.bytes().await.unwrap();
-    for (accepted, encoding) in [("gzip", "gzip"), ("br", "br"), ("gzip;q=0.5, br", "br")] {
-        let request = app.http.get(format!("{}/openapi.json", app.url)).header("accept-encoding", accepted);
-        let response = request.send().await.unwrap();
-        assert_eq!(response.headers()["content-encoding"], encoding);
-        assert!(response.headers()["vary"].to_str().unwrap().contains("accept-encoding"));
-        let packed = response.bytes().await.unwrap();
-        assert!(packed.len() * 4 < plain.len(), "{} bytes of {}", packed.len(), plain.len());
+    let long = "A cup. ".repeat(250);
+    let product =
+        json!({ "sku": "cup", "name": "Cup", "description": long, "price": { "amount": 1, "currency": "USD" } });
+    app.staff().await.post("/v1/products", product).await.done(201);
+    for path in ["/openapi.json", "/docs/swagger-ui-bundle.js", "/v1/products"] {
+        let get = async |accepted: &'static str| {
+            let request = app.http.get(format!("{}{path}", app.url)).header("accept-encoding", accepted);
+            request.send().await.unwrap()
+        };
+        let plain = get("identity").await.bytes().await.unwrap();
+        for (accepted, encoding) in [("gzip", "gzip"), ("br", ""), ("gzip;q=0.5, br", "gzip"), ("gzip;q=0", "")] {
+            let response = get(accepted).await;
+            let said = response.headers().get("content-encoding").map_or("", |it| it.to_str().unwrap());
+            assert_eq!(said, encoding, "{path} {accepted}");
+            assert_eq!(response.headers()["vary"], "accept-encoding", "{path} {accepted}");
+            let body = response.bytes().await.unwrap();
+            match encoding {
+                "" => assert!(body == plain, "{path} {accepted}"),
+                _ => assert!(body.len() * 2 < plain.len(), "{path}: {} bytes of {}", body.len(), plain.len()),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_browser_that_has_a_document_is_answered_304() {
+    let app = TestApp::new().await;
+    for path in ["/openapi.json", "/docs/", "/docs/swagger-ui-bundle.js", "/docs/swagger-initializer.js"] {
+        let first = app.anyone().get(path).await.done(200);
+        assert_eq!(first.header("cache-control"), "public, max-age=300", "{path}");
+        let etag = first.header("etag").to_owned();
+        for (known, status) in [(etag.as_str(), 304), ("*", 304), ("W/\"other\"", 200), ("\"\"", 200)] {
+            let again = app.anyone().send(Method::GET, path, None, &[("if-none-match", known)]).await.done(status);
+            assert_eq!(again.header("etag"), etag, "{path} {known}");
+            assert_eq!(again.text.is_empty(), status == 304, "{path} {known}");
+        }
+        let several = format!("\"a\", {}", etag.trim_start_matches("W/"));
+        app.anyone().send(Method::GET, path, None, &[("if-none-match", &several)]).await.done(304);
+    }
+}
+
+#[tokio::test]
+async fn documents_can_be_off() {
+    let app = TestApp::with(&["--docs=off"]).await;
+    for path in ["/openapi.json", "/docs", "/docs/", "/docs/swagger-ui-bundle.js"] {
+        app.anyone().get(path).await.refused(404, "not_found");
     }
 }
 

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use serde_json::Value;
 use testkit::app::settings;
 use testkit::person::Reply;
@@ -26,7 +27,10 @@ pub async fn listener() -> TcpListener {
 
 /// Calls a router without a network.
 pub async fn call(api: &Router, request: axum::http::request::Builder) -> Reply {
-    let response = api.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    reply(api.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await
+}
+
+pub async fn reply(response: Response) -> Reply {
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let text = String::from_utf8(bytes.into()).unwrap();

@@ -1,6 +1,7 @@
 //! Connection pools to Postgres, migrations, and the meaning of Postgres's errors. Writes no table.
 
 mod failover;
+pub mod roles;
 mod servers;
 
 use std::io;

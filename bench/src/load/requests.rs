@@ -1,4 +1,4 @@
-//! What is ordered in a measurement, and by whom.
+//! The requests of the load tests: which products are ordered and read, and by which users.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,18 +6,19 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
 
-use super::generator::{Ask, Random};
+use super::generator::{Random, RequestWriter};
 use super::http::{self, Connection};
 use crate::fill;
 
-/// Enough that no customer is hot, few enough that hashing their passwords takes seconds.
+/// Enough that no customer becomes hot, and few enough that hashing their passwords takes seconds.
 const BUYERS: usize = 16;
 
-pub struct Shop {
-    /// In ascending order: the last one is the one that everybody wants.
-    pub products: Arc<[Uuid]>,
+pub struct ProductSet {
+    /// In ascending order. The last one is the hot product.
+    pub ids: Arc<[Uuid]>,
 }
 
 /// Which products are ordered.
@@ -25,7 +26,7 @@ pub struct Shop {
 pub enum Buying {
     /// Any two of 10,000.
     Spread,
-    /// The same one by everybody, and another one with it.
+    /// Every order has the same product and another one.
     Hot,
 }
 
@@ -38,19 +39,19 @@ impl Buying {
     }
 }
 
-impl Shop {
-    /// Fills a migrated database with what is sold, and the same for the minimal orders beside it.
+impl ProductSet {
+    /// Creates products and stock in a migrated database, and the tables of the minimal orders.
     pub async fn open(db: &PgPool) -> Result<Self> {
-        sqlx::raw_sql(include_str!("shop.sql")).execute(db).await?;
+        sqlx::raw_sql(include_str!("products.sql")).execute(db).await?;
         sqlx::raw_sql(include_str!("minimal.sql")).execute(db).await?;
-        let products: Vec<Uuid> =
+        let ids: Vec<Uuid> =
             sqlx::query_scalar("select id from products where sku like 'BENCH-%' order by id").fetch_all(db).await?;
-        Ok(Self { products: products.into() })
+        Ok(Self { ids: ids.into() })
     }
 
-    /// Orders at the API, by these callers.
-    pub fn orders(&self, buying: Buying, tokens: &Arc<[String]>) -> Ask {
-        let (products, tokens) = (self.products.clone(), tokens.clone());
+    /// Orders at the API, by these users.
+    pub fn orders(&self, buying: Buying, tokens: &Arc<[String]>) -> RequestWriter {
+        let (products, tokens) = (self.ids.clone(), tokens.clone());
         Arc::new(move |random, to| {
             let body = order(&products, buying, random, &format!(r#""payment_token":"tok_ok",{ADDRESS}"#));
             http::write(to, "/v1/orders", Some(&tokens[random.below(tokens.len())]), Some(&body));
@@ -58,8 +59,8 @@ impl Shop {
     }
 
     /// Minimal orders at the bare handler.
-    pub fn minimal_orders(&self, buying: Buying) -> Ask {
-        let products = self.products.clone();
+    pub fn minimal_orders(&self, buying: Buying) -> RequestWriter {
+        let products = self.ids.clone();
         Arc::new(move |random, to| {
             let customer = products[random.below(BUYERS)];
             let body = order(&products, buying, random, &format!(r#""customer_id":"{customer}",{ADDRESS}"#));
@@ -67,34 +68,34 @@ impl Shop {
         })
     }
 
-    pub fn product(&self, root: &'static str) -> Ask {
-        let products = self.products.clone();
+    pub fn product(&self, root: &'static str) -> RequestWriter {
+        let products = self.ids.clone();
         Arc::new(move |random, to| {
             http::write(to, &format!("{root}/products/{}", products[random.below(products.len())]), None, None);
         })
     }
 
-    /// The one that everybody wants.
-    pub fn hot_product(&self, root: &'static str) -> Ask {
-        let path = format!("{root}/products/{}", self.products[self.products.len() - 1]);
+    /// Reads the hot product.
+    pub fn hot_product(&self, root: &'static str) -> RequestWriter {
+        let path = format!("{root}/products/{}", self.ids[self.ids.len() - 1]);
         Arc::new(move |_, to| http::write(to, &path, None, None))
     }
 
-    pub fn list(root: &'static str) -> Ask {
+    pub fn list(root: &'static str) -> RequestWriter {
         Arc::new(move |_, to| http::write(to, &format!("{root}/products?limit=20"), None, None))
     }
 }
 
 /// The first page of a customer's own orders.
-pub fn own_orders(tokens: &Arc<[String]>) -> Ask {
+pub fn own_orders(tokens: &Arc<[String]>) -> RequestWriter {
     let tokens = tokens.clone();
     Arc::new(move |random, to| {
         http::write(to, "/v1/orders?limit=20", Some(&tokens[random.below(tokens.len())]), None);
     })
 }
 
-/// One of these orders.
-pub fn any_order(orders: Arc<[Uuid]>, token: &str) -> Ask {
+/// Reads one of these orders.
+pub fn any_order(orders: Arc<[Uuid]>, token: &str) -> RequestWriter {
     let token = token.to_owned();
     Arc::new(move |random, to| {
         http::write(to, &format!("/v1/orders/{}", orders[random.below(orders.len())]), Some(&token), None);
@@ -114,33 +115,38 @@ fn order(products: &[Uuid], buying: Buying, random: &mut Random, rest: &str) -> 
     format!(r#"{{"items":[{{"product_id":"{one}","quantity":1}},{{"product_id":"{other}","quantity":1}}],{rest}}}"#)
 }
 
-/// Accounts of buyers, by the front door: their access tokens.
+/// Registers and logs in the buyers, and returns their access tokens.
 pub async fn buyers(api: SocketAddr) -> Result<Arc<[String]>> {
     let mut connection = Connection::open(api).await?;
     let mut tokens = Vec::new();
     for number in 0..BUYERS {
         let email = format!("buyer-{number}@bench.test");
         let account = json!({ "email": email, "password": fill::PASSWORD, "name": "Bench" });
-        // 409: of an earlier measurement on this database.
+        // 409: an earlier measurement registered this user.
         post(&mut connection, "/v1/auth/register", &account, &[201, 409]).await?;
         tokens.push(log_in(&mut connection, &email).await?);
     }
     Ok(tokens.into())
 }
 
-/// The access token of a member of staff, who is made if need be.
+/// Creates a staff user, if there is none yet, and returns an access token.
 pub async fn staff(api: SocketAddr, database_url: &str) -> Result<String> {
-    fill::make_people(&database_url.into()).await?;
+    fill::create_users(&database_url.into()).await?;
     log_in(&mut Connection::open(api).await?, fill::STAFF).await
 }
 
-async fn log_in(connection: &mut Connection, email: &str) -> Result<String> {
+pub async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(connection: &mut Connection<S>, email: &str) -> Result<String> {
     let login = json!({ "email": email, "password": fill::PASSWORD });
     let answer = post(connection, "/v1/auth/login", &login, &[200]).await?;
     Ok(answer["access_token"].as_str().unwrap_or_default().to_owned())
 }
 
-pub async fn post(connection: &mut Connection, path: &str, body: &Value, expected: &[u16]) -> Result<Value> {
+pub async fn post<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<S>,
+    path: &str,
+    body: &Value,
+    expected: &[u16],
+) -> Result<Value> {
     let mut request = Vec::new();
     http::write(&mut request, path, None, Some(&body.to_string()));
     let answer = connection.ask(&request).await?;

@@ -1,4 +1,4 @@
--- 10,000 products of one warehouse, with more stock than a run can sell. The newest is the one everybody wants.
+-- 10,000 products in one warehouse, with more stock than a run can sell. The newest one is the hot product.
 insert into warehouses (code, name, priority) values ('BENCH', 'Bench', 1);
 insert into products (sku, name, description, price_minor, currency)
 select 'BENCH-' || lpad(n::text, 5, '0'), 'Measured mug ' || n, repeat('Holds what it is given. ', 8), 500 + n, 'USD'

@@ -1,0 +1,70 @@
+-- Makes the two roles of Millrace's database, and gives the database and what is in it to the owner. A superuser runs
+-- it with psql in that database. It may be run again, to set new passwords, or on a database that had one role:
+--
+--   MILLRACE_OWNER_PASSWORD=… MILLRACE_APP_PASSWORD=… psql -d millrace -f roles.sql
+--
+-- millrace_owner  migrates. `millrace-api migrate` then gives the other role its privileges.
+-- millrace_app    is the role of all API and worker processes.
+\set ON_ERROR_STOP on
+\getenv owner_password MILLRACE_OWNER_PASSWORD
+\getenv app_password MILLRACE_APP_PASSWORD
+-- An unset variable must stop it here, and not become a password.
+\if :{?owner_password}
+\else
+  \warn MILLRACE_OWNER_PASSWORD is not set
+  select 1 / 0;
+\endif
+\if :{?app_password}
+\else
+  \warn MILLRACE_APP_PASSWORD is not set
+  select 1 / 0;
+\endif
+
+begin;
+-- If the server logs statements, it must not log these.
+set local log_statement = 'none';
+set local log_min_error_statement = 'panic';
+
+select format('create role %I', name) from (values ('millrace_owner'), ('millrace_app')) as wanted (name)
+ where not exists (select from pg_roles where rolname = name) \gexec
+alter role millrace_owner login nosuperuser nocreatedb nocreaterole noreplication nobypassrls password :'owner_password';
+alter role millrace_app login nosuperuser nocreatedb nocreaterole noreplication nobypassrls password :'app_password';
+
+alter database :"DBNAME" owner to millrace_owner;
+-- By default everybody may connect to a database and make temporary tables in it.
+revoke all on database :"DBNAME" from public;
+grant connect on database :"DBNAME" to millrace_app;
+-- A database that was upgraded from Postgres 14 still lets everybody make tables here.
+alter schema public owner to pg_database_owner;
+revoke create on schema public from public;
+
+-- What another role had made goes to the owner; an extension's own functions stay with the extension.
+do $$
+declare
+    command text;
+begin
+    for command in
+        select format('alter schema %I owner to millrace_owner', nspname) from pg_namespace where nspname = 'simulated'
+        union all
+        select format('alter table %s owner to millrace_owner', oid::regclass) from pg_class
+         where relnamespace = any (array[to_regnamespace('public'), to_regnamespace('simulated')]::oid[])
+           and relkind in ('r', 'p', 'v', 'm')
+        union all
+        select format('alter sequence %s owner to millrace_owner', oid::regclass) from pg_class as it
+         where relnamespace = any (array[to_regnamespace('public'), to_regnamespace('simulated')]::oid[])
+           and relkind = 'S'
+           and not exists (select from pg_depend where objid = it.oid and deptype in ('a', 'i'))
+        union all
+        select format('alter routine %s owner to millrace_owner', oid::regprocedure) from pg_proc as it
+         where pronamespace = any (array[to_regnamespace('public'), to_regnamespace('simulated')]::oid[])
+           and not exists (select from pg_depend where objid = it.oid and deptype = 'e')
+        union all
+        select format('alter type %s owner to millrace_owner', oid::regtype) from pg_type as it
+         where typnamespace = any (array[to_regnamespace('public'), to_regnamespace('simulated')]::oid[])
+           and typtype in ('e', 'd')
+           and not exists (select from pg_depend where objid = it.oid and deptype = 'e')
+    loop
+        execute command;
+    end loop;
+end $$;
+commit;

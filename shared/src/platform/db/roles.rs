@@ -1,0 +1,100 @@
+//! What the application's database role may do, where it is not the owner of the schema. Writes no table.
+//!
+//! The owner migrates. API and worker connect as a role that can neither change the schema nor rewrite what is
+//! append-only. The owner gives that role its privileges after each migration, from the list below.
+
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+
+/// Every table, with what the statements of our code need. A test compares it with the tables that the migrations make.
+///
+/// What Postgres does for a foreign key (`on delete cascade`) it does with the owner's privileges. `select … for update`
+/// needs `update`.
+pub const PRIVILEGES: &[(&str, &str)] = &[
+    ("_sqlx_migrations", "select"),
+    ("actions", "select, insert"),
+    // Runs are removed after 30 days.
+    ("audit_runs", "select, insert, delete"),
+    ("categories", "select, insert, update, delete"),
+    ("charges", "select, insert, update"),
+    ("clockwork", "select, insert, update"),
+    ("customers", "select, insert, update"),
+    ("idempotency_keys", "select, insert, update, delete"),
+    ("inventory", "select, insert, update"),
+    ("job_attempts", "select, insert"),
+    ("jobs", "select, insert, update, delete"),
+    ("order_events", "select, insert"),
+    ("order_items", "select, insert"),
+    ("orders", "select, insert, update"),
+    ("products", "select, insert, update"),
+    ("queues", "select, update"),
+    ("refresh_tokens", "select, insert, update"),
+    ("reservation_lines", "select, insert"),
+    ("reservations", "select, insert, update"),
+    ("sessions", "select, insert, update, delete"),
+    ("shipments", "select, insert, update"),
+    // Of the simulated payment provider and carrier, which use the worker's connections.
+    ("simulated.attempts", "select, insert, update"),
+    ("simulated.bookings", "select, insert"),
+    ("simulated.charges", "select, insert, update"),
+    ("stock_checkpointed", "select, update"),
+    ("stock_checkpoints", "select, insert, update"),
+    ("stock_movements", "select, insert"),
+    ("users", "select, insert, update"),
+    ("warehouses", "select, insert, update"),
+    ("workers", "select, insert, update, delete"),
+];
+
+/// Where the tables are.
+const SCHEMAS: [&str; 2] = ["public", "simulated"];
+
+/// Any constant number. Two that grant at the same time would fail with "tuple concurrently updated".
+const LOCK: i64 = 0x726f_6c65;
+
+/// Gives the application's role exactly the privileges of the list, in one transaction. Repeating it changes nothing.
+/// Tables that do not exist, because some migrations were taken back, are left out.
+pub async fn grant(db: &PgPool, role: &str) -> Result<(), sqlx::Error> {
+    let mut tx = db.begin().await?;
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
+    refuse_unfit(&mut tx, role).await?;
+    let role = format!("\"{}\"", role.replace('"', "\"\""));
+    for schema in SCHEMAS {
+        if exists(&mut tx, "select to_regnamespace($1) is not null", schema).await? {
+            let grants = format!(
+                "grant usage on schema {schema} to {role};
+                 revoke all on all tables in schema {schema} from {role};
+                 revoke all on all sequences in schema {schema} from {role};
+                 grant usage on all sequences in schema {schema} to {role}"
+            );
+            sqlx::raw_sql(AssertSqlSafe(grants)).execute(&mut *tx).await?;
+        }
+    }
+    for (table, privileges) in PRIVILEGES {
+        if exists(&mut tx, "select to_regclass($1) is not null", table).await? {
+            let grant = format!("grant {privileges} on {table} to {role}");
+            sqlx::raw_sql(AssertSqlSafe(grant)).execute(&mut *tx).await?;
+        }
+    }
+    tx.commit().await
+}
+
+/// A role that does not exist, or that has more rights than can be taken from it.
+async fn refuse_unfit(conn: &mut PgConnection, role: &str) -> Result<(), sqlx::Error> {
+    let unfit: Option<(bool, bool)> = sqlx::query_as(
+        "select rolsuper, pg_has_role(oid, (select datdba from pg_database where datname = current_database()), 'member')
+           from pg_roles where rolname = $1",
+    )
+    .bind(role)
+    .fetch_optional(conn)
+    .await?;
+    let why = match unfit {
+        Some((false, false)) => return Ok(()),
+        Some((true, _)) => "is a superuser, who may do everything",
+        Some((false, true)) => "owns the database, and so may change the schema",
+        None => "does not exist: deploy/postgres/roles.sql makes it",
+    };
+    Err(sqlx::Error::Configuration(format!("the role {role} {why}").into()))
+}
+
+async fn exists(conn: &mut PgConnection, question: &'static str, name: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(question).bind(name).fetch_one(conn).await
+}

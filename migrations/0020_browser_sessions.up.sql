@@ -4,4 +4,5 @@ alter table sessions
     add column if not exists address inet,
     add column if not exists user_agent text,
     add column if not exists seen_at timestamptz,
+    -- safe: the column is new and all null, and sessions end after 30 days, so its index is made within the lock timeout
     add column cookie_hash bytea constraint sessions_cookie_hash_key unique;

@@ -2,7 +2,6 @@
 
 use chrono::TimeDelta;
 use maud::Markup;
-use serde::Deserialize as _;
 use serde_json::json;
 use shared::catalog::products::ProductView;
 use shared::orders::status::Status;
@@ -76,7 +75,7 @@ fn product(row: &[String], place: usize) -> ProductView {
         "dimensions_mm": number(7).zip(number(8)).zip(number(9)).map(|((length, width), height)| json!({ "length": length, "width": width, "height": height })),
         "active": true, "available": available, "version": 1, "created_at": sample::now(), "updated_at": sample::now()
     });
-    ProductView::deserialize(view).expect("the demo catalog is valid")
+    serde_json::from_value::<ProductView>(view).expect("the demo catalog is valid")
 }
 
 fn first_page(shelf: &Shelf, category: Option<&str>, step: usize) -> HomePage {

@@ -12,7 +12,7 @@ use crate::reader::Reader;
 use crate::ui::form::{self, Field};
 use crate::ui::icon::Icon;
 use crate::ui::pages::pages;
-use crate::ui::table::{self, Place, Table};
+use crate::ui::table::{self, CellPlace, Table};
 use crate::ui::{copy, layout, state, time, words};
 use crate::visit::Visit;
 
@@ -113,13 +113,13 @@ fn nothing(shown: &ActivityPage) -> Markup {
 
 fn list(frame: &ConsoleFrame, shown: &ActivityPage) -> Markup {
     let columns = vec![
-        table::text("Who", Place::Title),
-        table::text("When", Place::End),
-        table::text("What", Place::Meta),
-        table::text("Done to", Place::Meta),
-        table::text("Why", Place::Meta),
-        table::text("From", Place::Wide),
-        table::text("Request", Place::Wide),
+        table::text("Who", CellPlace::Title),
+        table::text("When", CellPlace::End),
+        table::text("What", CellPlace::Meta),
+        table::text("Done to", CellPlace::Meta),
+        table::text("Why", CellPlace::Meta),
+        table::text("From", CellPlace::Wide),
+        table::text("Request", CellPlace::Wide),
     ];
     let rows = shown.actions.iter().map(|action| row(&frame.reader, action).into()).collect();
     let mut actions = Table::new("What people did, newest first", columns, rows);

@@ -20,7 +20,7 @@ use crate::ui::dialog::{self, Ask};
 use crate::ui::form::{self, Field};
 use crate::ui::icon::Icon;
 use crate::ui::pages::pages;
-use crate::ui::table::{self, Place, Table};
+use crate::ui::table::{self, CellPlace, Table};
 use crate::ui::{Tone, copy, facts, layout, rows, state, status, time, words};
 use crate::visit::Visit;
 
@@ -119,12 +119,12 @@ fn filters(shown: &JobsPage, filtered: bool) -> Markup {
 
 fn list(reader: &Reader, shown: &JobsPage) -> Markup {
     let columns = vec![
-        table::text("Job", Place::Title),
-        table::text("State", Place::Meta),
-        table::text("Queue", Place::Wide),
-        table::number("Attempt", Place::Meta),
-        table::text("Due", Place::End),
-        table::text("Error", Place::Meta),
+        table::text("Job", CellPlace::Title),
+        table::text("State", CellPlace::Meta),
+        table::text("Queue", CellPlace::Wide),
+        table::number("Attempt", CellPlace::Meta),
+        table::text("Due", CellPlace::End),
+        table::text("Error", CellPlace::Meta),
     ];
     let rows = shown.jobs.iter().map(|job| row(reader, job).into()).collect();
     let mut jobs = Table::new("Jobs, newest first", columns, rows);

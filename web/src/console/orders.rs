@@ -21,7 +21,7 @@ use crate::ui::button::{self, Weight};
 use crate::ui::form::{self, Field};
 use crate::ui::icon::Icon;
 use crate::ui::pages::pages;
-use crate::ui::table::{self, Place, Row, Table};
+use crate::ui::table::{self, CellPlace, Row, Table};
 use crate::ui::tabs::{Tab, tabs};
 use crate::ui::words::{self, Bounded};
 use crate::ui::{Tone, layout, money, state, status, time};
@@ -182,14 +182,14 @@ fn nothing(shown: &OrdersPage) -> Markup {
 
 fn list(reader: &Reader, shown: &OrdersPage) -> Markup {
     let columns = vec![
-        table::text("Order", Place::Title),
-        table::text("Placed", Place::Meta),
-        table::text("Customer", Place::Meta),
-        table::text("Status", Place::Meta),
-        table::text("Next", Place::Meta),
-        table::number("Units", Place::Wide),
-        table::text("From", Place::Wide),
-        table::number("Total", Place::End),
+        table::text("Order", CellPlace::Title),
+        table::text("Placed", CellPlace::Meta),
+        table::text("Customer", CellPlace::Meta),
+        table::text("Status", CellPlace::Meta),
+        table::text("Next", CellPlace::Meta),
+        table::number("Units", CellPlace::Wide),
+        table::text("From", CellPlace::Wide),
+        table::number("Total", CellPlace::End),
     ];
     let rows = shown.orders.iter().map(|order| row(reader, shown, order)).collect();
     let mut orders = Table::new("Orders, newest first", columns, rows);

@@ -14,7 +14,7 @@ use crate::page::console::{ConsoleFrame, Screen, page};
 use crate::ui::button::{self, Weight};
 use crate::ui::dialog::{self, Ask};
 use crate::ui::icon::Icon;
-use crate::ui::table::{self, Place, Row, Table};
+use crate::ui::table::{self, CellPlace, Row, Table};
 use crate::ui::{Tone, layout, status, time, words};
 use crate::visit::Visit;
 
@@ -61,14 +61,14 @@ async fn set_paused(visit: &Visit, name: &str, form: &Form, paused: bool) -> Res
 
 fn render(frame: &ConsoleFrame, all: &[QueueView]) -> Markup {
     let columns = vec![
-        table::text("Queue", Place::Title),
-        table::number("Due", Place::Meta),
-        table::number("Scheduled", Place::Wide),
-        table::number("Running", Place::Meta),
-        table::number("Given up", Place::Meta),
-        table::text("Oldest due", Place::Meta),
-        table::text("State", Place::End),
-        table::text("", Place::Meta),
+        table::text("Queue", CellPlace::Title),
+        table::number("Due", CellPlace::Meta),
+        table::number("Scheduled", CellPlace::Wide),
+        table::number("Running", CellPlace::Meta),
+        table::number("Given up", CellPlace::Meta),
+        table::text("Oldest due", CellPlace::Meta),
+        table::text("State", CellPlace::End),
+        table::text("", CellPlace::Meta),
     ];
     let rows = all.iter().map(row).collect();
     let content = html! {

@@ -11,7 +11,7 @@ use crate::answer::PageResult;
 use crate::page::shop::{ShopFrame, page};
 use crate::reader::Reader;
 use crate::ui::pages::pages;
-use crate::ui::table::{self, Place, Table};
+use crate::ui::table::{self, CellPlace, Table};
 use crate::ui::{layout, money, status, time, words};
 use crate::visit::Visit;
 
@@ -47,11 +47,11 @@ pub fn render(frame: &ShopFrame, shown: &OwnOrdersPage) -> Markup {
 
 fn list(reader: &Reader, shown: &OwnOrdersPage) -> Markup {
     let columns = vec![
-        table::text("Order", Place::Title),
-        table::text("Placed", Place::Meta),
-        table::text("What", Place::Meta),
-        table::text("Status", Place::Meta),
-        table::number("Total", Place::End),
+        table::text("Order", CellPlace::Title),
+        table::text("Placed", CellPlace::Meta),
+        table::text("What", CellPlace::Meta),
+        table::text("Status", CellPlace::Meta),
+        table::number("Total", CellPlace::End),
     ];
     let rows = shown.orders.iter().map(|order| row(reader, order).into()).collect();
     let mut orders = Table::new("Your orders, newest first", columns, rows);

@@ -6,7 +6,7 @@ use super::Tone;
 
 /// Where a column goes in the two-line row of a phone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum CellPlace {
     /// First line, left: what the row is.
     Title,
     /// First line, right: its most important value.
@@ -20,16 +20,16 @@ pub enum Place {
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
     pub head: &'static str,
-    pub place: Place,
+    pub place: CellPlace,
     /// Numbers are aligned right.
     pub numeric: bool,
 }
 
-pub const fn text(head: &'static str, place: Place) -> Column {
+pub const fn text(head: &'static str, place: CellPlace) -> Column {
     Column { head, place, numeric: false }
 }
 
-pub const fn number(head: &'static str, place: Place) -> Column {
+pub const fn number(head: &'static str, place: CellPlace) -> Column {
     Column { head, place, numeric: true }
 }
 
@@ -118,10 +118,10 @@ fn pick_all() -> Markup {
 
 fn classes(column: &Column) -> String {
     let place = match column.place {
-        Place::Title => "title",
-        Place::End => "end",
-        Place::Meta => "meta",
-        Place::Wide => "wide",
+        CellPlace::Title => "title",
+        CellPlace::End => "end",
+        CellPlace::Meta => "meta",
+        CellPlace::Wide => "wide",
     };
     if column.numeric { format!("{place} number") } else { place.to_owned() }
 }

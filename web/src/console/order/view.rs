@@ -13,7 +13,7 @@ use crate::ui::banner::{self, Banner};
 use crate::ui::button::{self, Weight};
 use crate::ui::icon::Icon;
 use crate::ui::stepper::{Stage, Step, stepper};
-use crate::ui::table::{self, Place, Table};
+use crate::ui::table::{self, CellPlace, Table};
 use crate::ui::{Tone, copy, layout, money, picture, rows, status, time, words};
 
 pub fn render(frame: &ConsoleFrame, shown: &OrderPage) -> Markup {
@@ -127,10 +127,10 @@ fn stage(place: usize, done: usize, stuck: bool) -> Stage {
 fn items(frame: &ConsoleFrame, shown: &OrderPage) -> Markup {
     let order = &shown.order;
     let columns = vec![
-        table::text("Item", Place::Title),
-        table::number("Price", Place::Meta),
-        table::number("Quantity", Place::Meta),
-        table::number("Total", Place::End),
+        table::text("Item", CellPlace::Title),
+        table::number("Price", CellPlace::Meta),
+        table::number("Quantity", CellPlace::Meta),
+        table::number("Total", CellPlace::End),
     ];
     let lines = order.items.iter().map(|item| item_row(frame, shown, item).into()).collect();
     let mut items = Table::new("Items as they were bought", columns, lines);

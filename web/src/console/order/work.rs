@@ -12,7 +12,7 @@ use super::shown::{HeldLine, Hold, OrderPage};
 use crate::page::console::{ConsoleFrame, Screen};
 use crate::reader::Reader;
 use crate::ui::icon::Icon;
-use crate::ui::table::{self, Place, Table};
+use crate::ui::table::{self, CellPlace, Table};
 use crate::ui::{Tone, copy, facts, layout, meter, money, rows, status, time, words};
 
 pub fn payment(reader: &Reader, shown: &OrderPage) -> Markup {
@@ -154,11 +154,11 @@ fn one_job(frame: &ConsoleFrame, detail: &JobDetail) -> Markup {
 
 fn attempts(reader: &Reader, detail: &JobDetail) -> Markup {
     let columns = vec![
-        table::number("No.", Place::Title),
-        table::text("Began", Place::End),
-        table::text("Where", Place::Meta),
-        table::number("Took", Place::Meta),
-        table::text("Answer", Place::Meta),
+        table::number("No.", CellPlace::Title),
+        table::text("Began", CellPlace::End),
+        table::text("Where", CellPlace::Meta),
+        table::number("Took", CellPlace::Meta),
+        table::text("Answer", CellPlace::Meta),
     ];
     let mut before = None;
     let rows = detail

@@ -10,7 +10,7 @@ use shared::values::Currency;
 
 use self::series::{ChartKind, Hue, Series};
 use self::shape::{HEIGHT, WIDTH};
-use super::table::{self, Place, Table};
+use super::table::{self, CellPlace, Table};
 use super::{layout, money, time, words};
 use crate::reader::Reader;
 
@@ -135,8 +135,8 @@ fn axis_time(reader: &Reader, times: &[DateTime<Utc>], at: DateTime<Utc>) -> Str
 }
 
 fn numbers(reader: &Reader, chart: &Chart) -> Markup {
-    let mut columns = vec![table::text("Time", Place::Title)];
-    columns.extend(chart.series.iter().map(|one| table::number(one.name, Place::End)));
+    let mut columns = vec![table::text("Time", CellPlace::Title)];
+    columns.extend(chart.series.iter().map(|one| table::number(one.name, CellPlace::End)));
     let rows = chart.times.iter().enumerate().map(|(place, at)| {
         let mut cells = vec![time::at(reader, *at)];
         cells.extend(chart.series.iter().map(|one| number(chart.unit, one.values.get(place).copied().flatten())));

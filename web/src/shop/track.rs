@@ -97,7 +97,7 @@ fn steps(reader: &Reader, shown: &TrackingPage) -> Vec<Step> {
         .map(|(place, (name, at))| Step {
             name,
             stage: match at {
-                Some(_) => Stage::DoneNotice,
+                Some(_) => Stage::Done,
                 None if place == first_open => Stage::Now,
                 None => Stage::Next,
             },

@@ -5,6 +5,8 @@ mod browser;
 mod console;
 mod contrast;
 mod render;
+#[path = "../../examples/gallery/sample.rs"]
+mod sample;
 mod session;
 mod shop;
 mod surface;

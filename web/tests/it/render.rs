@@ -1,8 +1,6 @@
 //! What holds for every page: the content security policy can be strict, hostile text stays text, ids are unique,
 //! and class names live in `ui` and `page` only.
 
-#[path = "../../examples/gallery/sample.rs"]
-mod sample;
 #[path = "../../examples/gallery/shop.rs"]
 mod shop;
 
@@ -19,6 +17,8 @@ use web::reader::{Reader, Theme};
 use web::ui::Tone;
 use web::ui::banner::{Banner, Flash};
 use web::ui::words::Bounded;
+
+use crate::sample;
 
 const HOSTILE: &str = "<script>alert(1)</script>\" onload=\"alert(2)";
 

@@ -1,6 +1,5 @@
 //! What holds for every page: its headers, its errors, its files.
 
-use axum::http::Method;
 use testkit::app::TestApp;
 use testkit::person::Reply;
 
@@ -22,8 +21,7 @@ async fn every_page_has_its_headers() {
         let path = path.replace("{category}", "None").replace("{job}", "0").replace("{name}", "low");
         let tab = if surface == shared::principal::Surface::Shop { &shop } else { &console };
         // A form that nobody sent: it is refused, or leads on.
-        let request =
-            tab.request(if *method == Method::GET { reqwest::Method::GET } else { reqwest::Method::POST }, &path);
+        let request = tab.request(method.clone(), &path);
         let request = if path.ends_with("signout") { request.header("sec-fetch-site", "cross-site") } else { request };
         let reply =
             Reply::of(request.header("origin", if path.ends_with("signout") { "null" } else { &app.url })).await;

@@ -20,8 +20,8 @@ fn pool(common: &Common) -> anyhow::Result<PgPool> {
 pub async fn migrate(common: &Common, down: Option<u32>, app_role: Option<&str>) -> anyhow::Result<()> {
     let db = pool(common)?;
     match down {
-        None => shared::platform::db::migrate(&db, &shared::MIGRATOR).await?,
-        Some(steps) => shared::platform::db::migrate_down(&db, &shared::MIGRATOR, steps as usize).await?,
+        None => shared::platform::db::migrate(&db, &shared::migrations::MIGRATOR).await?,
+        Some(steps) => shared::platform::db::migrate_down(&db, &shared::migrations::MIGRATOR, steps as usize).await?,
     }
     if let Some(role) = app_role {
         shared::platform::db::roles::grant(&db, role).await.context("DATABASE_APP_ROLE")?;

@@ -28,7 +28,7 @@ const STEPS: &str = include_str!("fill.sql");
 
 pub async fn run(url: &SecretString, rows: u32) -> anyhow::Result<()> {
     let mut conn = PgConnection::connect(url.expose_secret()).await.context("DATABASE_URL")?;
-    shared::MIGRATOR.run(&mut conn).await.context("the database could not be migrated")?;
+    shared::migrations::MIGRATOR.run(&mut conn).await.context("the database could not be migrated")?;
     let filled = "select exists (select from products) or exists (select from orders)";
     if sqlx::query_scalar(filled).fetch_one(&mut conn).await? {
         bail!("the database is not empty; create a new database for this");

@@ -25,7 +25,7 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(3);
 const MIGRATED_YET: Duration = Duration::from_secs(1);
 
 fn newest_migration() -> i64 {
-    crate::MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0)
+    crate::migrations::MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// Asks the process that listens at `addr` whether it is ready. Containers use it as their health check, because the

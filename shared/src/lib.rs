@@ -5,7 +5,7 @@
 //!
 //! | layer | modules |
 //! | --- | --- |
-//! | what every program needs | `platform` |
+//! | what every program needs | `platform`, `migrations` |
 //! | the words of the domain | `invalid`, then `values`, then `error`, then `page` |
 //! | who acts | `principal` |
 //! | jobs, and records of what happened | `queue`, `actions`, `idempotency` |
@@ -26,6 +26,7 @@ pub mod identity;
 pub mod invalid;
 pub mod inventory;
 pub mod metrics;
+pub mod migrations;
 pub mod ops;
 pub mod orders;
 pub mod page;
@@ -40,6 +41,3 @@ pub mod seed;
 pub mod shipping;
 pub mod values;
 pub mod warehouses;
-
-/// The migrations, compiled into the programs.
-pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

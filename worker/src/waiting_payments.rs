@@ -20,7 +20,7 @@ pub struct WaitingPayments {
 
 /// A payment counts as waiting until this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct ProviderPlace {
     payments: Arc<WaitingPayments>,
     customer: CustomerId,
 }
@@ -32,7 +32,7 @@ impl WaitingPayments {
     }
 
     /// A place for a payment of this customer. None: the customer has a few already, and half of all places are taken.
-    pub fn enter(self: &Arc<Self>, customer: CustomerId) -> Option<Place> {
+    pub fn enter(self: &Arc<Self>, customer: CustomerId) -> Option<ProviderPlace> {
         let mut waiting = self.waiting.lock();
         let all: usize = waiting.values().sum();
         let own = waiting.entry(customer).or_default();
@@ -40,11 +40,11 @@ impl WaitingPayments {
             return None;
         }
         *own += 1;
-        Some(Place { payments: self.clone(), customer })
+        Some(ProviderPlace { payments: self.clone(), customer })
     }
 }
 
-impl Drop for Place {
+impl Drop for ProviderPlace {
     fn drop(&mut self) {
         let mut waiting = self.payments.waiting.lock();
         if let Some(own) = waiting.get_mut(&self.customer) {

@@ -114,7 +114,7 @@ impl<T: DeserializeOwned + Send> FromRequest<AppState> for Once<T> {
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Response> {
         let reading =
             Reading { check: json::require_json, large: false, parse: |bytes| json::parse(bytes), hash: BodyHash::of };
-        Received::read(request, state, reading).await?.begin(&state.db).await
+        ReceivedBody::read(request, state, reading).await?.begin(&state.db).await
     }
 }
 
@@ -130,13 +130,13 @@ pub struct Reading<T> {
 }
 
 /// A request that was read, before its transaction begins.
-pub struct Received<T> {
+pub struct ReceivedBody<T> {
     body: T,
     caller: UserId,
     key: Option<(Key, BodyHash)>,
 }
 
-impl<T> Received<T> {
+impl<T> ReceivedBody<T> {
     pub async fn read(request: Request, state: &AppState, reading: Reading<T>) -> Result<Self, Response> {
         let refused = IntoResponse::into_response;
         let (mut parts, body) = request.into_parts();

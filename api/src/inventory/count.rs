@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use crate::error::{ApiResult, Problem};
-use crate::extract::idempotent::{self, Once, Reading, Received};
+use crate::extract::idempotent::{self, Once, Reading, ReceivedBody};
 use crate::extract::json;
 use crate::extract::principal::Caller;
 use crate::state::AppState;
@@ -124,7 +124,7 @@ impl FromRequest<AppState> for OnceCounted {
             let parse = |bytes: &Bytes| Ok(json::parse_large::<CountsBody>(bytes)?.items.0);
             Reading { check: json::require_json, large: true, parse, hash }
         };
-        let received = Received::read(request, state, reading).await?;
+        let received = ReceivedBody::read(request, state, reading).await?;
         drop(turn);
         received.begin(&state.db).await.map(Self)
     }

@@ -275,7 +275,7 @@ async fn the_script_gives_a_database_of_one_role_to_the_owner() {
     .await
     .unwrap();
     assert!(others.is_empty(), "{others:?}");
-    let down = (shared::MIGRATOR.iter().count() / 2 - 3).to_string();
+    let down = (shared::migrations::MIGRATOR.iter().count() / 2 - 3).to_string();
     for arguments in [&["--down", &*down][..], &[]] {
         let settings = [("DATABASE_URL", owner.as_str()), ("DATABASE_APP_ROLE", "millrace_app")];
         let (fine, printed) = run(binary(&settings).arg("migrate").args(arguments));

@@ -8,7 +8,7 @@ use crate::sources::{SHIPPED, Token, members, root, shipped_part, sources, token
 /// The layers of `shared` from the bottom, as in the table at the head of `shared/src/lib.rs`. A module imports only
 /// modules of the layers before its own.
 const LAYERS: &[&[&str]] = &[
-    &["platform"],
+    &["platform", "migrations"],
     &["invalid"],
     &["values"],
     &["error"],

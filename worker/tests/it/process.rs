@@ -88,7 +88,7 @@ async fn it_waits_for_the_migrations_and_says_so_once() {
         let message = line["message"].as_str().unwrap();
         if message.contains("millrace-api migrate") {
             let db = sqlx::PgPool::connect(&database).await.unwrap();
-            shared::MIGRATOR.run(&db).await.unwrap();
+            shared::migrations::MIGRATOR.run(&db).await.unwrap();
         }
         if ["WARN", "ERROR"].contains(&line["level"].as_str().unwrap()) && !message.starts_with("insecure") {
             waits.push(line.clone());

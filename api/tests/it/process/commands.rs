@@ -21,7 +21,8 @@ const LEFT_BEHIND: &str = "
 async fn migrations_go_up_down_and_up_again() {
     let database = empty_database().await;
     let settings = [("DATABASE_URL", database.as_str())];
-    let migrations = shared::MIGRATOR.iter().filter(|migration| migration.migration_type.is_up_migration()).count();
+    let migrations =
+        shared::migrations::MIGRATOR.iter().filter(|migration| migration.migration_type.is_up_migration()).count();
     let mut db = PgConnection::connect(&database).await.unwrap();
     for (arguments, version, tables) in [
         (&["migrate"][..], migrations, true),

@@ -37,6 +37,7 @@ pub enum VisibleProduct {
 /// What the public sees of a product that is not sold: enough to show an old order. It may be a draft, so its price and
 /// its description stay hidden.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)] // Tells it apart from a whole product in the OpenAPI document.
 #[schema(example = json!({
     "id": "019a4f6e-7a3c-7d10-8c2b-3f5a1e9d0b77", "sku": "MUG-RED", "name": "Red mug", "active": false
 }))]

@@ -2,7 +2,7 @@
 //!
 //! To add a kind, declare its payload beside its domain in `shared`, write its handler in a file here, and add its line.
 //! Everything else follows from the line: which jobs the worker claims, how it decodes them, who carries them out, for
-//! how long at most, and when they run by the clock.
+//! how long at most, how many at once, and when they run by the clock.
 //!
 //! Each step of a handler can be repeated. After a crash at any point, running the job again repairs it.
 
@@ -37,7 +37,9 @@ pub fn registry() -> Registry {
         .every::<Reap, _>(|settings| settings.reaper_schedule.clone(), reap::run)
         .every::<Audit, _>(|_| cron("0 */5 * * * *"), audit::run)
         .time_limit(AUDIT_TIME_LIMIT)
+        .at_once(1)
         .every::<Prune, _>(|_| cron("30 * * * * *"), prune::run) // Half a minute after the reaper starts.
+        .at_once(1)
         .on::<Tick, _>(tick::run)
         .on::<Noop, _>(noop::run)
 }

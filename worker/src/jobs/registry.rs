@@ -1,10 +1,9 @@
 //! The registry of jobs: what the worker knows about each kind.
 //!
-//! Two limits are not here. The number of attempts is in each job's row, since the API writes jobs too. The number of jobs
-//! at once is limited by queue (`fleet::slots`) and not by kind: the transports carry ids without their kind, so a worker
-//! would take the ids of a kind at its limit again and again, and a backlog of them would hide the jobs behind it.
+//! The number of attempts is not here: it is in each job's row, since the API writes jobs too.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,6 +13,7 @@ use futures::future::BoxFuture;
 use shared::queue::{self, Job, LeasedJob, Plan, Ring, settle};
 use shared::schedule::{self, ScheduledJob};
 use sqlx::PgPool;
+use tokio::sync::Semaphore;
 
 use crate::config::Work;
 use crate::context::Context;
@@ -34,6 +34,8 @@ struct Entry {
     version: i16,
     /// How long an attempt may take.
     time_limit: Duration,
+    /// How many of this kind a worker runs at once. None: as many as its queue's share allows.
+    places: Option<Arc<Semaphore>>,
     run: Handler,
     clock: Option<Clock>,
 }
@@ -63,7 +65,7 @@ impl Registry {
             Ok(payload) => handler(payload, job, ctx).boxed(),
             Err(error) => std::future::ready(Err(JobError::undecodable(&error))).boxed(),
         });
-        self.kinds.push(Entry { name: J::KIND, version: J::VERSION, time_limit: TIME_LIMIT, run, clock: None });
+        self.kinds.push(Entry { name: J::KIND, version: J::VERSION, time_limit: TIME_LIMIT, places: None, run, clock: None });
         self
     }
 
@@ -94,6 +96,13 @@ impl Registry {
         self
     }
 
+    /// Sets how many jobs of the kind that was added last a worker runs at once. A further one is postponed, so that
+    /// another worker can take it and this one runs other jobs meanwhile.
+    pub fn at_once(mut self, most: usize) -> Self {
+        self.last().places = Some(Arc::new(Semaphore::new(most)));
+        self
+    }
+
     fn last(&mut self) -> &mut Entry {
         self.kinds.last_mut().expect("a kind was added before")
     }
@@ -111,11 +120,15 @@ impl Registry {
         self.kinds.iter().filter_map(|kind| kind.clock).collect()
     }
 
-    /// Carries a job out, within the time limit of its kind.
+    /// Carries a job out, within the limits of its kind.
     pub async fn run(&self, job: LeasedJob, ctx: Context) -> JobResult {
         let Some(kind) = self.find(&job.kind, job.version) else {
             let error = format!("this worker does not know the kind `{}/{}`", job.kind, job.version);
             return Err(JobError::Permanent(error));
+        };
+        // No limit is no refusal: without `places`, the result is `Ok(None)`.
+        let Ok(_place) = kind.places.clone().map(Semaphore::try_acquire_owned).transpose() else {
+            return Ok(Done::Postponed);
         };
         match tokio::time::timeout(kind.time_limit, (kind.run)(job, ctx)).await {
             Ok(result) => result,

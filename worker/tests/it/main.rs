@@ -1,6 +1,7 @@
-//! Tests of real worker processes on real servers: started, killed, frozen, stopped.
+//! Tests of workers on real servers. Most start real processes, which are killed, frozen and stopped.
 
 mod fleet;
+mod limits;
 mod listener;
 mod lives;
 mod process;

@@ -65,7 +65,14 @@ impl Registry {
             Ok(payload) => handler(payload, job, ctx).boxed(),
             Err(error) => std::future::ready(Err(JobError::undecodable(&error))).boxed(),
         });
-        self.kinds.push(Entry { name: J::KIND, version: J::VERSION, time_limit: TIME_LIMIT, places: None, run, clock: None });
+        self.kinds.push(Entry {
+            name: J::KIND,
+            version: J::VERSION,
+            time_limit: TIME_LIMIT,
+            places: None,
+            run,
+            clock: None,
+        });
         self
     }
 

@@ -4,7 +4,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Json as Answer};
-use sha2::{Digest, Sha256};
 use shared::error::Error;
 use shared::identity::invites::AcceptInvite;
 use shared::identity::known_networks::Account;
@@ -13,7 +12,6 @@ use shared::identity::sign_in::{Client, LogIn, Refresh, Refreshed, Tokens};
 use shared::identity::users::{self, Register, UserView};
 use shared::platform::limits::Class;
 use shared::principal::Source;
-use shared::values::Email;
 use utoipa_axum::routes;
 
 use crate::error::{ApiResult, Problem};
@@ -22,7 +20,6 @@ use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
 use crate::router::Routes;
 use crate::state::AppState;
-use crate::surface::limits::{self, Subject};
 
 /// Room for an e-mail address, a password and a name many times over. We read such a body before we know who sends it.
 pub const CREDENTIALS_LIMIT: usize = 8 * 1024;
@@ -63,10 +60,7 @@ async fn register(
 ) -> ApiResult<impl IntoResponse> {
     asked.check()?;
     // Counted here and not by the policy: a form that was filled in wrongly is no new account.
-    let standing = limits::take(&state, Class::Register, Subject::Address(source.address)).await;
-    if let Some(refusal) = standing.as_ref().and_then(limits::refusal) {
-        return Err(refusal);
-    }
+    state.attempts.new_account(&source).await?;
     let user = users::register(&state.db, asked, &source).await?;
     Ok((StatusCode::CREATED, Answer(user)))
 }
@@ -90,12 +84,10 @@ async fn log_in(
     headers: HeaderMap,
     Json(login): Json<LogIn>,
 ) -> ApiResult<impl IntoResponse> {
-    // A text that is no address belongs to no account, but is counted alike.
-    let key = login.email.parse::<Email>().map_or_else(|_| login.email.trim().to_owned(), |email| email.key());
-    let bucket = HexOf(&Sha256::digest(&key)).to_string();
+    let account = Account::typed(&login.email);
     let client = client(&source, &headers);
     let signing_in = state.identity.log_in(&state.db, login, &client, &source);
-    let tokens = limits::attempt(&state, &Account::Key(key), &bucket, &source, signing_in).await?;
+    let tokens = state.attempts.run(&account, &source, signing_in).await?;
     Ok((NO_STORE, Answer(tokens)))
 }
 
@@ -182,12 +174,4 @@ async fn log_out(State(state): State<AppState>, caller: Caller, request: Request
 async fn jwks(State(state): State<AppState>) -> impl IntoResponse {
     // Shorter than the life of a token: clients learn a new key before the last token of the old one expires.
     ([(header::CACHE_CONTROL, "public, max-age=300")], Answer(state.identity.keys().jwks().clone()))
-}
-
-struct HexOf<'a>(&'a [u8]);
-
-impl std::fmt::Display for HexOf<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }

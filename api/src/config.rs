@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
+use shared::identity::attempts::AttemptLimits;
 use shared::orders::placing::permits::PlacingLimits;
 use shared::orders::placing::request::{MaxUnpaid, PlacingTerms};
 use shared::platform::http::places::Bounds;
@@ -165,6 +166,9 @@ pub struct Serve {
     #[arg(id = "DOCS", long = "docs", env = "DOCS", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
     pub docs: bool,
 
+    #[command(flatten)]
+    pub pages: PageSettings,
+
     /// The certificate chain, PEM: with `TLS_KEY` the API serves HTTPS. SIGHUP reloads both files
     #[arg(long, env = "TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -187,6 +191,18 @@ pub struct Serve {
     /// with commas
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
     pub trusted_proxies: TrustedProxies,
+}
+
+/// Which pages this process serves.
+#[derive(Debug, Clone, Args)]
+pub struct PageSettings {
+    /// Whether the shop is served at /
+    #[arg(id = "SHOP", long = "shop", env = "SHOP", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
+    pub shop: bool,
+
+    /// Whether the console is served at /console
+    #[arg(id = "CONSOLE", long = "console", env = "CONSOLE", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
+    pub console: bool,
 }
 
 /// What a customer who has never paid for an order may hold unpaid, so that a new account cannot reserve the whole stock.
@@ -255,6 +271,15 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
+    /// `None` while rate limits are off.
+    pub fn attempts(&self) -> Option<AttemptLimits> {
+        self.on.then_some(AttemptLimits {
+            account: self.account,
+            account_all: self.account_all,
+            register: self.register,
+        })
+    }
+
     pub fn of(&self, class: Class) -> Limit {
         match class {
             Class::Login => self.login,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::error::{Error, Kind};
 use utoipa::ToSchema;
+use web::refusal;
 
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -15,6 +16,8 @@ pub struct ApiError {
     pub status: StatusCode,
     pub code: String,
     pub detail: String,
+    /// The same for people who look at a page.
+    pub words: String,
     pub errors: Vec<Value>,
     pub retry_after_seconds: Option<u64>,
 }
@@ -44,7 +47,9 @@ pub struct Problem {
 
 impl ApiError {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
-        Self { status, code: code.to_owned(), detail: detail.into(), errors: Vec::new(), retry_after_seconds: None }
+        let detail = detail.into();
+        let words = refusal::sentence(&detail);
+        Self { status, code: code.to_owned(), detail, words, errors: Vec::new(), retry_after_seconds: None }
     }
 
     /// For an error that a library answered: its status is right, but its form is not ours.
@@ -64,6 +69,17 @@ impl ApiError {
             _ => ("internal", "something went wrong on our side"),
         };
         Self::new(status, code, detail)
+    }
+
+    /// What it says on a page. The texts for programs name headers and documents.
+    pub fn words_for_people(&self) -> String {
+        match self.code.as_str() {
+            "not_found" => "There is no page at this address.".to_owned(),
+            "method_not_allowed" => "This address is no page. Go back and use the button there.".to_owned(),
+            "body_too_large" => "That was too large to send.".to_owned(),
+            "forbidden_origin" => "This form came from another site, so nothing was done.".to_owned(),
+            _ => self.words.clone(),
+        }
     }
 
     pub fn problem(&self, request_id: &str) -> Problem {
@@ -107,6 +123,7 @@ impl<E: Into<Error>> From<E> for ApiError {
             status: status_of(&error),
             code: error.code().to_owned(),
             detail: error.to_string(),
+            words: refusal::words(&error),
             errors: error.fields(),
             retry_after_seconds: error.retry_after_seconds(),
         }

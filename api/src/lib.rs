@@ -1,4 +1,5 @@
-//! The HTTP API: JSON in, JSON out. Each module declares its handlers with their policies; `surface` wraps them all.
+//! The HTTP API: JSON in, JSON out. Each module declares its handlers with their policies; `surface` wraps them all. The
+//! pages of the crate `web` are served beside it (`pages`).
 
 pub mod commands;
 pub mod config;
@@ -23,5 +24,6 @@ mod open_files;
 mod operations;
 mod ops;
 mod orders;
+mod pages;
 mod users;
 mod warehouses;

@@ -3,7 +3,6 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
-use shared::identity::known_networks::Account;
 use shared::identity::own_password::{ChangePassword, ConfirmPassword};
 use shared::identity::second_factor::{self, ConfirmTotp, RecoveryCodes, TotpSetup, TotpView};
 use shared::identity::sessions::{self, SessionView};
@@ -22,7 +21,6 @@ use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
 use crate::router::Routes;
 use crate::state::AppState;
-use crate::surface::limits;
 
 pub fn routes() -> Routes {
     let read = Policy::read(Access::SignedIn).before_totp();
@@ -64,7 +62,8 @@ async fn change_password(
     caller: Caller,
     Json(asked): Json<ChangePassword>,
 ) -> ApiResult<StatusCode> {
-    attempt(&state, &caller, Box::pin(state.identity.change_password(&state.db, &caller, asked))).await?;
+    let changed = Box::pin(state.identity.change_password(&state.db, &caller, asked));
+    state.attempts.of_person(&caller, changed).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -84,7 +83,8 @@ async fn confirm_password(
     caller: Caller,
     Json(asked): Json<ConfirmPassword>,
 ) -> ApiResult<StatusCode> {
-    attempt(&state, &caller, Box::pin(state.identity.confirm_password(&state.db, &caller, asked))).await?;
+    let confirmed = Box::pin(state.identity.confirm_password(&state.db, &caller, asked));
+    state.attempts.of_person(&caller, confirmed).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -174,7 +174,7 @@ async fn confirm_totp(
         tx.commit().await?;
         Ok(codes)
     });
-    let codes = attempt(&state, &caller, confirmed).await?;
+    let codes = state.attempts.of_person(&caller, confirmed).await?;
     state.identity.forget_user(caller.require_person()?.user_id);
     Ok(Answer(codes))
 }
@@ -193,14 +193,4 @@ async fn switch_off_totp(State(state): State<AppState>, caller: Caller) -> ApiRe
     tx.commit().await?;
     state.identity.forget_user(user_id);
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// As `limits::attempt`, for somebody who is signed in. Callers box what they attempt, because its future is large.
-async fn attempt<T>(
-    state: &AppState,
-    caller: &Caller,
-    attempt: impl Future<Output = Result<T, shared::error::Error>>,
-) -> ApiResult<T> {
-    let user_id = caller.require_person()?.user_id;
-    limits::attempt(state, &Account::User(user_id), &user_id.to_string(), &caller.source, attempt).await
 }

@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::Method;
+use axum::http::{Method, header};
 use shared::error::{Error, Result};
 use shared::platform::limits::Class;
 use shared::principal::{Permission, Principal};
 use uuid::Uuid;
+use web::rule::Site;
 
 /// Room for an order of 100 lines many times over. Bulk stock counts have their own limit.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -61,6 +62,10 @@ pub enum Face {
     Json,
     /// The files of the page at /docs, which a browser may keep and whose scripts it may run.
     Docs,
+    /// Pages for people. The caller is known by the cookie of the site, and errors are pages.
+    Html(Site),
+    /// The stylesheet, the scripts and the font of these pages.
+    Asset,
 }
 
 impl Policy {
@@ -128,12 +133,20 @@ impl Policy {
         self.access.check(caller)
     }
 
-    /// For an address or a method that does not exist: it is answered with 404 or 405, and counts like any request.
-    fn of_nothing(method: &Method) -> Self {
-        if *method == Method::GET || *method == Method::HEAD {
+    /// For an address or a method that does not exist: it is answered with 404 or 405, and counts like any request. A browser
+    /// gets a page.
+    fn of_nothing(request: &Request) -> Self {
+        let method = request.method();
+        let policy = if *method == Method::GET || *method == Method::HEAD {
             Self::read(Access::Anyone)
         } else {
             Self::write(Access::Anyone)
+        };
+        let path = request.uri().path();
+        if wants_a_page(request) && !path.starts_with("/v1/") {
+            policy.face(Face::Html(Site::of_path(path)))
+        } else {
+            policy
         }
     }
 
@@ -144,6 +157,12 @@ impl Policy {
         let id = path.split('/').nth(route.split('/').position(is_param)?)?;
         Uuid::parse_str(id).ok().map(|_| id)
     }
+}
+
+/// Browsers say so when they open a page; programs do not.
+fn wants_a_page(request: &Request) -> bool {
+    let accepted = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
 }
 
 impl Access {
@@ -175,7 +194,7 @@ impl Policies {
         // Handlers of GET also answer HEAD.
         let method_of_handler = if *method == Method::HEAD { &Method::GET } else { method };
         let found = route.and_then(|methods| methods.iter().find(|(known, _)| known == method_of_handler));
-        found.map_or_else(|| Policy::of_nothing(method), |(_, policy)| *policy)
+        found.map_or_else(|| Policy::of_nothing(request), |(_, policy)| *policy)
     }
 
     /// Every route: its method, its path, its policy.

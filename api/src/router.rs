@@ -43,6 +43,12 @@ impl Routes {
         Self { router: self.router.route(path, handler), ..self }
     }
 
+    /// Adds a handler that the OpenAPI document does not show, because it is a page.
+    pub fn page(mut self, method: Method, path: &str, handler: MethodRouter<AppState>, policy: Policy) -> Self {
+        self.policies.add(method, path, policy);
+        Self { router: self.router.route(path, handler), ..self }
+    }
+
     pub fn merge(mut self, other: Self) -> Self {
         self.policies.merge(other.policies);
         Self { router: self.router.merge(other.router), ..self }

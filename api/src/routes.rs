@@ -2,11 +2,12 @@
 
 use axum::http::Method;
 
+use crate::pages::{self, Sites};
 use crate::policy::{Access, Policy, Stale};
 use crate::router::Routes;
 use crate::{auth, catalog, customers, docs, health, inventory, me, ops, orders, users, warehouses};
 
-/// Everything that the API serves.
+/// Every JSON route, and what documents them.
 pub fn all() -> Routes {
     let mut routes = without_docs();
     let mut document = docs::document();
@@ -33,6 +34,8 @@ pub fn without_docs() -> Routes {
 pub fn markdown() -> String {
     let (_, policies) = all().into_parts();
     let mut rows: Vec<_> = policies.iter().map(|(method, path, policy)| row(method, path, policy)).collect();
+    let pages = pages::policies(Sites { shop: true, console: true });
+    rows.extend(pages.iter().map(|(method, path, policy)| row(method, path, policy)));
     rows.sort();
     let rows: String = rows.into_iter().map(|(_, _, row)| row).collect();
     format!("{HEAD}{rows}")

@@ -8,6 +8,7 @@ use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
 use shared::health::Probe;
+use shared::identity::attempts::Attempts;
 use shared::identity::authenticate::Identity;
 use shared::orders::placing::lanes::PlacingLanes;
 use shared::platform::http::limits::Limits;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Serve;
 use crate::metrics::ApiMetrics;
+use crate::pages::{self, Sites};
 use crate::state::AppState;
 use crate::surface::connections;
 use crate::{health, routes, surface};
@@ -66,6 +68,8 @@ async fn warn(state: AppState) {
 /// The whole API: every route, with the surface around it.
 pub fn app(state: AppState) -> Router {
     let routes = if state.settings.docs { routes::all() } else { routes::without_docs() };
+    let sites = Sites { shop: state.settings.pages.shop, console: state.settings.pages.console };
+    let routes = routes.merge(pages::routes(sites, &state.web()));
     surface::wrap(routes, state, surface::REQUEST_TIMEOUT)
 }
 
@@ -89,11 +93,19 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     };
     let identity = Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?;
     identity.metrics.register(metrics.shared.registry())?;
+    let identity = Arc::new(identity);
+    let limiter = Arc::new(Limiter::new(redis));
     Ok(AppState {
-        identity: Arc::new(identity),
+        attempts: Arc::new(Attempts::new(
+            db.clone(),
+            limiter.clone(),
+            identity.clone(),
+            settings.rate_limits.attempts(),
+        )),
+        identity,
         probe: Arc::new(Probe::new(db.clone(), doorbell.clone())),
         placing: Arc::new(PlacingLanes::start(&db, terms, limits, after_batch)),
-        limiter: Arc::new(Limiter::new(redis)),
+        limiter,
         cache,
         metrics,
         insecure: settings.insecure().into_iter().chain(common.insecure()).collect(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::FromRef;
 use shared::health::Probe;
+use shared::identity::attempts::Attempts;
 use shared::identity::authenticate::Identity;
 use shared::orders::placing::lanes::PlacingLanes;
 use shared::platform::http::limits::Limits;
@@ -28,6 +29,8 @@ pub struct AppState {
     pub identity: Arc<Identity>,
     pub settings: Arc<Serve>,
     pub limiter: Arc<Limiter>,
+    /// Bounds guesses at passwords and codes.
+    pub attempts: Arc<Attempts>,
     pub probe: Arc<Probe>,
     pub cache: Arc<Cache>,
     pub placing: Arc<PlacingLanes>,
@@ -70,6 +73,11 @@ impl AppState {
             }
         }
         found
+    }
+
+    /// Do browsers reach us over TLS, here or at a proxy?
+    pub fn serves_tls(&self) -> bool {
+        self.tls.is_some() || self.settings.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
     }
 
     /// For jobs that follow from a request.

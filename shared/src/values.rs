@@ -356,6 +356,28 @@ impl Address {
     const MAX_NUMBER: f64 = 1e15;
 }
 
+impl Address {
+    /// In the order in which addresses are written; the fields that only this shop has come last.
+    const WRITTEN_FIRST: [&str; 7] = ["name", "line1", "line2", "postal_code", "city", "region", "country"];
+
+    /// As a person reads it: a line for each field that is filled in.
+    pub fn lines(&self) -> Vec<String> {
+        let known = Self::WRITTEN_FIRST.iter().filter_map(|name| self.0.get(*name));
+        let others = self.0.iter().filter(|(name, _)| !Self::WRITTEN_FIRST.contains(&name.as_str())).map(|(_, it)| it);
+        let line = |value: &Value| match value {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()).filter(|text| !text.trim().is_empty()),
+            other => Some(other.to_string()),
+        };
+        known.chain(others).filter_map(line).collect()
+    }
+
+    /// The text of a field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+}
+
 impl ToSchema for Address {}
 
 impl PartialSchema for Address {
@@ -418,6 +440,15 @@ impl OrderNumber {
     /// 7 characters of 5 bits each. The factor is odd, so it has an inverse modulo 2^35: no two counters give the same number.
     const BITS: u32 = 35;
     const FACTOR: u64 = 0x5_A3C9_17D3;
+    /// Undoes the factor. Newton's method doubles the number of right bits with each step.
+    const INVERSE: u64 = {
+        let (mut inverse, mut steps) = (1_u64, 0);
+        while steps < 6 {
+            inverse = inverse.wrapping_mul(2_u64.wrapping_sub(Self::FACTOR.wrapping_mul(inverse)));
+            steps += 1;
+        }
+        inverse
+    };
     /// Crockford's alphabet, without letters that look like digits.
     const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 }
@@ -430,6 +461,26 @@ impl fmt::Display for OrderNumber {
             let index = usize::try_from(scattered >> (5 * digit) & 31).expect("five bits are below 32");
             write!(f, "{}", char::from(Self::ALPHABET[index]))
         })
+    }
+}
+
+impl FromStr for OrderNumber {
+    type Err = Invalid;
+
+    /// In any case, and without the `M-` too. Letters that look like digits count as those digits.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let wrong = || Invalid::new("invalid_number", "an order's number looks like M-4XK29QC");
+        let text = text.trim().to_ascii_uppercase().replace(['O'], "0").replace(['I', 'L'], "1");
+        let digits = text.strip_prefix("M-").unwrap_or(&text);
+        if digits.len() != 7 {
+            return Err(wrong());
+        }
+        let scattered = digits.bytes().try_fold(0_u64, |number, digit| {
+            let digit = Self::ALPHABET.iter().position(|letter| *letter == digit)?;
+            Some(number << 5 | u64::try_from(digit).ok()?)
+        });
+        let counter = scattered.ok_or_else(wrong)?.wrapping_mul(Self::INVERSE) & ((1 << Self::BITS) - 1);
+        Ok(Self(counter.cast_signed()))
     }
 }
 

@@ -10,10 +10,12 @@ use axum::response::{IntoResponse, Response};
 use shared::error::Error;
 use shared::platform::limits::Class;
 use shared::principal::{Principal, Source};
+use web::entrance::session_cookie;
+use web::visit::Visitor;
 
 use crate::error::{ApiError, ApiResult};
 use crate::extract::principal::Caller;
-use crate::policy::Policy;
+use crate::policy::{Face, Policy};
 use crate::state::AppState;
 use crate::surface::limits::{self, Subject};
 use crate::surface::request_id::RequestId;
@@ -24,7 +26,7 @@ use crate::surface::request_id::RequestId;
 pub async fn admit(State(state): State<AppState>, mut request: Request, next: Next) -> ApiResult<Response> {
     let policy = *request.extensions().get::<Policy>().expect("`around` runs before this");
     let source = source(&state, &request);
-    let caller = authenticate(&state, request.headers(), &source).await?;
+    let caller = authenticate(&state, policy.face, request.headers(), &source).await?;
     let standing = match policy.class {
         Some(class) => limits::take(&state, class, subject(class, caller.as_deref(), &source)).await,
         None => None,
@@ -36,6 +38,7 @@ pub async fn admit(State(state): State<AppState>, mut request: Request, next: Ne
     } else {
         request.extensions_mut().insert(source);
         if let Some(caller) = caller {
+            request.extensions_mut().insert(Visitor(caller.0.clone()));
             request.extensions_mut().insert(caller);
         }
         next.run(request).await
@@ -63,10 +66,20 @@ fn source(state: &AppState, request: &Request) -> Source {
     Source { request_id, address: Some(state.settings.trusted_proxies.client(peer, request.headers())) }
 }
 
-/// `None` without a token, or with one that is not valid.
-async fn authenticate(state: &AppState, headers: &HeaderMap, source: &Source) -> ApiResult<Option<Caller>> {
-    let Some(token) = bearer(headers) else { return Ok(None) };
-    match state.identity.authenticate(&state.db, token).await {
+/// `None` without a token or a cookie, or with one that is not valid. Routes believe only tokens, and pages only cookies: a
+/// browser adds cookies by itself, so a form on a foreign page could otherwise use the API.
+async fn authenticate(state: &AppState, face: Face, headers: &HeaderMap, source: &Source) -> ApiResult<Option<Caller>> {
+    let person = match face {
+        Face::Html(site) => match session_cookie(headers, site, state.serves_tls()) {
+            Some(cookie) => state.identity.authenticate_cookie(&state.db, site.surface(), &cookie).await,
+            None => return Ok(None),
+        },
+        Face::Json | Face::Docs | Face::Asset => match bearer(headers) {
+            Some(token) => state.identity.authenticate(&state.db, token).await,
+            None => return Ok(None),
+        },
+    };
+    match person {
         Ok(person) => {
             tracing::Span::current().record("user_id", tracing::field::display(person.user_id));
             Ok(Some(Caller(Arc::new(Principal::person(person, source.clone())))))

@@ -16,6 +16,7 @@ use crate::surface::compression::{ACCEPT_ENCODING, GZIP, accepts_gzip, gzipped};
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 pub struct Asset {
+    keep: HeaderValue,
     kind: HeaderValue,
     /// Weak, since it names the compressed and the plain form alike.
     etag: HeaderValue,
@@ -31,6 +32,7 @@ impl Asset {
         plain.hash(&mut hasher);
         let etag = format!("W/\"{:016x}\"", hasher.finish());
         Arc::new(Self {
+            keep: CACHE_CONTROL,
             kind: HeaderValue::from_str(kind).expect("it is a media type"),
             etag: HeaderValue::from_str(&etag).expect("it is hexadecimal"),
             plain,
@@ -38,11 +40,17 @@ impl Asset {
         })
     }
 
+    /// Its address names its version, so it never changes there.
+    pub fn for_ever(self: Arc<Self>) -> Arc<Self> {
+        let asset = Arc::into_inner(self).expect("it was just made");
+        Arc::new(Self { keep: HeaderValue::from_static("public, max-age=31536000, immutable"), ..asset })
+    }
+
     pub async fn answer(&self, asked: &HeaderMap) -> Response {
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
         headers.insert(header::ETAG, self.etag.clone());
-        headers.insert(header::CACHE_CONTROL, CACHE_CONTROL);
+        headers.insert(header::CACHE_CONTROL, self.keep.clone());
         headers.insert(header::VARY, ACCEPT_ENCODING);
         if self.is_known(asked) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;

@@ -35,6 +35,7 @@ use crate::policy::Policies;
 use crate::router::Routes;
 use crate::state::AppState;
 use crate::surface::body::WaitsForBody;
+use crate::surface::problem::Asked;
 use crate::surface::report::RequestReport;
 
 /// No route needs longer, and a client that waits longer has given up.
@@ -76,12 +77,13 @@ async fn around(
     request.extensions_mut().insert(policy);
     request.extensions_mut().insert(request_id.clone());
     request.extensions_mut().insert(origin);
+    let asked = Asked::of(&request);
     let (request, unread) = body::keep_unread(request);
 
     let response = next.run(request).instrument(report.span()).await;
 
     body::drain_unread_body(unread).await;
-    let mut response = problem::write(response, &request_id);
+    let mut response = problem::write(response, policy.face, &asked, &request_id);
     headers::add(&mut response, policy.face, &request_id, state.tls.is_some());
     report.answered(&response);
     response

@@ -2,6 +2,7 @@
 
 pub mod categories;
 pub mod products;
+pub mod search;
 
 use crate::error::Error;
 

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 
+use super::search::Search;
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::invalid::Invalid;
@@ -132,58 +133,28 @@ impl From<NewProduct> for ChangeProduct {
     }
 }
 
-#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ProductFilter {
     /// Part of the name or the SKU; one or two characters match only at the start of a word
     #[param(value_type = Option<String>, max_length = 100, pattern = r"^[^\u0000]*$")]
-    q: Option<Search>,
+    pub q: Option<Search>,
     #[param(value_type = Option<uuid::Uuid>)]
-    category_id: Option<CategoryId>,
+    pub category_id: Option<CategoryId>,
     /// In minor units; with a price the list is sorted by price
-    min_price: Option<i64>,
+    pub min_price: Option<i64>,
     /// In minor units; sorted in the same way
-    max_price: Option<i64>,
+    pub max_price: Option<i64>,
     /// False lists the products that are no longer sold; for staff only
     #[param(default = true)]
-    active: Option<bool>,
+    pub active: Option<bool>,
 }
 
 impl ProductFilter {
     /// With a limit on the price the list is sorted by price, otherwise the oldest product comes first.
     fn by_price(&self) -> bool {
         self.min_price.is_some() || self.max_price.is_some()
-    }
-}
-
-/// The text of a search.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-struct Search(String);
-
-impl Search {
-    const MAX_CHARACTERS: usize = 100;
-    /// The index consists of groups of three characters, so it cannot find fewer in the middle of a word.
-    const ANYWHERE: usize = 3;
-
-    fn pattern(&self) -> String {
-        let literal = self.0.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
-        // In the column `search`, each word has a blank before it.
-        let start = if self.0.chars().count() < Self::ANYWHERE { "% " } else { "%" };
-        format!("{start}{literal}%")
-    }
-}
-
-impl TryFrom<String> for Search {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        if text.chars().count() > Self::MAX_CHARACTERS {
-            let message = format!("a search text has at most {} characters", Self::MAX_CHARACTERS);
-            return Err(Invalid::new("invalid_search", message));
-        }
-        Ok(Self(text.trim().to_owned()))
     }
 }
 
@@ -308,6 +279,21 @@ async fn found(
 /// A product, also one that is no longer sold: old orders show it.
 pub async fn get(conn: &mut PgConnection, id: ProductId) -> Result<ProductView> {
     read(conn, &[id.0]).await?.pop().ok_or(Error::NotFound(Resource::Product))
+}
+
+/// The id of the product with this SKU.
+pub async fn id_of_sku(conn: &mut PgConnection, sku: &Sku) -> Result<ProductId> {
+    sqlx::query_scalar!("select id as \"id: ProductId\" from products where sku = $1", sku.as_str())
+        .fetch_optional(conn)
+        .await?
+        .ok_or(Error::NotFound(Resource::Product))
+}
+
+/// The products with these SKUs; those that do not exist are left out.
+pub async fn by_skus(conn: &mut PgConnection, skus: &[Sku]) -> Result<Vec<ProductView>> {
+    let skus: Vec<String> = skus.iter().map(|sku| sku.as_str().to_owned()).collect();
+    let ids = sqlx::query_scalar!("select id from products where sku = any($1)", &skus).fetch_all(&mut *conn).await?;
+    read(conn, &ids).await
 }
 
 /// Products by their ids, sorted by id.
@@ -463,27 +449,5 @@ fn refused_product(error: sqlx::Error, sku: Option<&Sku>) -> Error {
         (Some("products_sku_key"), Some(sku)) => Error::SkuTaken { sku: sku.as_str().to_owned() },
         (Some("products_category_id_fkey"), _) => super::unknown_category("category_id"),
         _ => error.into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn searches_mean_what_was_typed() {
-        for (typed, pattern) in [
-            ("", "% %"),
-            ("m", "% m%"),
-            ("Mu", "% Mu%"),
-            (" mug ", "%mug%"),
-            ("100%", r"%100\%%"),
-            ("a_b", r"%a\_b%"),
-            (r"\", r"% \\%"),
-            ("äö", "% äö%"),
-        ] {
-            assert_eq!(Search::try_from(typed.to_owned()).unwrap().pattern(), pattern);
-        }
-        assert_eq!(Search::try_from("x".repeat(101)).unwrap_err().code, "invalid_search");
     }
 }

@@ -54,6 +54,8 @@ pub struct Identity {
     pub metrics: IdentityMetrics,
     /// By the token's hash, so that no token stays in memory longer than its request.
     tokens: Cache<[u8; 32], Session>,
+    /// The sessions of cookies, by the cookie's hash.
+    pub(super) cookies: Cache<[u8; 32], SessionId>,
     /// `None`: the session has ended. An ended session never becomes valid again.
     callers: Cache<SessionId, Option<Person>>,
 }
@@ -72,6 +74,7 @@ impl Identity {
             staff_require_totp: settings.staff_require_totp,
             metrics: IdentityMetrics::new().map_err(|error| error.to_string())?,
             tokens: Cache::builder().max_capacity(TOKENS_REMEMBERED).time_to_live(settings.access_token_ttl).build(),
+            cookies: Cache::builder().max_capacity(CALLERS_REMEMBERED).time_to_idle(Duration::from_hours(1)).build(),
             callers: Cache::builder()
                 .max_capacity(CALLERS_REMEMBERED)
                 .time_to_live(settings.caller_believed_for)
@@ -88,11 +91,15 @@ impl Identity {
     /// Who does this access token belong to? The role is the present one, not that of the time when it was signed.
     pub async fn authenticate(&self, db: &PgPool, token: &str) -> Result<Person> {
         let session = self.verify(token).await.ok_or(Error::Unauthenticated)?;
-        // Boxed because it is rare: otherwise the future of every request would have room for it.
-        let caller = Box::pin(self.find_caller(db, session.session_id));
-        let caller =
-            self.callers.try_get_with(session.session_id, caller).await.map_err(|shared| Error::clone(&shared))?;
+        let caller = self.person_of(db, session.session_id).await?;
         caller.filter(|caller| caller.user_id == session.user_id).ok_or(Error::Unauthenticated)
+    }
+
+    /// The person whose session this is. `None`: it has ended.
+    pub(super) async fn person_of(&self, db: &PgPool, session_id: SessionId) -> Result<Option<Person>> {
+        // Boxed because it is rare: otherwise the future of every request would have room for it.
+        let caller = Box::pin(self.find_caller(db, session_id));
+        self.callers.try_get_with(session_id, caller).await.map_err(|shared| Error::clone(&shared))
     }
 
     /// Checks the signature once per token, and the expiry each time.

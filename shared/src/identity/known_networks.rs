@@ -1,11 +1,14 @@
 //! Where each account has signed in from: these networks may go on signing in while others guess its password. Alone
 //! writes `known_networks`.
 
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 
 use crate::error::Result;
 use crate::platform::networks::Network;
-use crate::values::UserId;
+use crate::values::{Email, UserId};
 
 /// For so long after a sign-in its network is known.
 const KNOWN_FOR_DAYS: i32 = 30;
@@ -16,6 +19,29 @@ pub enum Account {
     /// The normal form of an address (`Email::key`), whether there is such an account or not.
     Key(String),
     User(UserId),
+}
+
+impl Account {
+    /// The account of an address as somebody typed it. A text that is no address belongs to no account, but is counted
+    /// alike.
+    pub fn typed(email: &str) -> Self {
+        Self::Key(email.parse::<Email>().map_or_else(|_| email.trim().to_owned(), |email| email.key()))
+    }
+
+    /// The name under which attempts are counted. An address is hashed: people type passwords there.
+    pub(super) fn bucket(&self) -> String {
+        match self {
+            Self::Key(key) => hex(&Sha256::digest(key)),
+            Self::User(id) => id.to_string(),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut written, byte| {
+        write!(written, "{byte:02x}").expect("writing to a String cannot fail");
+        written
+    })
 }
 
 /// Records a sign-in from this network. Call it in the transaction of the sign-in.

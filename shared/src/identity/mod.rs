@@ -1,6 +1,8 @@
 //! Accounts and sessions: who a caller is. Alone writes `users`, `sessions` and `refresh_tokens`.
 
+pub mod attempts;
 pub mod authenticate;
+pub mod cookies;
 pub mod invites;
 pub mod known_networks;
 pub mod metrics;

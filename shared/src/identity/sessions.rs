@@ -26,6 +26,16 @@ pub enum Surface {
     Shop,
 }
 
+impl Surface {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Console => "console",
+            Self::Shop => "shop",
+        }
+    }
+}
+
 /// A place where a user is signed in.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({

@@ -20,7 +20,7 @@ use crate::identity::sessions::{self, Surface};
 use crate::identity::tokens::Session;
 use crate::identity::{known_networks, second_factor};
 use crate::platform::networks::Network;
-use crate::principal::{By, Source};
+use crate::principal::{By, Role, Source};
 use crate::values::{Email, Name, SessionId, UserId};
 
 /// For so long after a refresh the same client may repeat it, because the answer may have been lost. After that, a
@@ -107,6 +107,21 @@ impl Identity {
     ///
     /// Takes the pool, because no connection may be held while a password is hashed.
     pub async fn log_in(&self, db: &PgPool, login: LogIn, client: &Client, source: &Source) -> Result<Tokens> {
+        let token = RefreshToken::random()?;
+        let credential = Credential::RefreshToken(token.hash());
+        let begun = self.check_and_begin(db, login, client, source, &credential).await?;
+        self.tokens(begun.user_id, begun.session_id, begun.expires_at, &token)
+    }
+
+    /// The same for every kind of session.
+    pub(super) async fn check_and_begin(
+        &self,
+        db: &PgPool,
+        login: LogIn,
+        client: &Client,
+        source: &Source,
+        credential: &Credential,
+    ) -> Result<BegunSession> {
         // A text that is no address has no account, but the answer must take as long as for one that has.
         let account = match login.email.parse::<Email>() {
             Ok(email) => find_account(db, &email).await?,
@@ -116,7 +131,7 @@ impl Identity {
         let verified = passwords::verify(login.password, hash, Asker::Stranger, &self.metrics).await?;
         let signed_in = match &account {
             Some(account) if verified && account.active => {
-                self.begin_session(db, account, login.code.as_ref(), client, source).await
+                self.begin_session(db, account, login.code.as_ref(), client, source, credential).await
             }
             _ => Err(Error::InvalidCredentials),
         };
@@ -144,7 +159,11 @@ impl Identity {
         code: Option<&SecretString>,
         client: &Client,
         source: &Source,
-    ) -> Result<Tokens> {
+        credential: &Credential,
+    ) -> Result<BegunSession> {
+        if client.surface == Surface::Console && account.role == Role::Customer {
+            return Err(Error::Forbidden { needed: Role::Staff.name() });
+        }
         let mut tx = db.begin().await?;
         let by = By { id: account.id.0, name: account.name.as_str().to_owned() };
         if account.has_totp {
@@ -153,13 +172,13 @@ impl Identity {
                 return Err(Error::InvalidCode);
             }
         }
-        let token = RefreshToken::random()?;
         let session = sqlx::query!(
             "with begun as (
-                 insert into sessions (user_id, expires_at, surface, address, user_agent, last_seen_at, password_at)
+                 insert into sessions
+                        (user_id, expires_at, surface, address, user_agent, last_seen_at, password_at, cookie_hash)
                  select id, clock_timestamp() + make_interval(secs =>
                             case role when 'customer' then $3 else least($3, $6::float8) end),
-                        $7, $8::text::inet, $9, clock_timestamp(), clock_timestamp()
+                        $7, $8::text::inet, $9, clock_timestamp(), clock_timestamp(), $11
                    from users u
                   where id = $1 and password_hash = $2 and active
                     and ($10 or not exists (select from totp t where t.user_id = u.id and t.confirmed_at is not null))
@@ -168,18 +187,20 @@ impl Identity {
              ), kept as (
                  insert into refresh_tokens (hash, session_id, expires_at)
                  select $4, id, least(expires_at, clock_timestamp() + make_interval(secs => $5)) from begun
+                  where $4::bytea is not null
              )
              select id as \"id: SessionId\", expires_at from begun",
             account.id.0,
             account.password_hash,
             self.session_max_age.as_secs_f64(),
-            &token.hash()[..],
+            credential.refresh_token(),
             self.refresh_token_ttl.as_secs_f64(),
             self.staff_session_max_age.as_secs_f64(),
             client.surface as Surface,
             client.written_address(),
             client.user_agent,
             account.has_totp,
+            credential.cookie(),
         )
         .fetch_optional(&mut *tx)
         .await?
@@ -190,7 +211,7 @@ impl Identity {
         let signed_in = Action::new("auth.signed_in", "user", account.id).data(json!({ "session_id": session.id }));
         actions::record_by(&mut tx, Some(&by), source, signed_in).await?;
         tx.commit().await?;
-        self.tokens(account.id, session.id, session.expires_at, &token)
+        Ok(BegunSession { user_id: account.id, session_id: session.id, expires_at: session.expires_at })
     }
 
     /// Exchanges a refresh token for the next pair of tokens.
@@ -299,10 +320,33 @@ fn expiry(now: DateTime<Utc>, ttl: Duration, session_ends_at: DateTime<Utc>) -> 
     DateTime::from_timestamp(whole, 0).unwrap_or(end)
 }
 
+/// What the client will show to prove that the session is its own. The database gets only the hash.
+pub(super) enum Credential {
+    RefreshToken([u8; 32]),
+    Cookie([u8; 32]),
+}
+
+impl Credential {
+    fn refresh_token(&self) -> Option<&[u8]> {
+        if let Self::RefreshToken(hash) = self { Some(hash) } else { None }
+    }
+
+    fn cookie(&self) -> Option<&[u8]> {
+        if let Self::Cookie(hash) = self { Some(hash) } else { None }
+    }
+}
+
+pub(super) struct BegunSession {
+    pub(super) user_id: UserId,
+    pub(super) session_id: SessionId,
+    pub(super) expires_at: DateTime<Utc>,
+}
+
 /// Who signs in.
 struct Account {
     id: UserId,
     name: Name,
+    role: Role,
     password_hash: String,
     active: bool,
     has_totp: bool,
@@ -311,7 +355,7 @@ struct Account {
 async fn find_account(db: &PgPool, email: &Email) -> Result<Option<Account>> {
     Ok(sqlx::query_as!(
         Account,
-        "select id as \"id: UserId\", name as \"name: Name\", password_hash, active,
+        "select id as \"id: UserId\", name as \"name: Name\", role as \"role: Role\", password_hash, active,
                 exists (select from totp t where t.user_id = u.id and t.confirmed_at is not null) as \"has_totp!\"
            from users u where email_key = $1",
         email.key(),

@@ -22,7 +22,7 @@ use crate::values::whole_number::WholeNumber;
 use crate::values::{JobId, OrderId};
 
 /// A filter of jobs.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct JobFilter {

@@ -3,4 +3,5 @@
 
 pub mod jobs;
 pub mod queues;
+pub mod versions;
 pub mod workers;

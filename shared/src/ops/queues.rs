@@ -54,3 +54,10 @@ pub async fn set_paused(conn: &mut PgConnection, principal: &Principal, name: &s
     }
     list(conn).await?.into_iter().find(|view| view.name == queue).ok_or(Error::NotFound(Resource::Queue))
 }
+
+/// The queues that are paused.
+pub async fn paused(conn: &mut PgConnection) -> Result<Vec<Queue>> {
+    Ok(sqlx::query_scalar!(r#"select name as "name: Queue" from queues where paused order by name"#)
+        .fetch_all(conn)
+        .await?)
+}

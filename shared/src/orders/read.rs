@@ -56,6 +56,16 @@ pub async fn get(conn: &mut PgConnection, caller: &Principal, id: OrderId) -> Re
     Ok(for_caller(order, caller))
 }
 
+/// The id of the order with this number. For a customer, somebody else's order does not exist.
+pub async fn id_of_number(conn: &mut PgConnection, caller: &Principal, number: OrderNumber) -> Result<OrderId> {
+    let id = sqlx::query_scalar!(r#"select id as "id: OrderId" from orders where number = $1"#, number.0)
+        .fetch_optional(&mut *conn)
+        .await?
+        .ok_or(Error::NotFound(Resource::Order))?;
+    require_visible(conn, caller, id).await?;
+    Ok(id)
+}
+
 /// The caller's own orders, or all of them for staff; newest first.
 pub async fn list(
     conn: &mut PgConnection,

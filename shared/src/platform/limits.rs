@@ -65,6 +65,25 @@ pub struct LimitState {
     pub retry_after: Option<Duration>,
 }
 
+impl LimitState {
+    /// Set if the request exceeds the limit: whole seconds until the next one would be accepted.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after.map(whole_seconds)
+    }
+
+    /// Whole seconds until the bucket is full again.
+    pub fn reset_seconds(&self) -> u64 {
+        whole_seconds(self.reset)
+    }
+}
+
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+}
+
+/// A /48 of IPv6 may have this many times what a /64 may have: it can be one home, and it can be a company.
+pub const OF_A_SITE: u32 = 8;
+
 /// All buckets.
 pub struct Limiter {
     redis: Option<Redis>,

@@ -34,6 +34,16 @@ impl Network {
     }
 }
 
+/// Names the network of a client in a bucket of a limit.
+pub fn key(address: Option<IpAddr>) -> String {
+    address.map_or_else(String::new, |address| Network::of(address).to_string())
+}
+
+/// Names the /48 of an IPv6 client in a bucket of a limit.
+pub fn site_key(address: Option<IpAddr>) -> Option<String> {
+    Network::site(address?).map(|site| site.to_string())
+}
+
 /// As Postgres reads an `inet`: `203.0.113.7`, `2001:db8:1:2::/64`.
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

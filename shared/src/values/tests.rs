@@ -86,3 +86,16 @@ fn money_is_whole_and_bounded() {
         assert_eq!(serde_json::from_str::<Money>(text).is_ok(), fine, "{text}");
     }
 }
+
+#[test]
+fn the_number_of_an_order_is_read_as_it_is_written() {
+    for counter in [1, 2, 77, 123_456, 34_359_738_367] {
+        let written = OrderNumber(counter).to_string();
+        for typed in [written.clone(), written.to_lowercase(), written.replace("M-", ""), format!(" {written} ")] {
+            assert_eq!(typed.parse::<OrderNumber>().unwrap().0, counter, "{typed}");
+        }
+    }
+    for wrong in ["", "M-", "M-12345678", "M-12?4567", "nonsense-here"] {
+        assert!(wrong.parse::<OrderNumber>().is_err(), "{wrong}");
+    }
+}

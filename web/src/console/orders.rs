@@ -1,0 +1,103 @@
+//! All orders: tabs by status, and the newest first.
+
+use axum::extract::{RawQuery, State};
+use maud::{Markup, html};
+use shared::orders::read::{self, OrderFilter};
+use shared::orders::status::Status;
+use shared::orders::{OrderView, Who};
+use shared::page::{List, Page};
+use shared::principal::Permission;
+
+use super::shell;
+use crate::WebState;
+use crate::form::Fields;
+use crate::refusal::PageResult;
+use crate::routes::reads;
+use crate::rule::PageRoutes;
+use crate::ui::list::{Row, column, numbers, pager, query, table, tabs};
+use crate::ui::money::money;
+use crate::ui::{self, status, time};
+use crate::visit::Visit;
+
+pub fn routes() -> PageRoutes {
+    PageRoutes::default().page("/console/orders", list, reads(Permission::OrdersRead))
+}
+
+async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery) -> PageResult {
+    let asked = Fields::parse(raw.unwrap_or_default().as_bytes())?;
+    let filter = filter(&visit, &asked)?;
+    let page = Page::parse(None, asked.given("cursor"), &super::filter_text(&asked))?;
+    let mut conn = web.db.acquire().await?;
+    let orders = read::list(&mut conn, visit.principal()?, filter, page).await?;
+    drop(conn);
+    let content = html! {
+        (ui::head("Orders", html! {}))
+        (tabs("Status", &status_tabs(&visit, &asked)))
+        (ui::live("orders", rows(&visit, &orders)))
+    };
+    Ok(shell::live_page(&web, &visit, "Orders", content).await?)
+}
+
+fn filter(visit: &Visit, asked: &Fields) -> shared::error::Result<OrderFilter> {
+    Ok(OrderFilter {
+        status: asked.given("status").and_then(|name| Status::ALL.into_iter().find(|status| status.name() == name)),
+        customer_id: asked.optional("customer_id")?,
+        from: asked.given("from").and_then(|text| time::parse(text, visit.zone)),
+        to: asked.given("to").and_then(|text| time::parse(text, visit.zone)),
+    })
+}
+
+fn status_tabs(visit: &Visit, asked: &Fields) -> Vec<(String, String, bool)> {
+    let open = asked.text("status");
+    let tab = |words: &str, name: Option<&'static str>| {
+        (words.to_owned(), query(visit, &[("status", name), ("cursor", None)]), open == name.unwrap_or_default())
+    };
+    let mut tabs = vec![tab("All", None)];
+    tabs.extend(Status::ALL.into_iter().map(|status| tab(status::order_word(status), Some(status.name()))));
+    tabs
+}
+
+fn rows(visit: &Visit, orders: &List<OrderView>) -> Markup {
+    if orders.data.is_empty() {
+        return ui::empty(
+            "No order here",
+            html! { p { "Orders appear here as soon as somebody places one that fits." } },
+        );
+    }
+    let columns = [
+        column("Order"),
+        column("Status"),
+        column("Next"),
+        column("Customer"),
+        numbers("Units"),
+        numbers("Total"),
+        column("Placed"),
+    ];
+    let rows: Vec<Row> = orders.data.iter().map(|order| row(visit, order)).collect();
+    html! { (table("Orders", &columns, &rows)) (pager(visit, orders.next_cursor.as_deref())) }
+}
+
+fn row(visit: &Visit, order: &OrderView) -> Row {
+    let units: i64 = order.items.iter().map(|item| i64::from(item.quantity)).sum();
+    Row {
+        link: Some(format!("/console/orders/{}", order.number)),
+        cells: vec![
+            html! { (order.number) },
+            status::order(order.status),
+            next(visit, order),
+            html! { (order.customer.as_ref().map_or("", |customer| customer.name.as_str())) },
+            html! { (ui::number(units)) },
+            html! { (money(order.total)) },
+            time::ago(visit, order.created_at),
+        ],
+    }
+}
+
+/// What the order waits for, in a few words.
+pub fn next(visit: &Visit, order: &OrderView) -> Markup {
+    match &order.next_action {
+        None => html! { span.quiet { "–" } },
+        Some(next) if next.by == Who::Staff => html! { span.status.bad { (next.what) " waits for a person" } },
+        Some(next) => html! { (next.what) " " span.quiet { (time::ago(visit, next.due_at)) } },
+    }
+}

@@ -1,0 +1,67 @@
+//! What all pages of the console have in common: the layout, the banners, the stream of changes.
+
+use axum::extract::State;
+use axum::response::Response;
+use maud::{Markup, html};
+use shared::error::Result;
+use shared::ops::{queues, workers};
+use shared::principal::Permission;
+
+use crate::WebState;
+use crate::live::Topic;
+use crate::page::{self, Shell};
+use crate::refusal::PageResult;
+use crate::routes::reads;
+use crate::rule::PageRoutes;
+use crate::ui::notice::banner;
+use crate::visit::Visit;
+
+pub const LIVE: &str = "/console/live";
+
+pub fn routes() -> PageRoutes {
+    PageRoutes::default().page(LIVE, stream, reads(Permission::OpsRead))
+}
+
+async fn stream(State(web): State<WebState>) -> PageResult<Response> {
+    Ok(web.live.stream(Topic::Everything)?)
+}
+
+/// A page that is kept up to date.
+pub async fn live_page(web: &WebState, visit: &Visit, title: &str, content: Markup) -> Result<Markup> {
+    show(web, visit, title, Some(LIVE.to_owned()), content).await
+}
+
+/// A page that hears of changes from a stream of its own.
+pub async fn page_hearing(web: &WebState, visit: &Visit, title: &str, live: String, content: Markup) -> Result<Markup> {
+    show(web, visit, title, Some(live), content).await
+}
+
+/// A page that stays as it is, such as a form.
+pub async fn still_page(web: &WebState, visit: &Visit, title: &str, content: Markup) -> Result<Markup> {
+    show(web, visit, title, None, content).await
+}
+
+async fn show(web: &WebState, visit: &Visit, title: &str, live: Option<String>, content: Markup) -> Result<Markup> {
+    let banners = banners(web, visit).await?;
+    Ok(page::console(&Shell { visit, title, live, banners }, &content))
+}
+
+/// What everybody should know, whatever page they look at.
+async fn banners(web: &WebState, visit: &Visit) -> Result<Markup> {
+    if !visit.may(Permission::OpsRead) {
+        return Ok(html! {});
+    }
+    let mut conn = web.db.acquire().await?;
+    let live_workers = workers::count(&mut conn).await?;
+    let paused = queues::paused(&mut conn).await?;
+    Ok(html! {
+        div #banners data-region {
+            @if live_workers == 0 {
+                (banner(true, html! { "No worker runs. Orders are taken, but nothing is charged or shipped." }))
+            }
+            @for queue in &paused {
+                (banner(false, html! { "The queue " b { (queue.name()) } " is paused. " a href="/console/queues" { "Look at it" } }))
+            }
+        }
+    })
+}

@@ -65,6 +65,13 @@ impl Fields {
         self.given(name).map(parse).transpose()
     }
 
+    /// The text of all filters of a list, to which its cursors are bound.
+    pub fn filter_text(&self) -> String {
+        let filters =
+            self.iter().filter(|(name, value)| !["cursor", "done", "limit"].contains(name) && !value.is_empty());
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(filters).finish()
+    }
+
     /// All fields, for a form that is shown again.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))

@@ -1,8 +1,6 @@
 //! Every page and every form, with the rule that holds for it.
 
-use shared::principal::Permission;
-
-use crate::rule::{PageRoutes, Rule, Site, Visitors};
+use crate::rule::{PageRoutes, Site};
 use crate::{console, entrance, shop};
 
 /// The shop: `SHOP=off` leaves it out.
@@ -22,14 +20,4 @@ pub fn entrance(shop: bool, console: bool) -> PageRoutes {
         Site::Console => console,
     };
     entrance::routes().only(|rule| served(rule.site)).merge(entrance::invitations())
-}
-
-/// A page of the console that staff read.
-pub const fn reads(needs: Permission) -> Rule {
-    Rule::read(Site::Console, Visitors::With(needs))
-}
-
-/// A form of the console that changes something.
-pub const fn changes(needs: Permission) -> Rule {
-    Rule::write(Site::Console, Visitors::With(needs))
 }

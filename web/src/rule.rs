@@ -121,6 +121,16 @@ impl Rule {
     }
 }
 
+/// A page of the console that staff read.
+pub const fn reads(needs: Permission) -> Rule {
+    Rule::read(Site::Console, Visitors::With(needs))
+}
+
+/// A form of the console that changes something.
+pub const fn changes(needs: Permission) -> Rule {
+    Rule::write(Site::Console, Visitors::With(needs))
+}
+
 /// A handler with its rule.
 pub struct PageRoute {
     pub method: Method,

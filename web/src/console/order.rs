@@ -22,9 +22,8 @@ use crate::form::Fields;
 use crate::live::Topic;
 use crate::once::{OnceForm, and_say};
 use crate::refusal::{PageResult, refused_in_place, words};
-use crate::routes::{changes, reads};
-use crate::rule::PageRoutes;
-use crate::ui::action::{self, Weight};
+use crate::rule::{PageRoutes, changes, reads};
+use crate::ui::action::{self, Emphasis};
 use crate::ui::list::{Row, column, numbers, segment, table};
 use crate::ui::money::money;
 use crate::ui::words::reason;
@@ -116,30 +115,30 @@ fn next_card(visit: &Visit, seen: &Seen) -> Markup {
             p.lead { (sentence(visit, seen)) }
             @if visit.may(Permission::OrdersWrite) { div.actions {
                 @for job in dead(seen) {
-                    (action::button_with(&format!("{base}/retry"), &format!("Retry: {}", status::job_name(&job.job.kind)), Weight::Primary,
+                    (action::button_with(&format!("{base}/retry"), &format!("Retry: {}", status::job_name(&job.job.kind)), Emphasis::Primary,
                         &[("job", &job.job.id.to_string())]))
                 }
                 @for to in order.status.allowed_manually() {
                     @if let Some(verb) = verb(to) {
-                        (action::ask(verb, Weight::Plain, html! {
+                        (action::ask(verb, Emphasis::Plain, html! {
                             p { (effect(order, to)) }
-                            (action::button_with(&format!("{base}/move"), verb, Weight::Primary,
+                            (action::button_with(&format!("{base}/move"), verb, Emphasis::Primary,
                                 &[("to", to.name()), ("version", &order.version.to_string())]))
                         }))
                     }
                 }
                 @if order.status.allowed_manually().contains(&Status::Cancelling) {
-                    (action::ask("Cancel the order", Weight::Danger, html! {
+                    (action::ask("Cancel the order", Emphasis::Danger, html! {
                         p { (effect(order, Status::Cancelling)) }
-                        (action::form(&format!("{base}/cancel"), "Cancel the order", Weight::Danger, html! {
+                        (action::form(&format!("{base}/cancel"), "Cancel the order", Emphasis::Danger, html! {
                             (field::Field::text("reason", "Reason").optional().max(500).show())
                         }))
                     }))
                 }
                 @for job in dead(seen) {
-                    (action::ask("Give the job up", Weight::Plain, html! {
+                    (action::ask("Give the job up", Emphasis::Plain, html! {
                         p { "It never runs again, and the order stays with you until you move it by hand." }
-                        (action::button_with(&format!("{base}/discard"), "Give the job up", Weight::Danger,
+                        (action::button_with(&format!("{base}/discard"), "Give the job up", Emphasis::Danger,
                             &[("job", &job.job.id.to_string())]))
                     }))
                 }
@@ -313,7 +312,7 @@ fn timeline(visit: &Visit, seen: &Seen) -> Markup {
                 } } }
             }))
             @if visit.may(Permission::OrdersWrite) {
-                (action::form(&format!("{base}/note"), "Write the note", Weight::Plain, field::area("text", "A note for your colleagues", "", 2000)))
+                (action::form(&format!("{base}/note"), "Write the note", Emphasis::Plain, field::area("text", "A note for your colleagues", "", 2000)))
             }
         },
     )

@@ -12,8 +12,7 @@ use super::shell;
 use crate::WebState;
 use crate::form::Fields;
 use crate::refusal::PageResult;
-use crate::routes::reads;
-use crate::rule::PageRoutes;
+use crate::rule::{PageRoutes, reads};
 use crate::ui::list::{Row, column, numbers, pager, query, table, tabs};
 use crate::ui::money::money;
 use crate::ui::{self, status, time};
@@ -26,7 +25,7 @@ pub fn routes() -> PageRoutes {
 async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery) -> PageResult {
     let asked = Fields::parse(raw.unwrap_or_default().as_bytes())?;
     let filter = filter(&visit, &asked)?;
-    let page = Page::parse(None, asked.given("cursor"), &super::filter_text(&asked))?;
+    let page = Page::parse(None, asked.given("cursor"), &asked.filter_text())?;
     let mut conn = web.db.acquire().await?;
     let orders = read::list(&mut conn, visit.principal()?, filter, page).await?;
     drop(conn);

@@ -11,8 +11,7 @@ use crate::WebState;
 use crate::live::Topic;
 use crate::page::{self, Shell};
 use crate::refusal::PageResult;
-use crate::routes::reads;
-use crate::rule::PageRoutes;
+use crate::rule::{PageRoutes, reads};
 use crate::ui::notice::banner;
 use crate::visit::Visit;
 

@@ -11,7 +11,7 @@ use shared::identity::users;
 use shared::page::Page;
 use shared::values::SessionId;
 
-use super::show;
+use super::shell::show;
 use crate::WebState;
 use crate::entrance::new_password;
 use crate::form::Fields;

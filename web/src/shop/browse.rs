@@ -11,7 +11,7 @@ use shared::page::{List, MAX_LIMIT, Page};
 use shared::values::CategoryId;
 use sqlx::PgConnection;
 
-use super::show;
+use super::shell::show;
 use crate::WebState;
 use crate::form::Fields;
 use crate::refusal::PageResult;

@@ -16,7 +16,7 @@ use shared::values::{Address, OrderId, PaymentToken, Quantity};
 use uuid::Uuid;
 
 use super::cart::{Cart, Priced, price, totals};
-use super::{show, with_cart};
+use super::shell::{show, with_cart};
 use crate::WebState;
 use crate::form::Fields;
 use crate::once::{KEY, and_say, see_other};

@@ -15,14 +15,14 @@ use shared::queue::Plan;
 use shared::values::{OrderId, OrderNumber};
 use sqlx::PgConnection;
 
-use super::{show, show_live};
+use super::shell::{show, show_live};
 use crate::WebState;
 use crate::form::Fields;
 use crate::live::Topic;
 use crate::once::{OnceForm, and_say};
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, Rule, Site, Visitors};
-use crate::ui::action::{self, Weight};
+use crate::ui::action::{self, Emphasis};
 use crate::ui::list::{Row, column, numbers, pager, segment, table};
 use crate::ui::money::money;
 use crate::ui::words::reason;
@@ -164,10 +164,10 @@ fn steps(visit: &Visit, order: &OrderView, events: &[OrderEvent]) -> Markup {
 fn cancel_form(order: &OrderView) -> Markup {
     action::ask(
         "Cancel the order",
-        Weight::Danger,
+        Emphasis::Danger,
         html! {
             p { "We give back what was taken. This cannot be undone." }
-            (action::button(&format!("/orders/{}/cancel", order.number), "Cancel the order", Weight::Danger))
+            (action::button(&format!("/orders/{}/cancel", order.number), "Cancel the order", Emphasis::Danger))
         },
     )
 }

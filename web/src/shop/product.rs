@@ -7,7 +7,7 @@ use shared::catalog::products::{self, ProductView};
 use shared::error::{Error, Resource};
 use shared::values::Sku;
 
-use super::show;
+use super::shell::show;
 use crate::WebState;
 use crate::refusal::PageResult;
 use crate::rule::{PageRoutes, Rule, Site, Visitors};

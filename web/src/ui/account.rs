@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use shared::identity::sessions::SessionView;
 
-use super::action::{self, Weight};
+use super::action::{self, Emphasis};
 use super::field::{self, Field};
 use super::list::{Row, column, table};
 use super::time;
@@ -37,7 +37,7 @@ pub fn sessions_table(visit: &Visit, path: &str, sessions: &[SessionView]) -> Ma
                 time::ago(visit, session.last_seen_at),
                 html! {
                     @if session.current { span.quiet { "this one" } }
-                    @else { (action::button(&format!("{path}/{}/end", session.id), "End", Weight::Plain)) }
+                    @else { (action::button(&format!("{path}/{}/end", session.id), "End", Emphasis::Plain)) }
                 },
             ],
         })

@@ -7,14 +7,14 @@ use crate::once::KEY;
 
 /// How much a button stands out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weight {
+pub enum Emphasis {
     Primary,
     Plain,
     /// It takes something away from somebody.
     Danger,
 }
 
-impl Weight {
+impl Emphasis {
     const fn class(self) -> &'static str {
         match self {
             Self::Primary => "button primary",
@@ -30,7 +30,7 @@ pub fn key() -> Markup {
 }
 
 /// A form with further fields, and a button that sends it.
-pub fn form(path: &str, verb: &str, weight: Weight, fields: Markup) -> Markup {
+pub fn form(path: &str, verb: &str, weight: Emphasis, fields: Markup) -> Markup {
     html! {
         form.action method="post" action=(path) {
             (key())
@@ -41,12 +41,12 @@ pub fn form(path: &str, verb: &str, weight: Weight, fields: Markup) -> Markup {
 }
 
 /// A button alone.
-pub fn button(path: &str, verb: &str, weight: Weight) -> Markup {
+pub fn button(path: &str, verb: &str, weight: Emphasis) -> Markup {
     form(path, verb, weight, html! {})
 }
 
 /// A button with hidden values.
-pub fn button_with(path: &str, verb: &str, weight: Weight, values: &[(&str, &str)]) -> Markup {
+pub fn button_with(path: &str, verb: &str, weight: Emphasis, values: &[(&str, &str)]) -> Markup {
     form(path, verb, weight, hidden(values))
 }
 
@@ -55,7 +55,7 @@ pub fn hidden(values: &[(&str, &str)]) -> Markup {
 }
 
 /// An action that asks something first: it opens in place, also without scripts.
-pub fn ask(verb: &str, weight: Weight, content: Markup) -> Markup {
+pub fn ask(verb: &str, weight: Emphasis, content: Markup) -> Markup {
     html! {
         details.ask {
             summary class=(weight.class()) { (verb) "…" }
@@ -65,6 +65,6 @@ pub fn ask(verb: &str, weight: Weight, content: Markup) -> Markup {
 }
 
 /// A link that looks like a button.
-pub fn link(path: &str, verb: &str, weight: Weight) -> Markup {
+pub fn link(path: &str, verb: &str, weight: Emphasis) -> Markup {
     html! { a class=(weight.class()) href=(path) { (verb) } }
 }

@@ -1,1 +1,6 @@
-//! The pages, over HTTP and in a real browser.
+//! The pages: over HTTP, and in a real browser.
+
+mod entrance;
+mod orders;
+mod shop;
+mod visitor;

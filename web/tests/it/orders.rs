@@ -1,0 +1,81 @@
+//! The console's page of an order: its buttons do what the routes do, once.
+
+use serde_json::json;
+use testkit::app::TestApp;
+use testkit::manual_worker::ManualWorker;
+use testkit::person::Person;
+
+use crate::visitor::Visitor;
+
+async fn order_of(alice: &Person<'_>, token: &str) -> (String, String) {
+    let body = json!({
+        "items": [{ "sku": "mug", "quantity": 2 }], "payment_token": token, "shipping_address": { "line1": "1 Mill Lane" },
+    });
+    let placed = alice.post("/v1/orders", body).await.done(201);
+    (placed.id().to_owned(), placed.body["number"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_dead_payment_is_retried_once_however_often_the_button_is_pressed() {
+    let app = TestApp::new().await;
+    app.product("mug", 1250, 10).await;
+    let (alice, staff) = (app.customer().await, app.staff().await);
+    let (id, number) = order_of(&alice, "tok_flaky_8").await;
+    let worker = ManualWorker::of(&app);
+    worker.run().await;
+    let mut sam = Visitor::signed_in_to_console(&app, &staff.email).await;
+    let page = sam.open(&format!("/console/orders/{number}")).await.ok();
+    page.says("waits for you").says("Retry: Charge the customer").says("It was tried 8 times");
+    let (key, job) = (page.hidden("key"), page.hidden("job"));
+    for _ in 0..2 {
+        let retried = sam.send(&format!("/console/orders/{number}/retry"), &[("key", &key), ("job", &job)]).await;
+        retried.leads_to(&format!("/console/orders/{number}?done=retried"));
+    }
+    let refused = sam.send(&format!("/console/orders/{number}/retry"), &[("key", "another"), ("job", &job)]).await;
+    assert_eq!(refused.status, 409);
+    refused.says("only a dead job can be retried");
+    worker.run().await;
+    assert_eq!(staff.see(&format!("/v1/orders/{id}")).await["status"], "delivered");
+    let story = staff.story(&format!("/v1/orders/{id}")).await;
+    assert_eq!(story.iter().filter(|event| *event == "job_retried").count(), 1, "{story:?}");
+    sam.open(&format!("/console/orders/{number}")).await.ok().says("Retried: Charge the customer").says("Some One");
+}
+
+#[tokio::test]
+async fn a_page_that_is_behind_changes_nothing_and_says_so() {
+    let app = TestApp::new().await;
+    app.product("mug", 1250, 10).await;
+    let (alice, staff) = (app.customer().await, app.staff().await);
+    let (id, number) = order_of(&alice, "tok_ok").await;
+    let mut sam = Visitor::signed_in_to_console(&app, &staff.email).await;
+    let page = sam.open(&format!("/console/orders/{number}")).await.ok();
+    let (key, version) = (page.hidden("key"), page.hidden("version"));
+    staff.move_to(&format!("/v1/orders/{id}"), "processing").await.done(200);
+    let path = format!("/console/orders/{number}/move");
+    let refused = sam.send(&path, &[("key", &key), ("to", "processing"), ("version", &version)]).await;
+    assert_eq!(refused.status, 412);
+    refused.says("Somebody has changed this meanwhile; look at it again.").says("Mark as paid");
+}
+
+#[tokio::test]
+async fn cancelling_and_notes_are_on_the_timeline_with_who_did_it() {
+    let app = TestApp::new().await;
+    app.product("mug", 1250, 10).await;
+    let (alice, staff) = (app.customer().await, app.staff().await);
+    let (_, number) = order_of(&alice, "tok_ok").await;
+    let mut sam = Visitor::signed_in_to_console(&app, &staff.email).await;
+    let here = format!("/console/orders/{number}");
+    sam.open(&here).await.ok();
+    let noted = sam.send(&format!("{here}/note"), &[("key", "n1"), ("text", "Called <b>twice</b>.")]).await;
+    noted.leads_to(&format!("{here}?done=noted"));
+    let empty = sam.send(&format!("{here}/note"), &[("key", "n2"), ("text", " ")]).await;
+    assert_eq!(empty.status, 422);
+    let cancelled = sam.send(&format!("{here}/cancel"), &[("key", "c1"), ("reason", "ordered twice")]).await;
+    cancelled.leads_to(&format!("{here}?done=cancelling"));
+    let worker = ManualWorker::of(&app);
+    worker.run().await;
+    let page = sam.open(&here).await.ok();
+    page.says("Called &lt;b&gt;twice&lt;/b&gt;.")
+        .says("Cancelling asked for: ordered twice")
+        .says("This order is cancelled");
+}

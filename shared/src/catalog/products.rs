@@ -12,6 +12,7 @@ use crate::invalid::Invalid;
 use crate::page::{List, Page, Position};
 use crate::platform::db::{self, CustomPlan};
 use crate::principal::{Permission, Principal};
+use crate::values::search::Search;
 use crate::values::whole_number::WholeNumber;
 use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, given};
 
@@ -154,36 +155,6 @@ impl ProductFilter {
     /// With a limit on the price the list is sorted by price, otherwise the oldest product comes first.
     fn by_price(&self) -> bool {
         self.min_price.is_some() || self.max_price.is_some()
-    }
-}
-
-/// The text of a search.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-struct Search(String);
-
-impl Search {
-    const MAX_CHARACTERS: usize = 100;
-    /// The index consists of groups of three characters, so it cannot find fewer in the middle of a word.
-    const ANYWHERE: usize = 3;
-
-    fn pattern(&self) -> String {
-        let literal = self.0.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
-        // In the column `search`, each word has a blank before it.
-        let start = if self.0.chars().count() < Self::ANYWHERE { "% " } else { "%" };
-        format!("{start}{literal}%")
-    }
-}
-
-impl TryFrom<String> for Search {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        if text.chars().count() > Self::MAX_CHARACTERS {
-            let message = format!("a search text has at most {} characters", Self::MAX_CHARACTERS);
-            return Err(Invalid::new("invalid_search", message));
-        }
-        Ok(Self(text.trim().to_owned()))
     }
 }
 
@@ -463,27 +434,5 @@ fn refused_product(error: sqlx::Error, sku: Option<&Sku>) -> Error {
         (Some("products_sku_key"), Some(sku)) => Error::SkuTaken { sku: sku.as_str().to_owned() },
         (Some("products_category_id_fkey"), _) => super::unknown_category("category_id"),
         _ => error.into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn searches_mean_what_was_typed() {
-        for (typed, pattern) in [
-            ("", "% %"),
-            ("m", "% m%"),
-            ("Mu", "% Mu%"),
-            (" mug ", "%mug%"),
-            ("100%", r"%100\%%"),
-            ("a_b", r"%a\_b%"),
-            (r"\", r"% \\%"),
-            ("äö", "% äö%"),
-        ] {
-            assert_eq!(Search::try_from(typed.to_owned()).unwrap().pattern(), pattern);
-        }
-        assert_eq!(Search::try_from("x".repeat(101)).unwrap_err().code, "invalid_search");
     }
 }

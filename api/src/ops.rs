@@ -3,18 +3,23 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use shared::actions::{self, ActionFilter, ActionView};
 use shared::audit::Report;
 use shared::audit::full::{self, AuditRun, StartedAudit};
+use shared::history::read::{History, HistoryRange};
 use shared::ops::jobs::{self, JobDetail, JobFilter, JobView, Retried, RetryJobs};
 use shared::ops::queues::{self, QueueView};
-use shared::ops::workers::{self, WorkerView};
+use shared::ops::summary::Summary;
+use shared::ops::workers::{self, GoneWorker, WorkerView};
 use shared::page::{List, Paging};
 use shared::principal::Permission;
 use shared::queue::Queue;
+use shared::schedule::{self, ClockView};
 use shared::values::JobId;
 use sqlx::PgPool;
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
@@ -44,6 +49,9 @@ pub fn routes() -> Routes {
         .on(routes!(audit_runs), read)
         .on(routes!(audit_run), read)
         .on(routes!(actions), read)
+        .on(routes!(summary), read)
+        .on(routes!(history), read)
+        .on(routes!(clock), read)
 }
 
 /// List queues
@@ -169,13 +177,36 @@ async fn retry_many(State(state): State<AppState>, caller: Caller, mut once: Onc
 
 /// List live workers
 ///
-/// Each with the jobs that it runs now.
+/// Each with the jobs that it runs now. `gone`: the workers that have stopped or fell silent in the last 15 minutes.
 #[utoipa::path(get, path = "/v1/ops/workers", tag = "operations", responses(
-    (status = 200, description = "All live workers", body = List<WorkerView>),
+    (status = 200, description = "All live workers, and those that have gone in the last 15 minutes", body = Workers),
 ))]
-async fn workers(State(db): State<PgPool>) -> ApiResult<Answer<List<WorkerView>>> {
+async fn workers(State(db): State<PgPool>) -> ApiResult<Answer<Workers>> {
     let mut conn = db.acquire().await?;
-    Ok(Answer(List { data: workers::list(&mut conn).await?, next_cursor: None }))
+    let (data, gone) = (workers::list(&mut conn).await?, workers::gone(&mut conn).await?);
+    Ok(Answer(Workers { data, next_cursor: None, gone }))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "data": [{
+        "id": "0197a2c0-11aa-7e4f-9b0c-5a6b7c8d9e0f", "host": "mill-7", "pid": 4711, "version": "0.1.0",
+        "queues": ["high", "default", "low"], "since": "2026-11-21T08:00:00Z", "last_heartbeat": "2026-11-21T08:15:00Z",
+        "running": 0, "concurrency": 32, "running_jobs": []
+    }],
+    "next_cursor": null,
+    "gone": [{
+        "id": "0197a2c0-11aa-7e4f-9b0c-5a6b7c8d9e10", "host": "mill-6", "pid": 4702, "version": "0.1.0",
+        "queues": ["high", "default", "low"], "since": "2026-11-20T08:00:00Z", "gone_at": "2026-11-21T08:09:30Z",
+        "stopped": false
+    }]
+}))]
+struct Workers {
+    data: Vec<WorkerView>,
+    /// Always null: all live workers are in one answer
+    next_cursor: Option<String>,
+    /// Gone in the last 15 minutes, at most 100, newest first
+    gone: Vec<GoneWorker>,
 }
 
 /// Read the last integrity audit
@@ -242,4 +273,37 @@ async fn audit_run(State(db): State<PgPool>, Path(id): Path<Uuid>) -> ApiResult<
 async fn actions(State(db): State<PgPool>, asked: Listed<ActionFilter>) -> ApiResult<Answer<List<ActionView>>> {
     let mut conn = db.acquire().await?;
     Ok(Answer(actions::list(&mut conn, &asked.filter, &asked.page).await?))
+}
+
+/// Read the overview's numbers
+///
+/// Does everything hold, who waits for a person, does work flow, are there workers, what was ordered. At most a second old.
+#[utoipa::path(get, path = "/v1/ops/summary", tag = "operations", responses(
+    (status = 200, description = "The numbers", body = Summary),
+))]
+async fn summary(State(state): State<AppState>) -> ApiResult<Response> {
+    Ok(Answer(&*state.overview.summary().await?).into_response())
+}
+
+/// Read statistics over time
+///
+/// Throughput, waits, running times, depths and orders, at most 1,000 steps. They are at most ten seconds old, are the same in
+/// all processes and survive restarts. A step without a row is a gap.
+#[utoipa::path(get, path = "/v1/ops/history", tag = "operations", params(HistoryRange), responses(
+    (status = 200, description = "The statistics of the range", body = History),
+    (status = 422, description = "`invalid_range`; `range_too_long`: take a longer step", body = Problem),
+))]
+async fn history(State(state): State<AppState>, Query(range): Query<HistoryRange>) -> ApiResult<Response> {
+    Ok(Answer(&*state.overview.history(range).await?).into_response())
+}
+
+/// List what runs by the clock
+///
+/// What each does, when it last ran, and when it runs again. Empty until the first worker has started.
+#[utoipa::path(get, path = "/v1/ops/clock", tag = "operations", responses(
+    (status = 200, description = "Everything that runs by the clock", body = List<ClockView>),
+))]
+async fn clock(State(db): State<PgPool>) -> ApiResult<Answer<List<ClockView>>> {
+    let mut conn = db.acquire().await?;
+    Ok(Answer(List { data: schedule::clocks(&mut conn).await?, next_cursor: None }))
 }

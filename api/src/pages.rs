@@ -128,6 +128,7 @@ impl AppState {
             placing: self.placing.clone(),
             doorbell: self.doorbell.clone(),
             live: web::live::Live::new(self.db.clone(), self.stopping.clone()),
+            overview: self.overview.clone(),
             settings: Arc::new(self.web_settings()),
             stopping: self.stopping.clone(),
         }

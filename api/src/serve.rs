@@ -8,9 +8,11 @@ use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
 use shared::health::Probe;
+use shared::history::WRITE_EVERY;
 use shared::identity::attempts::Attempts;
 use shared::identity::authenticate::Identity;
-use shared::orders::placing::lanes::PlacingLanes;
+use shared::ops::summary::Overview;
+use shared::orders::placing::lanes::{PlacedBatch, PlacingLanes};
 use shared::platform::http::limits::Limits;
 use shared::platform::http::places::{ConnectionMetrics, OPERATORS, Places};
 use shared::platform::insecure;
@@ -18,10 +20,9 @@ use shared::platform::limits::Limiter;
 use shared::platform::redis::Redis;
 use shared::platform::settings::Common;
 use shared::product_cache::Cache;
-use shared::queue::Ring;
 use shared::queue::doorbell::Doorbell;
-use shared::values::ProductId;
 use tokio::net::TcpListener;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Serve;
@@ -85,10 +86,11 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let cache = Cache::start(db.clone(), redis.clone(), settings.caching.settings(), metrics.shared.registry())?;
     let (terms, limits) = (settings.terms(), settings.placing_limits());
     let after_batch = {
-        let (doorbell, cache) = (doorbell.clone(), cache.clone());
-        move |rings: Vec<Ring>, sold: Vec<ProductId>| {
-            doorbell.ring(rings);
-            cache.mark_stale(sold);
+        let (doorbell, cache, counted) = (doorbell.clone(), cache.clone(), metrics.shared.counted.clone());
+        move |batch: PlacedBatch| {
+            doorbell.ring(batch.rings);
+            cache.mark_stale(batch.sold);
+            batch.totals.into_iter().for_each(|total| counted.order(total));
         }
     };
     let identity = Identity::new(settings.identity()?).map_err(anyhow::Error::msg)?;
@@ -103,6 +105,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
             settings.rate_limits.attempts(),
         )),
         identity,
+        overview: Arc::new(Overview::new(db.clone())),
         probe: Arc::new(Probe::new(db.clone(), doorbell.clone())),
         placing: Arc::new(PlacingLanes::start(&db, terms, limits, after_batch)),
         limiter,
@@ -122,6 +125,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
 /// Serves both addresses until `state.stopping` is cancelled, then waits for the running requests.
 pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -> anyhow::Result<()> {
     let stopping = state.stopping.clone();
+    let (history, db) = (state.metrics.shared.counted.clone(), state.db.clone());
     let scrape = Router::new()
         .route("/metrics", get(scrape))
         .route("/health/live", get(health::live))
@@ -132,6 +136,7 @@ pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -
     // It answers until everything else has ended, so that the last figures are scraped too.
     let scraping = connections::serve(metrics, None, scrapers, limits, scrape, CancellationToken::new());
     let scraping = tokio::spawn(scraping);
+    let writing = tokio::spawn(write_history(state.clone()));
     let serving = connections::serve(api, tls, places, limits, app(state), stopping.clone());
     let overdue = async {
         stopping.cancelled().await;
@@ -142,8 +147,23 @@ pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -
         () = overdue => tracing::warn!("stopped with requests still running after {GRACE:?}"),
     }
     scraping.abort();
+    drop(writing.await); // It ended when the process was asked to stop, or shortly after.
+    if let Err(error) = history.write(&db).await {
+        tracing::warn!(%error, "statistics could not be written: {error}");
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Writes every few seconds what this process placed, until it is asked to stop.
+async fn write_history(state: AppState) {
+    let mut every = tokio::time::interval(WRITE_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while state.stopping.run_until_cancelled(every.tick()).await.is_some() {
+        if let Err(error) = state.metrics.shared.counted.write(&state.db).await {
+            tracing::warn!(%error, "statistics could not be written: {error}");
+        }
+    }
 }
 
 async fn scrape(axum::extract::State(state): axum::extract::State<AppState>) -> Result<String, axum::http::StatusCode> {

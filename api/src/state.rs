@@ -7,6 +7,7 @@ use axum::extract::FromRef;
 use shared::health::Probe;
 use shared::identity::attempts::Attempts;
 use shared::identity::authenticate::Identity;
+use shared::ops::summary::Overview;
 use shared::orders::placing::lanes::PlacingLanes;
 use shared::platform::http::limits::Limits;
 use shared::platform::http::places::Places;
@@ -35,6 +36,8 @@ pub struct AppState {
     pub cache: Arc<Cache>,
     pub placing: Arc<PlacingLanes>,
     pub metrics: Arc<ApiMetrics>,
+    /// What the console's overview shows, read once for all viewers.
+    pub overview: Arc<Overview>,
     /// What is insecure about the settings of this process.
     pub insecure: Arc<[Insecure]>,
     /// Rung after a commit that wrote jobs.

@@ -9,7 +9,7 @@
 //! | the words of the domain | `invalid`, then `values`, then `error`, then `page` |
 //! | who acts | `principal` |
 //! | jobs, and records of what happened | `queue`, `actions`, `idempotency` |
-//! | tables that depend on few others | `customers`, `warehouses`, `schedule`, `health` |
+//! | tables that depend on few others | `customers`, `warehouses`, `schedule`, `health`, `history` |
 //! | who signs in, and what orders consist of | `identity`, `catalog`, `inventory`, `payments`, `shipping` |
 //! | orders | `orders` |
 //! | above several domains | `audit` and `product_cache`, then `ops` |
@@ -21,6 +21,7 @@ pub mod catalog;
 pub mod customers;
 pub mod error;
 pub mod health;
+pub mod history;
 pub mod idempotency;
 pub mod identity;
 pub mod invalid;

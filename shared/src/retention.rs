@@ -1,4 +1,4 @@
-//! Deletes rows that are too old, once a minute: jobs, workers, idempotency keys, sessions. Also erases old payment tokens. It works in steps: a step
+//! Deletes rows that are too old, once a minute: jobs, workers, idempotency keys, sessions, statistics. Also erases old payment tokens. It works in steps: a step
 //! locks few rows and ends soon, so nobody waits for it. The audit deletes its own old runs.
 
 use std::time::{Duration, Instant};
@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use sqlx::{PgConnection, PgPool};
 
 use crate::error::Result;
+use crate::history::fold;
 use crate::idempotency;
 use crate::identity::{known_networks, sessions};
 use crate::ops;
 use crate::orders::pay;
 use crate::queue::prune;
+use crate::schedule;
 
 /// Rows deleted by one statement: some tens of milliseconds.
 const STEP: i64 = 5_000;
@@ -31,10 +33,13 @@ enum Old {
     Sessions,
     KnownNetworks,
     PaymentTokens,
+    Schedules,
+    /// Added up to longer steps first.
+    History,
 }
 
 impl Old {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::DoneJobs,
         Self::DiscardedJobs,
         Self::SilentWorkers,
@@ -42,6 +47,8 @@ impl Old {
         Self::Sessions,
         Self::KnownNetworks,
         Self::PaymentTokens,
+        Self::Schedules,
+        Self::History,
     ];
 
     fn name(self) -> &'static str {
@@ -53,6 +60,8 @@ impl Old {
             Self::Sessions => "sessions",
             Self::KnownNetworks => "known networks",
             Self::PaymentTokens => "payment tokens",
+            Self::Schedules => "schedules",
+            Self::History => "statistics",
         }
     }
 
@@ -66,6 +75,8 @@ impl Old {
             Self::Sessions => sessions::remove_expired(conn, limit).await,
             Self::KnownNetworks => known_networks::remove_old(conn, limit).await,
             Self::PaymentTokens => pay::erase_old_tokens(conn, PAYMENT_TOKENS_KEPT, limit).await,
+            Self::Schedules => schedule::remove_unused(conn).await,
+            Self::History => fold::remove_old(conn, limit).await,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Deserialising checks the value. The error carries a code; the API's JSON reader adds the path of the field.
 
 pub mod password;
+pub mod search;
 pub mod whole_number;
 
 use std::fmt;

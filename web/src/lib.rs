@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use shared::identity::attempts::Attempts;
 use shared::identity::authenticate::Identity;
+use shared::ops::summary::Overview;
 use shared::orders::placing::lanes::PlacingLanes;
 use shared::product_cache::Cache;
 use shared::queue::doorbell::Doorbell;
@@ -49,6 +50,8 @@ pub struct WebState {
     pub placing: Arc<PlacingLanes>,
     pub doorbell: Doorbell,
     pub live: Arc<Live>,
+    /// The numbers of the overview, read once a second for all viewers.
+    pub overview: Arc<Overview>,
     pub settings: Arc<WebSettings>,
     /// Cancelled when the process is asked to stop.
     pub stopping: CancellationToken,

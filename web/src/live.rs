@@ -158,8 +158,8 @@ impl Listener {
     fn fingerprint(&self) -> String {
         let seen = self.seen.borrow();
         match self.topic {
-            Topic::Everything => format!("{:?}", seen.everything()),
-            Topic::Order(id) => format!("{:?}", seen.order(id)),
+            Topic::Everything => format!("{:?}", seen.of_everything()),
+            Topic::Order(id) => format!("{:?}", seen.followed.get(&id.0)),
         }
     }
 }

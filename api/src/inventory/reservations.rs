@@ -5,13 +5,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use shared::error::Error;
+use shared::inventory::held::{self, HeldFilter, HeldReservation};
 use shared::inventory::reserve::{self, ReservationRef, ReservationView, Reserve};
 use shared::orders::reap;
+use shared::page::{List, Paging};
 use shared::values::ReservationId;
 
 use crate::error::{ApiResult, Problem};
 use crate::extract::idempotent::{self, Once};
-use crate::extract::json::Path;
+use crate::extract::json::{Listed, Path};
 use crate::extract::principal::Caller;
 use crate::state::AppState;
 
@@ -58,6 +60,22 @@ pub(super) async fn reservation(
     let reservation = reserve::find(&mut conn, id).await?;
     state.cache.observed_change(reservation.updated_at, reservation.items.iter().map(|item| item.product_id));
     Ok(Answer(reservation))
+}
+
+/// List live reservations
+///
+/// Stock that is held for unpaid orders or by hand, with the order's number; what expires first comes first.
+#[utoipa::path(
+    get, path = "/v1/inventory/reservations", tag = "inventory", params(HeldFilter, Paging), responses(
+    (status = 200, description = "A page of reservations", body = List<HeldReservation>),
+    (status = 422, description = "`invalid_limit`, `invalid_cursor`, or a filter is not right", body = Problem),
+))]
+pub(super) async fn live(
+    State(state): State<AppState>,
+    asked: Listed<HeldFilter>,
+) -> ApiResult<Answer<List<HeldReservation>>> {
+    let mut conn = state.db.acquire().await?;
+    Ok(Answer(held::list(&mut conn, &asked.filter, &asked.page).await?))
 }
 
 /// Release a reservation made by hand

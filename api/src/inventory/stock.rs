@@ -6,7 +6,9 @@ use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
-use shared::inventory::{self, NewStock, OnHand, ReorderSettings, StockFilter, StockView};
+use shared::inventory::list::{self as lists, StockFilter};
+use shared::inventory::past::{self, StockHistory};
+use shared::inventory::{self, NewStock, OnHand, ReorderSettings, StockView};
 use shared::page::{List, Paging};
 use shared::principal::Permission;
 use shared::product_cache::Cache;
@@ -23,11 +25,11 @@ use crate::extract::principal::Caller;
 #[utoipa::path(
     get, path = "/v1/inventory", tag = "inventory", params(StockFilter, Paging), responses(
     (status = 200, description = "A page of stock, oldest rows first", body = List<StockView>),
-    (status = 422, description = "`invalid_limit`, `invalid_cursor`, or a filter is not right", body = Problem),
+    (status = 422, description = "`invalid_limit`, `invalid_cursor`, `too_far_back`, or a filter is not right", body = Problem),
 ))]
 pub(super) async fn list(State(db): State<PgPool>, list: Listed<StockFilter>) -> ApiResult<Answer<List<StockView>>> {
     let mut conn = db.acquire().await?;
-    Ok(Answer(inventory::list(&mut conn, &list.filter, &list.page).await?))
+    Ok(Answer(lists::list(&mut conn, &list.filter, &list.page).await?))
 }
 
 /// List stock at or below its reorder level, worst first
@@ -38,7 +40,7 @@ pub(super) async fn list(State(db): State<PgPool>, list: Listed<StockFilter>) ->
 ))]
 pub(super) async fn low_stock(State(db): State<PgPool>, list: Listed<NoFilter>) -> ApiResult<Answer<List<StockView>>> {
     let mut conn = db.acquire().await?;
-    Ok(Answer(inventory::list_low(&mut conn, &list.page).await?))
+    Ok(Answer(lists::list_low(&mut conn, &list.page).await?))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -76,6 +78,19 @@ pub(super) async fn one(State(db): State<PgPool>, Path(id): Path<InventoryId>) -
     let mut conn = db.acquire().await?;
     let stock = inventory::find(&mut conn, id).await?;
     Ok(Tagged(stock.version, stock))
+}
+
+/// Read how a row of stock changed
+///
+/// For a chart: the balance at the end of each of the last 30 days, and after each movement of today.
+#[utoipa::path(
+    get, path = "/v1/inventory/{id}/history", tag = "inventory", params(("id" = InventoryId, Path)), responses(
+    (status = 200, description = "The balances", body = StockHistory),
+    (status = 404, description = "`inventory_not_found`", body = Problem),
+))]
+pub(super) async fn history(State(db): State<PgPool>, Path(id): Path<InventoryId>) -> ApiResult<Answer<StockHistory>> {
+    let mut conn = db.acquire().await?;
+    Ok(Answer(past::history(&mut conn, id).await?))
 }
 
 /// Begin to stock a product in a warehouse

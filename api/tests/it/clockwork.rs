@@ -119,7 +119,7 @@ async fn what_is_too_old_is_removed_and_the_dead_stay() {
          select id, 1, 'transient', '', '' from jobs",
         "insert into workers (id, host, pid, version, queues, kinds, heartbeat_at)
          select gen_random_uuid(), age::text, 1, '1', '{}', '{}', now() - age
-           from unnest(array['1 second', '2 minutes']::interval[]) age",
+           from unnest(array['1 second', '20 minutes']::interval[]) age",
         "insert into idempotency_keys (caller_id, key, body_hash, created_at)
          select gen_random_uuid(), age::text, '', now() - age from unnest(array['23 hours', '25 hours']::interval[]) age",
     ] {

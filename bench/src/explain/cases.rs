@@ -48,6 +48,7 @@ pub struct Sorted {
 /// The values of `{name}`: expressions that may use the names before them.
 pub const NAMES: &[(&str, &str)] = &[
     ("half_year_ago", "select to_char(now() at time zone 'utc' - interval '180 days', 'YYYY-MM-DD')"),
+    ("week_ago", "select to_char(now() at time zone 'utc' - interval '7 days', 'YYYY-MM-DD')"),
     ("day_after", "select to_char(now() at time zone 'utc' - interval '179 days', 'YYYY-MM-DD')"),
     ("hot_email", "select 'user1@example.com'"),
     ("hot_customer", "select id from customers where lower(email) = '{hot_email}' order by id limit 1"),
@@ -94,6 +95,7 @@ pub const ACCEPTED: &[(&str, &str)] = &[
     ),
     ("/v1/ops/jobs?kind=no_such_kind", "likewise"),
     ("/v1/ops/queues", "it counts all ready jobs, which is its purpose"),
+    ("/v1/ops/summary", "it looks at up to 5,000 dead jobs and their orders, once a second for all viewers"),
 ];
 
 const NEWEST: &str = "id desc";
@@ -363,6 +365,21 @@ fn inventory() -> Vec<Case> {
         one(User::Anyone, "/v1/inventory/onhand?product_id={hot_product}"),
         one(User::Staff, "/v1/inventory/onhand?product_id={hot_product}"),
         one(User::Staff, "/v1/inventory/{inventory}"),
+        one(User::Staff, "/v1/inventory?q=mug"),
+        one(User::Staff, "/v1/inventory?q=heirloom"),
+        one(User::Staff, "/v1/inventory?q={sku}&warehouse_id={warehouse}"),
+        one(User::Staff, "/v1/inventory?q=zeppelin&low_stock=true"),
+        one(User::Staff, "/v1/inventory?product_id={cold_product}&as_of={week_ago}T00:00:00Z"),
+        one(User::Staff, "/v1/inventory/{inventory}/history"),
+        Case {
+            sorted: Some(Sorted {
+                rows: "reservations where state = 'held'",
+                by: "expires_at, id",
+                rank: "(extract(epoch from expires_at) * 1000000)::bigint",
+            }),
+            ..one(User::Staff, "/v1/inventory/reservations")
+        },
+        one(User::Staff, "/v1/inventory/reservations?product_id={hot_product}"),
         one(User::Staff, "/v1/inventory/reservations/{reservation}"),
         one(User::Staff, "/v1/warehouses"),
         one(User::Staff, "/v1/warehouses/{warehouse}"),
@@ -447,6 +464,10 @@ fn operations() -> Vec<Case> {
         one(User::Staff, "/v1/ops/jobs/{dead_job}"),
         one(User::Staff, "/v1/ops/workers"),
         one(User::Staff, "/v1/ops/audit"),
+        one(User::Staff, "/v1/ops/summary"),
+        one(User::Staff, "/v1/ops/history"),
+        one(User::Staff, "/v1/ops/history?step=1d&from={half_year_ago}T00:00:00Z"),
+        one(User::Staff, "/v1/ops/clock"),
     ]
 }
 

@@ -2,7 +2,6 @@
 
 pub mod categories;
 pub mod products;
-pub mod search;
 
 use crate::error::Error;
 

@@ -6,13 +6,13 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::search::Search;
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::invalid::Invalid;
 use crate::page::{List, Page, Position};
 use crate::platform::db::{self, CustomPlan};
 use crate::principal::{Permission, Principal};
+use crate::values::search::Search;
 use crate::values::whole_number::WholeNumber;
 use crate::values::{CategoryId, Description, Money, Name, ProductId, Sku, given};
 

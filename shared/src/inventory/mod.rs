@@ -8,7 +8,10 @@
 pub mod adjust;
 pub mod bulk;
 pub(crate) mod expire;
+pub mod held;
 pub mod ledger;
+pub mod list;
+pub mod past;
 pub mod reserve;
 pub mod source;
 
@@ -18,12 +21,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
-use crate::page::{List, Page, Position};
-use crate::platform::db::{self, CustomPlan};
+use crate::platform::db;
 use crate::principal::Principal;
 use crate::values::{InventoryId, ProductId, Units, UserId, WarehouseId};
 
@@ -76,16 +78,6 @@ pub struct NewStock {
 pub struct ReorderSettings {
     pub reorder_level: Option<Units>,
     pub reorder_quantity: Option<Units>,
-}
-
-#[derive(Debug, Clone, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct StockFilter {
-    pub product_id: Option<ProductId>,
-    pub warehouse_id: Option<WarehouseId>,
-    /// Only what is low (`available <= reorder_level`), or only what is not
-    pub low_stock: Option<bool>,
 }
 
 /// How much there is of a product. Only staff see each warehouse, and what is reserved.
@@ -211,51 +203,6 @@ pub async fn find(conn: &mut PgConnection, id: InventoryId) -> Result<StockView>
     .fetch_optional(conn)
     .await?
     .ok_or(Error::NotFound(Resource::Inventory))
-}
-
-pub async fn list(conn: &mut PgConnection, filter: &StockFilter, page: &Page) -> Result<List<StockView>> {
-    let rows = sqlx::query_as!(
-        StockView,
-        r#"select i.id, i.product_id, p.sku, i.warehouse_id, i.on_hand, i.reserved,
-                  i.on_hand - i.reserved as "available!", i.reorder_level, i.reorder_quantity, i.restocked_at,
-                  i.updated_at, i.version
-             from inventory i join products p on p.id = i.product_id
-            where ($1::uuid is null or i.product_id = $1)
-              and ($2::uuid is null or i.warehouse_id = $2)
-              and ($3::bool is null or (i.shortfall is not null) = $3)
-              and ($4::uuid is null or i.id > $4)
-            order by i.id limit $5"#,
-        filter.product_id as Option<ProductId>,
-        filter.warehouse_id as Option<WarehouseId>,
-        filter.low_stock,
-        page.after_id(),
-        page.fetch(),
-    )
-    .fetch_all(CustomPlan(conn))
-    .await?;
-    Ok(page.list(rows, |row| row.id.0.into()))
-}
-
-/// Low stock, worst first: sorted by how far it is below its reorder level.
-///
-/// Rows can move between pages while stock is sold, so a row may be skipped or repeated. That is acceptable here.
-pub async fn list_low(conn: &mut PgConnection, page: &Page) -> Result<List<StockView>> {
-    let rows = sqlx::query_as!(
-        StockView,
-        r#"select i.id, i.product_id, p.sku, i.warehouse_id, i.on_hand, i.reserved,
-                  i.on_hand - i.reserved as "available!", i.reorder_level, i.reorder_quantity, i.restocked_at,
-                  i.updated_at, i.version
-             from inventory i join products p on p.id = i.product_id
-            where i.shortfall is not null
-              and ($1::bigint is null or (i.shortfall, i.id) > ($1, $2::uuid))
-            order by i.shortfall, i.id limit $3"#,
-        page.after.map(|position| position.rank),
-        page.after_id(),
-        page.fetch(),
-    )
-    .fetch_all(CustomPlan(conn))
-    .await?;
-    Ok(page.list(rows, |row| Position { rank: i64::from(row.available - row.reorder_level), id: row.id.0 }))
 }
 
 /// Changes when to reorder, if the row still has the version that the caller saw.

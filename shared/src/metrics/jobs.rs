@@ -1,10 +1,12 @@
 //! What this process did with jobs: attempts by their outcome, how long they ran, how long they waited. Writes no table.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, Registry, histogram_opts};
 
+use crate::history::{Counters, RAN_BUCKETS, WAITED_BUCKETS};
 use crate::platform::metrics::{counter, counters, registered};
 use crate::queue::LeasedJob;
 
@@ -32,19 +34,18 @@ pub struct JobMetrics {
     recovered: IntCounter,
     durations: HistogramVec,
     waits: HistogramVec,
+    /// The same for the history in the database.
+    counted: Arc<Counters>,
 }
 
 impl JobMetrics {
-    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let durations = histogram_opts!(
-            "millrace_job_duration_seconds",
-            "Time that an attempt ran",
-            vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]
-        );
+    pub fn new(registry: &Registry, counted: Arc<Counters>) -> prometheus::Result<Self> {
+        let durations =
+            histogram_opts!("millrace_job_duration_seconds", "Time that an attempt ran", RAN_BUCKETS.to_vec());
         let waits = histogram_opts!(
             "millrace_job_wait_seconds",
             "Time from when a job was due to when a worker claimed it",
-            vec![0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0]
+            WAITED_BUCKETS.to_vec()
         );
         Ok(Self {
             processed: counters(
@@ -62,17 +63,21 @@ impl JobMetrics {
             )?,
             durations: registered(registry, HistogramVec::new(durations, &["kind"])?)?,
             waits: registered(registry, HistogramVec::new(waits, &["queue"])?)?,
+            counted,
         })
     }
 
-    /// Call this when a job was claimed. The wait is zero at least: our clock may be behind that of Postgres.
-    pub fn claimed(&self, job: &LeasedJob) {
+    /// Call this when a job was claimed. Returns how long it has waited, which is zero at least: our clock may be behind that
+    /// of Postgres.
+    pub fn claimed(&self, job: &LeasedJob) -> Duration {
         let wait = (Utc::now() - job.run_at).to_std().unwrap_or_default();
         self.waits.with_label_values(&[job.queue.name()]).observe(wait.as_secs_f64());
+        wait
     }
 
     /// Call this when an attempt has ended; `outcome` is a constant of the module `outcome`.
-    pub fn ended(&self, job: &LeasedJob, outcome: &'static str, elapsed: Duration) {
+    pub fn ended(&self, job: &LeasedJob, outcome: &'static str, waited: Duration, elapsed: Duration) {
+        self.counted.attempt(job, outcome, waited, elapsed);
         self.processed.with_label_values(&[job.kind.as_str(), job.queue.name(), outcome]).inc();
         self.durations.with_label_values(&[job.kind.as_str()]).observe(elapsed.as_secs_f64());
         match outcome {

@@ -12,6 +12,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder};
 use sqlx::PgPool;
 
+use crate::history::Counters;
 use crate::platform::metrics::PoolMetrics;
 use crate::queue::doorbell::Doorbell;
 use jobs::JobMetrics;
@@ -20,6 +21,8 @@ use shop::ShopGauges;
 /// All metrics of a process.
 pub struct Metrics {
     pub jobs: JobMetrics,
+    /// What this process counts for the history in the database. The program writes it every few seconds.
+    pub counted: Arc<Counters>,
     registry: Registry,
     pool: PoolMetrics,
     shop: Arc<ShopGauges>,
@@ -30,8 +33,10 @@ impl Metrics {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self()))?;
         registry.register(Box::new(doorbell.written().clone()))?;
+        let counted = Arc::<Counters>::default();
         Ok(Self {
-            jobs: JobMetrics::new(&registry)?,
+            jobs: JobMetrics::new(&registry, counted.clone())?,
+            counted,
             pool: PoolMetrics::new(&registry, db.clone())?,
             shop: Arc::new(ShopGauges::new(db)),
             registry,

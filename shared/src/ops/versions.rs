@@ -1,77 +1,88 @@
-//! Small numbers that change when something changes, so that an open page knows when to ask for itself again. Writes no
-//! table.
+//! Numbers that change when something changes, for live pages: a page reads again what has a new number. One round trip of
+//! index look-ups, however much there is. Writes no table.
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::Result;
+use crate::queue::heartbeat::LIVE_WITHIN;
 use crate::values::OrderId;
 
-/// What can change on the pages of the console. Every part is found by an index or is tiny.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Compare it with an earlier one: what differs has changed. The values have no other meaning.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Versions {
-    newest: Newest,
-    orders: BTreeMap<OrderId, FollowedOrder>,
+    /// The newest order
+    pub orders: Option<Uuid>,
+    /// The newest dead job
+    pub dead: Option<Uuid>,
+    /// The newest run of the audit
+    pub audit: Option<Uuid>,
+    /// The newest manual action
+    pub actions: Option<Uuid>,
+    /// Which queues are paused
+    pub queues: String,
+    /// Which workers live, and how much they run
+    pub workers: String,
+    /// Of each order that is followed and exists
+    pub followed: BTreeMap<Uuid, OrderVersion>,
 }
 
-/// The newest row of each table that only grows, and the state of those that are small.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Newest {
-    order: Option<Uuid>,
-    dead_job: Option<Uuid>,
-    action: Option<Uuid>,
-    audit_run: Option<Uuid>,
-    queues: Option<String>,
-    workers: Option<String>,
-}
-
-/// An order that somebody looks at: how many events it has, and how its jobs stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct FollowedOrder {
-    events: i32,
-    jobs: Option<String>,
+/// Changes with the order's timeline, and with each attempt of its jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OrderVersion {
+    pub events: i32,
+    pub jobs: String,
 }
 
 impl Versions {
-    /// For a page that shows a bit of everything.
-    pub fn everything(&self) -> impl std::fmt::Debug + PartialEq + use<'_> {
-        &self.newest
-    }
-
-    /// For the page of one order.
-    pub fn order(&self, id: OrderId) -> impl std::fmt::Debug + PartialEq + use<'_> {
-        self.orders.get(&id)
+    /// All but the orders that are followed.
+    #[must_use]
+    pub fn of_everything(&self) -> Self {
+        Self { followed: BTreeMap::new(), ..self.clone() }
     }
 }
 
-/// One round trip for everything, and one for the orders that are followed.
+/// The versions of everything, and of the orders that somebody looks at.
 pub async fn read(conn: &mut PgConnection, followed: &[OrderId]) -> Result<Versions> {
-    let newest = sqlx::query_as!(
-        Newest,
-        r#"select (select id from orders order by id desc limit 1) as "order",
-                  (select id from jobs where state = 'dead' order by id desc limit 1) as dead_job,
-                  (select id from actions order by id desc limit 1) as action,
-                  (select id from audit_runs order by ran_at desc limit 1) as audit_run,
-                  (select string_agg(q.name || ':' || q.paused, ',' order by q.name) from queues q) as queues,
-                  (select string_agg(w.id::text, ',' order by w.id) from workers w
-                    where w.heartbeat_at > now() - interval '15 seconds') as workers"#
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    if followed.is_empty() {
-        return Ok(Versions { newest, orders: BTreeMap::new() });
-    }
+    let followed: Vec<Uuid> = followed.iter().map(|id| id.0).collect();
+    // `order by … limit 1`, because Postgres 16 has no `max` of an id.
     let rows = sqlx::query!(
-        r#"select o.id as "id: OrderId", o.event_sequence as events,
-                  (select string_agg(j.state || j.attempt || j.run_at, ',' order by j.id) from jobs j where j.order_id = o.id)
-                      as jobs
-             from orders o where o.id = any($1)"#,
-        followed as &[OrderId],
+        r#"with everything as materialized (
+               select (select id from orders order by id desc limit 1) as orders,
+                      (select id from jobs where state = 'dead' order by id desc limit 1) as dead,
+                      (select id from audit_runs order by ran_at desc limit 1) as audit,
+                      (select id from actions order by id desc limit 1) as actions,
+                      (select md5(string_agg(format('%s %s %s', name, paused, changed_at), ',' order by name))
+                         from queues) as queues,
+                      (select md5(string_agg(format('%s %s', id, running), ',' order by id)) from workers
+                        where gone_at is null and heartbeat_at > now() - make_interval(secs => $2)) as workers)
+           select orders as "orders?", dead as "dead?", audit as "audit?", actions as "actions?",
+                  coalesce(queues, '') as "queues!", coalesce(workers, '') as "workers!",
+                  o.id as "id?", o.event_sequence as "events?",
+                  coalesce((select md5(string_agg(format('%s %s %s', j.id, j.state, j.attempt), ',' order by j.id))
+                              from jobs j where j.order_id = o.id), '') as "jobs!"
+             from everything left join orders o on o.id = any($1)"#,
+        &followed,
+        LIVE_WITHIN.as_secs_f64(),
     )
     .fetch_all(conn)
     .await?;
-    let orders = rows.into_iter().map(|row| (row.id, FollowedOrder { events: row.events, jobs: row.jobs })).collect();
-    Ok(Versions { newest, orders })
+    let order = |id: Option<Uuid>, events: Option<i32>, jobs: &str| {
+        Some((id?, OrderVersion { events: events?, jobs: jobs.to_owned() }))
+    };
+    let followed = rows.iter().filter_map(|row| order(row.id, row.events, &row.jobs)).collect();
+    let first = rows.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
+    Ok(Versions {
+        orders: first.orders,
+        dead: first.dead,
+        audit: first.audit,
+        actions: first.actions,
+        queues: first.queues,
+        workers: first.workers,
+        followed,
+    })
 }

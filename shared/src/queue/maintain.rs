@@ -137,7 +137,8 @@ async fn give_up_unknown(conn: &mut PgConnection, rules: &Rules) -> Result<usize
                        order by queue, run_at, id limit $2) due
                 where due.known_as <> all($5)
                   and not exists (select from workers
-                                   where heartbeat_at > now() - make_interval(secs => $6) and due.known_as = any(kinds))
+                                   where gone_at is null and heartbeat_at > now() - make_interval(secs => $6)
+                                     and due.known_as = any(kinds))
            ), dead as (
                update jobs j set state = 'dead', finished_at = clock_timestamp(), error = $3, error_fingerprint = $4
                  from (select jobs.id from jobs join old on jobs.id = old.id
@@ -179,7 +180,8 @@ pub async fn top_up(conn: &mut PgConnection, doorbell: &Doorbell, rules: &Rules)
             r#"select id, run_at from jobs
                 where queue = $1 and state = 'ready' and run_at <= now() - interval '1 second'
                   and kind || '/' || version = any($3 || array(
-                          select unnest(kinds) from workers where heartbeat_at > now() - make_interval(secs => $4)))
+                          select unnest(kinds) from workers
+                           where gone_at is null and heartbeat_at > now() - make_interval(secs => $4)))
                 order by queue, run_at, id limit $2"#,
             queue as Queue,
             PAGE,

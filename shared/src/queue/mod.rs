@@ -11,6 +11,7 @@
 
 pub mod claim;
 pub mod dead;
+pub mod depths;
 pub mod doorbell;
 pub mod heartbeat;
 pub mod maintain;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::heartbeat::FORGOTTEN_AFTER;
+use super::heartbeat::GONE_SHOWN;
 use crate::error::Result;
 use crate::values::JobId;
 
@@ -47,13 +47,13 @@ pub async fn remove_discarded(conn: &mut PgConnection, ids: &[JobId]) -> Result<
     Ok(removed.rows_affected())
 }
 
-/// Deletes workers that have sent no heartbeat for a while.
+/// Deletes workers that are gone for a while.
 pub async fn remove_silent_workers(conn: &mut PgConnection, limit: i64) -> Result<u64> {
     let removed = sqlx::query!(
         "delete from workers where id = any(array(
              select id from workers where heartbeat_at < now() - make_interval(secs => $1) limit $2
                 for update skip locked))",
-        FORGOTTEN_AFTER.as_secs_f64(),
+        GONE_SHOWN.as_secs_f64(),
         limit,
     )
     .execute(conn)

@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["page"],
     &["principal"],
     &["queue", "actions", "idempotency"],
-    &["customers", "warehouses", "schedule", "health"],
+    &["customers", "warehouses", "schedule", "health", "history"],
     &["identity", "catalog", "inventory", "payments", "shipping"],
     &["orders"],
     &["audit", "product_cache"],

@@ -29,6 +29,7 @@ const READ_FROM_OURSELVES: &[&str] = &[
     "Claims",
     "DeliverOrder",
     "Finding",
+    "HeldItem",
     "ItemRow",
     "JobRow",
     "Noop",

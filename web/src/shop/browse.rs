@@ -5,10 +5,10 @@ use axum::http::HeaderMap;
 use maud::{Markup, html};
 use shared::catalog::categories::{self, CategoryView};
 use shared::catalog::products::{self, ProductFilter, ProductView};
-use shared::catalog::search::Search;
 use shared::error::{Error, Resource, Result};
 use shared::page::{List, MAX_LIMIT, Page};
 use shared::values::CategoryId;
+use shared::values::search::Search;
 use sqlx::PgConnection;
 
 use super::shell::show;

@@ -13,13 +13,20 @@ use crate::fleet::slots::Slots;
 /// The pause between two heartbeats. It is also how long a worker may not notice that a queue was paused.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-pub async fn keep_beating(db: PgPool, claimer: Claimer, queues: Vec<Queue>, slots: Arc<Slots>, warnings: Vec<String>) {
+pub async fn keep_beating(
+    db: PgPool,
+    claimer: Claimer,
+    queues: Vec<Queue>,
+    slots: Arc<Slots>,
+    concurrency: usize,
+    warnings: Vec<String>,
+) {
     let mut every = every(HEARTBEAT);
     loop {
         every.tick().await;
         let beat = async {
             let mut conn = db.acquire().await?;
-            heartbeat::beat(&mut conn, &claimer, &queues, slots.running().len(), &warnings).await
+            heartbeat::beat(&mut conn, &claimer, &queues, slots.running().len(), concurrency, &warnings).await
         };
         match beat.await {
             Ok(paused) => slots.set_paused(paused),
@@ -28,13 +35,13 @@ pub async fn keep_beating(db: PgPool, claimer: Claimer, queues: Vec<Queue>, slot
     }
 }
 
-/// Removes this worker from the list. A failure is harmless: after a while others remove a worker without heartbeats.
+/// Writes that this worker stops. A failure is harmless: a worker without heartbeats counts as gone.
 pub async fn leave(db: &PgPool, worker: WorkerId) {
     let left = async {
         let mut conn = db.acquire().await?;
         heartbeat::leave(&mut conn, worker).await
     };
     if let Err(error) = left.await {
-        tracing::warn!(%error, "the worker could not be removed from the list of workers: {error}");
+        tracing::warn!(%error, "it could not be written down that this worker stops: {error}");
     }
 }

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod clocks;
 pub mod fetch;
 pub mod heartbeat;
+pub mod history;
 pub mod interval;
 pub mod leases;
 pub mod maintain;
@@ -66,6 +67,7 @@ pub async fn run(ctx: Context, work: &Work, vitals: &Vitals) -> anyhow::Result<(
         .run_with_signal(async { fetching.await.map_err(std::io::Error::other) })
         .await?;
     worker.wind_down(&claimed).await;
+    history::write(&worker.ctx.db, &vitals.metrics.counted).await;
     Ok(())
 }
 
@@ -100,14 +102,30 @@ impl Worker {
         };
         let leases = leases::keep_renewing(db.clone(), claimer.clone(), slots.clone());
         let warnings = insecure::sentences(&vitals.insecure);
-        let heartbeat =
-            heartbeat::keep_beating(db.clone(), claimer.clone(), self.queues.clone(), slots.clone(), warnings);
+        let concurrency = work.worker_concurrency.into();
+        let heartbeat = heartbeat::keep_beating(
+            db.clone(),
+            claimer.clone(),
+            self.queues.clone(),
+            slots.clone(),
+            concurrency,
+            warnings,
+        );
+        let history = history::keep_writing(db.clone(), vitals.metrics.counted.clone());
+        let announcement = clocks::announce_all(db.clone(), self.registry.clocks(), self.schedules(work));
         let maintenance = maintain::keep_maintaining(self.ctx.clone(), rules, vitals.metrics.jobs.clone());
         let stop = CancellationToken::new();
         tokio::spawn(stop.clone().run_until_cancelled_owned(leases));
         tokio::spawn(stop.clone().run_until_cancelled_owned(heartbeat));
         tokio::spawn(stop.clone().run_until_cancelled_owned(maintenance));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(history));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(announcement));
         stop.drop_guard()
+    }
+
+    /// In the order of the registry's clocks.
+    fn schedules(&self, work: &Work) -> Vec<cron::Schedule> {
+        self.registry.clocks().iter().map(|clock| (clock.schedule)(work)).collect()
     }
 
     fn fetcher(&self, claimed: mpsc::Sender<ClaimedJob>) -> Fetcher {
@@ -163,7 +181,7 @@ impl Worker {
         clocks::register(monitor, &self.ctx, work, self.registry.clocks())
     }
 
-    /// Hands back what was not started, waits for the running jobs, and removes the worker from the list.
+    /// Hands back what was not started, waits for the running jobs, and says that the worker stops.
     async fn wind_down(&self, claimed: &ClaimedJobs) {
         let (db, doorbell) = (&self.ctx.db, &self.ctx.doorbell);
         hand_back(db, doorbell, &claimed.unbegun()).await;

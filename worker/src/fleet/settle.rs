@@ -191,11 +191,11 @@ where
         let handling = self.inner.call(task);
         let settled = async move {
             let started = Instant::now();
-            settler.metrics.claimed(&job);
+            let waited = settler.metrics.claimed(&job);
             let result = handling.await.map_err(Into::into);
             let elapsed = started.elapsed();
             let outcome = settler.settle(&job, result).await;
-            settler.metrics.ended(&job, outcome, elapsed);
+            settler.metrics.ended(&job, outcome, waited, elapsed);
             log(&job, outcome, elapsed);
             drop(slot);
             Ok(())

@@ -50,6 +50,8 @@ type Enqueue = fn(PgPool, DateTime<Utc>, Plan) -> BoxFuture<'static, shared::err
 #[derive(Clone, Copy)]
 pub struct Clock {
     pub kind: &'static str,
+    /// What it does, for staff.
+    pub what: &'static str,
     pub schedule: fn(&Work) -> Schedule,
     pub enqueue: Enqueue,
 }
@@ -92,8 +94,12 @@ impl Registry {
                 succeed(J::KIND, &job, &ctx).await
             }
         });
-        registry.last().clock =
-            Some(Clock { kind: J::KIND, schedule, enqueue: |db, tick, plan| enqueue::<J>(db, tick, plan).boxed() });
+        registry.last().clock = Some(Clock {
+            kind: J::KIND,
+            what: J::WHAT,
+            schedule,
+            enqueue: |db, tick, plan| enqueue::<J>(db, tick, plan).boxed(),
+        });
         registry
     }
 

@@ -1,6 +1,7 @@
 //! Tests of workers on real servers. Most start real processes, which are killed, frozen and stopped.
 
 mod fleet;
+mod history;
 mod limits;
 mod listener;
 mod lives;

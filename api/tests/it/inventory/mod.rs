@@ -3,6 +3,7 @@
 mod adjust;
 mod bulk;
 mod movements;
+mod past;
 mod reaper;
 mod reservations;
 mod stock;

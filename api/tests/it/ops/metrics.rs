@@ -80,11 +80,11 @@ async fn a_scrape_is_answered_while_the_database_is_away() {
 #[tokio::test]
 async fn job_metrics_count_what_a_process_did() {
     let registry = prometheus::Registry::new();
-    let metrics = JobMetrics::new(&registry).unwrap();
+    let metrics = JobMetrics::new(&registry, Arc::default()).unwrap();
     let job = held();
     for outcome in [outcome::DONE, outcome::RETRIED, outcome::DEAD, outcome::LEASE_LOST] {
-        metrics.claimed(&job);
-        metrics.ended(&job, outcome, Duration::from_millis(30));
+        let waited = metrics.claimed(&job);
+        metrics.ended(&job, outcome, waited, Duration::from_millis(30));
     }
     metrics.recovered(3);
     metrics.buried(1);
@@ -115,7 +115,7 @@ async fn promtool_is_content_with_the_metrics() {
 }
 
 /// A job that was due two seconds ago.
-fn held() -> LeasedJob {
+pub fn held() -> LeasedJob {
     LeasedJob {
         id: JobId::new(),
         attempt: 1,

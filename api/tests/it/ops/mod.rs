@@ -3,7 +3,9 @@
 mod audit;
 mod jobs;
 mod metrics;
+mod numbers;
 mod queues;
+mod versions;
 mod workers;
 
 use serde_json::json;

@@ -16,7 +16,7 @@ async fn operations_are_for_staff() {
     let app = TestApp::new().await;
     let job = dead_job(&app, "noop", "default", "boom").await;
     let (nobody, alice) = (app.anyone(), app.customer().await);
-    for path in ["queues", "jobs", &format!("jobs/{job}"), "workers", "audit"] {
+    for path in ["queues", "jobs", &format!("jobs/{job}"), "workers", "audit", "summary", "history", "clock"] {
         nobody.get(&format!("/v1/ops/{path}")).await.refused(401, "unauthenticated");
         alice.get(&format!("/v1/ops/{path}")).await.refused(403, "forbidden");
     }

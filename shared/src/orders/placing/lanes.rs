@@ -22,7 +22,7 @@ use super::retry;
 use crate::error::{Error, Result};
 use crate::idempotency::{BodyHash, Key, WAIT_FOR_KEY};
 use crate::queue::Ring;
-use crate::values::ProductId;
+use crate::values::{Money, ProductId};
 
 /// Several, so that one slow batch does not delay all orders. Each uses a connection while it places. More lanes than
 /// cores would only make the batches smaller, and a batch itself costs Postgres as much as four orders.
@@ -48,8 +48,19 @@ pub struct Placed {
     pub replayed: bool,
 }
 
-/// What an edge does after each batch, with the jobs to ring for and the products whose stock has changed.
-pub type AfterBatch = dyn Fn(Vec<Ring>, Vec<ProductId>) + Send + Sync;
+/// What a batch did.
+#[derive(Debug)]
+pub struct PlacedBatch {
+    /// The jobs to ring for.
+    pub rings: Vec<Ring>,
+    /// The products whose stock has changed.
+    pub sold: Vec<ProductId>,
+    /// The totals of the orders that were placed, without repeats of earlier ones.
+    pub totals: Vec<Money>,
+}
+
+/// What an edge does after each batch.
+pub type AfterBatch = dyn Fn(PlacedBatch) + Send + Sync;
 
 /// All lanes of a process.
 pub struct PlacingLanes {
@@ -72,7 +83,7 @@ impl PlacingLanes {
         db: &PgPool,
         terms: PlacingTerms,
         limits: PlacingLimits,
-        after_batch: impl Fn(Vec<Ring>, Vec<ProductId>) + Send + Sync + 'static,
+        after_batch: impl Fn(PlacedBatch) + Send + Sync + 'static,
     ) -> Self {
         let after_batch: Arc<AfterBatch> = Arc::new(after_batch);
         let terms = Arc::new(terms);
@@ -125,6 +136,13 @@ fn payment_ring(placement: &Placement) -> Option<Ring> {
     }
 }
 
+fn total(placement: &Placement) -> Option<Money> {
+    match placement {
+        Placement::Placed(order, _) => Some(order.total),
+        Placement::Replayed(_) | Placement::Refused(_) | Placement::Busy => None,
+    }
+}
+
 /// The products of the orders that stand, whose stock may have changed.
 fn sold(placements: &[Placement]) -> Vec<ProductId> {
     let products = placements.iter().filter_map(|placement| match placement {
@@ -156,7 +174,11 @@ impl Lane {
         while let Some(entries) = self.next_batch().await {
             let batch: Vec<PlaceOrder> = entries.iter().map(|entry| entry.first.order.clone()).collect();
             let placements = retry::place(&self.db, &batch, &self.terms).await;
-            (self.after_batch)(placements.iter().filter_map(payment_ring).collect(), sold(&placements));
+            (self.after_batch)(PlacedBatch {
+                rings: placements.iter().filter_map(payment_ring).collect(),
+                sold: sold(&placements),
+                totals: placements.iter().filter_map(total).collect(),
+            });
             let size = batch.len();
             for (entry, placement) in entries.into_iter().zip(placements) {
                 self.answer(entry, placement);

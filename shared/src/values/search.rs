@@ -1,4 +1,4 @@
-//! What people type to find a product.
+//! What somebody searches for among products.
 
 use serde::Deserialize;
 
@@ -14,7 +14,8 @@ impl Search {
     /// The index consists of groups of three characters, so it cannot find fewer in the middle of a word.
     const ANYWHERE: usize = 3;
 
-    pub(super) fn pattern(&self) -> String {
+    /// For `like`, on the column `products.search`.
+    pub fn pattern(&self) -> String {
         let literal = self.0.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
         // In the column `search`, each word has a blank before it.
         let start = if self.0.chars().count() < Self::ANYWHERE { "% " } else { "%" };

@@ -85,12 +85,12 @@ pub struct ChangeCustomer {
     pub user_id: Option<Option<UserId>>,
 }
 
-#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CustomerFilter {
     /// The complete address; upper and lower case do not matter
-    email: Option<Email>,
+    pub email: Option<Email>,
 }
 
 pub async fn list(conn: &mut PgConnection, filter: &CustomerFilter, page: &Page) -> Result<List<CustomerView>> {

@@ -8,6 +8,7 @@ use axum::http::header;
 use secrecy::SecretString;
 use shared::error::{Error, Result};
 use shared::invalid::Invalid;
+use shared::values::whole_number::WholeNumber;
 
 use crate::refusal::PageError;
 
@@ -63,6 +64,12 @@ impl Fields {
     pub fn optional<T: FromStr<Err: Into<Complaint>>>(&self, name: &str) -> Result<Option<T>> {
         let parse = |text: &str| text.parse().map_err(|error: T::Err| at(name, error.into()));
         self.given(name).map(parse).transpose()
+    }
+
+    /// A whole number that must be there, such as a quantity.
+    pub fn whole<T: TryFrom<WholeNumber, Error = Invalid>>(&self, name: &str) -> Result<T> {
+        let number: i64 = self.value(name)?;
+        T::try_from(WholeNumber(number)).map_err(|invalid| at(name, Complaint(invalid)))
     }
 
     /// The text of all filters of a list, to which its cursors are bound.

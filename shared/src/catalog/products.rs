@@ -95,7 +95,7 @@ pub struct NewProduct {
 }
 
 /// The body of PATCH. Fields that are not given keep their value.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"price": {"amount": 1100, "currency": "USD"}}))]
 pub struct ChangeProduct {

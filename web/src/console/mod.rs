@@ -1,11 +1,38 @@
 //! The console: pages for the people who run the shop. A file for each screen, with its routes.
 
-pub mod order;
-pub mod orders;
-pub mod shell;
+mod activity;
+mod audit;
+mod customers;
+mod jobs;
+mod me;
+mod order;
+mod orders;
+mod overview;
+mod products;
+mod queues;
+mod shell;
+mod stock;
+mod users;
+mod workers;
 
 use crate::rule::PageRoutes;
 
 pub fn routes() -> PageRoutes {
-    PageRoutes::default().merge(shell::routes()).merge(orders::routes()).merge(order::routes())
+    let screens = [
+        shell::routes(),
+        overview::routes(),
+        orders::routes(),
+        order::routes(),
+        customers::routes(),
+        products::routes(),
+        stock::routes(),
+        jobs::routes(),
+        queues::routes(),
+        workers::routes(),
+        audit::routes(),
+        activity::routes(),
+        users::routes(),
+        me::routes(),
+    ];
+    screens.into_iter().fold(PageRoutes::default(), PageRoutes::merge)
 }

@@ -41,6 +41,10 @@ pub fn hint(words: &str) -> Markup {
     html! { p.notice { (words) } }
 }
 
+pub fn hint_with(content: Markup) -> Markup {
+    html! { p.notice { (content) } }
+}
+
 /// Across the top of every page.
 pub fn banner(is_bad: bool, content: Markup) -> Markup {
     html! { div class={ "banner " (if is_bad { "bad" } else { "warn" }) } role="status" { (content) } }

@@ -18,7 +18,7 @@ pub enum Tone {
 }
 
 impl Tone {
-    const fn class(self) -> &'static str {
+    pub const fn class(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Busy => "busy",

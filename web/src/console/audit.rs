@@ -1,0 +1,115 @@
+//! The promises, each as a sentence, and whether the last audit found them kept.
+
+use axum::extract::State;
+use axum::response::Response;
+use maud::{Markup, html};
+use shared::audit::Finding;
+use shared::audit::full::{self, AuditRun, AuditState};
+use shared::page::Page;
+use shared::principal::Permission;
+
+use super::shell;
+use crate::WebState;
+use crate::once::{OnceForm, and_say};
+use crate::refusal::PageResult;
+use crate::rule::{PageRoutes, changes, reads};
+use crate::ui::action::{self, Emphasis};
+use crate::ui::icon::Icon;
+use crate::ui::list::{Row, column, numbers, table};
+use crate::ui::status::{self, Tone};
+use crate::ui::{self, time};
+use crate::visit::Visit;
+
+pub fn routes() -> PageRoutes {
+    PageRoutes::default().page("/console/audit", show, reads(Permission::OpsRead)).form(
+        "/console/audit/runs",
+        start,
+        changes(Permission::OpsWrite),
+    )
+}
+
+async fn show(State(web): State<WebState>, visit: Visit) -> PageResult {
+    let report = full::last(&web.db).await?;
+    let runs = full::list(&mut *web.db.acquire().await?, &Page::parse(Some(20), None, "")?).await?.data;
+    let is_running = runs.iter().any(|run| run.state == AuditState::Running);
+    let content = html! {
+        (ui::head_with("Audit", html! { "Last looked " (time::both(&visit, report.ran_at)) }, html! {
+            @if is_running { span.quiet { "Looking at everything now…" } }
+            @else if visit.may(Permission::OpsWrite) {
+                (action::button("/console/audit/runs", "Look at everything now", Emphasis::Primary))
+            }
+        }))
+        (ui::live("audit", html! { (promises(&report.invariants)) (ui::block("Runs", runs_table(&visit, &runs))) }))
+    };
+    Ok(shell::live_page(&web, &visit, "Audit", content).await?)
+}
+
+fn promises(found: &[Finding]) -> Markup {
+    let columns = [column("Promise"), column("State"), numbers("Broken by"), column("Which")];
+    let rows: Vec<Row> = found
+        .iter()
+        .map(|finding| Row {
+            link: None,
+            cells: vec![
+                html! { (sentence(&finding.name)) },
+                if finding.violations == 0 {
+                    status::badge(Tone::Good, Icon::Check, "Holds")
+                } else {
+                    status::badge(Tone::Bad, Icon::Alert, "Broken")
+                },
+                html! { (ui::number(finding.violations)) },
+                html! { @for offender in finding.offenders.iter().take(5) { code { (offender) } " " } },
+            ],
+        })
+        .collect();
+    table("Promises", &columns, &rows)
+}
+
+/// What a promise means to the shop.
+fn sentence(name: &str) -> String {
+    match name {
+        "reserved_is_what_reservations_hold" => "What is reserved is what live reservations hold",
+        "stock_is_the_sum_of_its_movements" => "Stock is the sum of its ledger",
+        "stock_is_never_negative" => "Nothing is oversold",
+        "total_is_the_sum_of_its_items" => "The total of an order is the sum of its lines",
+        "our_ledger_charged_each_sale_once" => "Our ledger has each sale charged once",
+        "the_provider_charged_each_sale_once" => "The provider has charged each sale once",
+        "cancelled_orders_hold_nothing" => "Cancelled orders hold neither money nor stock",
+        "what_was_shipped_left_once" => "What was shipped left its warehouse once",
+        "every_open_order_waits_for_somebody" => "Every open order has a next step",
+        "nothing_runs_without_a_lease" => "No job runs without a lease",
+        "event_sequences_have_no_gaps" => "No timeline has a gap",
+        other => return other.replace('_', " "),
+    }
+    .to_owned()
+}
+
+fn runs_table(visit: &Visit, runs: &[AuditRun]) -> Markup {
+    let columns = [column("Ended"), column("State"), numbers("Violations")];
+    let rows: Vec<Row> = runs
+        .iter()
+        .map(|run| Row {
+            link: None,
+            cells: vec![
+                run.ran_at.map_or_else(|| html! { "not yet" }, |at| time::both(visit, at)),
+                match (run.state, run.violations) {
+                    (AuditState::Running, _) => status::badge(Tone::Busy, Icon::Activity, "Running"),
+                    (AuditState::Done, Some(0)) => status::badge(Tone::Good, Icon::Check, "All hold"),
+                    (AuditState::Done, _) => status::badge(Tone::Bad, Icon::Alert, "Broken"),
+                },
+                html! { (run.violations.map(ui::number).unwrap_or_default()) },
+            ],
+        })
+        .collect();
+    table("Runs", &columns, &rows)
+}
+
+async fn start(State(web): State<WebState>, mut once: OnceForm) -> PageResult<Response> {
+    let principal = once.visit.principal()?.clone();
+    let (_, run) = full::start(&mut once.tx, &web.db, &principal).await?;
+    let left = once.leave(&and_say("/console/audit", "started")).await?;
+    if let Some(run) = run {
+        run.spawn(web.stopping.clone().cancelled_owned());
+    }
+    Ok(left)
+}

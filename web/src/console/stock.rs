@@ -1,0 +1,305 @@
+//! Stock: every row, and one product with its ledger.
+
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+use shared::catalog::products;
+use shared::error::{Error, Resource, Result};
+use shared::inventory::adjust::{self, Adjust, AdjustReason};
+use shared::inventory::held::{self, HeldFilter};
+use shared::inventory::ledger::{self, MovementFilter, MovementView, Reason};
+use shared::inventory::list::{self as stock, StockFilter};
+use shared::inventory::past::{self, StockHistory};
+use shared::inventory::{self, ReorderSettings, StockView};
+use shared::page::{MAX_LIMIT, Page};
+use shared::principal::Permission;
+use shared::values::search::Search;
+use shared::values::{InventoryId, Sku, WarehouseId};
+use shared::warehouses::{self, WarehouseView};
+use sqlx::PgConnection;
+
+use super::shell;
+use crate::WebState;
+use crate::form::Fields;
+use crate::once::{OnceForm, and_say};
+use crate::refusal::{PageResult, refused_in_place, words};
+use crate::rule::{PageRoutes, changes, reads};
+use crate::ui::action::{self, Emphasis};
+use crate::ui::chart::{Chart, Series};
+use crate::ui::field::{self, Field};
+use crate::ui::icon::Icon;
+use crate::ui::list::{Row, column, filters, numbers, pager, segment, table};
+use crate::ui::status::{self, Tone};
+use crate::ui::{self, notice, time};
+use crate::visit::Visit;
+
+pub fn routes() -> PageRoutes {
+    let change = changes(Permission::InventoryWrite).changes_products();
+    PageRoutes::default()
+        .page("/console/stock", list, reads(Permission::InventoryRead))
+        .page("/console/stock/{sku}", show, reads(Permission::InventoryRead))
+        .form("/console/stock/{sku}/adjust", adjust_row, change)
+        .form("/console/stock/{sku}/reorder", reorder, change)
+}
+
+async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery) -> PageResult {
+    let asked = Fields::parse(raw.unwrap_or_default().as_bytes())?;
+    let page = Page::parse(None, asked.given("cursor"), &asked.filter_text())?;
+    let mut conn = web.db.acquire().await?;
+    let filter = StockFilter {
+        q: asked.given("q").map(search).transpose()?,
+        low_stock: asked.is_on("low").then_some(true),
+        as_of: asked.given("as_of").and_then(|text| time::parse(text, visit.zone)),
+        ..StockFilter::default()
+    };
+    let found = stock::list(&mut conn, &filter, &page).await?;
+    let houses = houses(&mut conn).await?;
+    drop(conn);
+    let content = html! {
+        (ui::head("Stock", html! {}))
+        (filters("/console/stock", !asked.filter_text().is_empty(), html! {
+            (Field::text("q", "Name or SKU").optional().max(100).sent(&asked).show())
+            (Field::text("as_of", "As it was at").kind("datetime-local").optional().sent(&asked).show())
+            (field::tick("low", "Only what is low", asked.is_on("low")))
+        }))
+        @if let Some(at) = filter.as_of { (notice::hint_with(html! { "Quantities as they were at " (time::time(&visit, at)) "." })) }
+        (ui::live("stock", html! {
+            @if found.data.is_empty() { (ui::empty("No such stock", html! { p { "Stock is begun on a product's page." } })) }
+            @else { (rows(&houses, &found.data)) (pager(&visit, found.next_cursor.as_deref())) }
+        }))
+    };
+    Ok(shell::live_page(&web, &visit, "Stock", content).await?)
+}
+
+fn search(text: &str) -> Result<Search> {
+    Search::try_from(text.to_owned()).map_err(|invalid| Error::InvalidFields(vec![invalid.at("q")]))
+}
+
+async fn houses(conn: &mut PgConnection) -> Result<Vec<WarehouseView>> {
+    Ok(warehouses::list(conn, &Page::parse(Some(MAX_LIMIT), None, "")?).await?.data)
+}
+
+fn house(houses: &[WarehouseView], id: WarehouseId) -> &str {
+    houses.iter().find(|house| house.id == id).map_or("unknown", |house| house.code.as_str())
+}
+
+fn rows(houses: &[WarehouseView], stock: &[StockView]) -> Markup {
+    let columns = [
+        column("SKU"),
+        column("Warehouse"),
+        numbers("Available"),
+        numbers("On hand"),
+        numbers("Reserved"),
+        numbers("Reorder at"),
+        column("State"),
+    ];
+    let rows: Vec<Row> = stock
+        .iter()
+        .map(|row| Row {
+            link: Some(format!("/console/stock/{}", segment(&row.sku))),
+            cells: vec![
+                html! { (row.sku) },
+                html! { (house(houses, row.warehouse_id)) },
+                html! { (ui::number(row.available.into())) },
+                html! { (ui::number(row.on_hand.into())) },
+                html! { (ui::number(row.reserved.into())) },
+                html! { (ui::number(row.reorder_level.into())) },
+                state(row),
+            ],
+        })
+        .collect();
+    table("Stock", &columns, &rows)
+}
+
+fn state(row: &StockView) -> Markup {
+    match row.available {
+        ..=0 => status::badge(Tone::Bad, Icon::Alert, "Out"),
+        left if left <= row.reorder_level => status::badge(Tone::Waiting, Icon::Clock, "Low"),
+        _ => status::badge(Tone::Good, Icon::Check, "Enough"),
+    }
+}
+
+// ---- one product -----------------------------------------------------------------------------
+
+async fn show(
+    State(web): State<WebState>,
+    visit: Visit,
+    Path(sku): Path<String>,
+    RawQuery(raw): RawQuery,
+) -> PageResult {
+    let asked = Fields::parse(raw.unwrap_or_default().as_bytes())?;
+    Ok(page(&web, &visit, &sku, &asked, None).await?)
+}
+
+async fn page(web: &WebState, visit: &Visit, sku: &str, asked: &Fields, problem: Option<&str>) -> Result<Markup> {
+    let sku: Sku = sku.parse().map_err(|_| Error::NotFound(Resource::Product))?;
+    let mut conn = web.db.acquire().await?;
+    let id = products::id_of_sku(&mut conn, &sku).await?;
+    let product = products::get(&mut conn, id).await?;
+    let filter = StockFilter { product_id: Some(id), ..StockFilter::default() };
+    let rows = stock::list(&mut conn, &filter, &Page::parse(Some(MAX_LIMIT), None, "")?).await?.data;
+    let mut charts = Vec::new();
+    for row in &rows {
+        charts.push((row.warehouse_id, past::history(&mut conn, row.id).await?));
+    }
+    let movements = MovementFilter { product_id: Some(id), ..MovementFilter::default() };
+    let moved = ledger::list(&mut conn, &movements, &Page::parse(None, asked.given("cursor"), "")?).await?;
+    let of_product = HeldFilter { product_id: Some(id), ..HeldFilter::default() };
+    let held = held::list(&mut conn, &of_product, &Page::parse(Some(20), None, "")?).await?.data;
+    let houses = houses(&mut conn).await?;
+    drop(conn);
+    let content = html! {
+        (ui::head_with(product.name.as_str(), html! { "Stock of " code { (sku.as_str()) } }, html! {
+            (action::link(&format!("/console/products/{}", segment(sku.as_str())), "The product", Emphasis::Plain))
+        }))
+        @if let Some(problem) = problem { (notice::bad(problem)) }
+        @for row in &rows { (shelf(visit, &houses, row)) }
+        @if rows.is_empty() { p.quiet { "No warehouse has stocked it yet." } }
+        div.grid { @for (warehouse, history) in &charts { (chart(visit, house(&houses, *warehouse), history)) } }
+        @if !held.is_empty() { (ui::block("Held for orders that are not paid", html! {
+            ul { @for reservation in &held { li {
+                @if let Some(number) = &reservation.order_number { a href={ "/console/orders/" (number) } { (number) } } @else { "by hand" }
+                " until " (time::both(visit, reservation.expires_at))
+            } } }
+        })) }
+        (ui::block("Ledger", html! { (movements_table(visit, &houses, &moved.data)) (pager(visit, moved.next_cursor.as_deref())) }))
+    };
+    shell::live_page(web, visit, product.name.as_str(), content).await
+}
+
+fn shelf(visit: &Visit, houses: &[WarehouseView], row: &StockView) -> Markup {
+    let here = format!("/console/stock/{}", segment(&row.sku));
+    let id = row.id.to_string();
+    ui::block(
+        house(houses, row.warehouse_id),
+        html! {
+            (ui::facts(&[
+                ("State", state(row)),
+                ("Available", html! { b { (ui::number(row.available.into())) } }),
+                ("On hand", html! { (ui::number(row.on_hand.into())) }),
+                ("Reserved", html! { (ui::number(row.reserved.into())) }),
+                ("Reorder", html! { "at " (row.reorder_level) ", " (row.reorder_quantity) " units" }),
+                ("Restocked", row.restocked_at.map_or_else(|| html! { span.quiet { "never" } }, |at| time::ago(visit, at))),
+            ]))
+            @if visit.may(Permission::InventoryWrite) { div.actions.spaced {
+                (action::ask("Adjust", Emphasis::Plain, action::form(&format!("{here}/adjust"), "Adjust", Emphasis::Primary, html! {
+                    (action::hidden(&[("row", &id)]))
+                    (Field::text("delta", "Units more or less").kind("number").hint("−3 takes three away.").show())
+                    (field::select("reason", "Why", &reasons(), "received"))
+                    (Field::text("note", "Note").optional().max(500).show())
+                })))
+                (action::ask("Reorder settings", Emphasis::Plain, action::form(&format!("{here}/reorder"), "Save", Emphasis::Primary, html! {
+                    (action::hidden(&[("row", &id), ("version", &row.version.to_string())]))
+                    (Field::text("level", "Reorder at").kind("number").value(&row.reorder_level.to_string()).show())
+                    (Field::text("quantity", "Units to order").kind("number").value(&row.reorder_quantity.to_string()).show())
+                })))
+            } }
+        },
+    )
+}
+
+const REASONS: [(AdjustReason, &str, &str); 5] = [
+    (AdjustReason::Received, "received", "It arrived"),
+    (AdjustReason::Counted, "counted", "We counted"),
+    (AdjustReason::Damaged, "damaged", "It is damaged"),
+    (AdjustReason::Returned, "returned", "It came back"),
+    (AdjustReason::Other, "other", "Something else"),
+];
+
+fn reasons() -> Vec<(String, String)> {
+    REASONS.iter().map(|(_, name, words)| ((*name).to_owned(), (*words).to_owned())).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a chart shows a few digits")]
+fn chart(visit: &Visit, warehouse: &str, history: &StockHistory) -> Markup {
+    let points: Vec<_> = history.days.iter().chain([&history.now]).collect();
+    let times: Vec<DateTime<Utc>> = points.iter().map(|point| point.at).collect();
+    let series = |name: &str, of: fn(&past::StockPoint) -> i64| Series {
+        name: name.to_owned(),
+        values: points.iter().map(|point| Some(of(point) as f64)).collect(),
+    };
+    let series = vec![series("On hand", |point| point.on_hand), series("Reserved", |point| point.reserved)];
+    Chart { title: warehouse, unit: "units, 30 days", times, series, filled: false }.show(visit)
+}
+
+fn movements_table(visit: &Visit, houses: &[WarehouseView], moved: &[MovementView]) -> Markup {
+    let columns = [
+        column("When"),
+        column("Why"),
+        numbers("On hand"),
+        numbers("Reserved"),
+        column("Warehouse"),
+        column("For"),
+        column("Note"),
+    ];
+    let signed = |delta: i32| if delta > 0 { format!("+{delta}") } else { ui::number(delta.into()) };
+    let rows: Vec<Row> = moved
+        .iter()
+        .map(|movement| Row {
+            link: None,
+            cells: vec![
+                time::both(visit, movement.created_at),
+                html! { (why(movement.reason)) },
+                html! { (signed(movement.on_hand_delta)) },
+                html! { (signed(movement.reserved_delta)) },
+                html! { (house(houses, movement.warehouse_id)) },
+                html! { @if let Some(id) = movement.order_id { a href={ "/console/search?q=" (id) } { "the order" } } },
+                html! { (movement.note.as_deref().unwrap_or("")) },
+            ],
+        })
+        .collect();
+    table("Ledger", &columns, &rows)
+}
+
+fn why(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Received => "Received",
+        Reason::Damaged => "Damaged",
+        Reason::Counted => "Counted",
+        Reason::Returned => "Returned",
+        Reason::Other => "Other",
+        Reason::Reserved => "Reserved",
+        Reason::Released => "Released",
+        Reason::Expired => "Expired",
+        Reason::Shipped => "Shipped",
+    }
+}
+
+async fn adjust_row(State(web): State<WebState>, Path(sku): Path<String>, mut once: OnceForm) -> PageResult<Response> {
+    let done = async {
+        let id: InventoryId = once.fields.value("row")?;
+        let name = once.fields.text("reason");
+        let reason = REASONS.iter().find(|(_, known, _)| *known == name);
+        let (reason, ..) =
+            reason.ok_or_else(|| Error::field("reason", "invalid_value", "say why the stock changes"))?;
+        let asked = Adjust { delta: once.fields.whole("delta")?, reason: *reason, note: once.fields.optional("note")? };
+        adjust::adjust(&mut once.tx, once.visit.principal()?, id, &asked).await.map(|_| ())
+    };
+    let done = done.await;
+    finish(&web, once, &sku, done).await
+}
+
+async fn reorder(State(web): State<WebState>, Path(sku): Path<String>, mut once: OnceForm) -> PageResult<Response> {
+    let done = async {
+        let id: InventoryId = once.fields.value("row")?;
+        let settings = ReorderSettings {
+            reorder_level: Some(once.fields.whole("level")?),
+            reorder_quantity: Some(once.fields.whole("quantity")?),
+        };
+        let seen = once.fields.optional("version")?;
+        inventory::update_settings(&mut once.tx, once.visit.principal()?, id, seen, &settings).await.map(|_| ())
+    };
+    let done = done.await;
+    finish(&web, once, &sku, done).await
+}
+
+async fn finish(web: &WebState, once: OnceForm, sku: &str, done: Result<()>) -> PageResult<Response> {
+    match done {
+        Ok(()) => once.leave(&and_say(&format!("/console/stock/{}", segment(sku)), "changed")).await,
+        Err(error) => {
+            let page = page(web, &once.visit, sku, &Fields::default(), Some(&words(&error))).await?;
+            Ok(refused_in_place(error, page))
+        }
+    }
+}

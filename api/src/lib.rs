@@ -13,6 +13,7 @@ pub mod state;
 pub mod surface;
 
 mod auth;
+mod bulk;
 mod catalog;
 mod customers;
 mod docs;

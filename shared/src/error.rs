@@ -96,6 +96,8 @@ pub enum Error {
     JobNotDead { state: String },
     #[error("another attempt holds this job now; the changes of this attempt were rolled back")]
     LeaseLost,
+    #[error("the selection has changed since the preview; look at the new one")]
+    PreviewStale { preview: Value },
     #[error("it has changed since you read it; read it again and repeat your change")]
     VersionMismatch,
 
@@ -144,6 +146,7 @@ pub enum Resource {
     Job,
     Queue,
     AuditRun,
+    Bulk,
 }
 
 /// A line of an order or a reservation that asked for more than is available.
@@ -189,6 +192,7 @@ impl Error {
             | Self::TooMuchUnpaid { .. }
             | Self::RequestInProgress
             | Self::JobNotDead { .. }
+            | Self::PreviewStale { .. }
             | Self::LeaseLost => Kind::Conflict,
             Self::VersionMismatch => Kind::Stale,
             Self::RateLimited { .. } => Kind::RateLimited,
@@ -212,6 +216,11 @@ impl Error {
     pub fn fields(&self) -> Vec<Value> {
         match self {
             Self::InvalidFields(fields) => fields.iter().map(|field| json!(field)).collect(),
+            Self::PreviewStale { preview } => {
+                vec![
+                    json!({ "field": "expected", "code": "preview_stale", "message": self.to_string(), "preview": preview }),
+                ]
+            }
             Self::InsufficientStock(lines) => lines
                 .iter()
                 .map(|short| {

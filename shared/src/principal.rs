@@ -21,6 +21,8 @@ pub struct Principal {
 #[derive(Debug, Clone)]
 pub enum Actor {
     Person(Person),
+    /// A worker that carries out what a person has started.
+    OnBehalf(By),
     System,
 }
 
@@ -166,6 +168,13 @@ impl Principal {
         Self { actor: Actor::System, permissions: Permissions::NONE, source: Source::default() }
     }
 
+    /// For what a worker does because a person has started it. The person may read and change all orders: otherwise they
+    /// could not have started it.
+    pub fn on_behalf_of(by: By, request_id: Option<String>) -> Self {
+        let source = Source { request_id, address: None };
+        Self { actor: Actor::OnBehalf(by), permissions: Permissions::of(Role::Staff), source }
+    }
+
     /// Staff and keys act on what they read, so they are never shown a cached value.
     pub fn is_customer(&self) -> bool {
         matches!(&self.actor, Actor::Person(person) if person.role == Role::Customer)
@@ -183,7 +192,7 @@ impl Principal {
     pub fn require_person(&self) -> Result<&Person> {
         match &self.actor {
             Actor::Person(person) => Ok(person),
-            Actor::System => Err(Error::Forbidden { needed: Role::Customer.name() }),
+            Actor::OnBehalf(_) | Actor::System => Err(Error::Forbidden { needed: Role::Customer.name() }),
         }
     }
 
@@ -196,6 +205,7 @@ impl Principal {
     pub fn user_id(&self) -> Option<UserId> {
         match &self.actor {
             Actor::Person(person) => Some(person.user_id),
+            Actor::OnBehalf(by) => Some(UserId(by.id)),
             Actor::System => None,
         }
     }
@@ -204,6 +214,7 @@ impl Principal {
     pub fn by(&self) -> Option<By> {
         match &self.actor {
             Actor::Person(person) => Some(By { id: person.user_id.0, name: person.name.as_str().to_owned() }),
+            Actor::OnBehalf(by) => Some(by.clone()),
             Actor::System => None,
         }
     }

@@ -1,6 +1,6 @@
 //! Signing in and out, registering, and accepting an invitation.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use maud::{Markup, html};
@@ -17,6 +17,7 @@ use shared::values::password::NewPassword;
 use crate::form::Fields;
 use crate::once::{and_say, see_other};
 use crate::page;
+use crate::path::Path;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, Rule, Site, Visitors};
 use crate::ui::field::{self, Field};

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `routes`, `rule` | every page with its rule: who may open it, its rate limit |
 //! | `visit` | who looks at a page, in which time zone and theme |
-//! | `form`, `once` | reading a form, and making it one effect however often it is sent |
+//! | `path`, `form`, `once` | reading an address and a form, and making it one effect however often it is sent |
 //! | `page`, `ui` | the layout, and the parts that pages are made of; the only places with class names |
 //! | `refusal` | errors as pages, and as a sentence beside what was asked |
 //! | `live` | the stream that tells open pages that something has changed |
@@ -20,6 +20,7 @@ pub mod form;
 pub mod live;
 pub mod once;
 pub mod page;
+pub mod path;
 pub mod refusal;
 pub mod routes;
 pub mod rule;

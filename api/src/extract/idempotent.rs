@@ -53,6 +53,12 @@ impl<T> Once<T> {
         self.finish(answer).await
     }
 
+    /// As `begun`, for something that goes on after the answer.
+    pub async fn accepted(self, location: String, body: &impl Serialize) -> Result<Response, ApiError> {
+        let headers = [("location".to_owned(), location)];
+        self.finish(Answer { status: 202, headers: headers.into(), body: written(body)? }).await
+    }
+
     /// As `created`, for a thing without versions because nobody edits it.
     pub async fn begun(self, location: String, body: &impl Serialize) -> Result<Response, ApiError> {
         let headers = [("location".to_owned(), location)];

@@ -95,6 +95,7 @@ pub const ACCEPTED: &[(&str, &str)] = &[
     ),
     ("/v1/ops/jobs?kind=no_such_kind", "likewise"),
     ("/v1/ops/queues", "it counts all ready jobs, which is its purpose"),
+    ("/v1/ops/errors", "it counts up to 10,000 dead jobs of each error, and adds up 2,000 orders"),
     ("/v1/ops/summary", "it looks at up to 5,000 dead jobs and their orders, once a second for all viewers"),
 ];
 
@@ -465,6 +466,10 @@ fn operations() -> Vec<Case> {
         one(User::Staff, "/v1/ops/workers"),
         one(User::Staff, "/v1/ops/audit"),
         one(User::Staff, "/v1/ops/summary"),
+        one(User::Staff, "/v1/ops/errors"),
+        one(User::Staff, "/v1/ops/bulk"),
+        one(User::Staff, "/v1/search?q={hot_email}"),
+        one(User::Staff, "/v1/search?q={order}"),
         one(User::Staff, "/v1/ops/history"),
         one(User::Staff, "/v1/ops/history?step=1d&from={half_year_ago}T00:00:00Z"),
         one(User::Staff, "/v1/ops/clock"),

@@ -10,7 +10,7 @@ use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::status::Status;
+use super::status::{Edge, Status};
 use super::{NextAction, OrderCustomer, OrderItem, OrderPayment, OrderShipment, OrderView, Who};
 use crate::error::{Error, Resource, Result};
 use crate::page::{IdRange, List, Page, Position};
@@ -182,6 +182,37 @@ async fn ids_of_all(conn: &mut PgConnection, filter: &OrderFilter, page: Page) -
         range.high,
         filter.to,
         page.fetch(),
+    )
+    .fetch_all(CustomPlan(conn))
+    .await?)
+}
+
+/// Orders of a filter that may still be cancelled, the oldest first: after one of them, up to one of them.
+pub(crate) async fn ids_to_cancel(
+    conn: &mut PgConnection,
+    filter: &OrderFilter,
+    after: Option<Uuid>,
+    upto: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<OrderId>> {
+    let range = IdRange::between(filter.from, filter.to);
+    Ok(sqlx::query_scalar!(
+        r#"select id as "id: OrderId" from orders
+            where status = any($1) and ($2::text is null or status = $2) and ($3::uuid is null or customer_id = $3)
+              and ($4::uuid is null or id > $4) and ($5::uuid is null or id <= $5)
+              and ($6::uuid is null or id >= $6) and ($7::timestamptz is null or created_at >= $7)
+              and ($8::uuid is null or id < $8) and ($9::timestamptz is null or created_at < $9)
+            order by id limit $10"#,
+        &Status::names(|status| Edge::CANCEL.from.contains(&status)) as &[&str],
+        filter.status as Option<Status>,
+        filter.customer_id.map(|id| id.0),
+        after,
+        upto,
+        range.low,
+        filter.from,
+        range.high,
+        filter.to,
+        limit,
     )
     .fetch_all(CustomPlan(conn))
     .await?)

@@ -1,5 +1,6 @@
 //! What a person does with dead jobs: retry them or discard them.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -89,4 +90,101 @@ pub async fn discard(conn: &mut PgConnection, id: JobId) -> Result<Option<Discar
     )
     .fetch_optional(conn)
     .await?)
+}
+
+/// How many dead jobs there are of a kind, a queue or an error.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured {
+    /// Counting stops one after the limit.
+    pub count: i64,
+    pub newest: Option<Uuid>,
+    pub oldest_at: Option<DateTime<Utc>>,
+}
+
+/// Measures dead jobs up to `upto`, or up to the newest.
+pub async fn measure(conn: &mut PgConnection, which: DeadJobs<'_>, upto: Option<Uuid>, limit: i64) -> Result<Measured> {
+    Ok(sqlx::query_as!(
+        Measured,
+        r#"with chosen as (
+               select id, finished_at from jobs
+                where state = 'dead' and ($1::text is null or kind = $1) and ($2::queue is null or queue = $2)
+                  and ($3::text is null or error_fingerprint = $3) and ($4::uuid is null or id <= $4))
+           select (select count(*) from (select from chosen limit $5) part) as "count!",
+                  (select id from chosen order by id desc limit 1) as newest,
+                  (select finished_at from chosen order by id limit 1) as oldest_at"#,
+        which.kind,
+        which.queue as Option<Queue>,
+        which.error_fingerprint,
+        upto,
+        limit + 1,
+    )
+    .fetch_one(CustomPlan(conn))
+    .await?)
+}
+
+/// As `retry_many`, up to `upto`, for an action on many: a job that the action has taken before is not taken again, though
+/// it died again.
+pub async fn retry_for_bulk(
+    conn: &mut PgConnection,
+    which: DeadJobs<'_>,
+    upto: Uuid,
+    bulk_id: Uuid,
+    limit: i64,
+    max_attempts: i32,
+) -> Result<Vec<Revived>> {
+    let rows = sqlx::query!(
+        r#"with chosen as materialized (
+               select id from jobs
+                where state = 'dead' and ($1::text is null or kind = $1) and ($2::queue is null or queue = $2)
+                  and ($3::text is null or error_fingerprint = $3) and id <= $6 and bulk_id is distinct from $7
+                order by id limit $4 for no key update skip locked)
+           update jobs j
+              set state = 'ready', run_at = clock_timestamp(), max_attempt = j.attempt + $5, finished_at = null, bulk_id = $7
+             from chosen where j.id = chosen.id
+        returning j.id as "id: JobId", j.kind, j.queue as "queue: Queue", j.order_id as subject, j.run_at"#,
+        which.kind,
+        which.queue as Option<Queue>,
+        which.error_fingerprint,
+        limit,
+        max_attempts,
+        upto,
+        bulk_id,
+    )
+    .fetch_all(CustomPlan(conn))
+    .await?;
+    let revived = rows.into_iter().map(|row| Revived {
+        kind: row.kind,
+        subject: row.subject,
+        ring: Ring::again(row.queue, row.id, row.run_at),
+    });
+    Ok(revived.collect())
+}
+
+/// Gives up many dead jobs, the oldest first, for an action on many.
+pub async fn discard_for_bulk(
+    conn: &mut PgConnection,
+    which: DeadJobs<'_>,
+    upto: Uuid,
+    bulk_id: Uuid,
+    limit: i64,
+) -> Result<Vec<(JobId, Discarded)>> {
+    let rows = sqlx::query!(
+        r#"with chosen as materialized (
+               select id from jobs
+                where state = 'dead' and ($1::text is null or kind = $1) and ($2::queue is null or queue = $2)
+                  and ($3::text is null or error_fingerprint = $3) and id <= $5
+                order by id limit $4 for no key update skip locked)
+           update jobs j set state = 'discarded', finished_at = clock_timestamp(), bulk_id = $6
+             from chosen where j.id = chosen.id
+        returning j.id as "id: JobId", j.kind, j.order_id as subject"#,
+        which.kind,
+        which.queue as Option<Queue>,
+        which.error_fingerprint,
+        limit,
+        upto,
+        bulk_id,
+    )
+    .fetch_all(CustomPlan(conn))
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, Discarded { kind: row.kind, subject: row.subject })).collect())
 }

@@ -14,6 +14,10 @@ impl Search {
     /// The index consists of groups of three characters, so it cannot find fewer in the middle of a word.
     const ANYWHERE: usize = 3;
 
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// For `like`, on the column `products.search`.
     pub fn pattern(&self) -> String {
         let literal = self.0.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");

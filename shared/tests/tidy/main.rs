@@ -24,6 +24,7 @@ const WRITES_FOR_OTHERS: &[(&str, &[&str])] = &[(
 /// These types read JSON that we have written, or a file of the operator. An unknown field there is not an error of a
 /// client.
 const READ_FROM_OURSELVES: &[&str] = &[
+    "BulkStep",
     "Audit",
     "CancelOrder",
     "Claims",

@@ -1,6 +1,6 @@
 //! The people who order.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use shared::customers::{self, ChangeCustomer, CustomerFilter, CustomerView};
@@ -15,6 +15,7 @@ use super::shell;
 use crate::WebState;
 use crate::form::Fields;
 use crate::once::{OnceForm, and_say};
+use crate::path::Path;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};

@@ -1,6 +1,6 @@
 //! Jobs: a list with filters, and one job with its attempts.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use shared::error::Result;
@@ -14,6 +14,7 @@ use super::shell;
 use crate::WebState;
 use crate::form::Fields;
 use crate::once::{OnceForm, and_say};
+use crate::path::Path;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};

@@ -3,6 +3,8 @@
 mod activity;
 mod audit;
 mod customers;
+mod failures;
+mod inbox;
 mod jobs;
 mod me;
 mod order;
@@ -10,6 +12,7 @@ mod orders;
 mod overview;
 mod products;
 mod queues;
+mod search;
 mod shell;
 mod stock;
 mod users;
@@ -21,16 +24,19 @@ pub fn routes() -> PageRoutes {
     let screens = [
         shell::routes(),
         overview::routes(),
+        inbox::routes(),
         orders::routes(),
         order::routes(),
         customers::routes(),
         products::routes(),
         stock::routes(),
+        failures::routes(),
         jobs::routes(),
         queues::routes(),
         workers::routes(),
         audit::routes(),
         activity::routes(),
+        search::routes(),
         users::routes(),
         me::routes(),
     ];

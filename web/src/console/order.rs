@@ -1,6 +1,6 @@
 //! One order: what comes next and who must do it, then everything that is known about it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 use shared::error::{Error, Result};
@@ -21,6 +21,7 @@ use crate::WebState;
 use crate::form::Fields;
 use crate::live::Topic;
 use crate::once::{OnceForm, and_say};
+use crate::path::Path;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};

@@ -1,6 +1,6 @@
 //! The queues: how much waits in each, and pausing one.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use chrono::TimeDelta;
 use maud::{Markup, html};
@@ -12,6 +12,7 @@ use shared::queue::Queue;
 use super::shell;
 use crate::WebState;
 use crate::once::{OnceForm, and_say};
+use crate::path::Path;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};

@@ -1,6 +1,6 @@
 //! Stock: every row, and one product with its ledger.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
@@ -23,6 +23,7 @@ use super::shell;
 use crate::WebState;
 use crate::form::Fields;
 use crate::once::{OnceForm, and_say};
+use crate::path::Path;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};

@@ -1,6 +1,6 @@
 //! Accounts, for administrators: inviting people, their roles, ending their sessions.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
@@ -16,6 +16,7 @@ use super::shell;
 use crate::WebState;
 use crate::form::Fields;
 use crate::once::{OnceForm, and_say};
+use crate::path::Path;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};

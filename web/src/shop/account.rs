@@ -1,6 +1,6 @@
 //! The buyer's account: password and sessions.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use maud::{Markup, html};
@@ -16,6 +16,7 @@ use crate::WebState;
 use crate::entrance::new_password;
 use crate::form::Fields;
 use crate::once::{and_say, see_other};
+use crate::path::Path;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, Rule, Site, Visitors};
 use crate::ui;

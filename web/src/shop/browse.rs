@@ -1,6 +1,6 @@
 //! Looking around: the front page, a category, a search.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use maud::{Markup, html};
 use shared::catalog::categories::{self, CategoryView};
@@ -14,6 +14,7 @@ use sqlx::PgConnection;
 use super::shell::show;
 use crate::WebState;
 use crate::form::Fields;
+use crate::path::Path;
 use crate::refusal::PageResult;
 use crate::rule::{PageRoutes, Rule, Site, Visitors};
 use crate::ui::list::{pager, segment};

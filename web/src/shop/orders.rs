@@ -1,6 +1,6 @@
 //! The buyer's own orders, and where each of them is. The page of an order follows it live.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
@@ -20,6 +20,7 @@ use crate::WebState;
 use crate::form::Fields;
 use crate::live::Topic;
 use crate::once::{OnceForm, and_say};
+use crate::path::Path;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, Rule, Site, Visitors};
 use crate::ui::action::{self, Emphasis};

@@ -1,6 +1,6 @@
 //! A product: what it is, what it costs, whether it can be had.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use maud::{Markup, html};
 use shared::catalog::products::{self, ProductView};
@@ -9,6 +9,7 @@ use shared::values::Sku;
 
 use super::shell::show;
 use crate::WebState;
+use crate::path::Path;
 use crate::refusal::PageResult;
 use crate::rule::{PageRoutes, Rule, Site, Visitors};
 use crate::ui::money::money;

@@ -1,5 +1,6 @@
 //! The pages: over HTTP, and in a real browser.
 
+mod console;
 mod entrance;
 mod orders;
 mod shop;

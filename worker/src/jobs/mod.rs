@@ -7,6 +7,7 @@
 //! Each step of a handler can be repeated. After a crash at any point, running the job again repairs it.
 
 pub mod audit;
+pub mod bulk_step;
 pub mod cancel_order;
 pub mod deliver_order;
 pub mod noop;
@@ -19,6 +20,7 @@ pub mod tick;
 
 use std::time::Duration;
 
+use shared::ops::bulk::BulkStep;
 use shared::orders::jobs::{CancelOrder, DeliverOrder, ProcessPayment, ShipOrder};
 use shared::queue::Noop;
 use shared::schedule::{Audit, Prune, Reap, Tick};
@@ -40,6 +42,7 @@ pub fn registry() -> Registry {
         .at_once(1)
         .every::<Prune, _>(|_| cron("30 * * * * *"), prune::run) // Half a minute after the reaper starts.
         .at_once(1)
+        .on::<BulkStep, _>(bulk_step::run)
         .on::<Tick, _>(tick::run)
         .on::<Noop, _>(noop::run)
 }

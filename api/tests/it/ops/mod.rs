@@ -1,6 +1,7 @@
 //! The routes of `/v1/ops`, and the metrics.
 
 mod audit;
+mod bulk;
 mod jobs;
 mod metrics;
 mod numbers;

@@ -15,6 +15,7 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
     // Runs are removed after 30 days.
     ("audit_runs", "select, insert, delete"),
     ("audit_starts", "select, insert, delete"),
+    ("bulk_actions", "select, insert, update"),
     ("categories", "select, insert, update, delete"),
     ("charges", "select, insert, update"),
     ("clockwork", "select, insert, update"),

@@ -1,0 +1,80 @@
+//! The orders that wait for a person: their job is dead or discarded, and no other job does the same. Writes no table.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::error::Result;
+use crate::orders::status::Status;
+use crate::values::{JobId, Money, OrderId, OrderNumber};
+
+/// Dead jobs, and discarded ones, that are looked at.
+const MAX_JOBS: i64 = 5_000;
+/// Orders of one answer. Who has more of them goes to the failures, where one press serves many.
+const MAX_ORDERS: i64 = 200;
+
+/// By what the inbox is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InboxOrder {
+    Money,
+    Age,
+}
+
+/// An order that waits for a person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WaitingOrder {
+    pub id: OrderId,
+    pub number: String,
+    pub customer: String,
+    pub status: Status,
+    pub total: Money,
+    pub job: JobId,
+    pub kind: String,
+    /// A dead job can be retried; a discarded one cannot.
+    pub is_dead: bool,
+    pub error: Option<String>,
+    pub since: Option<DateTime<Utc>>,
+}
+
+pub async fn list(conn: &mut PgConnection, order: InboxOrder) -> Result<Vec<WaitingOrder>> {
+    let rows = sqlx::query!(
+        r#"with dead as materialized (
+               select id, order_id, kind, state, error, finished_at, created_at from jobs where state = 'dead' order by id limit $1),
+           discarded as materialized (
+               select id, order_id, kind, state, error, finished_at, created_at from jobs where state = 'discarded'
+                order by id desc limit $1),
+           stuck as (select * from dead union all select * from discarded)
+           select distinct on (o.id) o.id as "id!: OrderId", o.number as "number!", o.status as "status!: Status",
+                  o.total_minor as "total!", o.currency as "currency!", c.name as "customer!", s.id as "job!: JobId", s.kind as "kind!",
+                  s.state = 'dead' as "is_dead!", s.error, coalesce(s.finished_at, s.created_at) as since
+             from stuck s join orders o on o.id = s.order_id join customers c on c.id = o.customer_id
+            where s.kind = $2::jsonb ->> o.status
+              and not exists (select from jobs j where j.order_id = o.id and j.kind = s.kind and j.state in ('ready', 'running'))
+            order by o.id, s.state = 'dead' desc, s.id desc"#,
+        MAX_JOBS,
+        Json(Status::next_jobs()) as _,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut waiting: Vec<WaitingOrder> = rows
+        .into_iter()
+        .map(|row| WaitingOrder {
+            id: row.id,
+            number: OrderNumber(row.number).to_string(),
+            customer: row.customer,
+            status: row.status,
+            total: Money::stored(row.total, &row.currency),
+            job: row.job,
+            kind: row.kind,
+            is_dead: row.is_dead,
+            error: row.error,
+            since: row.since,
+        })
+        .collect();
+    match order {
+        InboxOrder::Money => waiting.sort_by_key(|order| std::cmp::Reverse(order.total.amount)),
+        InboxOrder::Age => waiting.sort_by_key(|order| order.since),
+    }
+    waiting.truncate(usize::try_from(MAX_ORDERS).expect("it is small"));
+    Ok(waiting)
+}

@@ -26,13 +26,14 @@ need_tools() {
   [ -w "$DEV/log" ] || die "$DEV belongs to another user, who ran ./dev here first. Run it as that user, or clone again."
 }
 
-# Tools for tests only: Prometheus with promtool, pkill to freeze a server with its children, and schemas and linters
-# from PyPI in their own folder.
+# Tools for tests only: Prometheus with promtool, a browser with its driver, pkill to freeze a server with its children, and
+# schemas and linters from PyPI in their own folder.
 need_test_tools() {
   local debian=()
   { command -v prometheus && command -v promtool; } >/dev/null || debian+=(prometheus)
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian+=(python3-venv)
   command -v pkill >/dev/null || debian+=(procps)
+  { command -v chromium && command -v chromedriver; } >/dev/null || debian+=(chromium chromium-driver)
   if [ ${#debian[@]} -gt 0 ]; then
     say "Installing what tests need: ${debian[*]}"
     if command -v apt-get >/dev/null; then apt_install "${debian[*]}" "${debian[@]}"

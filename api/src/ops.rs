@@ -10,7 +10,7 @@ use shared::audit::Report;
 use shared::audit::full::{self, AuditRun, StartedAudit};
 use shared::history::read::{History, HistoryRange};
 use shared::ops::jobs::{self, JobDetail, JobFilter, JobView, Retried, RetryJobs};
-use shared::ops::queues::{self, QueueView};
+use shared::ops::queues::{self, PauseQueue, QueueView};
 use shared::ops::summary::Summary;
 use shared::ops::workers::{self, GoneWorker, WorkerView};
 use shared::page::{List, Paging};
@@ -59,9 +59,9 @@ pub fn routes() -> Routes {
 /// Each with its counts, in the order in which workers take jobs from them.
 #[utoipa::path(get, path = "/v1/ops/queues", tag = "operations", responses(
     (status = 200, description = "All queues", body = List<QueueView>, example = json!({"data": [
-        {"name": "high", "ready": 3, "scheduled": 1, "running": 8, "dead": 0, "oldest_ready_seconds": 0, "paused": false},
-        {"name": "default", "ready": 0, "scheduled": 0, "running": 2, "dead": 0, "oldest_ready_seconds": 0, "paused": false},
-        {"name": "low", "ready": 120, "scheduled": 40, "running": 0, "dead": 1, "oldest_ready_seconds": 31, "paused": true},
+        {"name": "high", "ready": 3, "scheduled": 1, "running": 8, "dead": 0, "oldest_ready_seconds": 0, "paused": false, "pause": null},
+        {"name": "default", "ready": 0, "scheduled": 0, "running": 2, "dead": 0, "oldest_ready_seconds": 0, "paused": false, "pause": null},
+        {"name": "low", "ready": 120, "scheduled": 40, "running": 0, "dead": 1, "oldest_ready_seconds": 31, "paused": true, "pause": {"reason": "the carrier is down", "by": null, "since": "2026-11-21T08:15:00Z", "resume_at": null}},
     ], "next_cursor": null})),
 ))]
 async fn queues(State(db): State<PgPool>) -> ApiResult<Answer<List<QueueView>>> {
@@ -71,15 +71,17 @@ async fn queues(State(db): State<PgPool>) -> ApiResult<Answer<List<QueueView>>> 
 
 /// Pause a queue
 ///
-/// Within two seconds no worker takes jobs from it. Running jobs finish. Asking again changes nothing.
+/// Within two seconds no worker takes jobs from it. Running jobs finish. At `resume_at` it resumes by itself. Asking again
+/// changes nothing, except that another reason or time replaces the first.
 #[utoipa::path(post, path = "/v1/ops/queues/{name}/pause", tag = "operations",
-    params(("name" = Queue, Path, description = "The queue")),
+    params(("name" = Queue, Path, description = "The queue")), request_body = PauseQueue,
     responses(
         (status = 200, description = "The queue, paused", body = QueueView),
         (status = 404, description = "`queue_not_found`", body = Problem),
+        (status = 422, description = "`invalid_time`: `resume_at` has passed; `invalid_note`", body = Problem),
     ))]
-async fn pause(caller: Caller, Path(name): Path<String>, mut once: Once<NoBody>) -> ApiResult<Response> {
-    let queue = queues::set_paused(&mut once.tx, &caller, &name, true).await?;
+async fn pause(caller: Caller, Path(name): Path<String>, mut once: Once<PauseQueue>) -> ApiResult<Response> {
+    let queue = queues::pause(&mut once.tx, &caller, &name, &once.body).await?;
     once.answer(StatusCode::OK, &queue).await
 }
 
@@ -93,7 +95,7 @@ async fn pause(caller: Caller, Path(name): Path<String>, mut once: Once<NoBody>)
         (status = 404, description = "`queue_not_found`", body = Problem),
     ))]
 async fn resume(caller: Caller, Path(name): Path<String>, mut once: Once<NoBody>) -> ApiResult<Response> {
-    let queue = queues::set_paused(&mut once.tx, &caller, &name, false).await?;
+    let queue = queues::resume(&mut once.tx, &caller, &name).await?;
     once.answer(StatusCode::OK, &queue).await
 }
 

@@ -83,6 +83,13 @@ impl Page {
     }
 }
 
+impl Page {
+    /// A page that ends before its limit, where so many rows were looked at that the rest is left for the next page.
+    pub fn ending_at<T>(&self, rows: Vec<T>, position: Position) -> List<T> {
+        List { data: rows, next_cursor: Some(encode(position, self.filter)) }
+    }
+}
+
 impl<T> List<T> {
     pub fn map<U>(self, f: impl FnMut(T) -> U) -> List<U> {
         List { data: self.data.into_iter().map(f).collect(), next_cursor: self.next_cursor }

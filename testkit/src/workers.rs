@@ -77,13 +77,18 @@ impl TestSystem {
     }
 
     pub async fn with_redis(redis: Option<String>) -> Self {
+        Self::with_attempts(redis, 4).await
+    }
+
+    /// With so many attempts for each job that the API writes. Workers take the same from `JOB_MAX_ATTEMPTS`.
+    pub async fn with_attempts(redis: Option<String>, attempts: u32) -> Self {
         let prefix = format!("test-{}", Uuid::now_v7().simple());
         let mut options = vec![
             "--max-open-orders=0".to_owned(),
             "--max-unpaid-units=0".to_owned(),
             "--max-unpaid-share=0".to_owned(),
             format!("--redis-prefix={prefix}"),
-            "--job-max-attempts=4".to_owned(),
+            format!("--job-max-attempts={attempts}"),
         ];
         options.extend(redis.iter().map(|url| format!("--redis-url={url}")));
         let app = TestApp::with(&options.iter().map(String::as_str).collect::<Vec<_>>()).await;

@@ -17,7 +17,7 @@ use shared::values::password::NewPassword;
 use crate::form::Fields;
 use crate::once::{and_say, see_other};
 use crate::page;
-use crate::path::Path;
+use crate::path::InPath;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, Rule, Site, Visitors};
 use crate::ui::field::{self, Field};
@@ -247,7 +247,7 @@ async fn confirm(State(web): State<WebState>, visit: Visit, sent: Fields) -> Pag
     }
 }
 
-async fn invite_page(visit: Visit, Path(token): Path<String>) -> Markup {
+async fn invite_page(visit: Visit, InPath(token): InPath<String>) -> Markup {
     invite_form(&visit, &token, None)
 }
 
@@ -270,7 +270,7 @@ fn invite_form(visit: &Visit, token: &str, error: Option<&str>) -> Markup {
 async fn accept_invite(
     State(web): State<WebState>,
     visit: Visit,
-    Path(token): Path<String>,
+    InPath(token): InPath<String>,
     sent: Fields,
 ) -> PageResult<Response> {
     let accepted = async {

@@ -6,11 +6,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use shared::orders::behind::{self, ChargeView, OrderAllocation};
 use shared::orders::cancel::{self, Cancel};
 use shared::orders::manual::{self, Following, SetStatus};
 use shared::orders::note::{self, NewNote};
 use shared::orders::read::{OrderEvent, OrderFilter};
-use shared::orders::{OrderView, read};
+use shared::orders::{OrderView, past, read};
 use shared::page::{List, Paging};
 use shared::principal::Permission;
 use shared::queue::Origin;
@@ -21,7 +24,7 @@ use utoipa_axum::routes;
 use crate::error::{ApiResult, Problem};
 use crate::extract::etag::{IfMatch, Tagged};
 use crate::extract::idempotent::Once;
-use crate::extract::json::{self, Listed, NoFilter, Path};
+use crate::extract::json::{self, Listed, NoFilter, Path, Query};
 use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
 use crate::router::Routes;
@@ -36,6 +39,8 @@ pub fn routes() -> Routes {
         .on(routes!(place::place), Policy::write(Access::SignedIn).takes_key())
         .on(routes!(get), read.about_order())
         .on(routes!(events), read.about_order())
+        .on(routes!(allocation), Policy::read(Access::Needs(Permission::OrdersRead)).about_order())
+        .on(routes!(charges), Policy::read(Access::Needs(Permission::OrdersRead)).about_order())
         .on(routes!(add_note), Policy::write(Access::Needs(Permission::OrdersWrite)).takes_key().about_order())
         .on(routes!(cancel), write(Access::SignedIn).takes_key())
         .on(routes!(set_status), write(Access::Needs(Permission::OrdersWrite)))
@@ -43,7 +48,8 @@ pub fn routes() -> Routes {
 
 /// List orders
 ///
-/// A customer's own; for staff all, with their customers. Newest first.
+/// A customer's own; for staff all, with their customers. Newest first. Most filters have no index, so a page of staff looks
+/// at 20,000 orders at most: it may be shorter than its limit and still have a `next_cursor`.
 #[utoipa::path(get, path = "/v1/orders", tag = "orders", params(OrderFilter, Paging),
     responses((status = 200, description = "A page of orders", body = List<OrderView>)))]
 async fn list(
@@ -62,18 +68,65 @@ fn show(state: &AppState, order: &OrderView) {
     state.cache.observed_change(order.updated_at, order.items.iter().map(|item| item.product_id));
 }
 
+/// At which moment an order is looked at.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct AsOf {
+    /// As it was at this time, as far as its events tell; without, as it is now
+    as_of: Option<DateTime<Utc>>,
+}
+
 /// Read an order
 #[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders",
-    params(("id" = uuid::Uuid, Path)),
+    params(("id" = uuid::Uuid, Path), AsOf),
     responses(
         (status = 200, description = "The order", body = OrderView, headers(("ETag" = String))),
-        (status = 404, description = "`order_not_found`: there is none with this id, or it is another's", body = Problem),
+        (status = 404, description = "`order_not_found`: there is none with this id, it is another's, or it was not placed then", body = Problem),
     ))]
-async fn get(State(state): State<AppState>, caller: Caller, Path(id): Path<OrderId>) -> ApiResult<Tagged<OrderView>> {
+async fn get(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+    Query(asked): Query<AsOf>,
+) -> ApiResult<Tagged<OrderView>> {
     let mut conn = state.db.acquire().await?;
-    let order = read::get(&mut conn, &caller, id).await?;
+    let order = match asked.as_of {
+        Some(at) => past::get(&mut conn, &caller, id, at).await?,
+        None => read::get(&mut conn, &caller, id).await?,
+    };
     show(&state, &order);
     Ok(Tagged(order.version, order))
+}
+
+/// Read where an order's stock comes from
+#[utoipa::path(get, path = "/v1/orders/{id}/allocation", tag = "orders",
+    params(("id" = uuid::Uuid, Path)),
+    responses(
+        (status = 200, description = "Its reservation, and why these warehouses", body = OrderAllocation),
+        (status = 404, description = "`order_not_found`", body = Problem),
+    ))]
+async fn allocation(
+    State(db): State<PgPool>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+) -> ApiResult<Json<OrderAllocation>> {
+    Ok(Json(behind::allocation(&mut *db.acquire().await?, &caller, id).await?))
+}
+
+/// List what was asked of the payment provider for an order
+#[utoipa::path(get, path = "/v1/orders/{id}/charges", tag = "orders",
+    params(("id" = uuid::Uuid, Path)),
+    responses(
+        (status = 200, description = "Its charges, the oldest first", body = List<ChargeView>),
+        (status = 404, description = "`order_not_found`", body = Problem),
+    ))]
+async fn charges(
+    State(db): State<PgPool>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+) -> ApiResult<Json<List<ChargeView>>> {
+    Ok(Json(List { data: behind::charges(&mut *db.acquire().await?, &caller, id).await?, next_cursor: None }))
 }
 
 /// Read an order's timeline

@@ -1,13 +1,17 @@
 //! What staff see of the queues, and how they pause one.
 
-use serde::Serialize;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
-use crate::principal::Principal;
-use crate::queue::{Queue, pause};
+use crate::principal::{By, Principal};
+use crate::queue::Queue;
+use crate::queue::pause::{self, Why};
+use crate::values::Note;
 
 /// The state of a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -25,14 +29,39 @@ pub struct QueueView {
     pub oldest_ready_seconds: i64,
     /// While it is paused, no worker takes jobs from it; running jobs finish
     pub paused: bool,
+    /// Why it is paused, by whom and since when; null while it is not
+    pub pause: Option<PauseView>,
+}
+
+/// A pause of a queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "reason": "the carrier is down", "by": {"id": "019a4f6e-2c10-7d21-9a40-5e1f7b3c8d01", "name": "Sam Staff"},
+    "since": "2026-11-21T08:15:00Z", "resume_at": "2026-11-21T09:15:00Z"
+}))]
+pub struct PauseView {
+    pub reason: Option<String>,
+    pub by: Option<By>,
+    pub since: DateTime<Utc>,
+    /// It resumes by itself at this time
+    pub resume_at: Option<DateTime<Utc>>,
+}
+
+/// Why a queue is to be paused, and for how long.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "reason": "the carrier is down", "resume_at": "2026-11-21T09:15:00Z" }))]
+pub struct PauseQueue {
+    pub reason: Option<Note>,
+    /// It resumes by itself at this time; without, until somebody resumes it
+    pub resume_at: Option<DateTime<Utc>>,
 }
 
 /// All queues, in the order of their priority.
 pub async fn list(conn: &mut PgConnection) -> Result<Vec<QueueView>> {
     // `now()` and not `clock_timestamp()`: an index can only be searched for a value that does not change meanwhile.
-    Ok(sqlx::query_as!(
-        QueueView,
-        r#"select q.name as "name: Queue", q.paused,
+    let rows = sqlx::query!(
+        r#"select q.name as "name: Queue", q.paused, q.paused_reason, q.paused_by, q.paused_by_name, q.changed_at, q.resume_at,
                   (select count(*) from jobs where queue = q.name and state = 'ready' and run_at <= now()) as "ready!",
                   (select count(*) from jobs where queue = q.name and state = 'ready' and run_at > now()) as "scheduled!",
                   (select count(*) from jobs where queue = q.name and state = 'running') as "running!",
@@ -42,22 +71,73 @@ pub async fn list(conn: &mut PgConnection) -> Result<Vec<QueueView>> {
              from queues q order by q.name"#
     )
     .fetch_all(conn)
-    .await?)
+    .await?;
+    let views = rows.into_iter().map(|row| QueueView {
+        name: row.name,
+        ready: row.ready,
+        scheduled: row.scheduled,
+        running: row.running,
+        dead: row.dead,
+        oldest_ready_seconds: row.oldest_ready_seconds,
+        paused: row.paused,
+        pause: row.paused.then_some(PauseView {
+            reason: row.paused_reason,
+            by: row.paused_by.zip(row.paused_by_name).map(|(id, name)| By { id, name }),
+            since: row.changed_at,
+            resume_at: row.resume_at,
+        }),
+    });
+    Ok(views.collect())
 }
 
-/// Pauses or resumes a queue. Repeating it changes nothing.
-pub async fn set_paused(conn: &mut PgConnection, principal: &Principal, name: &str, paused: bool) -> Result<QueueView> {
+/// Pauses a queue. Repeating it changes nothing; another reason or time replaces the first.
+pub async fn pause(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    name: &str,
+    asked: &PauseQueue,
+) -> Result<QueueView> {
     let queue: Queue = name.parse().map_err(|_| Error::NotFound(Resource::Queue))?;
-    if pause::set_paused(conn, queue, paused).await? {
-        let done = if paused { "queue.paused" } else { "queue.resumed" };
-        actions::record(conn, principal, Action::new(done, "queue", name)).await?;
+    if asked.resume_at.is_some_and(|at| at <= Utc::now()) {
+        return Err(Error::field("resume_at", "invalid_time", "it must lie in the future"));
     }
+    let (by, reason) = (principal.by(), asked.reason.as_ref().map(Note::as_str));
+    if pause::pause(conn, queue, Why { by: by.as_ref(), reason, resume_at: asked.resume_at }).await? {
+        let data = json!({ "resume_at": asked.resume_at });
+        actions::record(conn, principal, Action::new("queue.paused", "queue", name).reason(reason).data(data)).await?;
+    }
+    view(conn, queue).await
+}
+
+/// Resumes a queue. Repeating it changes nothing.
+pub async fn resume(conn: &mut PgConnection, principal: &Principal, name: &str) -> Result<QueueView> {
+    let queue: Queue = name.parse().map_err(|_| Error::NotFound(Resource::Queue))?;
+    if pause::resume(conn, queue).await? {
+        actions::record(conn, principal, Action::new("queue.resumed", "queue", name)).await?;
+    }
+    view(conn, queue).await
+}
+
+async fn view(conn: &mut PgConnection, queue: Queue) -> Result<QueueView> {
     list(conn).await?.into_iter().find(|view| view.name == queue).ok_or(Error::NotFound(Resource::Queue))
 }
 
-/// The queues that are paused.
-pub async fn paused(conn: &mut PgConnection) -> Result<Vec<Queue>> {
-    Ok(sqlx::query_scalar!(r#"select name as "name: Queue" from queues where paused order by name"#)
-        .fetch_all(conn)
-        .await?)
+/// A queue that is paused, for everybody to see.
+pub struct PausedQueue {
+    pub name: Queue,
+    pub reason: Option<String>,
+    pub by: Option<String>,
+    pub since: DateTime<Utc>,
+    pub resume_at: Option<DateTime<Utc>>,
+}
+
+/// The queues that are paused. It counts nothing.
+pub async fn paused(conn: &mut PgConnection) -> Result<Vec<PausedQueue>> {
+    Ok(sqlx::query_as!(
+        PausedQueue,
+        r#"select name as "name: Queue", paused_reason as reason, paused_by_name as by, changed_at as since, resume_at
+             from queues where paused order by name"#
+    )
+    .fetch_all(conn)
+    .await?)
 }

@@ -4,12 +4,15 @@
 //! An order is placed (`placing`), paid (`pay`), shipped (`ship`) and delivered (`deliver`), or cancelled (`cancel`,
 //! `reap`). Workers do it, or staff by hand (`manual`).
 
+pub mod behind;
 pub mod cancel;
 pub mod deliver;
 pub mod event;
+pub mod filter;
 pub mod jobs;
 pub mod manual;
 pub mod note;
+pub mod past;
 pub mod pay;
 pub mod placing;
 pub mod read;
@@ -138,7 +141,7 @@ pub struct NextAction {
     pub due_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Who {
     Worker,

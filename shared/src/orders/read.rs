@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::filter;
+pub use super::filter::OrderFilter;
 use super::status::{Edge, Status};
 use super::{NextAction, OrderCustomer, OrderItem, OrderPayment, OrderShipment, OrderView, Who};
 use crate::error::{Error, Resource, Result};
@@ -17,20 +19,6 @@ use crate::page::{IdRange, List, Page, Position};
 use crate::platform::db::CustomPlan;
 use crate::principal::{Permission, Principal};
 use crate::values::{Address, CustomerId, Money, OrderId, OrderNumber, ProductId, Sku};
-
-/// Which of the orders that the caller may see.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct OrderFilter {
-    pub status: Option<Status>,
-    #[param(value_type = Option<Uuid>)]
-    pub customer_id: Option<CustomerId>,
-    /// Placed at this time or later
-    pub from: Option<DateTime<Utc>>,
-    /// Placed before this time
-    pub to: Option<DateTime<Utc>>,
-}
 
 /// Something that happened to an order.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -73,6 +61,14 @@ pub async fn list(
     filter: OrderFilter,
     page: Page,
 ) -> Result<List<OrderView>> {
+    if caller.may(Permission::OrdersRead) && !filter.is_plain() {
+        let ids = filter::ids(conn, &filter, &page).await?;
+        let orders = in_order(by_ids(conn, &ids.data).await?, &ids.data);
+        return Ok(List { data: orders, next_cursor: ids.next_cursor });
+    }
+    if filter.is_for_staff() {
+        return Err(Error::Forbidden { needed: "staff" });
+    }
     let customers = match (caller.may(Permission::OrdersRead), filter.customer_id) {
         (true, None) => None,
         (true, Some(customer_id)) => Some(vec![customer_id.0]),
@@ -85,6 +81,11 @@ pub async fn list(
     let ids = page.list(ids, |id| Position::from(id.0));
     let orders = by_ids(conn, &ids.data).await?;
     Ok(List { data: orders.into_iter().map(|order| for_caller(order, caller)).collect(), next_cursor: ids.next_cursor })
+}
+
+fn in_order(mut orders: Vec<OrderView>, ids: &[OrderId]) -> Vec<OrderView> {
+    orders.sort_by_key(|order| ids.iter().position(|id| *id == order.id));
+    orders
 }
 
 /// An order's timeline, oldest event first.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::doorbell::Doorbell;
 use super::heartbeat::FORGOTTEN_AFTER;
 use super::retry::Schedule;
-use super::{Queue, Ring};
+use super::{Queue, Ring, pause};
 use crate::error::Result;
 use crate::values::JobId;
 
@@ -52,7 +52,7 @@ pub async fn lead(conn: &mut PgConnection) -> Result<bool> {
     Ok(sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "leads!""#, LOCK).fetch_one(conn).await?)
 }
 
-/// Does one round: reclaims lost jobs, and gives up jobs of unknown kinds.
+/// Does one round: resumes queues whose time has come, reclaims lost jobs, and gives up jobs of unknown kinds.
 ///
 /// `led_for` is how long this process has been the leader without a break. Jobs of unknown kinds are given up only when
 /// that is longer than `unknown_after`: after an outage of the whole fleet, the workers that know them may still be
@@ -63,6 +63,7 @@ pub async fn repair(
     rules: &Rules,
     led_for: Duration,
 ) -> Result<Repaired> {
+    pause::resume_due(conn).await?;
     let (reclaimed, mut died) = reclaim(conn, doorbell, rules.schedule).await?;
     if led_for >= rules.unknown_after {
         died += give_up_unknown(conn, rules).await?;

@@ -15,7 +15,7 @@ use super::shell;
 use crate::WebState;
 use crate::form::Fields;
 use crate::once::{OnceForm, and_say};
-use crate::path::Path;
+use crate::path::InPath;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};
@@ -70,7 +70,7 @@ fn search_field(asked: &Fields) -> Markup {
     Field::text("email", "E-mail").kind("email").optional().max(254).sent(asked).show()
 }
 
-async fn show(State(web): State<WebState>, visit: Visit, Path(id): Path<CustomerId>) -> PageResult {
+async fn show(State(web): State<WebState>, visit: Visit, InPath(id): InPath<CustomerId>) -> PageResult {
     Ok(page(&web, &visit, id, None).await?)
 }
 
@@ -130,7 +130,7 @@ fn about(visit: &Visit, customer: &CustomerView) -> Markup {
     }
 }
 
-async fn save(State(web): State<WebState>, Path(id): Path<CustomerId>, mut once: OnceForm) -> PageResult<Response> {
+async fn save(State(web): State<WebState>, InPath(id): InPath<CustomerId>, mut once: OnceForm) -> PageResult<Response> {
     let done = async {
         let change = ChangeCustomer {
             email: Some(once.fields.value("email")?),

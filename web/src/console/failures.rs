@@ -16,7 +16,7 @@ use super::{jobs as job_pages, shell};
 use crate::WebState;
 use crate::form::Fields;
 use crate::once::{OnceForm, and_say};
-use crate::path::Path;
+use crate::path::InPath;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};
@@ -85,7 +85,7 @@ fn rows(visit: &Visit, groups: &[ErrorGroup]) -> Markup {
     table("Failures", &columns, &rows)
 }
 
-async fn show(State(web): State<WebState>, visit: Visit, Path(fingerprint): Path<String>) -> PageResult {
+async fn show(State(web): State<WebState>, visit: Visit, InPath(fingerprint): InPath<String>) -> PageResult {
     let mut conn = web.db.acquire().await?;
     let groups = errors::of_fingerprint(&mut conn, &fingerprint).await?;
     let filter = JobFilter { state: Some(JobState::Dead), error: Some(fingerprint.clone()), ..JobFilter::default() };
@@ -245,7 +245,7 @@ fn plan(web: &WebState, visit: &Visit) -> Plan {
 
 // ---- progress --------------------------------------------------------------------------------
 
-async fn progress(State(web): State<WebState>, visit: Visit, Path(id): Path<Uuid>) -> PageResult {
+async fn progress(State(web): State<WebState>, visit: Visit, InPath(id): InPath<Uuid>) -> PageResult {
     let view = bulk::get(&mut *web.db.acquire().await?, id).await?;
     let content = html! {
         (ui::head_with(&format!("{} of {}", noun(view.action), ui::number(view.total)), html! {
@@ -323,7 +323,7 @@ fn bulk_rows(visit: &Visit, views: &[BulkView]) -> Markup {
     table("Replays", &columns, &rows)
 }
 
-async fn go_on(State(web): State<WebState>, Path(id): Path<Uuid>, mut once: OnceForm) -> PageResult<Response> {
+async fn go_on(State(web): State<WebState>, InPath(id): InPath<Uuid>, mut once: OnceForm) -> PageResult<Response> {
     let (principal, plan) = (once.visit.principal()?.clone(), plan(&web, &once.visit));
     let (_, rings) = bulk::go_on(&mut once.tx, &principal, id, &plan).await?;
     let left = once.leave(&and_say(&format!("/console/bulk/{id}"), "started")).await?;
@@ -331,7 +331,7 @@ async fn go_on(State(web): State<WebState>, Path(id): Path<Uuid>, mut once: Once
     Ok(left)
 }
 
-async fn stop(Path(id): Path<Uuid>, mut once: OnceForm) -> PageResult<Response> {
+async fn stop(InPath(id): InPath<Uuid>, mut once: OnceForm) -> PageResult<Response> {
     let principal = once.visit.principal()?.clone();
     bulk::stop(&mut once.tx, &principal, id).await?;
     once.leave(&and_say(&format!("/console/bulk/{id}"), "stopped")).await

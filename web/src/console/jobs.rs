@@ -14,7 +14,7 @@ use super::shell;
 use crate::WebState;
 use crate::form::Fields;
 use crate::once::{OnceForm, and_say};
-use crate::path::Path;
+use crate::path::InPath;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};
@@ -105,7 +105,7 @@ pub fn rows(visit: &Visit, jobs: &[JobView]) -> Markup {
     table("Jobs", &columns, &rows)
 }
 
-async fn show(State(web): State<WebState>, visit: Visit, Path(id): Path<JobId>) -> PageResult {
+async fn show(State(web): State<WebState>, visit: Visit, InPath(id): InPath<JobId>) -> PageResult {
     Ok(page(&web, &visit, id, None).await?)
 }
 
@@ -200,7 +200,7 @@ fn attempts(visit: &Visit, detail: &JobDetail) -> Markup {
     ui::block("Attempts that failed", table("Attempts that failed", &columns, &rows))
 }
 
-async fn retry(State(web): State<WebState>, Path(id): Path<JobId>, mut once: OnceForm) -> PageResult<Response> {
+async fn retry(State(web): State<WebState>, InPath(id): InPath<JobId>, mut once: OnceForm) -> PageResult<Response> {
     let principal = once.visit.principal()?.clone();
     match jobs::retry(&mut once.tx, &principal, id, web.settings.job_max_attempts).await {
         Ok((_, ring)) => {
@@ -215,7 +215,7 @@ async fn retry(State(web): State<WebState>, Path(id): Path<JobId>, mut once: Onc
     }
 }
 
-async fn discard(State(web): State<WebState>, Path(id): Path<JobId>, mut once: OnceForm) -> PageResult<Response> {
+async fn discard(State(web): State<WebState>, InPath(id): InPath<JobId>, mut once: OnceForm) -> PageResult<Response> {
     let principal = once.visit.principal()?.clone();
     match jobs::discard(&mut once.tx, &principal, id).await {
         Ok(_) => once.leave(&and_say(&format!("/console/jobs/{id}"), "discarded")).await,

@@ -16,7 +16,7 @@ use crate::WebState;
 use crate::entrance::new_password;
 use crate::form::Fields;
 use crate::once::{and_say, see_other};
-use crate::path::Path;
+use crate::path::InPath;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, Rule, Site, Visitors};
 use crate::ui::account::{password_form, sessions_table};
@@ -118,7 +118,7 @@ async fn change_password(State(web): State<WebState>, visit: Visit, sent: Fields
     }
 }
 
-async fn end_session(State(web): State<WebState>, visit: Visit, Path(id): Path<SessionId>) -> PageResult<Response> {
+async fn end_session(State(web): State<WebState>, visit: Visit, InPath(id): InPath<SessionId>) -> PageResult<Response> {
     let mut tx = web.db.begin().await?;
     sessions::end_own(&mut tx, visit.principal()?, id).await?;
     tx.commit().await?;

@@ -8,12 +8,14 @@ mod inbox;
 mod jobs;
 mod me;
 mod order;
+mod order_view;
 mod orders;
 mod overview;
 mod products;
 mod queues;
 mod search;
 mod shell;
+mod slip;
 mod stock;
 mod users;
 mod workers;
@@ -27,6 +29,7 @@ pub fn routes() -> PageRoutes {
         inbox::routes(),
         orders::routes(),
         order::routes(),
+        slip::routes(),
         customers::routes(),
         products::routes(),
         stock::routes(),

@@ -2,6 +2,7 @@
 
 use axum::extract::{RawQuery, State};
 use maud::{Markup, html};
+use shared::orders::filter::ListOrder;
 use shared::orders::read::{self, OrderFilter};
 use shared::orders::status::Status;
 use shared::orders::{OrderView, Who};
@@ -13,7 +14,8 @@ use crate::WebState;
 use crate::form::Fields;
 use crate::refusal::PageResult;
 use crate::rule::{PageRoutes, reads};
-use crate::ui::list::{Row, column, numbers, pager, query, table, tabs};
+use crate::ui::field::{self, Field};
+use crate::ui::list::{Row, column, filters, numbers, pager, query, table, tabs};
 use crate::ui::money::money;
 use crate::ui::{self, status, time};
 use crate::visit::Visit;
@@ -32,6 +34,7 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
     let content = html! {
         (ui::head("Orders", html! {}))
         (tabs("Status", &status_tabs(&visit, &asked)))
+        (filters("/console/orders", !asked.filter_text().is_empty(), filter_fields(&asked)))
         (ui::live("orders", rows(&visit, &orders)))
     };
     Ok(shell::live_page(&web, &visit, "Orders", content).await?)
@@ -43,7 +46,30 @@ fn filter(visit: &Visit, asked: &Fields) -> shared::error::Result<OrderFilter> {
         customer_id: asked.optional("customer_id")?,
         from: asked.given("from").and_then(|text| time::parse(text, visit.zone)),
         to: asked.given("to").and_then(|text| time::parse(text, visit.zone)),
+        number: asked.given("number").map(ToOwned::to_owned),
+        email: asked.optional("email")?,
+        sku: asked.optional("sku")?,
+        next_by: asked.given("next_by").map(|who| if who == "staff" { Who::Staff } else { Who::Worker }),
+        overdue: asked.is_on("overdue").then_some(true),
+        order: asked.is_on("oldest").then_some(ListOrder::Oldest),
+        ..OrderFilter::default()
     })
+}
+
+fn filter_fields(asked: &Fields) -> Markup {
+    let who = [("", "Anybody"), ("staff", "A person"), ("worker", "A worker")];
+    html! {
+        @for kept in ["status", "customer_id"] {
+            @if let Some(value) = asked.given(kept) { input type="hidden" name=(kept) value=(value); }
+        }
+        (Field::text("sku", "SKU").optional().max(64).sent(asked).show())
+        (Field::text("email", "E-mail").kind("email").optional().max(254).sent(asked).show())
+        (field::select("next_by", "Next step by", &who.map(|(value, words)| (value.to_owned(), words.to_owned())), asked.text("next_by")))
+        (Field::text("from", "From").kind("date").optional().sent(asked).show())
+        (Field::text("to", "Before").kind("date").optional().sent(asked).show())
+        (field::tick("overdue", "Overdue", asked.is_on("overdue")))
+        (field::tick("oldest", "Oldest first", asked.is_on("oldest")))
+    }
 }
 
 fn status_tabs(visit: &Visit, asked: &Fields) -> Vec<(String, String, bool)> {

@@ -16,7 +16,7 @@ use super::shell;
 use crate::WebState;
 use crate::form::Fields;
 use crate::once::{OnceForm, and_say};
-use crate::path::Path;
+use crate::path::InPath;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};
@@ -178,7 +178,7 @@ async fn create(State(web): State<WebState>, mut once: OnceForm) -> PageResult<R
     }
 }
 
-async fn show(State(web): State<WebState>, visit: Visit, Path(sku): Path<String>) -> PageResult {
+async fn show(State(web): State<WebState>, visit: Visit, InPath(sku): InPath<String>) -> PageResult {
     Ok(page(&web, &visit, &sku, None).await?)
 }
 
@@ -257,7 +257,7 @@ fn sale_switch(product: &ProductView) -> Markup {
     }
 }
 
-async fn save(State(web): State<WebState>, Path(sku): Path<String>, mut once: OnceForm) -> PageResult<Response> {
+async fn save(State(web): State<WebState>, InPath(sku): InPath<String>, mut once: OnceForm) -> PageResult<Response> {
     let done = async {
         let product = find(&mut once.tx, &sku).await?;
         let change = match once.fields.given("active") {

@@ -4,18 +4,20 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::TimeDelta;
 use maud::{Markup, html};
-use shared::error::Result;
-use shared::ops::queues::{self, QueueView};
+use shared::error::{Error, Result};
+use shared::ops::queues::{self, PauseQueue, QueueView};
 use shared::principal::Permission;
 use shared::queue::Queue;
+use shared::values::Note;
 
 use super::shell;
 use crate::WebState;
 use crate::once::{OnceForm, and_say};
-use crate::path::Path;
+use crate::path::InPath;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};
+use crate::ui::field::{self, Field};
 use crate::ui::icon::Icon;
 use crate::ui::list::{Row, column, numbers, table};
 use crate::ui::status::{self, Tone};
@@ -73,13 +75,18 @@ fn queue_table(visit: &Visit, queues: &[QueueView]) -> Markup {
     table("Queues", &columns, &rows)
 }
 
-fn state(_visit: &Visit, queue: &QueueView) -> Markup {
-    if queue.paused {
-        status::badge(Tone::Waiting, Icon::Pause, "Paused")
-    } else {
-        status::badge(Tone::Good, Icon::Play, "Running")
+fn state(visit: &Visit, queue: &QueueView) -> Markup {
+    let Some(pause) = &queue.pause else { return status::badge(Tone::Good, Icon::Play, "Running") };
+    html! {
+        (status::badge(Tone::Waiting, Icon::Pause, "Paused")) " " (time::ago(visit, pause.since))
+        @if let Some(by) = &pause.by { " by " (by.name) }
+        @if let Some(reason) = &pause.reason { ": " (reason) }
+        @if let Some(at) = pause.resume_at { ", resumes " (time::ago(visit, at)) }
     }
 }
+
+/// For how long a queue may be paused: words, and minutes. Nothing: until somebody resumes it.
+const UNTIL: [(&str, &str); 3] = [("", "Until somebody resumes it"), ("15", "For 15 minutes"), ("60", "For an hour")];
 
 /// What else waits while a queue is paused.
 fn consequence(queue: Queue) -> &'static str {
@@ -91,7 +98,8 @@ fn consequence(queue: Queue) -> &'static str {
 }
 
 fn switch(queue: &QueueView) -> Markup {
-    let here = format!("/console/queues/{}", queue.name.name());
+    let name = queue.name.name();
+    let here = format!("/console/queues/{name}");
     if queue.paused {
         return action::button(&format!("{here}/resume"), "Resume", Emphasis::Primary);
     }
@@ -100,23 +108,37 @@ fn switch(queue: &QueueView) -> Markup {
         Emphasis::Plain,
         html! {
             p { "Within two seconds no worker takes jobs from it. Running ones finish. " (consequence(queue.name)) }
-            (action::button(&format!("{here}/pause"), "Pause", Emphasis::Primary))
+            (action::form(&format!("{here}/pause"), "Pause", Emphasis::Primary, html! {
+                (Field::text("reason", "Reason").within(name).max(500).show())
+                (field::select_within(name, "minutes", "How long", &UNTIL.map(|(minutes, words)| (minutes.to_owned(), words.to_owned())), ""))
+            }))
         },
     )
 }
 
-async fn pause(State(web): State<WebState>, Path(name): Path<String>, once: OnceForm) -> PageResult<Response> {
-    set(&web, &name, once, true, "paused").await
+async fn pause(State(web): State<WebState>, InPath(name): InPath<String>, mut once: OnceForm) -> PageResult<Response> {
+    let done = async {
+        let reason: Option<Note> = once.fields.optional("reason")?;
+        if reason.is_none() {
+            return Err(Error::field("reason", "missing_field", "say why the queue is paused"));
+        }
+        let minutes: Option<u32> = once.fields.optional("minutes")?;
+        let resume_at = minutes.map(|minutes| once.visit.now + TimeDelta::minutes(minutes.into()));
+        queues::pause(&mut once.tx, once.visit.principal()?, &name, &PauseQueue { reason, resume_at }).await
+    };
+    let done = done.await;
+    finish(&web, once, done, "paused").await
 }
 
-async fn resume(State(web): State<WebState>, Path(name): Path<String>, once: OnceForm) -> PageResult<Response> {
-    set(&web, &name, once, false, "resumed").await
-}
-
-async fn set(web: &WebState, name: &str, mut once: OnceForm, paused: bool, done: &str) -> PageResult<Response> {
+async fn resume(State(web): State<WebState>, InPath(name): InPath<String>, mut once: OnceForm) -> PageResult<Response> {
     let principal = once.visit.principal()?.clone();
-    match queues::set_paused(&mut once.tx, &principal, name, paused).await {
-        Ok(_) => once.leave(&and_say("/console/queues", done)).await,
+    let done = queues::resume(&mut once.tx, &principal, &name).await;
+    finish(&web, once, done, "resumed").await
+}
+
+async fn finish(web: &WebState, once: OnceForm, done: Result<QueueView>, word: &str) -> PageResult<Response> {
+    match done {
+        Ok(_) => once.leave(&and_say("/console/queues", word)).await,
         Err(error) => {
             let page = page(web, &once.visit, Some(&words(&error))).await?;
             Ok(refused_in_place(error, page))

@@ -13,6 +13,7 @@ use crate::page::{self, Shell};
 use crate::refusal::PageResult;
 use crate::rule::{PageRoutes, reads};
 use crate::ui::notice::banner;
+use crate::ui::time;
 use crate::visit::Visit;
 
 pub const LIVE: &str = "/console/live";
@@ -59,7 +60,13 @@ async fn banners(web: &WebState, visit: &Visit) -> Result<Markup> {
                 (banner(true, html! { "No worker runs. Orders are taken, but nothing is charged or shipped." }))
             }
             @for queue in &paused {
-                (banner(false, html! { "The queue " b { (queue.name()) } " is paused. " a href="/console/queues" { "Look at it" } }))
+                (banner(false, html! {
+                    "The queue " b { (queue.name.name()) } " is paused " (time::ago(visit, queue.since))
+                    @if let Some(by) = &queue.by { " by " (by) }
+                    @if let Some(reason) = &queue.reason { ": " (reason) } ". "
+                    @if let Some(at) = queue.resume_at { "It resumes " (time::ago(visit, at)) ". " }
+                    a href="/console/queues" { "Look at it" }
+                }))
             }
         }
     })

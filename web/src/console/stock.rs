@@ -23,7 +23,7 @@ use super::shell;
 use crate::WebState;
 use crate::form::Fields;
 use crate::once::{OnceForm, and_say};
-use crate::path::Path;
+use crate::path::InPath;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};
@@ -126,7 +126,7 @@ fn state(row: &StockView) -> Markup {
 async fn show(
     State(web): State<WebState>,
     visit: Visit,
-    Path(sku): Path<String>,
+    InPath(sku): InPath<String>,
     RawQuery(raw): RawQuery,
 ) -> PageResult {
     let asked = Fields::parse(raw.unwrap_or_default().as_bytes())?;
@@ -186,14 +186,14 @@ fn shelf(visit: &Visit, houses: &[WarehouseView], row: &StockView) -> Markup {
             @if visit.may(Permission::InventoryWrite) { div.actions.spaced {
                 (action::ask("Adjust", Emphasis::Plain, action::form(&format!("{here}/adjust"), "Adjust", Emphasis::Primary, html! {
                     (action::hidden(&[("row", &id)]))
-                    (Field::text("delta", "Units more or less").kind("number").hint("−3 takes three away.").show())
-                    (field::select("reason", "Why", &reasons(), "received"))
-                    (Field::text("note", "Note").optional().max(500).show())
+                    (Field::text("delta", "Units more or less").within(&id).kind("number").hint("−3 takes three away.").show())
+                    (field::select_within(&id, "reason", "Why", &reasons(), "received"))
+                    (Field::text("note", "Note").within(&id).optional().max(500).show())
                 })))
                 (action::ask("Reorder settings", Emphasis::Plain, action::form(&format!("{here}/reorder"), "Save", Emphasis::Primary, html! {
                     (action::hidden(&[("row", &id), ("version", &row.version.to_string())]))
-                    (Field::text("level", "Reorder at").kind("number").value(&row.reorder_level.to_string()).show())
-                    (Field::text("quantity", "Units to order").kind("number").value(&row.reorder_quantity.to_string()).show())
+                    (Field::text("level", "Reorder at").within(&id).kind("number").value(&row.reorder_level.to_string()).show())
+                    (Field::text("quantity", "Units to order").within(&id).kind("number").value(&row.reorder_quantity.to_string()).show())
                 })))
             } }
         },
@@ -267,7 +267,11 @@ fn why(reason: Reason) -> &'static str {
     }
 }
 
-async fn adjust_row(State(web): State<WebState>, Path(sku): Path<String>, mut once: OnceForm) -> PageResult<Response> {
+async fn adjust_row(
+    State(web): State<WebState>,
+    InPath(sku): InPath<String>,
+    mut once: OnceForm,
+) -> PageResult<Response> {
     let done = async {
         let id: InventoryId = once.fields.value("row")?;
         let name = once.fields.text("reason");
@@ -281,7 +285,7 @@ async fn adjust_row(State(web): State<WebState>, Path(sku): Path<String>, mut on
     finish(&web, once, &sku, done).await
 }
 
-async fn reorder(State(web): State<WebState>, Path(sku): Path<String>, mut once: OnceForm) -> PageResult<Response> {
+async fn reorder(State(web): State<WebState>, InPath(sku): InPath<String>, mut once: OnceForm) -> PageResult<Response> {
     let done = async {
         let id: InventoryId = once.fields.value("row")?;
         let settings = ReorderSettings {

@@ -16,7 +16,7 @@ use super::shell;
 use crate::WebState;
 use crate::form::Fields;
 use crate::once::{OnceForm, and_say};
-use crate::path::Path;
+use crate::path::InPath;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};
@@ -65,7 +65,7 @@ async fn page(web: &WebState, visit: &Visit, asked: &Fields, problem: Option<&st
             (field::select("role", "Role", &roles(), "staff"))
         }))))
         @if let Some(problem) = problem { (notice::bad(problem)) }
-        (filters("/console/users", !asked.filter_text().is_empty(), Field::text("email", "E-mail").kind("email").optional().sent(asked).show()))
+        (filters("/console/users", !asked.filter_text().is_empty(), Field::text("email", "E-mail").within("filter").kind("email").optional().sent(asked).show()))
         (rows(visit, &found.data))
         (pager(visit, found.next_cursor.as_deref()))
     };
@@ -142,7 +142,7 @@ fn base_url(web: &WebState, headers: &HeaderMap) -> String {
     web.settings.public_url.clone().unwrap_or_else(|| format!("{scheme}://{host}"))
 }
 
-async fn show(State(web): State<WebState>, visit: Visit, Path(id): Path<UserId>) -> PageResult {
+async fn show(State(web): State<WebState>, visit: Visit, InPath(id): InPath<UserId>) -> PageResult {
     Ok(one(&web, &visit, id, None).await?)
 }
 
@@ -175,7 +175,7 @@ async fn one(web: &WebState, visit: &Visit, id: UserId, problem: Option<&str>) -
     shell::still_page(web, visit, user.name.as_str(), content).await
 }
 
-async fn save(State(web): State<WebState>, Path(id): Path<UserId>, mut once: OnceForm) -> PageResult<Response> {
+async fn save(State(web): State<WebState>, InPath(id): InPath<UserId>, mut once: OnceForm) -> PageResult<Response> {
     let done = async {
         let asked = ChangeUser { role: Some(role(&once.fields)?), active: Some(once.fields.is_on("active")) };
         let seen = once.fields.optional("version")?;
@@ -185,7 +185,11 @@ async fn save(State(web): State<WebState>, Path(id): Path<UserId>, mut once: Onc
     finish(&web, once, id, done).await
 }
 
-async fn end_sessions(State(web): State<WebState>, Path(id): Path<UserId>, mut once: OnceForm) -> PageResult<Response> {
+async fn end_sessions(
+    State(web): State<WebState>,
+    InPath(id): InPath<UserId>,
+    mut once: OnceForm,
+) -> PageResult<Response> {
     let principal = once.visit.principal()?.clone();
     let done = sessions::end_those_of(&mut once.tx, &principal, id).await;
     finish(&web, once, id, done).await
@@ -193,7 +197,7 @@ async fn end_sessions(State(web): State<WebState>, Path(id): Path<UserId>, mut o
 
 async fn switch_off_totp(
     State(web): State<WebState>,
-    Path(id): Path<UserId>,
+    InPath(id): InPath<UserId>,
     mut once: OnceForm,
 ) -> PageResult<Response> {
     let principal = once.visit.principal()?.clone();

@@ -14,7 +14,7 @@ use sqlx::PgConnection;
 use super::shell::show;
 use crate::WebState;
 use crate::form::Fields;
-use crate::path::Path;
+use crate::path::InPath;
 use crate::refusal::PageResult;
 use crate::rule::{PageRoutes, Rule, Site, Visitors};
 use crate::ui::list::{pager, segment};
@@ -54,7 +54,7 @@ async fn category(
     State(web): State<WebState>,
     visit: Visit,
     headers: HeaderMap,
-    Path(slug): Path<String>,
+    InPath(slug): InPath<String>,
     RawQuery(raw): RawQuery,
 ) -> PageResult {
     let asked = Fields::parse(raw.unwrap_or_default().as_bytes())?;

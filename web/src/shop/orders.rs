@@ -20,7 +20,7 @@ use crate::WebState;
 use crate::form::Fields;
 use crate::live::Topic;
 use crate::once::{OnceForm, and_say};
-use crate::path::Path;
+use crate::path::InPath;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, Rule, Site, Visitors};
 use crate::ui::action::{self, Emphasis};
@@ -83,7 +83,7 @@ async fn track(
     State(web): State<WebState>,
     visit: Visit,
     headers: HeaderMap,
-    Path(number): Path<String>,
+    InPath(number): InPath<String>,
 ) -> PageResult {
     Ok(page(&web, &visit, &headers, &number, None).await?)
 }
@@ -210,7 +210,7 @@ fn bought(order: &OrderView) -> Markup {
     }
 }
 
-async fn stream(State(web): State<WebState>, visit: Visit, Path(number): Path<String>) -> PageResult<Response> {
+async fn stream(State(web): State<WebState>, visit: Visit, InPath(number): InPath<String>) -> PageResult<Response> {
     let id = id_of(&mut *web.db.acquire().await?, &visit, &number).await?;
     Ok(web.live.stream(Topic::Order(id))?)
 }
@@ -218,7 +218,7 @@ async fn stream(State(web): State<WebState>, visit: Visit, Path(number): Path<St
 async fn cancel_order(
     State(web): State<WebState>,
     headers: HeaderMap,
-    Path(number): Path<String>,
+    InPath(number): InPath<String>,
     mut once: OnceForm,
 ) -> PageResult<Response> {
     let done = async {

@@ -9,7 +9,7 @@ use shared::values::Sku;
 
 use super::shell::show;
 use crate::WebState;
-use crate::path::Path;
+use crate::path::InPath;
 use crate::refusal::PageResult;
 use crate::rule::{PageRoutes, Rule, Site, Visitors};
 use crate::ui::money::money;
@@ -23,7 +23,12 @@ pub fn routes() -> PageRoutes {
     PageRoutes::default().page("/p/{sku}", product, Rule::read(Site::Shop, Visitors::Anyone))
 }
 
-async fn product(State(web): State<WebState>, visit: Visit, headers: HeaderMap, Path(sku): Path<String>) -> PageResult {
+async fn product(
+    State(web): State<WebState>,
+    visit: Visit,
+    headers: HeaderMap,
+    InPath(sku): InPath<String>,
+) -> PageResult {
     let sku: Sku = sku.parse().map_err(|_| Error::NotFound(Resource::Product))?;
     let id = products::id_of_sku(&mut *web.db.acquire().await?, &sku).await?;
     let facts = web.cache.product(id, None).await?;

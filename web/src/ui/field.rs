@@ -8,6 +8,8 @@ use crate::form::Fields;
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Field<'a> {
+    /// Tells the fields of several forms on a page apart.
+    pub form: &'a str,
     pub name: &'a str,
     pub label: &'a str,
     pub kind: &'a str,
@@ -20,7 +22,12 @@ pub struct Field<'a> {
 
 impl<'a> Field<'a> {
     pub const fn text(name: &'a str, label: &'a str) -> Self {
-        Self { name, label, kind: "text", value: "", hint: "", autocomplete: "off", required: true, max: 200 }
+        Self { form: "", name, label, kind: "text", value: "", hint: "", autocomplete: "off", required: true, max: 200 }
+    }
+
+    /// For a page with several forms that have a field of this name.
+    pub const fn within(self, form: &'a str) -> Self {
+        Self { form, ..self }
     }
 
     pub const fn kind(self, kind: &'a str) -> Self {
@@ -56,7 +63,7 @@ impl<'a> Field<'a> {
     }
 
     pub fn show(self) -> Markup {
-        let id = format!("field-{}", self.name);
+        let id = id_of(self.form, self.name);
         let numeric = self.kind == "number";
         let limit = (!numeric && !matches!(self.kind, "date" | "datetime-local")).then_some(self.max);
         html! {
@@ -83,16 +90,26 @@ pub fn area(name: &str, label: &str, value: &str, max: u32) -> Markup {
 
 /// A choice from a list: value and words.
 pub fn select(name: &str, label: &str, choices: &[(String, String)], chosen: &str) -> Markup {
+    select_within("", name, label, choices, chosen)
+}
+
+/// The same on a page with several forms that have a field of this name.
+pub fn select_within(form: &str, name: &str, label: &str, choices: &[(String, String)], chosen: &str) -> Markup {
+    let id = id_of(form, name);
     html! {
         div.field {
-            label for={ "field-" (name) } { (label) }
-            select id={ "field-" (name) } name=(name) {
+            label for=(id) { (label) }
+            select id=(id) name=(name) {
                 @for (value, words) in choices {
                     option value=(value) selected[value == chosen] { (words) }
                 }
             }
         }
     }
+}
+
+fn id_of(form: &str, name: &str) -> String {
+    if form.is_empty() { format!("field-{name}") } else { format!("field-{form}-{name}") }
 }
 
 /// A box to tick.

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod action;
+pub mod barcode;
 pub mod chart;
 pub mod field;
 pub mod icon;

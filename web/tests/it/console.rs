@@ -159,11 +159,15 @@ async fn a_paused_queue_is_said_on_every_page() {
     let app = TestApp::new().await;
     let mut sam = Visitor::signed_in_to_console(&app, &app.staff().await.email).await;
     sam.open("/console/queues").await.ok().says("Running");
-    sam.send("/console/queues/low/pause", &[("key", "a")]).await.leads_to("/console/queues?done=paused");
-    sam.open("/console/orders").await.ok().says("is paused");
+    let without = sam.send("/console/queues/low/pause", &[("key", "x"), ("reason", " ")]).await;
+    assert_eq!(without.status, 422);
+    without.says("Say why the queue is paused.");
+    let form = [("key", "a"), ("reason", "the carrier is down"), ("minutes", "15")];
+    sam.send("/console/queues/low/pause", &form).await.leads_to("/console/queues?done=paused");
+    sam.open("/console/orders").await.ok().says("is paused").says("the carrier is down").says("Some One");
     sam.send("/console/queues/low/resume", &[("key", "b")]).await.leads_to("/console/queues?done=resumed");
     sam.open("/console/orders").await.ok().does_not_say("is paused");
-    assert_eq!(sam.send("/console/queues/none/pause", &[("key", "c")]).await.status, 404);
+    assert_eq!(sam.send("/console/queues/none/pause", &[("key", "c"), ("reason", "x")]).await.status, 404);
 }
 
 #[tokio::test]

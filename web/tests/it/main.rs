@@ -1,6 +1,8 @@
 //! The pages: over HTTP, and in a real browser.
 
+mod browser;
 mod console;
+mod driver;
 mod entrance;
 mod orders;
 mod shop;

@@ -79,3 +79,43 @@ async fn cancelling_and_notes_are_on_the_timeline_with_who_did_it() {
         .says("Cancelling asked for: ordered twice")
         .says("This order is cancelled");
 }
+
+#[tokio::test]
+async fn the_past_of_an_order_and_its_packing_slip_are_shown() {
+    let app = TestApp::new().await;
+    app.product("mug", 1250, 10).await;
+    let (alice, staff) = (app.customer().await, app.staff().await);
+    let (id, number) = order_of(&alice, "tok_ok").await;
+    ManualWorker::of(&app).run().await;
+    let order = format!("/v1/orders/{id}");
+    let events = staff.get(&format!("{order}/events")).await.done(200).body;
+    let at = |kind: &str| {
+        let events = events["data"].as_array().unwrap().iter();
+        events.clone().find(|event| event["type"] == kind).unwrap()["at"].as_str().unwrap().to_owned()
+    };
+    let then = async |at: &str| staff.get(&format!("{order}?as_of={at}")).await.done(200).body;
+    let placed = then(&at("placed")).await;
+    assert_eq!(
+        (&placed["status"], &placed["payment"], &placed["shipments"]),
+        (&json!("pending"), &json!(null), &json!([]))
+    );
+    let paid = then(&at("paid")).await;
+    assert_eq!((&paid["status"], &paid["payment"]["status"]), (&json!("paid"), &json!("charged")));
+    assert_eq!(then(&at("delivered")).await["shipments"][0]["status"], "delivered");
+    staff.get(&format!("{order}?as_of=2020-01-01T00:00:00Z")).await.refused(404, "order_not_found");
+    let charges = staff.get(&format!("{order}/charges")).await.done(200).body["data"].clone();
+    assert_eq!((&charges[0]["status"], &charges[0]["attempts"]), (&json!("charged"), &json!(1)), "{charges}");
+    let allocation = staff.get(&format!("{order}/allocation")).await.done(200).body;
+    assert_eq!(
+        (&allocation["reservation"]["state"], &allocation["reservation"]["items"][0]["quantity"]),
+        (&json!("shipped"), &json!(2))
+    );
+    assert!(allocation["sourcing"]["from"].is_array(), "{allocation}");
+    alice.get(&format!("{order}/charges")).await.refused(403, "forbidden");
+
+    let mut sam = Visitor::signed_in_to_console(&app, &staff.email).await;
+    let page = sam.open(&format!("/console/orders/{number}?as_of={}", at("placed"))).await.ok();
+    page.says("The past:").says("Nothing has been charged yet.").does_not_say("Write the note");
+    let slip = sam.open(&format!("/console/orders/{number}/slip")).await.ok();
+    slip.says("Code of").says("A mug").does_not_say("$25.00");
+}

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::queue::claim::Claimer;
+use shared::queue::doorbell::Doorbell;
+use shared::queue::maintain::{self, Rules};
+use shared::queue::retry::Schedule;
 use shared::queue::{Queue, WorkerId, claim};
 use shared::values::JobId;
 use testkit::app::TestApp;
@@ -112,3 +115,31 @@ async fn claimable(app: &TestApp) -> Vec<&'static str> {
     queues.sort();
     queues.into_iter().map(Queue::name).collect()
 }
+
+#[tokio::test]
+async fn a_pause_says_why_and_by_whom_and_ends_by_itself_at_its_time() {
+    let app = TestApp::new().await;
+    let staff = app.staff().await;
+    let past = json!({ "resume_at": "2020-01-01T00:00:00Z" });
+    staff.post("/v1/ops/queues/low/pause", past).await.refused(422, "invalid_time");
+    let until = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    let asked = json!({ "reason": "the carrier is down", "resume_at": until });
+    let paused = staff.post("/v1/ops/queues/low/pause", asked).await.done(200).body;
+    assert_eq!((&paused["paused"], &paused["pause"]["reason"]), (&json!(true), &json!("the carrier is down")));
+    assert_eq!(paused["pause"]["by"]["id"], json!(staff.id));
+    let actions = staff.get("/v1/ops/actions?action=queue.paused").await.done(200).body;
+    assert_eq!(actions["data"][0]["reason"], "the carrier is down");
+
+    let rules = Rules { schedule: RETRY, kinds: Vec::new(), unknown_after: Duration::from_mins(1) };
+    let doorbell = Doorbell::new(None, "").unwrap();
+    let mut conn = app.state.db.acquire().await.unwrap();
+    maintain::repair(&mut conn, &doorbell, &rules, Duration::ZERO).await.unwrap();
+    let low = async || staff.get("/v1/ops/queues").await.done(200).body["data"][2].clone();
+    assert_eq!(low().await["paused"], true, "its time has not come");
+    sql(&app, "update queues set resume_at = now() where name = 'low'").await;
+    maintain::repair(&mut conn, &doorbell, &rules, Duration::ZERO).await.unwrap();
+    let resumed = low().await;
+    assert_eq!((&resumed["paused"], &resumed["pause"]), (&json!(false), &Value::Null));
+}
+
+const RETRY: Schedule = Schedule { initial: Duration::from_millis(1), max: Duration::from_millis(4), budget: 8 };

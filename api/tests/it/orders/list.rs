@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 use testkit::app::TestApp;
+use testkit::manual_worker::ManualWorker;
 
 #[tokio::test]
 async fn a_customer_sees_own_orders_and_staff_see_all_with_customers() {
@@ -84,4 +85,73 @@ async fn pages_are_stable_while_orders_are_added() {
         assert_eq!(seen.len(), seen.iter().collect::<HashSet<_>>().len(), "no order twice");
     }
     staff.get("/v1/orders?limit=501").await.refused(422, "invalid_limit");
+}
+
+#[tokio::test]
+async fn staff_filter_orders_by_what_they_look_for() {
+    let app = TestApp::new().await;
+    app.product("mug", 1250, 50).await;
+    app.product("cup", 900, 50).await;
+    let (alice, bob, staff) = (app.customer().await, app.customer().await, app.staff().await);
+    let mug = alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201).body;
+    let cup = bob.place(json!([{ "sku": "cup", "quantity": 3 }])).await.done(201).body;
+    let dead = bob.order("mug", "tok_unavailable").await;
+    ManualWorker::of(&app).run().await;
+    let dead = staff.see(&dead).await;
+    let all = [&dead["id"], &cup["id"], &mug["id"]];
+    let number = mug["number"].as_str().unwrap().to_lowercase();
+    for (query, expected) in [
+        (format!("number={number}"), vec![&mug["id"]]),
+        (format!("email={}", alice.email.to_uppercase()), vec![&mug["id"]]),
+        ("sku=mug".to_owned(), vec![&dead["id"], &mug["id"]]),
+        ("sku=mug&order=oldest".to_owned(), vec![&mug["id"], &dead["id"]]),
+        ("next_by=staff".to_owned(), vec![&dead["id"]]),
+        ("next_by=worker".to_owned(), vec![]),
+        ("overdue=true".to_owned(), vec![&dead["id"]]),
+        ("overdue=false".to_owned(), vec![&cup["id"], &mug["id"]]),
+        ("payment=charged".to_owned(), vec![&cup["id"], &mug["id"]]),
+        ("payment=pending".to_owned(), vec![&dead["id"]]),
+        ("min_total=2600".to_owned(), vec![&cup["id"]]),
+        ("max_total=1250".to_owned(), vec![&mug["id"]]),
+        ("min_total=0&max_total=100000000".to_owned(), all.to_vec()),
+        ("sku=mug&status=delivered".to_owned(), vec![&mug["id"]]),
+        ("number=M-0000000".to_owned(), vec![]),
+    ] {
+        let found = staff.get(&format!("/v1/orders?{query}")).await.done(200).body["data"].clone();
+        let ids: Vec<&Value> = found.as_array().unwrap().iter().map(|order| &order["id"]).collect();
+        assert_eq!(ids, expected, "{query}");
+        alice.get(&format!("/v1/orders?{query}")).await.refused(403, "forbidden");
+    }
+    let house = staff.get("/v1/warehouses").await.done(200).body["data"][0]["id"].as_str().unwrap().to_owned();
+    let of_house = staff.get(&format!("/v1/orders?warehouse_id={house}")).await.done(200).body["data"].clone();
+    assert_eq!(of_house.as_array().unwrap().len(), 3);
+    staff.get("/v1/orders?number=nonsense").await.refused(422, "invalid_number");
+    staff.get("/v1/orders?next_by=nobody").await.refused(422, "invalid_value");
+}
+
+#[tokio::test]
+async fn pages_of_a_filter_show_each_order_once_in_both_directions() {
+    let app = TestApp::new().await;
+    app.product("mug", 1250, 50).await;
+    let (alice, staff) = (app.customer().await, app.staff().await);
+    for _ in 0..7 {
+        alice.place(json!([{ "sku": "mug", "quantity": 1 }])).await.done(201);
+    }
+    for order in ["", "&order=oldest"] {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = staff.get(&format!("/v1/orders?sku=mug&limit=3{order}{cursor}")).await.done(200).body;
+            seen.extend(page["data"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        let mut sorted = seen.clone();
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!((seen.len(), sorted.len()), (7, 7), "{order}");
+        if order.is_empty() {
+            sorted.reverse();
+        }
+        assert_eq!(seen, sorted, "{order}");
+    }
 }

@@ -173,7 +173,13 @@ impl BulkFilter {
     }
 
     fn orders(&self) -> OrderFilter {
-        OrderFilter { status: self.status, customer_id: self.customer_id, from: self.from, to: self.to }
+        OrderFilter {
+            status: self.status,
+            customer_id: self.customer_id,
+            from: self.from,
+            to: self.to,
+            ..OrderFilter::default()
+        }
     }
 
     /// A filter of the other kind of thing would silently select everything.

@@ -1,0 +1,196 @@
+//! The pages in a real browser: live, in light and dark, wide and narrow, and without scripts.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use testkit::app::PASSWORD;
+use testkit::database::redis_url;
+use testkit::workers::{TestSystem, WorkerProcess};
+
+use crate::driver::Browser;
+
+/// A shop whose workers try each job eight times, quickly.
+async fn shop() -> (TestSystem, WorkerProcess) {
+    let system = TestSystem::with_attempts(Some(redis_url()), 8).await;
+    let worker = WorkerProcess::start(&system, &[("JOB_MAX_ATTEMPTS", "8")]);
+    (system, worker)
+}
+
+async fn buy(browser: &Browser, card: &str) -> String {
+    browser.go("/p/mug").await;
+    browser.click(".buy button").await;
+    browser.sees("Check out").await;
+    browser.click("a[href='/checkout']").await;
+    for (field, text) in [("name", "Alice"), ("line1", "1 Mill Lane"), ("postal_code", "BA1 1AA"), ("city", "Bath")] {
+        browser.fill(&format!("#field-{field}"), text).await;
+    }
+    browser.click(&format!("input[value={card}]")).await;
+    browser.click(".summary button").await;
+    browser.sees("Your order is placed").await;
+    browser.path().await.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_buys_and_staff_repair_the_payment() {
+    let (system, _worker) = shop().await;
+    let staff = system.app.staff().await;
+    let stranger = Browser::open(&system.app.url).await;
+    stranger.go("/register?next=/p/mug").await;
+    stranger.fill("#field-name", "Alice").await;
+    stranger.fill("#field-email", "alice@example.com").await;
+    stranger.fill("#field-password", "quite unrelated words").await;
+    stranger.click("main form button").await;
+    let number = buy(&stranger, "tok_flaky_8").await;
+    stranger.sees("a person looks at it now").await;
+
+    let sam = Browser::open(&system.app.url).await;
+    sam.sign_in("/console/signin", &staff.email, PASSWORD).await;
+    sam.go("/console/inbox").await;
+    sam.sees(&number).await;
+    sam.go("/console/failures").await;
+    sam.click("tr[data-row] a").await;
+    sam.click("a.button.primary").await;
+    sam.sees("1 dead job").await;
+    sam.fill("#field-reason", "the bank is back").await;
+    sam.click("main form button").await;
+    sam.sees("1 of 1 taken").await;
+    sam.sees("Done").await;
+    stranger.sees("It has arrived").await;
+    sam.go("/console/activity").await;
+    sam.sees("Bulk started").await;
+    sam.sees("the bank is back").await;
+    assert_eq!(stranger.complaints().await, [""; 0]);
+    assert_eq!(sam.complaints().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn buying_and_repairing_work_without_scripts() {
+    let (system, _worker) = shop().await;
+    let (alice, staff) = (system.app.customer().await, system.app.staff().await);
+    let browser = Browser::open(&system.app.url).await;
+    browser.without_scripts().await;
+    browser.sign_in("/signin", &alice.email, PASSWORD).await;
+    let number = buy(&browser, "tok_flaky_8").await;
+    let order = alice.get("/v1/orders").await.done(200).body["data"][0]["id"].as_str().unwrap().to_owned();
+    let dead = "select count(*) from jobs where state = 'dead'";
+    system.until_count("the payment is dead", dead, 1).await;
+    browser.sign_in("/console/signin", &staff.email, PASSWORD).await;
+    browser.go(&format!("/console/orders/{number}")).await;
+    browser.click(".next form button").await;
+    browser.sees("It runs again").await;
+    system.reaches(&staff, &format!("/v1/orders/{order}"), "delivered").await;
+    browser.go(&format!("/orders/{number}")).await;
+    browser.sees("It has arrived").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stored_markup_never_runs() {
+    let (system, _worker) = shop().await;
+    let (alice, staff) = (system.app.customer().await, system.app.staff().await);
+    let evil = "<script>window.ran = 1</script><img src=x onerror='window.ran = 1'>";
+    let product =
+        json!({ "sku": "evil", "name": evil, "description": evil, "price": { "amount": 1, "currency": "USD" } });
+    staff.post("/v1/products", product).await.done(201);
+    let body = json!({
+        "items": [{ "sku": "mug", "quantity": 1 }], "payment_token": "tok_ok",
+        "shipping_address": { "name": evil, "line1": evil },
+    });
+    let placed = alice.post("/v1/orders", body).await.done(201);
+    let number = placed.body["number"].as_str().unwrap();
+    staff.post(&format!("/v1/orders/{}/notes", placed.id()), json!({ "text": evil })).await.done(201);
+    let browser = Browser::open(&system.app.url).await;
+    browser.sign_in("/console/signin", &staff.email, PASSWORD).await;
+    for path in [&*format!("/console/orders/{number}"), "/console/products/evil", "/p/evil", "/search?q=%3Cscript%3E"] {
+        browser.go(path).await;
+        browser.sees("script").await;
+        assert!(browser.js("return window.ran").await.is_null(), "{path}");
+        assert_eq!(browser.complaints().await, [""; 0], "{path}");
+    }
+}
+
+fn shots() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.dev/shots");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Every page that can be opened with GET, with its parameters filled in. A new page must be added here.
+async fn screens(system: &TestSystem, number: &str) -> Vec<(String, String)> {
+    let app = &system.app;
+    let text = async |sql: &'static str| -> String { sqlx::query_scalar(sql).fetch_one(&app.db).await.unwrap() };
+    let job = text("select id::text from jobs where state = 'dead' limit 1").await;
+    let mark = text("select error_fingerprint from jobs where state = 'dead' limit 1").await;
+    let customer = text("select customer_id::text from orders limit 1").await;
+    let user = text("select id::text from users limit 1").await;
+    let bulk = text("select id::text from bulk_actions limit 1").await;
+    let pages = web::routes::shop().merge(web::routes::console()).merge(web::routes::entrance(true, true)).into_vec();
+    let open = pages.into_iter().filter(|page| page.method == axum::http::Method::GET && !page.path.ends_with("/live"));
+    open.map(|page| {
+        let path = match page.path {
+            "/c/{category}" => "/c/mugs".to_owned(),
+            "/search" | "/console/search" => format!("{}?q=mu", page.path),
+            "/invite/{token}" => "/invite/x".to_owned(),
+            "/console/bulk/new" => format!("/console/bulk/new?action=retry&error={mark}"),
+            path => path
+                .replace("{number}", number)
+                .replace("{sku}", "mug")
+                .replace("{fingerprint}", &mark)
+                .replace("jobs/{id}", &format!("jobs/{job}"))
+                .replace("customers/{id}", &format!("customers/{customer}"))
+                .replace("users/{id}", &format!("users/{user}"))
+                .replace("bulk/{id}", &format!("bulk/{bulk}")),
+        };
+        let name = page.path.trim_matches('/').replace(['/', '{', '}'], "-").replace("--", "-");
+        (if name.is_empty() { "home".to_owned() } else { name }, path)
+    })
+    .collect()
+}
+
+/// Labels and scripts find elements by their ids.
+const IDS_TWICE: &str = "const ids = [...document.querySelectorAll('[id]')].map((it) => it.id);
+    return [...new Set(ids.filter((id, at) => ids.indexOf(id) !== at))]";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_screen_fits_in_light_and_dark_wide_and_narrow() {
+    let (system, _worker) = shop().await;
+    let (buyer, admin) = (system.app.customer().await, system.app.admin().await);
+    admin.post("/v1/categories", json!({ "name": "Mugs" })).await.done(201);
+    let order = buyer.order("mug", "tok_unavailable").await;
+    let dead = "select count(*) from jobs where state = 'dead'";
+    system.until_count("the payment is dead", dead, 1).await;
+    let bulk = json!({ "action": "retry", "filter": { "error": "x" }, "reason": "x" });
+    admin.post("/v1/ops/bulk", bulk).await.refused(422, "nothing_selected");
+    let bulk = json!({ "action": "retry", "filter": { "kind": "process_payment" }, "canary": true });
+    admin.post("/v1/ops/bulk", bulk).await.done(202);
+    let halted = "select count(*) from bulk_actions where state = 'halted'";
+    system.until_count("the canary failed", halted, 1).await;
+    let number = admin.see(&order).await["number"].as_str().unwrap().to_owned();
+
+    let browser = Browser::open(&system.app.url).await;
+    browser.sign_in("/signin", &buyer.email, PASSWORD).await;
+    browser.sign_in("/console/signin", &admin.email, PASSWORD).await;
+    browser.go("/p/mug").await;
+    browser.click(".buy button").await;
+    browser.sees("Check out").await;
+    let screens = screens(&system, &number).await;
+    assert!(screens.len() > 30, "{screens:?}");
+    let mut wrong = Vec::new();
+    for (width, height) in [(1440, 900), (390, 844)] {
+        browser.size(width, height).await;
+        for theme in ["light", "dark"] {
+            browser.scheme(theme).await;
+            for (name, path) in &screens {
+                browser.go(path).await;
+                let (too_wide, complaints) = (browser.sticks_out().await, browser.complaints().await);
+                let twice = browser.js(IDS_TWICE).await;
+                if too_wide > 0 || !complaints.is_empty() || twice != json!([]) {
+                    wrong.push(format!(
+                        "{path} {theme} {width}: {too_wide} pixels too wide, ids {twice}, {complaints:?}"
+                    ));
+                }
+                browser.screenshot(&shots().join(format!("{name}-{theme}-{width}.png"))).await;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -41,12 +41,13 @@ need_test_tools() {
     else die "Please install Prometheus (with promtool) and Python 3 with venv, and run this again."; fi
     hash -r
   fi
-  if ! cmp -s deploy/requirements.txt "$DEV/tools/requirements.txt"; then
+  if ! cat deploy/requirements.txt deploy/requirements-axe.txt | cmp -s - "$DEV/tools/requirements.txt"; then
     say "Installing the tools of deploy/requirements.txt"
     rm -rf "$DEV/tools"
     python3 -m venv "$DEV/tools"
     "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes -r deploy/requirements.txt
-    cp deploy/requirements.txt "$DEV/tools/"
+    "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes --no-deps -r deploy/requirements-axe.txt
+    cat deploy/requirements.txt deploy/requirements-axe.txt >"$DEV/tools/requirements.txt"
   fi
 }
 

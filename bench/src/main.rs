@@ -7,6 +7,7 @@ mod peers;
 mod queue;
 mod redis_client;
 mod report;
+mod shoppers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,6 +58,14 @@ enum Command {
     ///
     /// Fails if an honest client is refused, or if 99 of 100 orders take three times as long as alone.
     Soak(load::soak::SoakSettings),
+    /// Simulated customers, who buy with every test card until they are stopped: `./dev up --demo`
+    Shop {
+        /// The address of the API
+        #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
+        url: String,
+        #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+        customers: u16,
+    },
     /// The baseline for orders and reads; `run` starts it
     #[command(hide = true)]
     Bare {
@@ -102,6 +111,7 @@ async fn main() -> ExitCode {
         Command::Fill { database, rows } => fill::run(&database.database_url, rows).await.map(|()| true),
         Command::Run(settings) => load::run(&settings).await.map(|()| true),
         Command::Soak(settings) => load::soak::run(&settings).await,
+        Command::Shop { url, customers } => shoppers::run(&url, customers.into()).await.map(|()| true),
         Command::Bare { database } => load::bare::serve(&database.database_url).await.map(|()| true),
         Command::Queue { database: Database { database_url }, bins, only, jobs_health: jobs, json } => {
             let parts = if only.is_empty() { Part::value_variants().to_vec() } else { only };

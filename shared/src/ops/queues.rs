@@ -103,7 +103,7 @@ pub async fn pause(
     }
     let (by, reason) = (principal.by(), asked.reason.as_ref().map(Note::as_str));
     if pause::pause(conn, queue, Why { by: by.as_ref(), reason, resume_at: asked.resume_at }).await? {
-        let data = json!({ "resume_at": asked.resume_at });
+        let data = asked.resume_at.map_or_else(|| json!({}), |at| json!({ "resume_at": at }));
         actions::record(conn, principal, Action::new("queue.paused", "queue", name).reason(reason).data(data)).await?;
     }
     view(conn, queue).await

@@ -66,9 +66,9 @@ pub fn rows(visit: &Visit, done: &[ActionView]) -> Markup {
     table("Activity", &columns, &rows)
 }
 
-/// `job.retried` → `Job retried`.
+/// `job.retried` → `Job retried`, `auth.signed_in` → `Signed in`.
 fn words(action: &str) -> String {
-    let text = action.replace(['.', '_'], " ");
+    let text = action.strip_prefix("auth.").unwrap_or(action).replace(['.', '_'], " ");
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().to_string() + letters.as_str())
 }

@@ -189,7 +189,7 @@ fn sentence(visit: &Visit, action: BulkAction, found: &BulkPreview) -> Markup {
     };
     html! {
         (verb(action)) " " b { (things) @if found.more { " and more" } } ". "
-        @if action == BulkAction::CancelOrders { "They are worth " } @else { (ui::plural(found.orders, "open order", "open orders")) " wait on them, worth " }
+        @if action == BulkAction::CancelOrders { "They are worth " } @else { (ui::plural(found.orders, "open order waits", "open orders wait")) " on them, worth " }
         b { @if found.at_least { "at least " } (sums(&found.money)) } ". "
         @if found.over > 0 { (ui::plural(found.over, "job belongs", "jobs belong")) " to orders that are over, and will do nothing. " }
         @if let Some(at) = found.oldest { "The oldest is from " (time::ago(visit, at)) "." }

@@ -144,8 +144,9 @@ fn people(visit: &Visit, summary: &Summary) -> Markup {
             html! { "every order has a worker" },
         );
     }
+    let wait = if waiting.orders == 1 { "waits" } else { "wait" };
     let big = format!(
-        "{}{} wait for you",
+        "{}{} {wait} for you",
         if waiting.at_least { "≥ " } else { "" },
         ui::plural(waiting.orders, "order", "orders")
     );

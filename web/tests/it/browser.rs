@@ -20,7 +20,12 @@ async fn buy(browser: &Browser, card: &str) -> String {
     browser.go("/p/mug").await;
     browser.click(".buy button").await;
     browser.sees("Check out").await;
-    browser.click("a[href='/checkout']").await;
+    check_out(browser, card).await
+}
+
+/// Buys what is in the cart. Returns the order's number.
+async fn check_out(browser: &Browser, card: &str) -> String {
+    browser.go("/checkout").await;
     for (field, text) in [("name", "Alice"), ("line1", "1 Mill Lane"), ("postal_code", "BA1 1AA"), ("city", "Bath")] {
         browser.fill(&format!("#field-{field}"), text).await;
     }
@@ -146,6 +151,15 @@ async fn screens(system: &TestSystem, number: &str) -> Vec<(String, String)> {
     .collect()
 }
 
+/// axe-core, out of the wheel that deploy/requirements-axe.txt names.
+fn axe() -> String {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.dev/tools/lib");
+    let pythons = std::fs::read_dir(&tools).expect("./dev test installs the tools of deploy/");
+    let files = pythons.map(|python| python.unwrap().path().join("site-packages/axe_playwright_python/axe.min.js"));
+    let file = files.filter(|file| file.exists()).last().expect("./dev test installs axe");
+    std::fs::read_to_string(file).unwrap()
+}
+
 /// Labels and scripts find elements by their ids.
 const IDS_TWICE: &str = "const ids = [...document.querySelectorAll('[id]')].map((it) => it.id);
     return [...new Set(ids.filter((id, at) => ids.indexOf(id) !== at))]";
@@ -173,6 +187,7 @@ async fn every_screen_fits_in_light_and_dark_wide_and_narrow() {
     browser.click(".buy button").await;
     browser.sees("Check out").await;
     let screens = screens(&system, &number).await;
+    let axe = axe();
     assert!(screens.len() > 30, "{screens:?}");
     let mut wrong = Vec::new();
     for (width, height) in [(1440, 900), (390, 844)] {
@@ -183,7 +198,8 @@ async fn every_screen_fits_in_light_and_dark_wide_and_narrow() {
                 browser.go(path).await;
                 let (too_wide, complaints) = (browser.sticks_out().await, browser.complaints().await);
                 let twice = browser.js(IDS_TWICE).await;
-                if too_wide > 0 || !complaints.is_empty() || twice != json!([]) {
+                let hard_to_use = if width > 1000 { browser.hard_to_use(&axe).await } else { Vec::new() };
+                if too_wide > 0 || !complaints.is_empty() || !hard_to_use.is_empty() || twice != json!([]) {
                     wrong.push(format!(
                         "{path} {theme} {width}: {too_wide} pixels too wide, ids {twice}, {complaints:?}"
                     ));
@@ -193,4 +209,45 @@ async fn every_screen_fits_in_light_and_dark_wide_and_narrow() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The pictures of the README. `UPDATE=1 ./dev test readme_pictures` takes them again.
+#[tokio::test(flavor = "multi_thread")]
+async fn readme_pictures() {
+    const MAX_BYTES: u64 = 200_000;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/images");
+    let (console, shop_page) = (folder.join("console.png"), folder.join("shop.png"));
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(&folder).unwrap();
+        take_pictures(&console, &shop_page).await;
+    }
+    for picture in [console, shop_page] {
+        let bytes = std::fs::metadata(&picture).expect("UPDATE=1 ./dev test readme_pictures takes it").len();
+        assert!(bytes < MAX_BYTES, "{} has {bytes} bytes", picture.display());
+    }
+}
+
+async fn take_pictures(console: &Path, shop_page: &Path) {
+    let (system, _worker) = shop().await;
+    let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../seed");
+    shared::seed::load(&system.app.db, &seed).await.unwrap();
+    shared::seed::load_users(&system.app.db, &seed).await.unwrap();
+    let browser = Browser::open(&system.app.url).await;
+    browser.size(1280, 800).await;
+    browser.scheme("light").await;
+    browser.sign_in("/signin", "alice@millrace.test", "demo-alice-2026").await;
+    for sku in ["MUG-STONE-350", "BEAN-HOUSE-250"] {
+        browser.go(&format!("/p/{sku}")).await;
+        browser.click(".buy button").await;
+        browser.sees("It is in your cart").await;
+    }
+    browser.go("/p/MUG-STONE-350").await;
+    browser.sees("In stock").await;
+    browser.screenshot(shop_page).await;
+    let number = check_out(&browser, "tok_flaky_8").await;
+    browser.sees("a person looks at it now").await;
+    browser.sign_in("/console/signin", "staff@millrace.test", "demo-staff-2026").await;
+    browser.go(&format!("/console/orders/{number}")).await;
+    browser.sees("waits for you").await;
+    browser.screenshot(console).await;
 }

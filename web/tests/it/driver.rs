@@ -179,6 +179,22 @@ impl Browser {
         bad.map(|entry| entry["message"].to_string()).collect()
     }
 
+    /// What axe-core finds wrong for people who cannot see, or not well (WCAG 2.2 AA). Ask for `complaints` before: its own
+    /// code is none of ours.
+    pub async fn hard_to_use(&self, axe: &str) -> Vec<String> {
+        const RUN: &str = "const done = arguments[arguments.length - 1];
+            const rules = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
+            axe.run(document, { runOnly: rules }).then(
+                (found) => done(found.violations.map((it) => it.id + ': ' + it.nodes.map((node) => node.html).join(' ').slice(0, 300))),
+                (error) => done([String(error)]));";
+        self.js(axe).await;
+        let found = self.must("/execute/async", json!({ "script": RUN, "args": [] })).await;
+        let found = found.as_array().unwrap().iter().map(|it| it.as_str().unwrap_or_default().to_owned()).collect();
+        // What axe has logged is not the page's.
+        self.complaints().await;
+        found
+    }
+
     /// How many pixels the page is too wide.
     pub async fn sticks_out(&self) -> i64 {
         let script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";

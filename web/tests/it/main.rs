@@ -1,5 +1,6 @@
 //! The pages: over HTTP, and in a real browser.
 
+mod actions;
 mod browser;
 mod console;
 mod driver;

@@ -10,13 +10,17 @@ REASONS = {
     "duplicate_row",
     "below_reserved",
     "idempotency_key_reused",
+    "invalid_filter",  # orders have no kind, jobs have no customer
+    "invalid_range",  # `from` lies after `to`
     "invalid_delta",  # it is zero, or too much for what is on hand
     "invalid_time",  # it lies in the future, or too far back
     "invalid_cursor",  # a cursor belongs to one list with its filters
     "mixed_currencies",
+    "nothing_selected",
     "product_inactive",
     "product_not_found",
     "product_or_sku",
+    "range_too_long",  # for this step
     "user_not_found",
     "version_mismatch",
     "warehouse_not_found",

@@ -14,6 +14,8 @@ create table bulk_actions (
     id         uuid primary key default uuidv7(),
     action     text not null check (action in ('retry', 'discard', 'cancel_orders')),
     filter     jsonb not null,
+    -- A canary is asked for and has not passed yet: who stops and continues the action gets it again.
+    untried    boolean not null default false,
     -- Nothing that is newer than this is taken.
     upto       uuid not null,
     state      text not null check (state in ('canary', 'halted', 'running', 'stopped', 'done')),

@@ -162,6 +162,38 @@ async fn a_stopped_action_takes_nothing_more_until_somebody_goes_on() {
 }
 
 #[tokio::test]
+async fn an_action_that_is_stopped_during_its_canary_goes_on_with_the_canary() {
+    let app = TestApp::new().await;
+    let staff = app.staff().await;
+    dead_payments(&app, "tok_unavailable", 3).await;
+    let body = json!({ "action": "retry", "filter": { "kind": "process_payment" }, "canary": true });
+    let id = start(&staff, "k", body).await;
+    staff.post(&format!("/v1/ops/bulk/{id}/stop"), json!({})).await.done(200);
+    let goes_on = staff.post(&format!("/v1/ops/bulk/{id}/continue"), json!({})).await.done(200).body;
+    assert_eq!(goes_on["state"], "canary");
+    ManualWorker::of(&app).run().await;
+    let halted = progress(&staff, &id).await;
+    assert_eq!((&halted["state"], &halted["done"]), (&json!("halted"), &json!(1)), "{halted}");
+    let goes_on = staff.post(&format!("/v1/ops/bulk/{id}/continue"), json!({})).await.done(200).body;
+    assert_eq!(goes_on["state"], "running", "who goes on after a failed canary means it");
+}
+
+#[tokio::test]
+async fn a_preview_counts_the_money_of_an_order_once() {
+    let app = TestApp::new().await.without_audit("a second dead job is put beside the order's own");
+    let staff = app.staff().await;
+    let orders = dead_payments(&app, "tok_unavailable", 1).await;
+    let copied = "insert into jobs (kind, queue, state, args, order_id, attempt, max_attempt, error, error_fingerprint, finished_at)
+                  select kind, queue, state, args, order_id, attempt, max_attempt, error, error_fingerprint, finished_at from jobs
+                   where state = 'dead'";
+    sqlx::query(copied).execute(&app.db).await.unwrap();
+    let asked = json!({ "action": "retry", "filter": { "kind": "process_payment" }, "dry_run": true });
+    let preview = staff.post("/v1/ops/bulk", asked).await.done(200).body;
+    assert_eq!((&preview["count"], &preview["orders"]), (&json!(2), &json!(1)), "{preview}");
+    assert_eq!(preview["money"], json!([staff.see(&orders[0]).await["total"]]), "{preview}");
+}
+
+#[tokio::test]
 async fn orders_of_a_filter_are_cancelled_and_those_that_cannot_be_are_left() {
     let app = TestApp::new().await;
     let staff = app.staff().await;

@@ -221,14 +221,15 @@ pub async fn preview(
 async fn preview_jobs(conn: &mut PgConnection, filter: &BulkFilter, upto: Option<Uuid>) -> Result<BulkPreview> {
     let found = dead::measure(conn, filter.jobs(), upto, MAX_COUNT).await?;
     let rows = sqlx::query!(
-        r#"with part as materialized (
+        r#"with first as materialized (
                select order_id from jobs
                 where state = 'dead' and ($1::text is null or kind = $1) and ($2::queue is null or queue = $2)
                   and ($3::text is null or error_fingerprint = $3) and id <= $4
-                order by id limit $5)
-           select o.currency as "currency?", count(distinct o.id) filter (where o.status = any($6)) as "orders!",
+                order by id limit $5),
+           part as (select order_id, count(*) as jobs from first group by order_id)
+           select o.currency as "currency?", count(o.id) filter (where o.status = any($6)) as "orders!",
                   coalesce(sum(o.total_minor) filter (where o.status = any($6)), 0)::bigint as "total!",
-                  count(o.id) filter (where o.status <> all($6)) as "over!"
+                  coalesce(sum(part.jobs) filter (where o.status <> all($6)), 0)::bigint as "over!"
              from part left join orders o on o.id = part.order_id group by o.currency order by o.currency"#,
         filter.kind,
         filter.queue as Option<Queue>,
@@ -303,8 +304,8 @@ pub async fn start(
     let state = if canary { BulkState::Canary } else { BulkState::Running };
     let reason = asked.reason.as_ref().map(Note::as_str);
     let id = sqlx::query_scalar!(
-        "insert into bulk_actions (action, filter, upto, state, total, reason, actor_id, actor_name, request_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning id",
+        "insert into bulk_actions (action, filter, upto, state, untried, total, reason, actor_id, actor_name, request_id)
+         values ($1, $2, $3, $4, $4 = 'canary', $5, $6, $7, $8, $9) returning id",
         asked.action as BulkAction,
         json!(asked.filter),
         upto,
@@ -323,7 +324,7 @@ pub async fn start(
     Ok((get(conn, id).await?, ring.into_iter().collect()))
 }
 
-/// Goes on although the canary failed, or after somebody stopped it.
+/// Goes on although the canary failed, or after somebody stopped it: then with the canary, if that had not passed yet.
 pub async fn go_on(
     conn: &mut PgConnection,
     principal: &Principal,
@@ -331,7 +332,10 @@ pub async fn go_on(
     plan: &Plan,
 ) -> Result<(BulkView, Vec<Ring>)> {
     let changed = sqlx::query!(
-        "update bulk_actions set state = 'running', updated_at = clock_timestamp() where id = $1 and state in ('halted', 'stopped')",
+        "update bulk_actions
+            set state = case when state = 'stopped' and untried then 'canary' else 'running' end,
+                untried = untried and state = 'stopped', updated_at = clock_timestamp()
+          where id = $1 and state in ('halted', 'stopped')",
         id,
     );
     let mut rings = Vec::new();

@@ -110,7 +110,9 @@ impl Running {
             }
             // Done, or done and removed already.
             _ => {
-                sqlx::query!("update bulk_actions set state = 'running' where id = $1", self.id).execute(conn).await?;
+                sqlx::query!("update bulk_actions set state = 'running', untried = false where id = $1", self.id)
+                    .execute(conn)
+                    .await?;
                 Ok(Stepped::Again(Vec::new()))
             }
         }

@@ -8,7 +8,13 @@ document.addEventListener("click", async (event) => {
     button.setAttribute("data-copied", "");
     setTimeout(() => button.removeAttribute("data-copied"), 1200);
   } catch {
-    const text = button.previousSibling;
-    if (text) getSelection()?.selectAllChildren(text);
+    // What stands before the button may be shortened, or a bare text: the whole text is shown and selected.
+    const field = document.createElement("input");
+    field.readOnly = true;
+    field.value = button.getAttribute("data-copy") ?? "";
+    field.setAttribute("aria-label", button.textContent ?? "");
+    field.addEventListener("blur", () => field.remove());
+    button.after(field);
+    field.select();
   }
 });

@@ -6,6 +6,8 @@ import { element, parse } from "./html.js";
 const PAUSE = 2000;
 /** A page that nobody looks at gives its stream back after this time. */
 const HIDDEN = 30000;
+/** The server ends each stream after a minute; only a longer gap is worth a sentence. */
+const GRACE = 5000;
 
 const light = /** @type {HTMLElement | null} */ (document.querySelector("[data-live]"));
 if (light) follow(light);
@@ -13,24 +15,34 @@ if (light) follow(light);
 /** @param {HTMLElement} light */
 function follow(light) {
   /** @type {EventSource | undefined} */ let stream;
-  let timer = 0, waiting = false, paused = false, hiding = 0;
+  let timer = 0, waiting = false, paused = false, hiding = 0, losing = 0, asking = false;
 
   const say = (/** @type {string} */ words, lost = false) => {
     const text = light.querySelector("[data-live-text]");
     if (text && text.textContent !== words) text.textContent = words;
     light.toggleAttribute("data-lost", lost);
   };
-  const clock = () => new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const found = () => { clearTimeout(losing); losing = 0; say("Live"); };
+  /** The time is that of the first failure, however often it is tried again. */
+  const lost = () => {
+    if (losing || paused) return;
+    const since = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    losing = window.setTimeout(() => say(`Not live since ${since}, trying again`, true), GRACE);
+  };
 
   function open() {
-    if (stream || paused || document.hidden) return;
+    if (stream || paused || document.hidden || document.querySelector("dialog.signed-out")) return;
     stream = new EventSource(light.dataset.live ?? "");
-    stream.addEventListener("open", () => say("Live"));
+    stream.addEventListener("open", found);
     stream.addEventListener("changed", soon);
     stream.addEventListener("error", () => {
-      say(`Not live since ${clock()}, trying again`, true);
-      // A stream that was refused is not opened again by the browser.
-      if (stream?.readyState === EventSource.CLOSED) { close(); setTimeout(open, 2000 + Math.random() * 3000); }
+      lost();
+      // A stream that was refused is not opened again by the browser. The page tells whether the session has ended.
+      if (stream?.readyState === EventSource.CLOSED) {
+        close();
+        void refresh();
+        setTimeout(open, 2000 + Math.random() * 3000);
+      }
     });
   }
   function close() { stream?.close(); stream = undefined; }
@@ -44,6 +56,9 @@ function follow(light) {
 
   async function refresh() {
     if (paused || document.hidden) return;
+    // One at a time, so that an old answer never replaces a newer one.
+    if (asking) { waiting = true; return; }
+    asking = true;
     try {
       const answer = await fetch(location.href, { headers: { "X-Live": "1", Accept: "text/html" } });
       if (answer.redirected) return signedOut(answer.url);
@@ -53,14 +68,17 @@ function follow(light) {
         const now = fresh.getElementById(region.id);
         if (now) Idiomorph.morph(region, now, { morphStyle: "outerHTML", ignoreActiveValue: true, callbacks: { beforeNodeMorphed: keep } });
       }
-      say("Live");
-    } catch { say(`Not live since ${clock()}, trying again`, true); }
+      if (stream?.readyState === EventSource.OPEN) found();
+    } catch { lost(); } finally {
+      asking = false;
+      if (waiting && !timer) { waiting = false; soon(); }
+    }
   }
 
   if (light.matches("button")) light.addEventListener("click", () => {
     paused = !paused;
     light.setAttribute("aria-pressed", String(paused));
-    if (paused) { close(); say("Paused"); } else { open(); void refresh(); }
+    if (paused) { close(); clearTimeout(losing); losing = 0; say("Paused"); } else { open(); void refresh(); }
   });
   document.addEventListener("visibilitychange", () => {
     clearTimeout(hiding);
@@ -76,6 +94,7 @@ function follow(light) {
 function keep(old, fresh) {
   if (old instanceof HTMLDetailsElement && fresh instanceof HTMLDetailsElement) fresh.open = old.open;
   if (old instanceof HTMLInputElement && fresh instanceof HTMLInputElement && old.type === "checkbox") fresh.checked = old.checked;
+  else if ((old instanceof HTMLInputElement || old instanceof HTMLTextAreaElement) && old.value !== old.defaultValue) return false;
   if (old instanceof HTMLElement && fresh instanceof HTMLElement && old.getAttribute("aria-selected") === "true") fresh.setAttribute("aria-selected", "true");
   // A form that is open keeps its values and its key.
   if (old instanceof HTMLFormElement && old.closest("details[open]")) return false;

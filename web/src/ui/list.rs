@@ -1,5 +1,6 @@
 //! Lists: tables whose rows can be opened, their filters, and the way to the next page.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use maud::{Markup, html};
@@ -28,14 +29,15 @@ pub struct Row {
 }
 
 pub fn table(caption: &str, columns: &[Column<'_>], rows: &[Row]) -> Markup {
+    let ids = ids(caption, rows);
     html! {
         div.scroll tabindex="0" role="region" aria-label=(caption) {
             table.table.list {
                 caption.hidden { (caption) }
                 thead { tr { @for column in columns { th scope="col" class=[column.numeric.then_some("num")] { (column.name) } } } }
                 tbody {
-                    @for row in rows {
-                        tr data-row=[row.link.as_ref().map(|_| "")] {
+                    @for (row, id) in rows.iter().zip(&ids) {
+                        tr id=[id.as_ref()] data-row=[row.link.as_ref().map(|_| "")] {
                             @for (at, (cell, column)) in row.cells.iter().zip(columns).enumerate() {
                                 @if at == 0 {
                                     th.title scope="row" {
@@ -51,6 +53,18 @@ pub fn table(caption: &str, columns: &[Column<'_>], rows: &[Row]) -> Markup {
             }
         }
     }
+}
+
+/// A name for each row, made from its link. An update of the page then knows which row is which: otherwise the focus would
+/// stay at its place while another row moves there.
+fn ids(caption: &str, rows: &[Row]) -> Vec<Option<String>> {
+    let plain = |text: &str| text.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+    let mut seen = BTreeSet::new();
+    let id = |row: &Row| {
+        let id = format!("row-{}{}", plain(caption).to_lowercase(), plain(row.link.as_deref()?));
+        seen.insert(id.clone()).then_some(id)
+    };
+    rows.iter().map(id).collect()
 }
 
 /// The way to the next page, and back to the first.

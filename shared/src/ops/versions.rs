@@ -12,6 +12,9 @@ use crate::error::Result;
 use crate::queue::heartbeat::LIVE_WITHIN;
 use crate::values::OrderId;
 
+/// The tables whose rows lists show and that have no newest row to ask for.
+const WRITTEN: [&str; 5] = ["orders", "inventory", "products", "customers", "users"];
+
 /// Compare it with an earlier one: what differs has changed. The values have no other meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Versions {
@@ -23,6 +26,10 @@ pub struct Versions {
     pub audit: Option<Uuid>,
     /// The newest manual action
     pub actions: Option<Uuid>,
+    /// The newest actions on many, and how far they are
+    pub bulk: String,
+    /// How often rows were written that lists show, as Postgres counts it: up to ten seconds late
+    pub written: i64,
     /// Which queues are paused
     pub queues: String,
     /// Which workers live, and how much they run
@@ -56,18 +63,23 @@ pub async fn read(conn: &mut PgConnection, followed: &[OrderId]) -> Result<Versi
                       (select id from jobs where state = 'dead' order by id desc limit 1) as dead,
                       (select id from audit_runs order by ran_at desc limit 1) as audit,
                       (select id from actions order by id desc limit 1) as actions,
+                      (select md5(string_agg(format('%s %s %s %s', id, state, done, refused), ',' order by id))
+                         from (select * from bulk_actions order by id desc limit 100) newest) as bulk,
+                      (select sum(pg_stat_get_tuples_inserted(relation) + pg_stat_get_tuples_updated(relation))::bigint
+                         from unnest($3::text[]::regclass[]) relation) as written,
                       (select md5(string_agg(format('%s %s %s', name, paused, changed_at), ',' order by name))
                          from queues) as queues,
                       (select md5(string_agg(format('%s %s', id, running), ',' order by id)) from workers
                         where gone_at is null and heartbeat_at > now() - make_interval(secs => $2)) as workers)
            select orders as "orders?", dead as "dead?", audit as "audit?", actions as "actions?",
-                  coalesce(queues, '') as "queues!", coalesce(workers, '') as "workers!",
+                  coalesce(bulk, '') as "bulk!", coalesce(written, 0) as "written!", coalesce(queues, '') as "queues!", coalesce(workers, '') as "workers!",
                   o.id as "id?", o.event_sequence as "events?",
                   coalesce((select md5(string_agg(format('%s %s %s', j.id, j.state, j.attempt), ',' order by j.id))
                               from jobs j where j.order_id = o.id), '') as "jobs!"
              from everything left join orders o on o.id = any($1)"#,
         &followed,
         LIVE_WITHIN.as_secs_f64(),
+        &WRITTEN as &[&str],
     )
     .fetch_all(conn)
     .await?;
@@ -81,6 +93,8 @@ pub async fn read(conn: &mut PgConnection, followed: &[OrderId]) -> Result<Versi
         dead: first.dead,
         audit: first.audit,
         actions: first.actions,
+        bulk: first.bulk,
+        written: first.written,
         queues: first.queues,
         workers: first.workers,
         followed,

@@ -6,6 +6,8 @@ import { element, parse } from "./html.js";
 const PAUSE = 2000;
 /** A page that nobody looks at gives its stream back after this time. */
 const HIDDEN = 30000;
+/** A page that could not be read is asked for again after this time. */
+const AGAIN = 3000;
 /** The server ends each stream after a minute; only a longer gap is worth a sentence. */
 const GRACE = 5000;
 
@@ -62,14 +64,14 @@ function follow(light) {
     try {
       const answer = await fetch(location.href, { headers: { "X-Live": "1", Accept: "text/html" } });
       if (answer.redirected) return signedOut(answer.url);
-      if (!answer.ok) return;
+      if (!answer.ok) { setTimeout(soon, AGAIN); return; }
       const fresh = parse(await answer.text());
       for (const region of document.querySelectorAll("[data-region][id]")) {
         const now = fresh.getElementById(region.id);
         if (now) Idiomorph.morph(region, now, { morphStyle: "outerHTML", ignoreActiveValue: true, callbacks: { beforeNodeMorphed: keep } });
       }
       if (stream?.readyState === EventSource.OPEN) found();
-    } catch { lost(); } finally {
+    } catch { lost(); setTimeout(soon, AGAIN); } finally {
       asking = false;
       if (waiting && !timer) { waiting = false; soon(); }
     }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use testkit::app::PASSWORD;
 use testkit::database::redis_url;
+use testkit::manual_worker::ManualWorker;
+use testkit::until::until;
 use testkit::workers::{TestSystem, WorkerProcess};
 
 use crate::driver::Browser;
@@ -66,6 +68,26 @@ async fn a_stranger_buys_and_staff_repair_the_payment() {
     sam.sees("the bank is back").await;
     assert_eq!(stranger.complaints().await, [""; 0]);
     assert_eq!(sam.complaints().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_list_follows_what_others_do() {
+    let system = TestSystem::start().await;
+    let (alice, staff) = (system.app.customer().await, system.app.staff().await);
+    system.order(&alice, "tok_ok").await;
+    let browser = Browser::open(&system.app.url).await;
+    browser.sign_in("/console/signin", &staff.email, PASSWORD).await;
+    browser.go("/console/orders").await;
+    let row = "return document.querySelector('tr[data-row]').textContent";
+    assert!(browser.js(row).await.as_str().unwrap().contains("Pending"));
+    // A stream that begins makes the page read itself once. Only what comes later needs a change that is noticed.
+    let reads = "return performance.getEntriesByType('resource').filter((it) => it.initiatorType === 'fetch').length";
+    until("the page has read itself", async || browser.js(reads).await.as_i64() > Some(0)).await;
+    // Without a worker process, so that only the order's row changes.
+    ManualWorker::of(&system.app).run().await;
+    let arrived = async || browser.js(row).await.as_str().unwrap().contains("Delivered");
+    until("the list says so without a reload", arrived).await;
+    assert_eq!(browser.complaints().await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,7 +22,7 @@ create table bulk_actions (
     total      bigint not null,
     done       bigint not null default 0,
     refused    bigint not null default 0,
-    -- Cancelling goes through the orders by their ids, and has come so far.
+    -- An action goes through the jobs or orders by their ids, and has come so far.
     position   uuid,
     canary     uuid,
     error      text,

@@ -89,8 +89,10 @@ pub async fn of_fingerprint(conn: &mut PgConnection, fingerprint: &str) -> Resul
 }
 
 async fn group(conn: &mut PgConnection, fingerprint: &str, kind: &str) -> Result<Option<ErrorGroup>> {
+    // Not materialized: each of the three looks at some rows of the index, not at all jobs of the group.
     let row = sqlx::query!(
-        r#"with mine as (select id, error, finished_at from jobs where state = 'dead' and error_fingerprint = $1 and kind = $2)
+        r#"with mine as not materialized (
+               select id, error, finished_at from jobs where state = 'dead' and error_fingerprint = $1 and kind = $2)
            select (select count(*) from (select from mine order by id limit $3) part) as "dead!",
                   newest.id as "id?", newest.error as "error?", newest.finished_at as last_seen,
                   (select finished_at from mine order by id limit 1) as first_seen

@@ -11,7 +11,7 @@ use crate::values::{JobId, Money, OrderId, OrderNumber};
 /// Dead jobs, and discarded ones, that are looked at.
 const MAX_JOBS: i64 = 5_000;
 /// Orders of one answer. Who has more of them goes to the failures, where one press serves many.
-const MAX_ORDERS: i64 = 200;
+const MAX_ORDERS: usize = 200;
 
 /// By what the inbox is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,13 @@ pub struct WaitingOrder {
     pub since: Option<DateTime<Utc>>,
 }
 
-pub async fn list(conn: &mut PgConnection, order: InboxOrder) -> Result<Vec<WaitingOrder>> {
+/// The orders that wait, and whether there may be more than these.
+pub struct Inbox {
+    pub orders: Vec<WaitingOrder>,
+    pub more: bool,
+}
+
+pub async fn list(conn: &mut PgConnection, order: InboxOrder) -> Result<Inbox> {
     let rows = sqlx::query!(
         r#"with dead as materialized (
                select id, order_id, kind, state, error, finished_at, created_at from jobs where state = 'dead' order by id limit $1),
@@ -46,7 +52,7 @@ pub async fn list(conn: &mut PgConnection, order: InboxOrder) -> Result<Vec<Wait
            stuck as (select * from dead union all select * from discarded)
            select distinct on (o.id) o.id as "id!: OrderId", o.number as "number!", o.status as "status!: Status",
                   o.total_minor as "total!", o.currency as "currency!", c.name as "customer!", s.id as "job!: JobId", s.kind as "kind!",
-                  s.state = 'dead' as "is_dead!", s.error, coalesce(s.finished_at, s.created_at) as since
+                  s.state = 'dead' as "is_dead!", (select count(*) = $1 from dead) as "bounded!", s.error, coalesce(s.finished_at, s.created_at) as since
              from stuck s join orders o on o.id = s.order_id join customers c on c.id = o.customer_id
             where s.kind = $2::jsonb ->> o.status
               and not exists (select from jobs j where j.order_id = o.id and j.kind = s.kind and j.state in ('ready', 'running'))
@@ -56,7 +62,8 @@ pub async fn list(conn: &mut PgConnection, order: InboxOrder) -> Result<Vec<Wait
     )
     .fetch_all(conn)
     .await?;
-    let mut waiting: Vec<WaitingOrder> = rows
+    let bounded = rows.first().is_some_and(|row| row.bounded);
+    let mut orders: Vec<WaitingOrder> = rows
         .into_iter()
         .map(|row| WaitingOrder {
             id: row.id,
@@ -72,9 +79,10 @@ pub async fn list(conn: &mut PgConnection, order: InboxOrder) -> Result<Vec<Wait
         })
         .collect();
     match order {
-        InboxOrder::Money => waiting.sort_by_key(|order| std::cmp::Reverse(order.total.amount)),
-        InboxOrder::Age => waiting.sort_by_key(|order| order.since),
+        InboxOrder::Money => orders.sort_by_key(|order| std::cmp::Reverse(order.total.amount)),
+        InboxOrder::Age => orders.sort_by_key(|order| order.since),
     }
-    waiting.truncate(usize::try_from(MAX_ORDERS).expect("it is small"));
-    Ok(waiting)
+    let more = bounded || orders.len() > MAX_ORDERS;
+    orders.truncate(MAX_ORDERS);
+    Ok(Inbox { orders, more })
 }

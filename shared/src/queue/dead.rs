@@ -103,9 +103,10 @@ pub struct Measured {
 
 /// Measures dead jobs up to `upto`, or up to the newest.
 pub async fn measure(conn: &mut PgConnection, which: DeadJobs<'_>, upto: Option<Uuid>, limit: i64) -> Result<Measured> {
+    // Not materialized: each of the three looks at some rows of an index, not at all that is chosen.
     Ok(sqlx::query_as!(
         Measured,
-        r#"with chosen as (
+        r#"with chosen as not materialized (
                select id, finished_at from jobs
                 where state = 'dead' and ($1::text is null or kind = $1) and ($2::queue is null or queue = $2)
                   and ($3::text is null or error_fingerprint = $3) and ($4::uuid is null or id <= $4))
@@ -122,12 +123,35 @@ pub async fn measure(conn: &mut PgConnection, which: DeadJobs<'_>, upto: Option<
     .await?)
 }
 
-/// As `retry_many`, up to `upto`, for an action on many: a job that the action has taken before is not taken again, though
-/// it died again.
+/// Which part of the dead jobs an action on many takes: those after the last that it took, up to the newest of its preview.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    pub after: Option<Uuid>,
+    pub upto: Uuid,
+}
+
+/// Is there a dead job in this part?
+pub async fn any_in(conn: &mut PgConnection, which: DeadJobs<'_>, span: Span) -> Result<bool> {
+    let any = sqlx::query_scalar!(
+        r#"select exists (
+               select from jobs
+                where state = 'dead' and ($1::text is null or kind = $1) and ($2::queue is null or queue = $2)
+                  and ($3::text is null or error_fingerprint = $3) and ($4::uuid is null or id > $4) and id <= $5) as "any!""#,
+        which.kind,
+        which.queue as Option<Queue>,
+        which.error_fingerprint,
+        span.after,
+        span.upto,
+    );
+    Ok(any.fetch_one(CustomPlan(conn)).await?)
+}
+
+/// As `retry_many`, for an action on many. It waits for a job that somebody else changes just now: a job that was left out
+/// would be behind the position, and never taken.
 pub async fn retry_for_bulk(
     conn: &mut PgConnection,
     which: DeadJobs<'_>,
-    upto: Uuid,
+    span: Span,
     bulk_id: Uuid,
     limit: i64,
     max_attempts: i32,
@@ -136,8 +160,8 @@ pub async fn retry_for_bulk(
         r#"with chosen as materialized (
                select id from jobs
                 where state = 'dead' and ($1::text is null or kind = $1) and ($2::queue is null or queue = $2)
-                  and ($3::text is null or error_fingerprint = $3) and id <= $6 and bulk_id is distinct from $7
-                order by id limit $4 for no key update skip locked)
+                  and ($3::text is null or error_fingerprint = $3) and ($8::uuid is null or id > $8) and id <= $6
+                order by id limit $4 for no key update)
            update jobs j
               set state = 'ready', run_at = clock_timestamp(), max_attempt = j.attempt + $5, finished_at = null, bulk_id = $7
              from chosen where j.id = chosen.id
@@ -147,8 +171,9 @@ pub async fn retry_for_bulk(
         which.error_fingerprint,
         limit,
         max_attempts,
-        upto,
+        span.upto,
         bulk_id,
+        span.after,
     )
     .fetch_all(CustomPlan(conn))
     .await?;
@@ -164,7 +189,7 @@ pub async fn retry_for_bulk(
 pub async fn discard_for_bulk(
     conn: &mut PgConnection,
     which: DeadJobs<'_>,
-    upto: Uuid,
+    span: Span,
     bulk_id: Uuid,
     limit: i64,
 ) -> Result<Vec<(JobId, Discarded)>> {
@@ -172,8 +197,8 @@ pub async fn discard_for_bulk(
         r#"with chosen as materialized (
                select id from jobs
                 where state = 'dead' and ($1::text is null or kind = $1) and ($2::queue is null or queue = $2)
-                  and ($3::text is null or error_fingerprint = $3) and id <= $5
-                order by id limit $4 for no key update skip locked)
+                  and ($3::text is null or error_fingerprint = $3) and ($7::uuid is null or id > $7) and id <= $5
+                order by id limit $4 for no key update)
            update jobs j set state = 'discarded', finished_at = clock_timestamp(), bulk_id = $6
              from chosen where j.id = chosen.id
         returning j.id as "id: JobId", j.kind, j.order_id as subject"#,
@@ -181,8 +206,9 @@ pub async fn discard_for_bulk(
         which.queue as Option<Queue>,
         which.error_fingerprint,
         limit,
-        upto,
+        span.upto,
         bulk_id,
+        span.after,
     )
     .fetch_all(CustomPlan(conn))
     .await?;

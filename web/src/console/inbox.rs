@@ -2,7 +2,7 @@
 
 use axum::extract::{RawQuery, State};
 use maud::{Markup, html};
-use shared::ops::inbox::{self, InboxOrder, WaitingOrder};
+use shared::ops::inbox::{self, Inbox, InboxOrder, WaitingOrder};
 use shared::principal::Permission;
 
 use super::shell;
@@ -13,7 +13,7 @@ use crate::rule::{PageRoutes, reads};
 use crate::ui::action::{self, Emphasis};
 use crate::ui::list::{Row, column, numbers, query, table, tabs};
 use crate::ui::money::money;
-use crate::ui::{self, status, time};
+use crate::ui::{self, notice, status, time};
 use crate::visit::Visit;
 
 pub fn routes() -> PageRoutes {
@@ -24,7 +24,7 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
     let asked = Fields::parse(raw.unwrap_or_default().as_bytes())?;
     let by_age = asked.text("by") == "age";
     let order = if by_age { InboxOrder::Age } else { InboxOrder::Money };
-    let waiting = inbox::list(&mut *web.db.acquire().await?, order).await?;
+    let Inbox { orders, more } = inbox::list(&mut *web.db.acquire().await?, order).await?;
     let content = html! {
         (ui::head("Inbox", action::link("/console/failures", "By error", Emphasis::Plain)))
         (tabs("Sorted by", &[
@@ -32,8 +32,9 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
             ("Oldest first".to_owned(), query(&visit, &[("by", Some("age"))]), by_age),
         ]))
         (ui::live("inbox", html! {
-            @if waiting.is_empty() { (ui::empty("Nobody waits for you", html! { p { "Orders that no worker can carry on appear here." } })) }
-            @else { (rows(&visit, &waiting)) }
+            @if more { (notice::hint("More orders wait than fit here. By error, one press serves many.")) }
+            @if orders.is_empty() { (ui::empty("Nobody waits for you", html! { p { "Orders that no worker can carry on appear here." } })) }
+            @else { (rows(&visit, &orders)) }
         }))
     };
     Ok(shell::live_page(&web, &visit, "Inbox", content).await?)

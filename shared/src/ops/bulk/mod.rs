@@ -139,7 +139,7 @@ pub struct BulkView {
     pub total: i64,
     /// How many were taken
     pub done: i64,
-    /// Of these, how many died again
+    /// Of these, how many died again (counting stops at 10,000)
     pub failed: i64,
     /// Orders that could not be cancelled any more
     pub refused: i64,
@@ -380,9 +380,10 @@ async fn read_some(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<BulkView
         r#"select b.id, b.action as "action: BulkAction", b.filter as "filter: Json<BulkFilter>", b.state as "state: BulkState",
                   b.total, b.done, b.refused, b.canary as "canary: JobId", b.error, b.reason, b.actor_id, b.actor_name,
                   b.created_at, b.updated_at,
-                  (select count(*) from jobs j where j.bulk_id = b.id and j.state = 'dead') as "failed!"
+                  (select count(*) from (select from jobs j where j.bulk_id = b.id and j.state = 'dead' limit $2) part) as "failed!"
              from bulk_actions b where b.id = any($1) order by b.id desc"#,
         ids,
+        MAX_COUNT,
     )
     .fetch_all(conn)
     .await?;

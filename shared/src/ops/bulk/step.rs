@@ -11,7 +11,7 @@ use crate::orders::event::Event;
 use crate::orders::jobs::ProcessPayment;
 use crate::orders::{note, pay, read};
 use crate::principal::{By, Principal};
-use crate::queue::dead;
+use crate::queue::dead::{self, Span};
 use crate::queue::{Job, JobState, Origin, Plan, Ring};
 use crate::values::{JobId, OrderId};
 
@@ -87,13 +87,13 @@ impl Running {
     /// The first call takes the canary. Later calls look what became of it.
     async fn try_canary(self, conn: &mut PgConnection) -> Result<Stepped> {
         let Some(canary) = self.canary else {
-            let taken = dead::retry_for_bulk(conn, self.filter.jobs(), self.upto, self.id, 1, 1).await?;
-            let Some(job) = taken.first() else { return self.end(conn, Vec::new()).await };
+            let taken = dead::retry_for_bulk(conn, self.filter.jobs(), self.span(), self.id, 1, 1).await?;
             self.note_retried(conn, &taken).await?;
-            sqlx::query!("update bulk_actions set canary = $2, done = 1 where id = $1", self.id, job.ring.id.0)
-                .execute(conn)
+            let canary = taken.first().map(|job| job.ring.id.0);
+            sqlx::query!("update bulk_actions set canary = $2 where id = $1", self.id, canary)
+                .execute(&mut *conn)
                 .await?;
-            return Ok(Stepped::Again(taken.into_iter().map(|job| job.ring).collect()));
+            return self.advance(conn, &taken_ids(&taken), taken.into_iter().map(|job| job.ring).collect()).await;
         };
         let job = sqlx::query!(r#"select state as "state: JobState", error from jobs where id = $1"#, canary.0);
         match job.fetch_optional(&mut *conn).await? {
@@ -128,10 +128,9 @@ impl Running {
 
     async fn retry_some(self, conn: &mut PgConnection) -> Result<Stepped> {
         let attempts = self.plan.max_attempts;
-        let taken = dead::retry_for_bulk(conn, self.filter.jobs(), self.upto, self.id, STEP, attempts).await?;
+        let taken = dead::retry_for_bulk(conn, self.filter.jobs(), self.span(), self.id, STEP, attempts).await?;
         self.note_retried(conn, &taken).await?;
-        let count = taken.len();
-        self.advance(conn, count, taken.into_iter().map(|job| job.ring).collect()).await
+        self.advance(conn, &taken_ids(&taken), taken.into_iter().map(|job| job.ring).collect()).await
     }
 
     async fn note_retried(&self, conn: &mut PgConnection, taken: &[dead::Revived]) -> Result<()> {
@@ -141,7 +140,7 @@ impl Running {
     }
 
     async fn discard_some(self, conn: &mut PgConnection) -> Result<Stepped> {
-        let taken = dead::discard_for_bulk(conn, self.filter.jobs(), self.upto, self.id, STEP).await?;
+        let taken = dead::discard_for_bulk(conn, self.filter.jobs(), self.span(), self.id, STEP).await?;
         let mut notes = Vec::new();
         for (id, job) in &taken {
             let Some(order_id) = job.subject.map(OrderId) else { continue };
@@ -151,7 +150,8 @@ impl Running {
             }
         }
         note::note(conn, &self.staff, &notes).await?;
-        self.advance(conn, taken.len(), Vec::new()).await
+        let ids: Vec<Uuid> = taken.iter().map(|(id, _)| id.0).collect();
+        self.advance(conn, &ids, Vec::new()).await
     }
 
     /// Orders in the order of their ids. One that cannot be cancelled any more is counted and left as it is.
@@ -167,25 +167,30 @@ impl Running {
                 Err(other) => return Err(other),
             }
         }
-        sqlx::query!(
-            "update bulk_actions set position = coalesce($2, position), refused = refused + $3 where id = $1",
-            self.id,
-            ids.last().map(|id| id.0),
-            refused,
-        )
-        .execute(&mut *conn)
-        .await?;
-        self.advance(conn, ids.len(), rings).await
+        sqlx::query!("update bulk_actions set refused = refused + $2 where id = $1", self.id, refused)
+            .execute(&mut *conn)
+            .await?;
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        self.advance(conn, &ids, rings).await
     }
 
-    async fn advance(self, conn: &mut PgConnection, taken: usize, rings: Vec<Ring>) -> Result<Stepped> {
-        if taken == 0 {
-            return self.end(conn, rings).await;
-        }
+    fn span(&self) -> Span {
+        Span { after: self.position, upto: self.upto }
+    }
+
+    /// Keeps how far the action has come. It ends when nothing is left behind its position.
+    async fn advance(self, conn: &mut PgConnection, taken: &[Uuid], rings: Vec<Ring>) -> Result<Stepped> {
+        let Some(position) = taken.iter().max() else {
+            let of_jobs = self.action != BulkAction::CancelOrders;
+            // All jobs of this step were changed by others while it waited for them.
+            let others = of_jobs && dead::any_in(conn, self.filter.jobs(), self.span()).await?;
+            return if others { Ok(Stepped::Again(rings)) } else { self.end(conn, rings).await };
+        };
         sqlx::query!(
-            "update bulk_actions set done = done + $2, updated_at = clock_timestamp() where id = $1",
+            "update bulk_actions set done = done + $2, position = $3, updated_at = clock_timestamp() where id = $1",
             self.id,
-            i64::try_from(taken).unwrap_or(i64::MAX),
+            i64::try_from(taken.len()).unwrap_or(i64::MAX),
+            position,
         )
         .execute(conn)
         .await?;
@@ -198,4 +203,8 @@ impl Running {
             .await?;
         Ok(Stepped::Ended(rings))
     }
+}
+
+fn taken_ids(taken: &[dead::Revived]) -> Vec<Uuid> {
+    taken.iter().map(|job| job.ring.id.0).collect()
 }

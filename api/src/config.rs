@@ -203,6 +203,10 @@ pub struct PageSettings {
     /// Whether the console is served at /console
     #[arg(id = "CONSOLE", long = "console", env = "CONSOLE", default_value = "on", value_parser = on_or_off, action = clap::ArgAction::Set)]
     pub console: bool,
+
+    /// An address of its own for the console, which is then not at `API_ADDR`: keep it inside your network
+    #[arg(long, env = "CONSOLE_ADDR")]
+    pub console_addr: Option<SocketAddr>,
 }
 
 /// What a customer who has never paid for an order may hold unpaid, so that a new account cannot reserve the whole stock.

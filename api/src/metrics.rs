@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use prometheus::{Gauge, HistogramVec, IntCounterVec, histogram_opts, opts};
+use prometheus::{Gauge, HistogramVec, IntCounter, IntCounterVec, histogram_opts, opts};
 use shared::queue::doorbell::Doorbell;
 use sqlx::PgPool;
 
@@ -11,6 +11,7 @@ pub struct ApiMetrics {
     pub shared: shared::metrics::Metrics,
     requests: IntCounterVec,
     durations: HistogramVec,
+    pub csp_reports: IntCounter,
 }
 
 impl ApiMetrics {
@@ -25,10 +26,13 @@ impl ApiMetrics {
         // An alert compares this with the age of the oldest waiting job.
         let ttl = Gauge::new("millrace_reservation_ttl_seconds", "How long an unpaid order holds its stock")?;
         ttl.set(reservation_ttl.as_secs_f64());
+        let help = "Reports of browsers that the Content-Security-Policy of a page stopped something";
+        let csp_reports = IntCounter::new("millrace_csp_reports_total", help)?;
+        shared.registry().register(Box::new(csp_reports.clone()))?;
         shared.registry().register(Box::new(ttl))?;
         shared.registry().register(Box::new(requests.clone()))?;
         shared.registry().register(Box::new(durations.clone()))?;
-        Ok(Self { shared, requests, durations })
+        Ok(Self { shared, requests, durations, csp_reports })
     }
 
     pub fn observe(&self, method: &str, route: &str, status: u16, elapsed: Duration) {

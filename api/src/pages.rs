@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use axum::extract::Path;
-use axum::http::{HeaderMap, StatusCode};
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use shared::platform::limits::Class;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
-use web::rule::{PageRoute, Rule, Visitors, Weight};
+use web::rule::{PageRoute, Rule, Sites, Visitors, Weight};
 use web::{WebSettings, WebState, assets};
 
 use crate::error::{ApiError, ApiResult};
@@ -18,22 +20,19 @@ use crate::router::Routes;
 use crate::state::AppState;
 use crate::surface::assets::Asset;
 
-/// The pages that this process serves.
-#[derive(Debug, Clone, Copy)]
-pub struct Sites {
-    pub shop: bool,
-    pub console: bool,
-}
+/// Where `surface::headers` tells browsers to send reports.
+const CSP_REPORTS: &str = "/csp";
+const CSP_REPORT_LIMIT: usize = 4 * 1024;
 
 /// All pages, with the state that they share.
 pub fn routes(sites: Sites, web: &WebState) -> Routes {
     let own_forms_only = own_forms_only(web.settings.public_url.as_deref());
     let pages = listed(sites).into_iter().fold(Routes::default(), |routes, page| {
         let PageRoute { method, path, handler, rule } = page;
-        let handler = handler.with_state(web.clone()).layer(own_forms_only.clone());
+        let handler = handler.with_state(web.clone()).layer((Extension(sites), own_forms_only.clone()));
         routes.page(method, path, handler, policy(rule))
     });
-    if sites.shop || sites.console { pages.merge(files()) } else { pages }
+    if sites.shop || sites.console { pages.merge(files()).merge(csp_reports()) } else { pages }
 }
 
 /// Refuses a form that another site made a browser send. Behind a proxy that changes `Host`, `PUBLIC_URL` names us.
@@ -50,7 +49,7 @@ fn foreign_form(_: ProtectionError) -> Response {
 }
 
 /// The routes of the pages with their policies, for `docs/routes.md`.
-pub fn policies(sites: Sites) -> Vec<(axum::http::Method, &'static str, Policy)> {
+pub fn policies(sites: Sites) -> Vec<(Method, &'static str, Policy)> {
     listed(sites).into_iter().map(|page| (page.method, page.path, policy(page.rule))).collect()
 }
 
@@ -63,7 +62,7 @@ fn listed(sites: Sites) -> Vec<PageRoute> {
         pages = pages.merge(web::routes::console());
     }
     if sites.shop || sites.console {
-        pages = pages.merge(web::routes::entrance(sites.shop, sites.console));
+        pages = pages.merge(web::routes::entrance(sites));
     }
     pages.into_vec()
 }
@@ -93,6 +92,21 @@ fn files() -> Routes {
         Ok(asset.answer(&headers).await)
     };
     Routes::default().undocumented(assets::ROUTE, get(file), Policy::read(Access::Anyone).face(Face::Asset))
+}
+
+/// Browsers tell here what the Content-Security-Policy of a page has stopped. Anybody can send such a report, so it is only
+/// counted, and the log has the name of the directive at most.
+fn csp_reports() -> Routes {
+    let report = async |State(state): State<AppState>, body: Bytes| {
+        let report: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let directive = report["csp-report"]["effective-directive"].as_str().unwrap_or("?");
+        let directive: String = directive.chars().take(40).collect();
+        tracing::warn!(directive, "a browser reports that the Content-Security-Policy of a page stopped something");
+        state.metrics.csp_reports.inc();
+        StatusCode::NO_CONTENT
+    };
+    let policy = Policy::write(Access::Anyone).body_limit(CSP_REPORT_LIMIT).face(Face::Asset);
+    Routes::default().page(Method::POST, CSP_REPORTS, post(report), policy)
 }
 
 /// Keeps only files that exist, so that nobody can fill the map with made-up names.

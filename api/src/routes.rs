@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 
-use crate::pages::{self, Sites};
+use crate::pages;
 use crate::policy::{Access, Policy, Stale};
 use crate::router::Routes;
 use crate::{auth, bulk, catalog, customers, docs, health, inventory, me, ops, orders, users, warehouses};
@@ -35,7 +35,7 @@ pub fn without_docs() -> Routes {
 pub fn markdown() -> String {
     let (_, policies) = all().into_parts();
     let mut rows: Vec<_> = policies.iter().map(|(method, path, policy)| row(method, path, policy)).collect();
-    let pages = pages::policies(Sites { shop: true, console: true });
+    let pages = pages::policies(web::rule::Sites { shop: true, console: true });
     rows.extend(pages.iter().map(|(method, path, policy)| row(method, path, policy)));
     rows.sort();
     let rows: String = rows.into_iter().map(|(_, _, row)| row).collect();

@@ -24,10 +24,11 @@ use shared::queue::doorbell::Doorbell;
 use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use web::rule::Sites;
 
-use crate::config::Serve;
+use crate::config::{PageSettings, Serve};
 use crate::metrics::ApiMetrics;
-use crate::pages::{self, Sites};
+use crate::pages;
 use crate::state::AppState;
 use crate::surface::connections;
 use crate::{health, routes, surface};
@@ -39,6 +40,7 @@ pub const GRACE: Duration = Duration::from_secs(15);
 pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     let api = listen(settings.api_addr, "API_ADDR").await?;
     let metrics = listen(settings.metrics_addr, "METRICS_ADDR").await?;
+    let console = console_listener(&settings.pages).await?;
     let state = state(&common, settings)?;
     crate::open_files::warn_if_few(state.settings.max_connections);
     if state.settings.auto_migrate {
@@ -55,7 +57,18 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     let scheme = if state.tls.is_some() { "https" } else { "http" };
     tracing::info!(addr = %api.local_addr()?, "the API listens on {scheme}://{}", api.local_addr()?);
     tracing::info!(addr = %metrics.local_addr()?, "metrics are at http://{}/metrics", metrics.local_addr()?);
-    serve_on(api, metrics, state).await
+    if let Some(console) = &console {
+        tracing::info!(addr = %console.local_addr()?, "the console is at {scheme}://{}/console", console.local_addr()?);
+    }
+    serve_on(Listeners { api, metrics, console }, state).await
+}
+
+async fn console_listener(pages: &PageSettings) -> anyhow::Result<Option<TcpListener>> {
+    match pages.console_addr {
+        Some(_) if !pages.console => anyhow::bail!("CONSOLE_ADDR is an address for the console: it needs CONSOLE=on"),
+        Some(addr) => Ok(Some(listen(addr, "CONSOLE_ADDR").await?)),
+        None => Ok(None),
+    }
 }
 
 /// Waits until the database can be used, then says what is insecure about this process, once.
@@ -66,12 +79,27 @@ async fn warn(state: AppState) {
     }
 }
 
-/// The whole API: every route, with the surface around it.
+/// The whole API: every route, with the surface around it. The console is missing if it has an address of its own.
 pub fn app(state: AppState) -> Router {
     let routes = if state.settings.docs { routes::all() } else { routes::without_docs() };
-    let sites = Sites { shop: state.settings.pages.shop, console: state.settings.pages.console };
+    let settings = &state.settings.pages;
+    let sites = Sites { shop: settings.shop, console: settings.console && settings.console_addr.is_none() };
     let routes = routes.merge(pages::routes(sites, &state.web()));
     surface::wrap(routes, state, surface::REQUEST_TIMEOUT)
+}
+
+/// The console alone, for its own address.
+fn console_app(state: AppState) -> Router {
+    let routes = pages::routes(Sites { shop: false, console: true }, &state.web());
+    surface::wrap(routes, state, surface::REQUEST_TIMEOUT)
+}
+
+/// Where the process listens.
+pub struct Listeners {
+    pub api: TcpListener,
+    pub metrics: TcpListener,
+    /// With `CONSOLE_ADDR` only.
+    pub console: Option<TcpListener>,
 }
 
 pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
@@ -122,8 +150,9 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     })
 }
 
-/// Serves both addresses until `state.stopping` is cancelled, then waits for the running requests.
-pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -> anyhow::Result<()> {
+/// Serves all addresses until `state.stopping` is cancelled, then waits for the running requests.
+pub async fn serve_on(listeners: Listeners, state: AppState) -> anyhow::Result<()> {
+    let Listeners { api, metrics, console } = listeners;
     let stopping = state.stopping.clone();
     let (history, db) = (state.metrics.shared.counted.clone(), state.db.clone());
     let scrape = Router::new()
@@ -137,13 +166,15 @@ pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -
     let scraping = connections::serve(metrics, None, scrapers, limits, scrape, CancellationToken::new());
     let scraping = tokio::spawn(scraping);
     let writing = tokio::spawn(write_history(state.clone()));
+    let console = serve_console(console, &state)?;
     let serving = connections::serve(api, tls, places, limits, app(state), stopping.clone());
+    let serving = async { tokio::join!(serving, console) };
     let overdue = async {
         stopping.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        () = serving => {}
+        _ = serving => {}
         () = overdue => tracing::warn!("stopped with requests still running after {GRACE:?}"),
     }
     scraping.abort();
@@ -153,6 +184,23 @@ pub async fn serve_on(api: TcpListener, metrics: TcpListener, state: AppState) -
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// With places of its own: whoever fills those of the public address does not keep staff out.
+fn serve_console(console: Option<TcpListener>, state: &AppState) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let trusted = state.settings.trusted_proxies.clone();
+    let metrics = ConnectionMetrics::new("millrace_console")?;
+    if console.is_some() {
+        metrics.register(state.metrics.shared.registry())?;
+    }
+    let places = Places::new(state.settings.connections(), move |peer| trusted.trusts(peer), metrics);
+    let (tls, limits, stopping) = (state.tls.clone(), state.connection_limits, state.stopping.clone());
+    let state = state.clone();
+    Ok(async move {
+        if let Some(console) = console {
+            connections::serve(console, tls, places, limits, console_app(state), stopping).await;
+        }
+    })
 }
 
 /// Writes every few seconds what this process placed, until it is asked to stop.

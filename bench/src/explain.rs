@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use api::serve::Listeners;
 use clap::Parser;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
@@ -145,7 +146,7 @@ impl Bench {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (api, metrics) = (TcpListener::bind(any).await?, TcpListener::bind(any).await?);
         let url = format!("http://{}", api.local_addr()?);
-        tokio::spawn(api::serve::serve_on(api, metrics, state));
+        tokio::spawn(api::serve::serve_on(Listeners { api, metrics, console: None }, state));
 
         let large_tables = sqlx::query_scalar(
             "select relname::text from pg_class where relkind = 'r' and reltuples >= 10000 and relnamespace = 'public'::regnamespace",

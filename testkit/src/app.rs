@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use api::config::Cli;
+use api::serve::Listeners;
 use api::state::AppState;
 use clap::Parser;
 use reqwest::StatusCode;
@@ -30,6 +31,8 @@ pub const PASSWORD: &str = "correct horse battery";
 pub struct TestApp {
     pub url: String,
     pub metrics_url: String,
+    /// With `--console-addr` only.
+    pub console_url: Option<String>,
     pub database_url: String,
     pub db: PgPool,
     pub state: AppState,
@@ -56,13 +59,24 @@ impl TestApp {
 
     pub async fn serve(database_url: &str, state: AppState) -> Self {
         let (api, metrics) = (free_port().await, free_port().await);
+        let console = if state.settings.pages.console_addr.is_some() { Some(free_port().await) } else { None };
         let url = format!("http://{}", api.local_addr().unwrap());
         let metrics_url = format!("http://{}", metrics.local_addr().unwrap());
-        tokio::spawn(api::serve::serve_on(api, metrics, state.clone()));
+        let console_url = console.as_ref().map(|listener| format!("http://{}", listener.local_addr().unwrap()));
+        tokio::spawn(api::serve::serve_on(Listeners { api, metrics, console }, state.clone()));
         // The pool of the test has all privileges. The API under test has only those of the application.
         let db = PgPoolOptions::new().max_connections(5).connect(&as_owner(database_url)).await.unwrap();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
-        Self { url, metrics_url, database_url: database_url.to_owned(), db, state, http, audit_on_drop: true }
+        Self {
+            url,
+            metrics_url,
+            console_url,
+            database_url: database_url.to_owned(),
+            db,
+            state,
+            http,
+            audit_on_drop: true,
+        }
     }
 
     /// No audit at the end, for a test that violates an invariant on purpose. The parameter says why.

@@ -96,7 +96,7 @@ fn sign_in_form(visit: &Visit, sent: &Fields, error: Option<&str>, needs_code: b
             @if site == Site::Shop {
                 p { "New here? " a href={ "/register?" (next_query(&next)) } { "Make an account" } }
             } @else {
-                p.quiet { "For the people who run the shop. " a href="/" { "To the shop" } }
+                p.quiet { "For the people who run the shop. " @if visit.sites.shop { a href="/" { "To the shop" } } }
             }
         },
     )

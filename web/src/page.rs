@@ -42,7 +42,7 @@ pub fn console(shell: &Shell<'_>, content: &Markup) -> Markup {
                     summary { (icon::svg(Icon::Person)) span.wide { (name) } }
                     div {
                         a href="/console/me" { "Your account" }
-                        a href="/" { "Open the shop" }
+                        @if visit.sites.shop { a href="/" { "Open the shop" } }
                         form method="post" action="/console/signout" { button { "Sign out" } }
                     }
                 }
@@ -105,7 +105,7 @@ pub fn shop(shell: &Shell<'_>, cart: usize, content: &Markup) -> Markup {
             }
             footer.foot {
                 p { "A demonstration: no money moves. Times in " (visit.zone.name()) "." }
-                p { a href="/console" { "For staff" } " · " a href="/docs/" { "For programs" } }
+                p { @if visit.sites.console { a href="/console" { "For staff" } " · " } a href="/docs/" { "For programs" } }
             }
             @if let Some(live) = &shell.live { span hidden data-live=(live) {} }
         },

@@ -1,6 +1,6 @@
 //! Every page and every form, with the rule that holds for it.
 
-use crate::rule::{PageRoutes, Site};
+use crate::rule::{PageRoutes, Site, Sites};
 use crate::{console, entrance, shop};
 
 /// The shop: `SHOP=off` leaves it out.
@@ -14,10 +14,10 @@ pub fn console() -> PageRoutes {
 }
 
 /// Where people sign in to the sites that are served.
-pub fn entrance(shop: bool, console: bool) -> PageRoutes {
+pub fn entrance(sites: Sites) -> PageRoutes {
     let served = |site| match site {
-        Site::Shop => shop,
-        Site::Console => console,
+        Site::Shop => sites.shop,
+        Site::Console => sites.console,
     };
     entrance::routes().only(|rule| served(rule.site)).merge(entrance::invitations())
 }

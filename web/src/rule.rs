@@ -43,6 +43,13 @@ impl Site {
     }
 }
 
+/// Which of them a listener serves. Pages link only to what the same visitor can reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sites {
+    pub shop: bool,
+    pub console: bool,
+}
+
 /// Who may open a page or send a form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visitors {

@@ -12,7 +12,7 @@ use shared::error::{Error, Result};
 use shared::principal::{Permission, Person, Principal, Source};
 use shared::queue::Origin;
 
-use crate::rule::Site;
+use crate::rule::{Site, Sites};
 
 /// The signed-in visitor of a site, put into the request by the API after it has checked the cookie.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct Visitor(pub Arc<Principal>);
 #[derive(Debug, Clone)]
 pub struct Visit {
     pub site: Site,
+    /// What the same listener serves.
+    pub sites: Sites,
     pub visitor: Option<Visitor>,
     pub zone: Tz,
     pub theme: Theme,
@@ -99,6 +101,7 @@ impl Visit {
         let done = form_urlencoded::parse(query).find(|(name, _)| name == "done").map(|(_, done)| done.into_owned());
         Self {
             site: Site::of_path(parts.uri.path()),
+            sites: parts.extensions.get::<Sites>().copied().unwrap_or(Sites { shop: true, console: true }),
             visitor: parts.extensions.get::<Visitor>().cloned(),
             zone: cookie(&parts.headers, ZONE_COOKIE).and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC),
             theme: cookie(&parts.headers, THEME_COOKIE).map_or(Theme::System, Theme::parse),

@@ -26,7 +26,7 @@ const CSP_OF_DOCS: HeaderValue = HeaderValue::from_static(
 const CSP_OF_PAGES: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
-     trusted-types millrace",
+     trusted-types millrace; report-uri /csp",
 );
 
 /// Other origins can neither hold on to our windows nor embed our pages.

@@ -1,6 +1,7 @@
 //! Everything that a page does, a JSON route does too. This is the list; a form that is not in it fails the test.
 
 use std::collections::BTreeSet;
+use web::rule::Sites;
 
 /// Forms that only concern the browser: its cookie, its cart, its look, and asking for the password again.
 const OF_THE_BROWSER: [&str; 5] = ["/cart", "/cart/add", "/console/me/theme", "/signout", "/console/signout"];
@@ -53,7 +54,10 @@ fn every_form_has_a_route_that_does_the_same() {
     for (form, route) in SAME {
         assert!(routes.contains(*route), "{form}: there is no route {route}");
     }
-    let pages = web::routes::shop().merge(web::routes::console()).merge(web::routes::entrance(true, true)).into_vec();
+    let pages = web::routes::shop()
+        .merge(web::routes::console())
+        .merge(web::routes::entrance(Sites { shop: true, console: true }))
+        .into_vec();
     let forms: BTreeSet<&str> =
         pages.iter().filter(|page| page.method == axum::http::Method::POST).map(|page| page.path).collect();
     let listed: BTreeSet<&str> = SAME.iter().map(|(form, _)| *form).chain(OF_THE_BROWSER).collect();

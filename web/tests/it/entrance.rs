@@ -162,3 +162,37 @@ async fn a_site_that_is_off_is_not_there() {
     assert_eq!(visitor.open("/").await.status, 404);
     visitor.open("/console/signin").await.ok();
 }
+
+#[tokio::test]
+async fn a_console_with_an_address_of_its_own_is_only_there() {
+    let app = TestApp::with(&["--console-addr=127.0.0.1:0"]).await;
+    let staff = app.staff().await;
+    let mut outside = Visitor::new(&app);
+    for path in ["/console", "/console/signin", "/console/orders", "/console/live"] {
+        assert_eq!(outside.open(path).await.status, 404, "{path}");
+    }
+    outside.open("/").await.ok().does_not_say("/console");
+    let mut inside = Visitor::at_the_console(&app);
+    inside.open("/console/signin").await.ok().does_not_say("To the shop");
+    let fields = [("email", staff.email.as_str()), ("password", PASSWORD)];
+    assert_eq!(inside.send("/console/signin", &fields).await.status, 303);
+    inside.open("/console/orders").await.ok();
+    for path in ["/", "/v1/products", "/openapi.json", "/health", "/metrics"] {
+        assert_eq!(inside.open(path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn reports_of_what_the_browser_stopped_are_counted() {
+    let app = TestApp::new().await;
+    let report = async |body: String| {
+        let request = app.http.post(format!("{}/csp", app.url)).header("content-type", "application/csp-report");
+        request.body(body).send().await.unwrap().status()
+    };
+    let real = r#"{"csp-report": {"effective-directive": "script-src-elem", "blocked-uri": "https://evil.example"}}"#;
+    assert_eq!(report(real.to_owned()).await, 204);
+    assert_eq!(report("nonsense".to_owned()).await, 204);
+    assert_eq!(report("x".repeat(5000)).await, 413);
+    let metrics = app.http.get(format!("{}/metrics", app.metrics_url)).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("\nmillrace_csp_reports_total 2\n"), "{metrics}");
+}

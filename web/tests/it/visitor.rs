@@ -7,7 +7,8 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode, redirect};
 use testkit::app::{PASSWORD, TestApp};
 
 pub struct Visitor<'a> {
-    pub app: &'a TestApp,
+    /// Where the pages are.
+    site: &'a str,
     http: Client,
     pub cookies: BTreeMap<String, String>,
     /// The page that was looked at last.
@@ -25,7 +26,12 @@ pub struct Shown {
 impl<'a> Visitor<'a> {
     pub fn new(app: &'a TestApp) -> Self {
         let http = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
-        Self { app, http, cookies: BTreeMap::new(), at: "/".to_owned() }
+        Self { site: &app.url, http, cookies: BTreeMap::new(), at: "/".to_owned() }
+    }
+
+    /// For a console that has an address of its own.
+    pub fn at_the_console(app: &'a TestApp) -> Self {
+        Self { site: app.console_url.as_deref().expect("the app has --console-addr"), ..Self::new(app) }
     }
 
     pub async fn signed_in_to_shop(app: &'a TestApp, email: &str) -> Self {
@@ -52,14 +58,14 @@ impl<'a> Visitor<'a> {
     /// Sends a form from the page that was opened last.
     pub async fn send(&mut self, path: &str, fields: &[(&str, &str)]) -> Shown {
         let request =
-            self.request(Method::POST, path).header(ORIGIN, &self.app.url).header("sec-fetch-site", "same-origin");
-        let request = request.header(REFERER, format!("{}{}", self.app.url, self.at)).form(fields);
+            self.request(Method::POST, path).header(ORIGIN, self.site).header("sec-fetch-site", "same-origin");
+        let request = request.header(REFERER, format!("{}{}", self.site, self.at)).form(fields);
         self.take(request).await
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let request = self.http.request(method, format!("{}{path}", self.app.url)).header(ACCEPT, "text/html");
+        let request = self.http.request(method, format!("{}{path}", self.site)).header(ACCEPT, "text/html");
         if cookies.is_empty() { request } else { request.header("cookie", cookies.join("; ")) }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::serve::Listeners;
 use axum::extract::Request;
 use serde_json::json;
 use testkit::app::{PASSWORD, TestApp};
@@ -92,7 +93,7 @@ async fn asked_to_stop_it_finishes_what_runs_and_takes_nothing_new() {
     let stopping = state.stopping.clone();
     let (api, metrics) = (listener().await, listener().await);
     let address = api.local_addr().unwrap();
-    let server = tokio::spawn(api::serve::serve_on(api, metrics, state));
+    let server = tokio::spawn(api::serve::serve_on(Listeners { api, metrics, console: None }, state));
 
     let login = json!({ "email": alice.email, "password": PASSWORD }).to_string();
     let (first, second) = login.split_at(10);

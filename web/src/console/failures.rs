@@ -138,10 +138,10 @@ const fn verb(action: BulkAction) -> &'static str {
     }
 }
 
-/// What the forms and links name: jobs by their error, kind and queue, orders by their status and customer.
-const FILTERS: [&str; 5] = ["error", "kind", "queue", "status", "customer_id"];
+/// What the forms and links name: jobs by their error, kind and queue, orders by their status, customer and time.
+const FILTERS: [&str; 7] = ["error", "kind", "queue", "status", "customer_id", "from", "to"];
 
-fn filter(asked: &Fields) -> Result<BulkFilter> {
+fn filter(visit: &Visit, asked: &Fields) -> Result<BulkFilter> {
     let status = asked
         .given("status")
         .and_then(|name| shared::orders::status::Status::ALL.into_iter().find(|status| status.name() == name));
@@ -151,8 +151,8 @@ fn filter(asked: &Fields) -> Result<BulkFilter> {
         error: asked.given("error").map(ToOwned::to_owned),
         status,
         customer_id: asked.optional("customer_id")?,
-        from: None,
-        to: None,
+        from: asked.given("from").and_then(|text| time::parse(text, visit.zone)),
+        to: asked.given("to").and_then(|text| time::parse(text, visit.zone)),
     })
 }
 
@@ -163,7 +163,7 @@ async fn preview_page(State(web): State<WebState>, visit: Visit, RawQuery(raw): 
 
 async fn preview(web: &WebState, visit: &Visit, asked: &Fields, problem: Option<&str>) -> Result<Markup> {
     let action = action_of(asked)?;
-    let found = bulk::preview(&mut *web.db.acquire().await?, action, &filter(asked)?, None).await?;
+    let found = bulk::preview(&mut *web.db.acquire().await?, action, &filter(visit, asked)?, None).await?;
     let title = match action {
         BulkAction::Retry => "Replay dead jobs",
         BulkAction::Discard => "Give up dead jobs",
@@ -216,7 +216,7 @@ async fn start(State(web): State<WebState>, mut once: OnceForm) -> PageResult<Re
     let done = async {
         let asked = StartBulk {
             action: action_of(&once.fields)?,
-            filter: filter(&once.fields)?,
+            filter: filter(&once.visit, &once.fields)?,
             reason: once.fields.optional("reason")?,
             dry_run: false,
             canary: once.fields.is_on("canary"),

@@ -1,12 +1,15 @@
-//! All orders: tabs by status, and the newest first.
+//! All orders: tabs by status, and the newest first. What is filtered can be cancelled, and taken along as a table.
 
 use axum::extract::{RawQuery, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
+use shared::error::Error;
 use shared::orders::filter::ListOrder;
 use shared::orders::read::{self, OrderFilter};
 use shared::orders::status::Status;
 use shared::orders::{OrderView, Who};
-use shared::page::{List, Page};
+use shared::page::{List, MAX_LIMIT, Page};
 use shared::principal::Permission;
 
 use super::shell;
@@ -14,14 +17,16 @@ use crate::WebState;
 use crate::form::Fields;
 use crate::refusal::PageResult;
 use crate::rule::{PageRoutes, reads};
+use crate::ui::action::{self, Emphasis};
 use crate::ui::field::{self, Field};
 use crate::ui::list::{Row, column, filters, numbers, pager, query, table, tabs};
-use crate::ui::money::money;
+use crate::ui::money::{money, plain};
 use crate::ui::{self, status, time};
 use crate::visit::Visit;
 
 pub fn routes() -> PageRoutes {
-    PageRoutes::default().page("/console/orders", list, reads(Permission::OrdersRead))
+    let read = reads(Permission::OrdersRead);
+    PageRoutes::default().page("/console/orders", list, read).page("/console/orders.csv", download, read.bulk(1024))
 }
 
 async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery) -> PageResult {
@@ -32,12 +37,74 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
     let orders = read::list(&mut conn, visit.principal()?, filter, page).await?;
     drop(conn);
     let content = html! {
-        (ui::head("Orders", html! {}))
+        (ui::head("Orders", html! {
+            @if let Some(path) = cancel_path(&visit, &asked) { (action::link(&path, "Cancel these…", Emphasis::Plain)) }
+            (action::link(&format!("/console/orders.csv?{}", asked.filter_text()), "Download", Emphasis::Plain))
+        }))
         (tabs("Status", &status_tabs(&visit, &asked)))
         (filters("/console/orders", !asked.filter_text().is_empty(), filter_fields(&asked)))
         (ui::live("orders", rows(&visit, &orders)))
     };
     Ok(shell::live_page(&web, &visit, "Orders", content).await?)
+}
+
+/// Cancelling many knows these filters. With another one it would take more orders than the list shows.
+fn cancel_path(visit: &Visit, asked: &Fields) -> Option<String> {
+    const KNOWN: [&str; 4] = ["status", "customer_id", "from", "to"];
+    let given = asked.filter_text();
+    let known = form_urlencoded::parse(given.as_bytes()).all(|(name, _)| KNOWN.contains(&&*name));
+    (!given.is_empty() && known && visit.may(Permission::OpsWrite))
+        .then(|| format!("/console/bulk/new?action=cancel_orders&{given}"))
+}
+
+/// Rows of one download. Who needs more chooses a shorter time.
+const MAX_ROWS: usize = 10_000;
+
+/// The filtered orders as CSV, for a spreadsheet.
+async fn download(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery) -> PageResult<Response> {
+    let asked = Fields::parse(raw.unwrap_or_default().as_bytes())?;
+    let mut rows = csv::Writer::from_writer(Vec::new());
+    rows.write_record(["number", "status", "customer", "e-mail", "units", "total", "currency", "placed (UTC)"])
+        .map_err(Error::internal)?;
+    let (mut cursor, mut written) = (None, 0);
+    let mut conn = web.db.acquire().await?;
+    loop {
+        let page = Page::parse(Some(MAX_LIMIT), cursor.as_deref(), &asked.filter_text())?;
+        let found = read::list(&mut conn, visit.principal()?, filter(&visit, &asked)?, page).await?;
+        for order in &found.data {
+            rows.write_record(record(order)).map_err(Error::internal)?;
+        }
+        written += found.data.len();
+        cursor = found.next_cursor;
+        if cursor.is_none() || written >= MAX_ROWS {
+            break;
+        }
+    }
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"orders.csv\""),
+    ];
+    Ok((headers, rows.into_inner().map_err(|error| Error::internal(error.into_error()))?).into_response())
+}
+
+fn record(order: &OrderView) -> [String; 8] {
+    let (name, email) = order.customer.as_ref().map_or(("", ""), |customer| (&customer.name, &customer.email));
+    let units: i64 = order.items.iter().map(|item| i64::from(item.quantity)).sum();
+    [
+        order.number.clone(),
+        status::order_word(order.status).to_owned(),
+        harmless(name),
+        harmless(email),
+        units.to_string(),
+        plain(order.total),
+        order.total.currency.to_string(),
+        order.created_at.format("%Y-%m-%d %H:%M:%S").to_string(),
+    ]
+}
+
+/// A spreadsheet takes a text that begins like this for a formula and carries it out.
+fn harmless(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }
 
 fn filter(visit: &Visit, asked: &Fields) -> shared::error::Result<OrderFilter> {

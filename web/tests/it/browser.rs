@@ -9,6 +9,8 @@ use testkit::manual_worker::ManualWorker;
 use testkit::until::until;
 use testkit::workers::{TestSystem, WorkerProcess};
 
+use web::rule::Sites;
+
 use crate::driver::Browser;
 
 /// A shop whose workers try each job eight times, quickly.
@@ -150,8 +152,13 @@ async fn screens(system: &TestSystem, number: &str) -> Vec<(String, String)> {
     let customer = text("select customer_id::text from orders limit 1").await;
     let user = text("select id::text from users limit 1").await;
     let bulk = text("select id::text from bulk_actions limit 1").await;
-    let pages = web::routes::shop().merge(web::routes::console()).merge(web::routes::entrance(true, true)).into_vec();
-    let open = pages.into_iter().filter(|page| page.method == axum::http::Method::GET && !page.path.ends_with("/live"));
+    let pages = web::routes::shop()
+        .merge(web::routes::console())
+        .merge(web::routes::entrance(Sites { shop: true, console: true }))
+        .into_vec();
+    let open = pages.into_iter().filter(|page| {
+        page.method == axum::http::Method::GET && !["/live", ".csv"].iter().any(|end| page.path.ends_with(end))
+    });
     open.map(|page| {
         let path = match page.path {
             "/c/{category}" => "/c/mugs".to_owned(),

@@ -4,6 +4,7 @@ use serde_json::json;
 use testkit::app::TestApp;
 use testkit::manual_worker::ManualWorker;
 use testkit::person::Person;
+use testkit::workers::TestSystem;
 
 use crate::visitor::Visitor;
 
@@ -118,4 +119,31 @@ async fn the_past_of_an_order_and_its_packing_slip_are_shown() {
     page.says("The past:").says("Nothing has been charged yet.").does_not_say("Write the note");
     let slip = sam.open(&format!("/console/orders/{number}/slip")).await.ok();
     slip.says("Code of").says("A mug").does_not_say("$25.00");
+}
+
+#[tokio::test]
+async fn filtered_orders_are_cancelled_together_and_downloaded_as_a_table() {
+    let system = TestSystem::start().await;
+    let app = &system.app;
+    let (alice, staff) = (app.customer().await, app.staff().await);
+    for _ in 0..3 {
+        system.order(&alice, "tok_ok").await;
+    }
+    let evil = "update customers set name = '=cmd|calc'";
+    sqlx::raw_sql(evil).execute(&app.db).await.unwrap();
+    let mut visitor = Visitor::signed_in_to_console(app, &staff.email).await;
+    let table = visitor.open("/console/orders.csv?status=pending").await.ok();
+    table.says(",12.50,USD,").says(",'=cmd|calc,");
+    assert_eq!(table.text.lines().count(), 4, "{table:?}");
+    let link = "/console/bulk/new?action=cancel_orders&amp;status=pending";
+    visitor.open("/console/orders?status=pending").await.ok().says(link);
+    visitor.open("/console/orders?sku=mug").await.ok().does_not_say("cancel_orders");
+    let preview = visitor.open("/console/bulk/new?action=cancel_orders&status=pending").await.ok();
+    preview.says("Cancel <b>3 orders");
+    let hidden = ["key", "action", "upto", "expected", "status"].map(|name| (name, preview.hidden(name)));
+    let mut fields: Vec<(&str, &str)> = hidden.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    fields.push(("reason", "a fraud"));
+    assert_eq!(visitor.send("/console/bulk/new", &fields).await.status, 303);
+    ManualWorker::of(app).run_one("bulk_step").await.unwrap();
+    assert_eq!(app.count("select count(*) from orders where status = 'cancelling'").await, 3);
 }

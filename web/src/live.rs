@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two looks at the database.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A look that takes longer has failed: Postgres does not answer.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// Streams that this process holds at once: each takes a connection.
 const MAX_STREAMS: usize = 1_000;
 /// Orders that are looked at one by one, over all streams.
@@ -44,7 +46,8 @@ pub enum Topic {
 pub struct Live {
     db: PgPool,
     stopping: CancellationToken,
-    seen: watch::Sender<Arc<Versions>>,
+    /// What the last look found. None: it failed.
+    seen: watch::Sender<Option<Arc<Versions>>>,
     listeners: Mutex<Listeners>,
 }
 
@@ -58,7 +61,7 @@ struct Listeners {
 
 impl Live {
     pub fn new(db: PgPool, stopping: CancellationToken) -> Arc<Self> {
-        let (seen, _) = watch::channel(Arc::default());
+        let (seen, _) = watch::channel(None);
         Arc::new(Self { db, stopping, seen, listeners: Mutex::default() })
     }
 
@@ -111,13 +114,11 @@ impl Live {
 /// Looks at the database while somebody listens.
 async fn watch(live: Arc<Live>) {
     while !live.may_end() {
-        match look(&live.db, &live.followed()).await {
-            Ok(versions) => {
-                live.seen.send_replace(Arc::new(versions));
-            }
-            // The pages stay as they are, and say since when; the next look may succeed.
-            Err(error) => tracing::debug!(%error, "the watcher of live pages cannot read: {error}"),
+        let found = look(&live.db, &live.followed()).await;
+        if let Err(error) = &found {
+            tracing::debug!(%error, "the watcher of live pages cannot read: {error}");
         }
+        live.seen.send_replace(found.ok().map(Arc::new));
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
             () = live.stopping.cancelled() => return,
@@ -126,27 +127,29 @@ async fn watch(live: Arc<Live>) {
 }
 
 async fn look(db: &PgPool, followed: &[OrderId]) -> Result<Versions> {
-    versions::read(&mut *db.acquire().await?, followed).await
+    let reading = async { versions::read(&mut *db.acquire().await?, followed).await };
+    tokio::time::timeout(LONGEST_LOOK, reading).await.unwrap_or(Err(Error::Overloaded))
 }
 
 /// One stream. Dropping it ends its share in the watching.
 struct Listener {
     live: Arc<Live>,
     topic: Topic,
-    seen: watch::Receiver<Arc<Versions>>,
+    seen: watch::Receiver<Option<Arc<Versions>>>,
     /// What the page shows, as far as the stream knows.
     shown: Option<String>,
 }
 
 impl Listener {
-    /// Waits until what the page shows has changed. `false`: the process stops.
+    /// Waits until what the page shows has changed. `false`: the process stops, or the database cannot be read. The stream
+    /// then ends, and the page says that it is not live.
     async fn changed(&mut self) -> bool {
         loop {
             tokio::select! {
                 changed = self.seen.changed() => if changed.is_err() { return false },
                 () = self.live.stopping.cancelled() => return false,
             }
-            let now = self.fingerprint();
+            let Some(now) = self.fingerprint() else { return false };
             let before = self.shown.replace(now.clone());
             // The page may have been made before the first look, so it is told once.
             if before.as_ref() != Some(&now) {
@@ -155,12 +158,12 @@ impl Listener {
         }
     }
 
-    fn fingerprint(&self) -> String {
-        let seen = self.seen.borrow();
-        match self.topic {
+    fn fingerprint(&self) -> Option<String> {
+        let seen = self.seen.borrow().clone()?;
+        Some(match self.topic {
             Topic::Everything => format!("{:?}", seen.of_everything()),
             Topic::Order(id) => format!("{:?}", seen.followed.get(&id.0)),
-        }
+        })
     }
 }
 

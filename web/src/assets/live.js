@@ -17,7 +17,7 @@ if (light) follow(light);
 /** @param {HTMLElement} light */
 function follow(light) {
   /** @type {EventSource | undefined} */ let stream;
-  let timer = 0, waiting = false, paused = false, hiding = 0, losing = 0, asking = false;
+  let timer = 0, waiting = false, paused = false, hiding = 0, losing = 0, asking = false, heard = false;
 
   const say = (/** @type {string} */ words, lost = false) => {
     const text = light.querySelector("[data-live-text]");
@@ -35,9 +35,10 @@ function follow(light) {
   function open() {
     if (stream || paused || document.hidden || document.querySelector("dialog.signed-out")) return;
     stream = new EventSource(light.dataset.live ?? "");
-    stream.addEventListener("open", found);
-    stream.addEventListener("changed", soon);
+    // The first one comes within a second, and proves that the server can read its database: that it has opened does not.
+    stream.addEventListener("changed", () => { heard = true; found(); soon(); });
     stream.addEventListener("error", () => {
+      heard = false;
       lost();
       // A stream that was refused is not opened again by the browser. The page tells whether the session has ended.
       if (stream?.readyState === EventSource.CLOSED) {
@@ -64,13 +65,13 @@ function follow(light) {
     try {
       const answer = await fetch(location.href, { headers: { "X-Live": "1", Accept: "text/html" } });
       if (answer.redirected) return signedOut(answer.url);
-      if (!answer.ok) { setTimeout(soon, AGAIN); return; }
+      if (!answer.ok) throw new Error(answer.statusText);
       const fresh = parse(await answer.text());
       for (const region of document.querySelectorAll("[data-region][id]")) {
         const now = fresh.getElementById(region.id);
         if (now) Idiomorph.morph(region, now, { morphStyle: "outerHTML", ignoreActiveValue: true, callbacks: { beforeNodeMorphed: keep } });
       }
-      if (stream?.readyState === EventSource.OPEN) found();
+      if (heard) found();
     } catch { lost(); setTimeout(soon, AGAIN); } finally {
       asking = false;
       if (waiting && !timer) { waiting = false; soon(); }

@@ -5,6 +5,7 @@ mod browser;
 mod console;
 mod driver;
 mod entrance;
+mod faults;
 mod orders;
 mod shop;
 mod visitor;

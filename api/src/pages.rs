@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use shared::platform::limits::Class;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
+use web::console::common::CommonParts;
 use web::rule::{PageRoute, Rule, Sites, Visitors, Weight};
 use web::{WebSettings, WebState, assets};
 
@@ -134,6 +135,7 @@ impl AppState {
     }
 
     pub fn web(&self) -> WebState {
+        let common = Arc::new(CommonParts::new(self.db.clone()));
         WebState {
             db: self.db.clone(),
             identity: self.identity.clone(),
@@ -141,7 +143,8 @@ impl AppState {
             cache: self.cache.clone(),
             placing: self.placing.clone(),
             doorbell: self.doorbell.clone(),
-            live: web::live::Live::new(self.db.clone(), self.stopping.clone()),
+            live: web::live::Live::new(self.db.clone(), common.clone(), self.stopping.clone()),
+            common,
             overview: self.overview.clone(),
             settings: Arc::new(self.web_settings()),
             stopping: self.stopping.clone(),

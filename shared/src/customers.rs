@@ -12,6 +12,7 @@ use crate::invalid::Invalid;
 use crate::page::{List, Page};
 use crate::platform::db::{self, CustomPlan};
 use crate::principal::Principal;
+use crate::values::search::Search;
 use crate::values::{Address, CustomerId, Email, Name, Phone, UserId, given};
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -69,7 +70,7 @@ pub struct NewCustomer {
     pub addresses: Option<Addresses>,
 }
 
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"phone": null, "user_id": "019a4f6e-9e10-7f63-b2d4-1c8a5e7f0a93"}))]
 pub struct ChangeCustomer {
@@ -91,8 +92,12 @@ pub struct ChangeCustomer {
 pub struct CustomerFilter {
     /// The complete address; upper and lower case do not matter
     pub email: Option<Email>,
+    /// Part of the name (three characters or more), or the beginning of the e-mail address
+    #[param(value_type = Option<String>, max_length = 100, pattern = r"^[^\u0000]*$")]
+    pub q: Option<Search>,
 }
 
+/// The oldest first.
 pub async fn list(conn: &mut PgConnection, filter: &CustomerFilter, page: &Page) -> Result<List<CustomerView>> {
     let customers = sqlx::query_as!(
         CustomerView,
@@ -100,10 +105,13 @@ pub async fn list(conn: &mut PgConnection, filter: &CustomerFilter, page: &Page)
                 phone as \"phone: Phone\", addresses as \"addresses: Json<Addresses>\", version, created_at, updated_at
            from customers
           where ($1::uuid is null or id > $1) and ($2::text is null or lower(email) = lower($2))
+            and ($4::text is null or lower(email) like $4 or lower(name) like $5)
           order by id limit $3",
         page.after_id(),
         filter.email.as_ref().map(Email::as_str),
         page.fetch(),
+        filter.q.as_ref().map(Search::begins),
+        filter.q.as_ref().and_then(Search::contains),
     )
     .fetch_all(CustomPlan(conn))
     .await?;

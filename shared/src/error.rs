@@ -94,6 +94,8 @@ pub enum Error {
     RequestInProgress,
     #[error("the job is {state}; only a dead job can be retried or discarded")]
     JobNotDead { state: String },
+    #[error("{by} looks after this order; put it back first")]
+    OrderTaken { by: String },
     #[error("another attempt holds this job now; the changes of this attempt were rolled back")]
     LeaseLost,
     #[error("the selection has changed since the preview; look at the new one")]
@@ -192,6 +194,7 @@ impl Error {
             | Self::TooMuchUnpaid { .. }
             | Self::RequestInProgress
             | Self::JobNotDead { .. }
+            | Self::OrderTaken { .. }
             | Self::PreviewStale { .. }
             | Self::LeaseLost => Kind::Conflict,
             Self::VersionMismatch => Kind::Stale,

@@ -34,12 +34,13 @@ enum Old {
     KnownNetworks,
     PaymentTokens,
     Schedules,
+    TakenOrders,
     /// Added up to longer steps first.
     History,
 }
 
 impl Old {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::DoneJobs,
         Self::DiscardedJobs,
         Self::SilentWorkers,
@@ -48,6 +49,7 @@ impl Old {
         Self::KnownNetworks,
         Self::PaymentTokens,
         Self::Schedules,
+        Self::TakenOrders,
         Self::History,
     ];
 
@@ -61,6 +63,7 @@ impl Old {
             Self::KnownNetworks => "known networks",
             Self::PaymentTokens => "payment tokens",
             Self::Schedules => "schedules",
+            Self::TakenOrders => "orders taken",
             Self::History => "statistics",
         }
     }
@@ -76,6 +79,7 @@ impl Old {
             Self::KnownNetworks => known_networks::remove_old(conn, limit).await,
             Self::PaymentTokens => pay::erase_old_tokens(conn, PAYMENT_TOKENS_KEPT, limit).await,
             Self::Schedules => schedule::remove_unused(conn).await,
+            Self::TakenOrders => ops::taken::remove_old(conn, limit).await,
             Self::History => fold::remove_old(conn, limit).await,
         }
     }

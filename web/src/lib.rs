@@ -39,6 +39,7 @@ use shared::queue::doorbell::Doorbell;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::console::common::CommonParts;
 use crate::live::Live;
 
 /// What all pages share. A clone is cheap: it shares everything.
@@ -53,6 +54,7 @@ pub struct WebState {
     pub live: Arc<Live>,
     /// The numbers of the overview, read once a second for all viewers.
     pub overview: Arc<Overview>,
+    pub common: Arc<CommonParts>,
     pub settings: Arc<WebSettings>,
     /// Cancelled when the process is asked to stop.
     pub stopping: CancellationToken,

@@ -20,6 +20,8 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::console::common::CommonParts;
+
 /// Between two looks at the database.
 const PAUSE: Duration = Duration::from_secs(1);
 /// A look that takes longer has failed: Postgres does not answer.
@@ -46,6 +48,7 @@ pub enum Topic {
 pub struct Live {
     db: PgPool,
     stopping: CancellationToken,
+    common: Arc<CommonParts>,
     /// What the last look found. None: it failed.
     seen: watch::Sender<Option<Arc<Versions>>>,
     listeners: Mutex<Listeners>,
@@ -60,9 +63,9 @@ struct Listeners {
 }
 
 impl Live {
-    pub fn new(db: PgPool, stopping: CancellationToken) -> Arc<Self> {
+    pub fn new(db: PgPool, common: Arc<CommonParts>, stopping: CancellationToken) -> Arc<Self> {
         let (seen, _) = watch::channel(None);
-        Arc::new(Self { db, stopping, seen, listeners: Mutex::default() })
+        Arc::new(Self { db, common, stopping, seen, listeners: Mutex::default() })
     }
 
     /// Answers with a stream of changes.
@@ -118,7 +121,11 @@ async fn watch(live: Arc<Live>) {
         if let Err(error) = &found {
             tracing::debug!(%error, "the watcher of live pages cannot read: {error}");
         }
-        live.seen.send_replace(found.ok().map(Arc::new));
+        let found = found.ok().map(Arc::new);
+        if found != *live.seen.borrow() {
+            live.common.renew();
+        }
+        live.seen.send_replace(found);
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
             () = live.stopping.cancelled() => return,

@@ -2,6 +2,7 @@
 //! button are one effect: the second answer leads to the same page as the first.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -14,6 +15,7 @@ use shared::values::UserId;
 use sqlx::{PgPool, Postgres, Transaction};
 
 use crate::WebState;
+use crate::console::common::CommonParts;
 use crate::form::Fields;
 use crate::refusal::{PageError, PageResult};
 use crate::visit::Visit;
@@ -30,6 +32,7 @@ pub struct OnceForm {
     pub fields: Fields,
     pub tx: Transaction<'static, Postgres>,
     kept_as: Option<(UserId, Key)>,
+    common: Arc<CommonParts>,
 }
 
 impl OnceForm {
@@ -41,6 +44,7 @@ impl OnceForm {
             idempotency::remember(&mut self.tx, *user_id, key, &answer).await?;
         }
         self.tx.commit().await.map_err(in_doubt)?;
+        self.common.renew();
         Ok(see_other(to))
     }
 }
@@ -67,21 +71,23 @@ impl FromRequest<WebState> for OnceForm {
         let path = parts.uri.path().to_owned();
         let fields = Fields::from_request(Request::from_parts(parts, body), state).await;
         let fields = fields.map_err(IntoResponse::into_response)?;
-        begin(&state.db, visit, path, fields).await
+        begin(state, visit, path, fields).await
     }
 }
 
-async fn begin(db: &PgPool, visit: Visit, path: String, fields: Fields) -> Result<OnceForm, Response> {
+async fn begin(web: &WebState, visit: Visit, path: String, fields: Fields) -> Result<OnceForm, Response> {
     let failed = |error: Error| PageError(error).into_response();
     let user_id = visit.principal().map_err(failed)?.require_person().map_err(failed)?.user_id;
     let Some(key) = fields.given(KEY).map(Key::parse).transpose().map_err(failed)? else {
-        let tx = db.begin().await.map_err(|error| failed(error.into()))?;
-        return Ok(OnceForm { visit, fields, tx, kept_as: None });
+        let tx = web.db.begin().await.map_err(|error| failed(error.into()))?;
+        return Ok(OnceForm { visit, fields, tx, kept_as: None, common: web.common.clone() });
     };
     let sent = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields.iter()).finish();
     let hash = BodyHash::of_bytes("POST", &path, sent.as_bytes());
-    match claim(db, user_id, &key, &hash).await.map_err(failed)? {
-        Claimed::Fresh(tx) => Ok(OnceForm { visit, fields, tx, kept_as: Some((user_id, key)) }),
+    match claim(&web.db, user_id, &key, &hash).await.map_err(failed)? {
+        Claimed::Fresh(tx) => {
+            Ok(OnceForm { visit, fields, tx, kept_as: Some((user_id, key)), common: web.common.clone() })
+        }
         Claimed::DoneBefore(to) => Err(see_other(&to)),
     }
 }

@@ -142,7 +142,7 @@ fn document(title: &str, theme: Theme, class: &str, body: Markup) -> Markup {
                 link rel="icon" href=(assets::url("icon.svg"));
                 script type="module" src=(assets::url("main.js")) {}
             }
-            body class=(class) { (body) }
+            body class=(class) data-now=(chrono::Utc::now().to_rfc3339()) { (body) }
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use axum::Json as Answer;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -14,13 +15,13 @@ use serde_json::{Map, Value};
 use shared::error::Error;
 use shared::idempotency::BodyHash;
 use shared::invalid::Invalid;
-use shared::inventory::bulk::{self, CountRow, Counted, Counts, MAX_ROWS};
+use shared::inventory::bulk::{self, CountOptions, CountRow, Counted, Counts, MAX_ROWS};
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use crate::error::{ApiResult, Problem};
 use crate::extract::idempotent::{self, Once, Reading, ReceivedBody};
-use crate::extract::json;
+use crate::extract::json::{self, Query};
 use crate::extract::principal::Caller;
 use crate::state::AppState;
 
@@ -32,7 +33,7 @@ pub const BODY_LIMIT: usize = 16 * 1024 * 1024;
 /// As JSON or as CSV with a header: `sku` or `product_id`, `warehouse`, `quantity`, `at`. The answer names every row
 /// that is not right; `items[0]` is the first.
 #[utoipa::path(
-    post, path = "/v1/inventory/bulk", tag = "inventory",
+    post, path = "/v1/inventory/bulk", tag = "inventory", params(CountOptions),
     request_body(content(
         (CountsBody = "application/json"),
         (String = "text/csv", example = "sku,warehouse,quantity\nMUG-STONE-350,EAST,40\n")
@@ -42,8 +43,16 @@ pub const BODY_LIMIT: usize = 16 * 1024 * 1024;
         `invalid_time`, `invalid_quantity`, … for each row, or `invalid_items`: not 1 to 10,000 rows", body = Problem),
     (status = 503, description = "`overloaded`: another bulk count takes long; see `Retry-After`", body = Problem),
 ))]
-pub(super) async fn count(caller: Caller, OnceCounted(mut once): OnceCounted) -> ApiResult<Response> {
+pub(super) async fn count(
+    caller: Caller,
+    Query(options): Query<CountOptions>,
+    OnceCounted(mut once): OnceCounted,
+) -> ApiResult<Response> {
     let counted = bulk::count(&mut once.tx, &caller, std::mem::take(&mut once.body)).await?;
+    if options.dry_run.unwrap_or(false) {
+        // The transaction is rolled back, and the key is free again.
+        return Ok(Answer(counted).into_response());
+    }
     once.answer(StatusCode::OK, &counted).await
 }
 

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use shared::ops::taken::{self, Taken};
 use shared::orders::behind::{self, ChargeView, OrderAllocation};
 use shared::orders::cancel::{self, Cancel};
 use shared::orders::manual::{self, Following, SetStatus};
@@ -42,6 +43,9 @@ pub fn routes() -> Routes {
         .on(routes!(allocation), Policy::read(Access::Needs(Permission::OrdersRead)).about_order())
         .on(routes!(charges), Policy::read(Access::Needs(Permission::OrdersRead)).about_order())
         .on(routes!(add_note), Policy::write(Access::Needs(Permission::OrdersWrite)).takes_key().about_order())
+        .on(routes!(slip_printed), Policy::write(Access::Needs(Permission::OrdersWrite)).takes_key().about_order())
+        .on(routes!(take), Policy::write(Access::Needs(Permission::OrdersWrite)).takes_key().about_order())
+        .on(routes!(put_back), Policy::write(Access::Needs(Permission::OrdersWrite)).about_order())
         .on(routes!(cancel), write(Access::SignedIn).takes_key())
         .on(routes!(set_status), write(Access::Needs(Permission::OrdersWrite)))
 }
@@ -161,6 +165,51 @@ async fn events(
 async fn add_note(caller: Caller, Path(id): Path<OrderId>, mut once: Once<NewNote>) -> ApiResult<Response> {
     let event = note::write(&mut once.tx, &caller, id, &once.body).await?;
     once.answer(StatusCode::CREATED, &event).await
+}
+
+/// Say that an order's packing slips were printed
+///
+/// Its timeline then shows when, and by whom.
+#[utoipa::path(post, path = "/v1/orders/{id}/slip-printed", tag = "orders",
+    params(("id" = uuid::Uuid, Path)),
+    responses(
+        (status = 201, description = "The event on the timeline", body = OrderEvent),
+        (status = 404, description = "`order_not_found`", body = Problem),
+    ))]
+async fn slip_printed(caller: Caller, Path(id): Path<OrderId>, mut once: Once<json::NoBody>) -> ApiResult<Response> {
+    let event = note::slip_printed(&mut once.tx, &caller, id).await?;
+    once.answer(StatusCode::CREATED, &event).await
+}
+
+/// Take an order that waits for a person
+///
+/// Puts one's name on it for eight hours, so that two people do not do the same. Taking it again changes nothing.
+#[utoipa::path(post, path = "/v1/orders/{id}/take", tag = "orders",
+    params(("id" = uuid::Uuid, Path)),
+    responses(
+        (status = 200, description = "Who looks after it", body = Taken),
+        (status = 404, description = "`order_not_found`", body = Problem),
+        (status = 409, description = "`order_taken`: somebody else looks after it", body = Problem),
+    ))]
+async fn take(caller: Caller, Path(id): Path<OrderId>, mut once: Once<json::NoBody>) -> ApiResult<Response> {
+    let taken = taken::take(&mut once.tx, &caller, id).await?;
+    once.answer(StatusCode::OK, &taken).await
+}
+
+/// Put an order back that somebody has taken
+///
+/// Also one that somebody else has taken. If nobody has, it changes nothing.
+#[utoipa::path(delete, path = "/v1/orders/{id}/take", tag = "orders",
+    params(("id" = uuid::Uuid, Path)),
+    responses(
+        (status = 204, description = "Nobody looks after it now"),
+        (status = 404, description = "`order_not_found`", body = Problem),
+    ))]
+async fn put_back(State(db): State<PgPool>, caller: Caller, Path(id): Path<OrderId>) -> ApiResult<StatusCode> {
+    let mut tx = db.begin().await?;
+    taken::put_back(&mut tx, &caller, id).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Cancel an order

@@ -55,6 +55,11 @@ async fn customers_are_listed_by_page_and_found_by_email() {
     assert_eq!(found.body["data"][0]["name"], "bob");
     assert_eq!(staff.get("/v1/customers?email=dave@example.com").await.body["data"], json!([]));
     staff.get("/v1/customers?email=bob").await.refused(422, "invalid_email");
+    for (q, expected) in [("ARO", json!(["carol"])), ("bo", json!(["bob"])), ("ro", json!([])), ("b%25", json!([]))] {
+        let found = staff.get(&format!("/v1/customers?q={q}")).await.done(200);
+        let names: Vec<_> = found.body["data"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect();
+        assert_eq!(json!(names), expected, "{q}");
+    }
     staff.get("/v1/customers?name=bob").await.refused(422, "unknown_field");
 }
 

@@ -15,6 +15,7 @@ use crate::page::{List, Page};
 use crate::platform::db::{CustomPlan, broken_constraint};
 use crate::principal::{By, Principal, Role, Source};
 use crate::values::password::NewPassword;
+use crate::values::search::Search;
 use crate::values::{Email, Name, UserId};
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -75,6 +76,13 @@ pub struct ChangeUser {
 pub struct Users {
     /// Exactly this address, in whatever case
     pub email: Option<Email>,
+    /// Part of the name (three characters or more), or the beginning of the e-mail address
+    #[param(value_type = Option<String>, max_length = 100, pattern = r"^[^\u0000]*$")]
+    pub q: Option<Search>,
+    #[param(inline)]
+    pub role: Option<Role>,
+    /// Whether they may sign in
+    pub active: Option<bool>,
 }
 
 /// Makes an account for somebody who registers. They are recorded as the actor.
@@ -146,6 +154,12 @@ pub async fn get_user(conn: &mut PgConnection, id: UserId) -> Result<UserView> {
     .ok_or(Error::NotFound(Resource::User))
 }
 
+/// The account with this address.
+pub async fn id_of_email(conn: &mut PgConnection, email: &Email) -> Result<Option<UserId>> {
+    let id = sqlx::query_scalar!(r#"select id as "id: UserId" from users where email_key = $1"#, email.key());
+    Ok(id.fetch_optional(conn).await?)
+}
+
 /// The oldest first.
 pub async fn list_users(conn: &mut PgConnection, filter: &Users, page: &Page) -> Result<List<UserView>> {
     let users = sqlx::query_as!(
@@ -154,10 +168,16 @@ pub async fn list_users(conn: &mut PgConnection, filter: &Users, page: &Page) ->
                 active, created_at, version
            from users
           where ($1::text is null or email_key = $1) and ($2::uuid is null or id > $2)
+            and ($4::text is null or email_key like $4 or lower(name) like $5)
+            and ($6::text is null or role = $6) and ($7::bool is null or active = $7)
           order by id limit $3",
         filter.email.as_ref().map(Email::key),
         page.after_id(),
         page.fetch(),
+        filter.q.as_ref().map(Search::begins),
+        filter.q.as_ref().and_then(Search::contains),
+        filter.role as Option<Role>,
+        filter.active,
     )
     .fetch_all(CustomPlan(conn))
     .await?;

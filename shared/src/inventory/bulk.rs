@@ -3,12 +3,13 @@
 //! The number of statements does not grow with the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::ledger::{self, Change, Reason};
@@ -25,6 +26,14 @@ pub const MAX_ROWS: usize = 10_000;
 
 /// Errors in one answer. A request with more of them is probably the wrong file.
 pub const MAX_COMPLAINTS: usize = 1_000;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CountOptions {
+    /// Only tell what would change, and which rows are not right
+    pub dry_run: Option<bool>,
+}
 
 /// One row of a stock count.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -47,6 +56,15 @@ pub struct CountRow {
 pub enum WarehouseRef {
     Id(WarehouseId),
     Code(WarehouseCode),
+}
+
+impl fmt::Display for WarehouseRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Code(code) => code.as_str().fmt(f),
+        }
+    }
 }
 
 impl ToSchema for WarehouseRef {}
@@ -79,7 +97,7 @@ pub struct Counts {
     pub complaints: Vec<FieldError>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(example = json!({"counted": 250, "changed": 12, "created": 3}))]
 pub struct Counted {
     /// Rows in the request
@@ -88,6 +106,18 @@ pub struct Counted {
     pub changed: usize,
     /// Of these: products that their warehouse did not stock yet
     pub created: usize,
+    /// Each row of stock that differed
+    #[serde(skip)]
+    pub differences: Vec<Difference>,
+}
+
+/// A row of stock that was not as it was counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub sku: String,
+    pub warehouse: String,
+    pub was: i32,
+    pub counted: i32,
 }
 
 /// Sets what is on hand to what was counted. If any row is invalid, nothing is changed and each invalid row is named.
@@ -111,7 +141,7 @@ pub async fn count(conn: &mut PgConnection, principal: &Principal, counts: Count
     let created = super::open(conn, principal.user_id(), &counted.keys().map(rows).collect::<Vec<_>>()).await?.len();
     let levels = super::lock(conn, &counted.keys().copied().collect()).await?;
 
-    let mut changes = Vec::new();
+    let (mut changes, mut differences) = (Vec::new(), Vec::new());
     for (pair, count) in &counted {
         let level = levels[pair];
         if count.quantity < level.reserved {
@@ -120,6 +150,12 @@ pub async fn count(conn: &mut PgConnection, principal: &Principal, counts: Count
         } else if count.quantity != level.on_hand {
             let note =
                 count.at.map(|at| format!("counted at {}", at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)));
+            differences.push(Difference {
+                sku: count.sku.clone(),
+                warehouse: count.warehouse.clone(),
+                was: level.on_hand,
+                counted: count.quantity,
+            });
             changes.push(Change { on_hand_delta: count.quantity - level.on_hand, note, ..Change::of(pair.0, pair.1) });
         }
     }
@@ -130,11 +166,13 @@ pub async fn count(conn: &mut PgConnection, principal: &Principal, counts: Count
         let data = json!({ "rows": counted, "changed": changed, "created": created });
         actions::record(conn, principal, Action::new("stock.counted", "stock", "bulk").data(data)).await?;
     }
-    Ok(Counted { counted, changed, created })
+    Ok(Counted { counted, changed, created, differences })
 }
 
 struct Count {
     index: usize,
+    sku: String,
+    warehouse: String,
     quantity: i32,
     at: Option<DateTime<Utc>>,
 }
@@ -154,30 +192,8 @@ async fn resolve(
         let mut complain = |field: &str, code: &str, message: &str| {
             complaints.push(Invalid::new(code, message).at(format!("items[{index}]{field}")));
         };
-        let product_id = match (&row.sku, row.product_id) {
-            (Some(sku), None) => {
-                let found = by_sku.get(sku.as_str()).copied();
-                found.or_else(|| {
-                    complain(".sku", "product_not_found", "there is no product with this SKU");
-                    None
-                })
-            }
-            (None, Some(id)) => {
-                let found = by_id.get(&id).copied();
-                found.or_else(|| {
-                    complain(".product_id", "product_not_found", "there is no product with this id");
-                    None
-                })
-            }
-            (None, None) => {
-                complain(".sku", "missing_field", "give the product's SKU or its id");
-                None
-            }
-            (Some(_), Some(_)) => {
-                complain(".product_id", "invalid_value", "give the SKU or the id, not both");
-                None
-            }
-        };
+        let product_id =
+            product_of(row, &by_sku, &by_id).inspect_err(|(field, code, message)| complain(field, code, message)).ok();
         let warehouse_id = warehouses.get(&row.warehouse).copied();
         if warehouse_id.is_none() {
             complain(".warehouse", "warehouse_not_found", "there is no warehouse with this code or id");
@@ -186,7 +202,13 @@ async fn resolve(
             complain(".at", "invalid_time", "it is in the future");
         }
         let (Some(product_id), Some(warehouse_id)) = (product_id, warehouse_id) else { continue };
-        let count = Count { index: *index, quantity: row.quantity.get(), at: row.at };
+        let count = Count {
+            index: *index,
+            sku: row.sku.as_ref().map_or_else(|| product_id.to_string(), |sku| sku.as_str().to_owned()),
+            warehouse: row.warehouse.to_string(),
+            quantity: row.quantity.get(),
+            at: row.at,
+        };
         if let Some(earlier) = counted.insert((product_id, warehouse_id), count) {
             complain(
                 "",
@@ -196,6 +218,26 @@ async fn resolve(
         }
     }
     Ok(counted)
+}
+
+/// The product of a row, or the field, the code and the message of what is wrong.
+fn product_of(
+    row: &CountRow,
+    by_sku: &BTreeMap<String, ProductId>,
+    by_id: &BTreeMap<ProductId, ProductId>,
+) -> Result<ProductId, (&'static str, &'static str, &'static str)> {
+    const NOT_FOUND: &str = "product_not_found";
+    match (&row.sku, row.product_id) {
+        (Some(sku), None) => {
+            let found = by_sku.get(sku.as_str()).copied();
+            found.ok_or((".sku", NOT_FOUND, "there is no product with this SKU"))
+        }
+        (None, Some(id)) => {
+            by_id.get(&id).copied().ok_or((".product_id", NOT_FOUND, "there is no product with this id"))
+        }
+        (None, None) => Err((".sku", "missing_field", "give the product's SKU or its id")),
+        (Some(_), Some(_)) => Err((".product_id", "invalid_value", "give the SKU or the id, not both")),
+    }
 }
 
 async fn products(

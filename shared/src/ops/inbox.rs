@@ -1,9 +1,13 @@
 //! The orders that wait for a person: their job is dead or discarded, and no other job does the same. Writes no table.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use uuid::Uuid;
 
+use super::taken::{self, Taken};
 use crate::error::Result;
 use crate::orders::status::Status;
 use crate::values::{JobId, Money, OrderId, OrderNumber};
@@ -34,6 +38,8 @@ pub struct WaitingOrder {
     pub is_dead: bool,
     pub error: Option<String>,
     pub since: Option<DateTime<Utc>>,
+    /// Somebody looks after it already.
+    pub taken: Option<Taken>,
 }
 
 /// The orders that wait, and whether there may be more than these.
@@ -60,7 +66,7 @@ pub async fn list(conn: &mut PgConnection, order: InboxOrder) -> Result<Inbox> {
         MAX_JOBS,
         Json(Status::next_jobs()) as _,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
     let bounded = rows.first().is_some_and(|row| row.bounded);
     let mut orders: Vec<WaitingOrder> = rows
@@ -76,6 +82,7 @@ pub async fn list(conn: &mut PgConnection, order: InboxOrder) -> Result<Inbox> {
             is_dead: row.is_dead,
             error: row.error,
             since: row.since,
+            taken: None,
         })
         .collect();
     match order {
@@ -84,5 +91,10 @@ pub async fn list(conn: &mut PgConnection, order: InboxOrder) -> Result<Inbox> {
     }
     let more = bounded || orders.len() > MAX_ORDERS;
     orders.truncate(MAX_ORDERS);
+    let ids: Vec<Uuid> = orders.iter().map(|order| order.id.0).collect();
+    let mut taken: HashMap<OrderId, Taken> = taken::of_orders(conn, &ids).await?.into_iter().collect();
+    for order in &mut orders {
+        order.taken = taken.remove(&order.id);
+    }
     Ok(Inbox { orders, more })
 }

@@ -13,7 +13,7 @@ use crate::invalid::Invalid;
 use crate::orders::event::Event;
 use crate::orders::jobs::ProcessPayment;
 use crate::orders::{note, pay};
-use crate::page::{List, Page, Position};
+use crate::page::{IdRange, List, Page, Position};
 use crate::platform::db::CustomPlan;
 use crate::principal::Principal;
 use crate::queue::dead::{self, DeadJobs};
@@ -37,6 +37,27 @@ pub struct JobFilter {
     /// The fingerprint of the last error: jobs that failed for the same reason share it
     #[param(pattern = r"^[^\u0000]*$")]
     pub error: Option<String>,
+    /// Written at this time or later
+    pub from: Option<DateTime<Utc>>,
+    /// Written before this time
+    pub to: Option<DateTime<Utc>>,
+    /// That this worker runs, or ran last
+    pub worker_id: Option<Uuid>,
+    /// That this request caused
+    #[param(pattern = r"^[^\u0000]*$")]
+    pub request_id: Option<String>,
+    /// That this action on many took
+    pub bulk_id: Option<Uuid>,
+}
+
+/// Jobs that one page looks at where no index tells which of them fit: some 50 ms.
+const LOOKED_AT: i64 = 20_000;
+
+impl JobFilter {
+    /// Does a job have to be looked at, because no index tells? One would cost every job that is written.
+    fn needs_a_look(&self) -> bool {
+        self.kind.is_some() || self.worker_id.is_some() || self.request_id.is_some()
+    }
 }
 
 /// A job.
@@ -158,7 +179,11 @@ pub struct Retried {
 }
 
 /// Jobs, the newest first. Done jobs are deleted after an hour; the timelines of their orders stay.
+///
+/// If the jobs that a page looks at are used up, it ends there, and the next page goes on.
 pub async fn list(conn: &mut PgConnection, filter: JobFilter, page: Page) -> Result<List<JobView>> {
+    let last = if filter.needs_a_look() { last_to_look_at(conn, &filter, &page).await? } else { None };
+    let range = IdRange::between(filter.from, filter.to);
     let rows = sqlx::query_as!(
         JobView,
         r#"select id as "id: JobId", kind, version, queue as "queue: Queue", state as "state: JobState", attempt, max_attempt,
@@ -171,6 +196,12 @@ pub async fn list(conn: &mut PgConnection, filter: JobFilter, page: Page) -> Res
               and ($4::uuid is null or order_id = $4)
               and ($5::text is null or error_fingerprint = $5)
               and ($6::uuid is null or id < $6)
+              and ($8::uuid is null or id >= $8) and ($9::timestamptz is null or created_at >= $9)
+              and ($10::uuid is null or id < $10) and ($11::timestamptz is null or created_at < $11)
+              and ($12::uuid is null or worker = $12)
+              and ($13::text is null or request_id = $13)
+              and ($14::uuid is null or bulk_id = $14)
+              and ($15::uuid is null or id >= $15)
             order by id desc limit $7"#,
         filter.state as Option<JobState>,
         filter.kind,
@@ -179,10 +210,47 @@ pub async fn list(conn: &mut PgConnection, filter: JobFilter, page: Page) -> Res
         filter.error,
         page.after_id(),
         page.fetch(),
+        range.low,
+        filter.from,
+        range.high,
+        filter.to,
+        filter.worker_id,
+        filter.request_id,
+        filter.bulk_id,
+        last,
     )
     .fetch_all(CustomPlan(conn))
     .await?;
-    Ok(page.list(rows, |job| Position::from(job.id.0)))
+    let list = page.list(rows, |job| Position::from(job.id.0));
+    match last {
+        Some(last) if list.next_cursor.is_none() => Ok(page.ending_at(list.data, Position::from(last))),
+        _ => Ok(list),
+    }
+}
+
+/// None: there are fewer jobs than a page may look at.
+async fn last_to_look_at(conn: &mut PgConnection, filter: &JobFilter, page: &Page) -> Result<Option<Uuid>> {
+    let range = IdRange::between(filter.from, filter.to);
+    let last = sqlx::query_scalar!(
+        "select id from jobs
+          where ($1::text is null or state = $1)
+            and ($2::uuid is null or order_id = $2)
+            and ($3::text is null or error_fingerprint = $3)
+            and ($4::uuid is null or bulk_id = $4)
+            and ($5::uuid is null or id < $5)
+            and ($6::uuid is null or id >= $6)
+            and ($7::uuid is null or id < $7)
+          order by id desc offset $8 limit 1",
+        filter.state as Option<JobState>,
+        filter.order_id.map(|id| id.0),
+        filter.error,
+        filter.bulk_id,
+        page.after_id(),
+        range.low,
+        range.high,
+        LOOKED_AT - 1,
+    );
+    Ok(last.fetch_optional(CustomPlan(conn)).await?)
 }
 
 /// One job, with every attempt that failed.

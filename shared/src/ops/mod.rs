@@ -1,5 +1,5 @@
 //! What staff see and do across several domains: queues, jobs, workers, the overview. It imports the queue and the orders; they do not
-//! import it. Of the tables, it writes `bulk_actions`.
+//! import it. Of the tables, it writes `bulk_actions` and `taken_orders`.
 
 pub mod bulk;
 pub mod errors;
@@ -8,5 +8,6 @@ pub mod jobs;
 pub mod queues;
 pub mod search;
 pub mod summary;
+pub mod taken;
 pub mod versions;
 pub mod workers;

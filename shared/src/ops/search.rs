@@ -57,7 +57,7 @@ pub async fn find(conn: &mut PgConnection, q: &Search) -> Result<Vec<Found>> {
     }
     let id: Option<Uuid> = text.parse().ok();
     let mut found = orders(conn, text, id).await?;
-    found.extend(customers(conn, text, id).await?);
+    found.extend(customers(conn, q, id).await?);
     found.extend(products(conn, q, id).await?);
     found.extend(jobs(conn, text, id).await?);
     found.extend(users(conn, text, id).await?);
@@ -88,20 +88,19 @@ async fn orders(conn: &mut PgConnection, text: &str, id: Option<Uuid>) -> Result
     Ok(found.collect())
 }
 
-async fn customers(conn: &mut PgConnection, text: &str, id: Option<Uuid>) -> Result<Vec<Found>> {
-    let literal = literal(&text.to_lowercase());
+async fn customers(conn: &mut PgConnection, q: &Search, id: Option<Uuid>) -> Result<Vec<Found>> {
     let rows = sqlx::query!(
         r#"with by_id as (select id from customers where id = $1),
                 by_email as materialized (
                     select id from customers where lower(email) like $2 order by lower(email) limit $4),
                 by_name as materialized (
-                    select id from customers where length($3) > 4 and lower(name) like $3 limit $4)
+                    select id from customers where lower(name) like $3 limit $4)
            select c.id, c.name, c.email
              from (select id from by_id union select id from by_email union select id from by_name limit $4) hit
              join customers c on c.id = hit.id order by c.name, c.id"#,
         id,
-        format!("{literal}%"),
-        format!("%{literal}%"),
+        q.begins(),
+        q.contains(),
         OF_EACH,
     );
     let rows = rows.fetch_all(CustomPlan(conn)).await?;
@@ -169,9 +168,4 @@ async fn users(conn: &mut PgConnection, text: &str, id: Option<Uuid>) -> Result<
         detail: format!("{}, {}", row.role, row.email),
     });
     Ok(found.collect())
-}
-
-/// A text as a part of a pattern.
-fn literal(text: &str) -> String {
-    text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_")
 }

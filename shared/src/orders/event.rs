@@ -58,6 +58,8 @@ pub enum Event {
     Note {
         text: Remark,
     },
+    /// Packing slips were printed.
+    SlipPrinted,
     JobRetried {
         job_id: JobId,
         kind: String,

@@ -29,6 +29,14 @@ pub async fn write(conn: &mut PgConnection, staff: &Principal, id: OrderId, new:
     read::last_event(conn, id).await?.ok_or_else(|| Error::internal("a note is not in its order's timeline"))
 }
 
+/// Notes on an order's timeline that its packing slips were printed, and returns the event.
+pub async fn slip_printed(conn: &mut PgConnection, staff: &Principal, id: OrderId) -> Result<OrderEvent> {
+    read::require_visible(conn, staff, id).await?;
+    note(conn, staff, &[(id, Event::SlipPrinted)]).await?;
+    actions::record(conn, staff, Action::new("order.slip_printed", "order", id)).await?;
+    read::last_event(conn, id).await?.ok_or_else(|| Error::internal("a note is not in its order's timeline"))
+}
+
 /// Adds an event to each of these orders' timelines. An order may be named more than once.
 pub(crate) async fn note(conn: &mut PgConnection, by: &Principal, notes: &[(OrderId, Event)]) -> Result<()> {
     if notes.is_empty() {

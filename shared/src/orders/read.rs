@@ -117,7 +117,7 @@ pub(super) async fn last_event(conn: &mut PgConnection, id: OrderId) -> Result<O
     .await?)
 }
 
-pub(super) async fn require_visible(conn: &mut PgConnection, caller: &Principal, id: OrderId) -> Result<()> {
+pub(crate) async fn require_visible(conn: &mut PgConnection, caller: &Principal, id: OrderId) -> Result<()> {
     let visible = sqlx::query_scalar!(
         r#"select $2 or c.user_id is not distinct from $3 as "visible!"
              from orders o join customers c on c.id = o.customer_id where o.id = $1"#,

@@ -20,10 +20,27 @@ impl Search {
 
     /// For `like`, on the column `products.search`.
     pub fn pattern(&self) -> String {
-        let literal = self.0.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
         // In the column `search`, each word has a blank before it.
-        let start = if self.0.chars().count() < Self::ANYWHERE { "% " } else { "%" };
-        format!("{start}{literal}%")
+        let start = if self.is_short() { "% " } else { "%" };
+        format!("{start}{}%", self.literal())
+    }
+
+    /// For `like`, on a text in lower case that begins like this.
+    pub fn begins(&self) -> String {
+        format!("{}%", self.literal().to_lowercase())
+    }
+
+    /// For `like`, on a text in lower case that has this in it. None: it is too short for the index.
+    pub fn contains(&self) -> Option<String> {
+        (!self.is_short()).then(|| format!("%{}%", self.literal().to_lowercase()))
+    }
+
+    fn is_short(&self) -> bool {
+        self.0.chars().count() < Self::ANYWHERE
+    }
+
+    fn literal(&self) -> String {
+        self.0.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_")
     }
 }
 
@@ -36,6 +53,14 @@ impl TryFrom<String> for Search {
             return Err(Invalid::new("invalid_search", message));
         }
         Ok(Self(text.trim().to_owned()))
+    }
+}
+
+impl std::str::FromStr for Search {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.to_owned().try_into()
     }
 }
 

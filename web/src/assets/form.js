@@ -30,3 +30,9 @@ document.addEventListener("keydown", (event) => {
     open.querySelector("summary")?.focus();
   }
 });
+
+// Packing slips: the timeline has it, now the browser prints. A reload does not print again.
+if (/\/slip$/.test(location.pathname) && location.search === "?done=printed") {
+  history.replaceState(null, "", location.pathname);
+  print();
+}

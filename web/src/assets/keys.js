@@ -38,6 +38,16 @@ function theme() {
   remember("millrace-theme", next);
 }
 
+/** The switch in the account. @param {HTMLElement} place */
+function offerSwitch(place) {
+  const box = /** @type {HTMLInputElement} */ (element("input", { type: "checkbox" }));
+  box.checked = localStorage.getItem("millrace-keys") !== "off";
+  box.addEventListener("change", () => localStorage.setItem("millrace-keys", box.checked ? "on" : "off"));
+  place.append(element("label", { class: "tick" }, box, " Single keys act, such as j and k"));
+}
+const place = document.getElementById("keys-switch");
+if (place) offerSwitch(place);
+
 document.addEventListener("keydown", (event) => {
   const typing = event.target instanceof Element && event.target.closest("input:not([type=checkbox]), select, textarea, dialog");
   if (!isConsole || typing || event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem("millrace-keys") === "off") return;

@@ -4,8 +4,8 @@ import { element, parse } from "./html.js";
 
 /** Between two times that a page asks for itself again. */
 const PAUSE = 2000;
-/** A page that nobody looks at gives its stream back after this time. */
-const HIDDEN = 30000;
+/** A page that nobody looks at gives its stream back after this time: a browser holds six connections to a server. */
+const HIDDEN = 3000;
 /** A page that could not be read is asked for again after this time. */
 const AGAIN = 3000;
 /** The server ends each stream after a minute; only a longer gap is worth a sentence. */

@@ -5,4 +5,5 @@ import "./form.js";
 import "./select.js";
 import "./keys.js";
 import "./palette.js";
+import "./chart.js";
 import "./live.js";

@@ -3,6 +3,19 @@ import { element, parse } from "./html.js";
 
 /** @type {HTMLDialogElement | undefined} */ let dialog;
 let asked = 0;
+/** The last places, of this tab only: nothing is left after somebody signs out on a shared machine. */
+const RECENT = "millrace-recent", KEPT = 6;
+
+/** @returns {{ href: string, title: string }[]} */
+function recent() {
+  try { return JSON.parse(sessionStorage.getItem(RECENT) ?? "[]"); } catch { return []; }
+}
+const title = document.querySelector("main h1")?.textContent?.trim();
+if (title && /^\/console\/(orders|customers|products|stock|jobs|failures|bulk)\/[^/]+$/.test(location.pathname)) {
+  const here = { href: location.pathname, title };
+  sessionStorage.setItem(RECENT, JSON.stringify([here, ...recent().filter((it) => it.href !== here.href)].slice(0, KEPT)));
+}
+const recentOptions = () => recent().map((it) => element("li", { role: "option" }, element("a", { href: it.href, tabindex: "-1" }, it.title), element("span", { class: "quiet" }, "looked at before")));
 
 function open() {
   const input = /** @type {HTMLInputElement} */ (element("input", { type: "text", role: "combobox", "aria-expanded": "true", "aria-controls": "found", "aria-autocomplete": "list", "aria-label": "Find anything", placeholder: "An order, a name, an e-mail, a SKU, a job…", autocomplete: "off", maxlength: "200" }));
@@ -14,19 +27,25 @@ function open() {
   let timer = 0;
   input.addEventListener("input", () => { clearTimeout(timer); timer = window.setTimeout(() => search(input.value, found, status, input), 120); });
   input.addEventListener("keydown", (event) => choose(event, found, input));
+  show(recentOptions(), found, input);
   dialog.showModal();
+}
+
+/** @param {Element[]} options @param {Element} found @param {Element} input */
+function show(options, found, input) {
+  options.forEach((option, at) => { option.id = `found-${at}`; option.setAttribute("aria-selected", String(at === 0)); });
+  found.replaceChildren(...options);
+  input.setAttribute("aria-activedescendant", options.length ? "found-0" : "");
 }
 
 /** @param {string} text @param {Element} found @param {Element} status @param {Element} input */
 async function search(text, found, status, input) {
   const mine = ++asked;
-  if (text.trim().length < 2) { found.replaceChildren(); status.textContent = "Type at least two letters."; return; }
+  if (text.trim().length < 2) { show(recentOptions(), found, input); status.textContent = "Type at least two letters."; return; }
   const answer = await fetch(`/console/search?format=list&q=${encodeURIComponent(text)}`, { headers: { Accept: "text/html" } });
   if (mine !== asked) return;
   const options = answer.ok ? [...parse(await answer.text()).querySelectorAll("[role=option]")] : [];
-  options.forEach((option, at) => { option.id = `found-${at}`; option.setAttribute("aria-selected", String(at === 0)); });
-  found.replaceChildren(...options);
-  input.setAttribute("aria-activedescendant", options.length ? "found-0" : "");
+  show(options, found, input);
   status.textContent = options.length === 0 ? "Nothing has that in it." : options.length === 1 ? "1 result" : `${options.length} results`;
 }
 

@@ -1,4 +1,4 @@
-// Keeps "3 min ago" true, and tells the server the reader's time zone.
+// Keeps "3 min ago" true, also where the clock of the browser is wrong, and tells the server the reader's time zone.
 import { remember } from "./html.js";
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -16,10 +16,14 @@ function relative(seconds) {
   return far < 1 ? "now" : seconds > 0 ? `in ${span}` : `${span} ago`;
 }
 
+/** How far the browser's clock is ahead of the server's. A second or two is the way here, and no error. */
+const loaded = Date.parse(document.body.dataset.now ?? "");
+const ahead = Math.abs(Date.now() - loaded) > 5000 ? Date.now() - loaded : 0;
+
 setInterval(() => {
   if (document.hidden) return;
   for (const time of document.querySelectorAll("time[data-ago]")) {
-    const text = relative((Date.parse(time.getAttribute("datetime") ?? "") - Date.now()) / 1000);
+    const text = relative((Date.parse(time.getAttribute("datetime") ?? "") - (Date.now() - ahead)) / 1000);
     if (time.textContent !== text) time.textContent = text;
   }
 }, 1000);

@@ -4,7 +4,8 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use shared::customers::{self, ChangeCustomer, CustomerFilter, CustomerView};
-use shared::error::Result;
+use shared::error::{Error, Result};
+use shared::identity::users;
 use shared::orders::OrderView;
 use shared::orders::read::{self, OrderFilter};
 use shared::page::Page;
@@ -30,6 +31,7 @@ pub fn routes() -> PageRoutes {
         .page("/console/customers", list, reads(Permission::CustomersRead))
         .page("/console/customers/{id}", show, reads(Permission::CustomersRead))
         .form("/console/customers/{id}", save, changes(Permission::CustomersWrite))
+        .form("/console/customers/{id}/account", link_account, changes(Permission::CustomersWrite))
 }
 
 async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery) -> PageResult {
@@ -63,11 +65,11 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
 }
 
 fn filter(asked: &Fields) -> Result<CustomerFilter> {
-    Ok(CustomerFilter { email: asked.optional("email")? })
+    Ok(CustomerFilter { email: None, q: asked.optional("q")? })
 }
 
 fn search_field(asked: &Fields) -> Markup {
-    Field::text("email", "E-mail").kind("email").optional().max(254).sent(asked).show()
+    Field::text("q", "Name or e-mail").optional().max(100).sent(asked).show()
 }
 
 async fn show(State(web): State<WebState>, visit: Visit, InPath(id): InPath<CustomerId>) -> PageResult {
@@ -120,12 +122,55 @@ fn about(visit: &Visit, customer: &CustomerView) -> Markup {
             ("Id", ui::id(customer.id)),
         ])))
         @if visit.may(Permission::CustomersWrite) {
+            (account(customer))
             (action::ask("Change", Emphasis::Plain, action::form(&format!("/console/customers/{}", customer.id), "Save", Emphasis::Primary, html! {
                 (action::hidden(&[("version", &customer.version.to_string())]))
                 (Field::text("name", "Name").value(customer.name.as_str()).show())
                 (Field::text("email", "E-mail").kind("email").max(254).value(customer.email.as_str()).show())
                 (Field::text("phone", "Phone").optional().max(40).value(customer.phone.as_ref().map_or("", |phone| phone.as_str())).show())
             })))
+        }
+    }
+}
+
+/// The account that sees the orders of this customer.
+fn account(customer: &CustomerView) -> Markup {
+    let path = format!("/console/customers/{}/account", customer.id);
+    let version = customer.version.to_string();
+    action::ask(
+        "Link an account",
+        Emphasis::Plain,
+        action::form(
+            &path,
+            "Link it",
+            Emphasis::Primary,
+            html! {
+                p { "Who signs in with it then sees the orders of this customer. Make sure that it is the same person: anybody can make an account with any address." }
+                (action::hidden(&[("version", &version)]))
+                (Field::text("account", "E-mail of the account").kind("email").max(254).show())
+            },
+        ),
+    )
+}
+
+async fn link_account(
+    State(web): State<WebState>,
+    InPath(id): InPath<CustomerId>,
+    mut once: OnceForm,
+) -> PageResult<Response> {
+    let done = async {
+        let user_id = users::id_of_email(&mut once.tx, &once.fields.value("account")?).await?;
+        let user_id = user_id
+            .ok_or_else(|| Error::field("account", "user_not_found", "there is no account with this address"))?;
+        let change = ChangeCustomer { user_id: Some(Some(user_id)), ..ChangeCustomer::default() };
+        let seen = once.fields.optional("version")?;
+        customers::change(&mut once.tx, once.visit.principal()?, id, seen, &change).await
+    };
+    match done.await {
+        Ok(_) => once.leave(&and_say(&format!("/console/customers/{id}"), "changed")).await,
+        Err(error) => {
+            let page = page(&web, &once.visit, id, Some(&words(&error))).await?;
+            Ok(refused_in_place(error, page))
         }
     }
 }

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use shared::ops::inbox::{self, Inbox, InboxOrder, WaitingOrder};
 use shared::principal::Permission;
 
+use super::order_view::taken;
 use super::shell;
 use crate::WebState;
 use crate::form::Fields;
@@ -48,6 +49,7 @@ fn rows(visit: &Visit, waiting: &[WaitingOrder]) -> Markup {
         column("Waits for"),
         column("Why"),
         column("Since"),
+        column("Who"),
         column(""),
     ];
     let rows: Vec<Row> = waiting
@@ -61,6 +63,7 @@ fn rows(visit: &Visit, waiting: &[WaitingOrder]) -> Markup {
                 html! { (status::job_name(&order.kind)) },
                 html! { @if order.is_dead { (order.error.as_deref().unwrap_or("")) } @else { "somebody gave the job up" } },
                 order.since.map_or_else(|| html! {}, |at| time::ago(visit, at)),
+                taken(visit, &order.number, order.taken.as_ref(), true),
                 button(visit, order),
             ],
         })

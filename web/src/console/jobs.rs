@@ -18,7 +18,7 @@ use crate::path::InPath;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};
-use crate::ui::field::Field;
+use crate::ui::field::{self, Field};
 use crate::ui::list::{Row, column, filters, numbers, pager, query, table, tabs};
 use crate::ui::{self, notice, status, time};
 use crate::visit::Visit;
@@ -46,16 +46,20 @@ fn state_name(state: JobState) -> &'static str {
 async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery) -> PageResult {
     let asked = Fields::parse(raw.unwrap_or_default().as_bytes())?;
     let page = Page::parse(None, asked.given("cursor"), &asked.filter_text())?;
-    let found = jobs::list(&mut *web.db.acquire().await?, filter(&asked)?, page).await?;
+    let found = jobs::list(&mut *web.db.acquire().await?, filter(&visit, &asked)?, page).await?;
     let content = html! {
         (ui::head("Jobs", html! {}))
         (tabs("State", &state_tabs(&visit, &asked)))
         (filters("/console/jobs", !asked.filter_text().is_empty(), html! {
-            @if let Some(state) = asked.given("state") { input type="hidden" name="state" value=(state); }
-            (Field::text("kind", "Kind").optional().sent(&asked).show())
-            (Field::text("order_id", "Order's id").optional().sent(&asked).show())
-            (Field::text("error", "Error").optional().sent(&asked).show())
+            @for kept in ["state", "order_id", "error", "worker_id", "request_id", "bulk_id"] {
+                @if let Some(value) = asked.given(kept) { input type="hidden" name=(kept) value=(value); }
+            }
+            (field::select("kind", "Kind", &kinds(&asked), asked.text("kind")))
+            (field::select("queue", "Queue", &queues(), asked.text("queue")))
+            (Field::text("from", "Written from").kind("date").optional().sent(&asked).show())
+            (Field::text("to", "Before").kind("date").optional().sent(&asked).show())
         }))
+        @if let Some(words) = only(&asked) { p.quiet { (words) } }
         (ui::live("jobs", html! {
             @if found.data.is_empty() {
                 (ui::empty("No such job", html! { p { "What is done is kept for an hour. What is dead stays until somebody decides." } }))
@@ -65,13 +69,45 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
     Ok(shell::live_page(&web, &visit, "Jobs", content).await?)
 }
 
-fn filter(asked: &Fields) -> Result<JobFilter> {
+/// What a link from another page has chosen, in words.
+fn only(asked: &Fields) -> Option<String> {
+    let chosen = [
+        ("order_id", "of one order"),
+        ("error", "that failed of one error"),
+        ("worker_id", "that one worker runs or ran last"),
+        ("request_id", "that one request caused"),
+        ("bulk_id", "that one action on many took"),
+    ];
+    let words: Vec<&str> =
+        chosen.into_iter().filter(|(name, _)| asked.given(name).is_some()).map(|(_, words)| words).collect();
+    (!words.is_empty()).then(|| format!("Only jobs {}.", words.join(", ")))
+}
+
+/// The kinds of jobs, and the one that is asked for.
+fn kinds(asked: &Fields) -> Vec<(String, String)> {
+    let known = status::JOBS.map(|(kind, _)| kind);
+    let unknown = asked.given("kind").filter(|kind| !known.contains(kind));
+    let choice = |kind: &str| (kind.to_owned(), status::job_name(kind).to_owned());
+    std::iter::once((String::new(), "All".to_owned())).chain(known.into_iter().chain(unknown).map(choice)).collect()
+}
+
+fn queues() -> Vec<(String, String)> {
+    let choice = |queue: Queue| (queue.name().to_owned(), queue.name().to_owned());
+    std::iter::once((String::new(), "All".to_owned())).chain(Queue::ALL.into_iter().map(choice)).collect()
+}
+
+fn filter(visit: &Visit, asked: &Fields) -> Result<JobFilter> {
     Ok(JobFilter {
         state: asked.given("state").and_then(|name| STATES.into_iter().find(|state| state_name(*state) == name)),
         kind: asked.given("kind").map(ToOwned::to_owned),
         queue: asked.given("queue").and_then(|name| name.parse::<Queue>().ok()),
         order_id: asked.optional("order_id")?,
         error: asked.given("error").map(ToOwned::to_owned),
+        from: asked.given("from").and_then(|text| time::parse(text, visit.zone)),
+        to: asked.given("to").and_then(|text| time::parse(text, visit.zone)),
+        worker_id: asked.optional("worker_id")?,
+        request_id: asked.given("request_id").map(ToOwned::to_owned),
+        bulk_id: asked.optional("bulk_id")?,
     })
 }
 
@@ -160,8 +196,20 @@ fn facts(visit: &Visit, detail: &JobDetail) -> Markup {
                 job.order_id
                     .map_or_else(none, |id| html! { a href={ "/console/search?q=" (id) } { "Open the order" } }),
             ),
-            ("Worker", job.worker_id.map_or_else(none, ui::id)),
-            ("Request", job.request_id.as_deref().map_or_else(none, ui::id)),
+            (
+                "Worker",
+                job.worker_id.map_or_else(
+                    none,
+                    |id| html! { (ui::id(id)) " " a href={ "/console/jobs?worker_id=" (id) } { "its jobs" } },
+                ),
+            ),
+            (
+                "Request",
+                job.request_id.as_deref().map_or_else(
+                    none,
+                    |id| html! { (ui::id(id)) " " a href={ "/console/jobs?" (of_request(id)) } { "its jobs" } },
+                ),
+            ),
             (
                 "Error",
                 job.error_fingerprint.as_deref().map_or_else(none, |mark| {
@@ -174,6 +222,10 @@ fn facts(visit: &Visit, detail: &JobDetail) -> Markup {
             ("Id", ui::id(job.id)),
         ]),
     )
+}
+
+fn of_request(id: &str) -> String {
+    form_urlencoded::Serializer::new(String::new()).append_pair("request_id", id).finish()
 }
 
 fn attempts(visit: &Visit, detail: &JobDetail) -> Markup {

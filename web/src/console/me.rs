@@ -89,6 +89,7 @@ fn theme_form(visit: &Visit) -> Markup {
             (field::select("theme", "Theme", &choices, visit.theme.name()))
             button.button { "Use it" }
         }
+        div #keys-switch {}
         p.hint { "Press " kbd { "?" } " for the list of keys. Times are in " (visit.zone.name()) ", as your browser says." }
     }
 }

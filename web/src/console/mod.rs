@@ -2,6 +2,9 @@
 
 mod activity;
 mod audit;
+mod categories;
+pub mod common;
+mod count;
 mod customers;
 mod failures;
 mod inbox;
@@ -18,6 +21,7 @@ mod shell;
 mod slip;
 mod stock;
 mod users;
+mod warehouses;
 mod workers;
 
 use crate::rule::PageRoutes;
@@ -32,7 +36,10 @@ pub fn routes() -> PageRoutes {
         slip::routes(),
         customers::routes(),
         products::routes(),
+        categories::routes(),
         stock::routes(),
+        count::routes(),
+        warehouses::routes(),
         failures::routes(),
         jobs::routes(),
         queues::routes(),

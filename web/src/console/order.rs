@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use maud::Markup;
 use shared::error::{Error, Resource, Result};
 use shared::ops::jobs::{self, JobFilter};
+use shared::ops::taken;
 use shared::orders::behind;
 use shared::orders::cancel::{self, Cancel};
 use shared::orders::manual::{self, Following};
@@ -39,6 +40,8 @@ pub fn routes() -> PageRoutes {
         .form("/console/orders/{number}/cancel", cancel_order, changes(Permission::OrdersCancel).changes_products())
         .form("/console/orders/{number}/move", move_order, change)
         .form("/console/orders/{number}/note", write_note, changes(Permission::OrdersWrite))
+        .form("/console/orders/{number}/take", take, changes(Permission::OrdersWrite))
+        .form("/console/orders/{number}/put-back", put_back, changes(Permission::OrdersWrite))
         .form("/console/orders/{number}/retry", retry, changes(Permission::OpsWrite))
         .form("/console/orders/{number}/discard", discard, changes(Permission::OpsWrite))
 }
@@ -83,7 +86,8 @@ async fn see(web: &WebState, visit: &Visit, number: &str, past: Option<DateTime<
     for job in jobs::list(&mut conn, filter, Page::parse(None, None, "")?).await?.data {
         jobs.push(jobs::get(&mut conn, job.id).await?);
     }
-    Ok(Seen { order, events: events.data, jobs, charges, allocation, past })
+    let taken = taken::of(&mut conn, id).await?;
+    Ok(Seen { order, events: events.data, jobs, charges, allocation, taken, past })
 }
 
 async fn page(web: &WebState, visit: &Visit, seen: &Seen, problem: Option<&str>) -> Result<Markup> {
@@ -159,6 +163,43 @@ async fn write_note(
         Ok(_) => once.leave(&and_say(&address_of(&number), "noted")).await,
         Err(error) => again(&web, once.visit, &number, error).await,
     }
+}
+
+async fn take(State(web): State<WebState>, InPath(number): InPath<String>, mut once: OnceForm) -> PageResult<Response> {
+    let done = async {
+        let id = id_of(&mut once.tx, &once.visit, &number).await?;
+        taken::take(&mut once.tx, once.visit.principal()?, id).await
+    };
+    match done.await {
+        Ok(_) => {
+            let to = and_say(&back(&once.fields, &number), "taken");
+            once.leave(&to).await
+        }
+        Err(error) => again(&web, once.visit, &number, error).await,
+    }
+}
+
+async fn put_back(
+    State(web): State<WebState>,
+    InPath(number): InPath<String>,
+    mut once: OnceForm,
+) -> PageResult<Response> {
+    let done = async {
+        let id = id_of(&mut once.tx, &once.visit, &number).await?;
+        taken::put_back(&mut once.tx, once.visit.principal()?, id).await
+    };
+    match done.await {
+        Ok(()) => {
+            let to = and_say(&back(&once.fields, &number), "put_back");
+            once.leave(&to).await
+        }
+        Err(error) => again(&web, once.visit, &number, error).await,
+    }
+}
+
+/// Who pressed the button in the inbox stays there.
+fn back(fields: &Fields, number: &str) -> String {
+    if fields.is_on("inbox") { "/console/inbox".to_owned() } else { address_of(number) }
 }
 
 async fn retry(

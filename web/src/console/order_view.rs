@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use shared::inventory::reserve::ReservationState;
 use shared::ops::jobs::JobDetail;
+use shared::ops::taken::Taken;
 use shared::orders::behind::{ChargeView, OrderAllocation};
 use shared::orders::read::OrderEvent;
 use shared::orders::status::Status;
@@ -25,6 +26,7 @@ pub(super) struct Seen {
     pub(super) jobs: Vec<JobDetail>,
     pub(super) charges: Vec<ChargeView>,
     pub(super) allocation: OrderAllocation,
+    pub(super) taken: Option<Taken>,
     /// The moment of the past that is looked at.
     pub(super) past: Option<DateTime<Utc>>,
 }
@@ -149,6 +151,25 @@ fn next_card(visit: &Visit, seen: &Seen) -> Markup {
                     }))
                 }
             } }
+            @if waits_for_staff { (taken(visit, &order.number, seen.taken.as_ref(), false)) }
+        }
+    }
+}
+
+/// Who looks after an order, and the button to take it or to put it back.
+pub(super) fn taken(visit: &Visit, number: &str, taken: Option<&Taken>, inbox: bool) -> Markup {
+    let extra: &[(&str, &str)] = if inbox { &[("inbox", "on")] } else { &[] };
+    let button = |what: &str, words: &str| {
+        action::button_with(&format!("/console/orders/{number}/{what}"), words, Emphasis::Plain, extra)
+    };
+    let may = visit.may(Permission::OrdersWrite);
+    html! {
+        @match taken {
+            Some(taken) => div.taken {
+                span { (taken.by.name) " looks after it " span.quiet { "since " (time::ago(visit, taken.at)) } }
+                @if may { (button("put-back", "Put back")) }
+            }
+            None => @if may { (button("take", "Take")) }
         }
     }
 }
@@ -346,6 +367,7 @@ pub fn event_words(event: &OrderEvent) -> String {
         "cancelling" => format!("Cancelling asked for{}", why.map(|why| format!(": {why}")).unwrap_or_default()),
         "cancelled" => format!("Cancelled{}", why.map(|why| format!(": {why}")).unwrap_or_default()),
         "note" => "Note".to_owned(),
+        "slip_printed" => "Packing slip printed".to_owned(),
         "job_retried" => format!("Retried: {}", job_of(event)),
         "job_discarded" => format!("Given up: {}", job_of(event)),
         other => other.replace('_', " "),

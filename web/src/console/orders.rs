@@ -116,6 +116,7 @@ fn filter(visit: &Visit, asked: &Fields) -> shared::error::Result<OrderFilter> {
         number: asked.given("number").map(ToOwned::to_owned),
         email: asked.optional("email")?,
         sku: asked.optional("sku")?,
+        warehouse_id: asked.optional("warehouse_id")?,
         next_by: asked.given("next_by").map(|who| if who == "staff" { Who::Staff } else { Who::Worker }),
         overdue: asked.is_on("overdue").then_some(true),
         order: asked.is_on("oldest").then_some(ListOrder::Oldest),
@@ -126,7 +127,7 @@ fn filter(visit: &Visit, asked: &Fields) -> shared::error::Result<OrderFilter> {
 fn filter_fields(asked: &Fields) -> Markup {
     let who = [("", "Anybody"), ("staff", "A person"), ("worker", "A worker")];
     html! {
-        @for kept in ["status", "customer_id"] {
+        @for kept in ["status", "customer_id", "warehouse_id"] {
             @if let Some(value) = asked.given(kept) { input type="hidden" name=(kept) value=(value); }
         }
         (Field::text("sku", "SKU").optional().max(64).sent(asked).show())

@@ -3,13 +3,10 @@
 use axum::extract::{RawQuery, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
-use shared::actions::{self, ActionFilter};
 use shared::error::Result;
 use shared::history::CurrencyTotal;
 use shared::history::read::{History, HistoryRange, Step};
-use shared::inventory::list as stock;
 use shared::ops::summary::Summary;
-use shared::page::Page;
 use shared::principal::Permission;
 use shared::queue::Queue;
 use shared::values::Money;
@@ -26,9 +23,6 @@ use crate::ui::money::sums;
 use crate::ui::status::Tone;
 use crate::ui::{self, time};
 use crate::visit::Visit;
-
-/// Rows of each short list below the charts.
-const SHORT: i64 = 5;
 
 pub fn routes() -> PageRoutes {
     PageRoutes::default().page("/console", overview, reads(Permission::OpsRead))
@@ -277,11 +271,9 @@ fn whole(count: i64) -> f64 {
 // ---- short lists -----------------------------------------------------------------------------
 
 async fn short_lists(web: &WebState, visit: &Visit) -> Result<Markup> {
-    let mut conn = web.db.acquire().await?;
-    let page = Page::parse(Some(SHORT), None, "")?;
-    let low = stock::list_low(&mut conn, &page).await?.data;
-    let done = actions::list(&mut conn, &ActionFilter::default(), &page).await?.data;
-    let stock_rows: Vec<Row> = low
+    let lists = web.common.short_lists().await?;
+    let stock_rows: Vec<Row> = lists
+        .low
         .iter()
         .map(|row| Row {
             link: Some(format!("/console/stock/{}", segment(&row.sku))),
@@ -291,12 +283,12 @@ async fn short_lists(web: &WebState, visit: &Visit) -> Result<Markup> {
     Ok(html! {
         div.grid {
             (ui::block("Low stock", html! {
-                @if low.is_empty() { p.quiet { "Nothing is at its reorder level." } }
+                @if lists.low.is_empty() { p.quiet { "Nothing is at its reorder level." } }
                 @else { (table("Low stock", &[column("SKU"), numbers("Available"), numbers("Reorder at")], &stock_rows)) }
             }))
             (ui::block("Last done by people", html! {
-                @if done.is_empty() { p.quiet { "Nobody has done anything by hand yet." } }
-                @else { (activity::rows(visit, &done)) }
+                @if lists.done.is_empty() { p.quiet { "Nobody has done anything by hand yet." } }
+                @else { (activity::rows(visit, &lists.done)) }
             }))
         }
     })

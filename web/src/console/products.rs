@@ -54,7 +54,10 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
     let tree = tree(&mut conn).await?;
     drop(conn);
     let content = html! {
-        (ui::head("Products", action::link("/console/products/new", "New product", Emphasis::Primary)))
+        (ui::head("Products", html! {
+            (action::link("/console/categories", "Categories", Emphasis::Plain))
+            (action::link("/console/products/new", "New product", Emphasis::Primary))
+        }))
         (filters("/console/products", !asked.filter_text().is_empty(), html! {
             (Field::text("q", "Name or SKU").optional().max(100).sent(&asked).show())
             (field::select("category_id", "Category", &choices(&tree, "All"), asked.text("category_id")))

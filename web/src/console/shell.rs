@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 use shared::error::Result;
-use shared::ops::{queues, workers};
 use shared::principal::Permission;
 
 use crate::WebState;
@@ -51,15 +50,13 @@ async fn banners(web: &WebState, visit: &Visit) -> Result<Markup> {
     if !visit.may(Permission::OpsRead) {
         return Ok(html! {});
     }
-    let mut conn = web.db.acquire().await?;
-    let live_workers = workers::count(&mut conn).await?;
-    let paused = queues::paused(&mut conn).await?;
+    let notices = web.common.notices().await?;
     Ok(html! {
         div #banners data-region {
-            @if live_workers == 0 {
+            @if notices.workers == 0 {
                 (banner(true, html! { "No worker runs. Orders are taken, but nothing is charged or shipped." }))
             }
-            @for queue in &paused {
+            @for queue in &notices.paused {
                 (banner(false, html! {
                     "The queue " b { (queue.name.name()) } " is paused " (time::ago(visit, queue.since))
                     @if let Some(by) = &queue.by { " by " (by) }

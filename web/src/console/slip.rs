@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use axum::extract::State;
+use axum::response::Response;
 use maud::{Markup, html};
 use shared::inventory::reserve::ReservationView;
-use shared::orders::{OrderView, behind, read};
+use shared::orders::{OrderView, behind, note, read};
 use shared::page::{MAX_LIMIT, Page};
 use shared::principal::Permission;
 use shared::values::WarehouseId;
@@ -13,16 +14,22 @@ use shared::warehouses;
 
 use super::{order, shell};
 use crate::WebState;
+use crate::once::{OnceForm, and_say};
 use crate::path::InPath;
 use crate::refusal::PageResult;
-use crate::rule::{PageRoutes, reads};
+use crate::rule::{PageRoutes, changes, reads};
+use crate::ui::action::{self, Emphasis};
 use crate::ui::barcode::code128;
-use crate::ui::list::{Row, column, numbers, table};
+use crate::ui::list::{Row, column, numbers, segment, table};
 use crate::ui::{self, time};
 use crate::visit::Visit;
 
 pub fn routes() -> PageRoutes {
-    PageRoutes::default().page("/console/orders/{number}/slip", slip, reads(Permission::OrdersRead))
+    PageRoutes::default().page("/console/orders/{number}/slip", slip, reads(Permission::OrdersRead)).form(
+        "/console/orders/{number}/slip",
+        printed,
+        changes(Permission::OrdersWrite),
+    )
 }
 
 async fn slip(State(web): State<WebState>, visit: Visit, InPath(number): InPath<String>) -> PageResult {
@@ -36,7 +43,10 @@ async fn slip(State(web): State<WebState>, visit: Visit, InPath(number): InPath<
         allocation.reservation.iter().flat_map(|it| &it.items).map(|item| item.warehouse_id).collect();
     let name = |id: WarehouseId| houses.iter().find(|house| house.id == id).map_or("", |house| house.name.as_str());
     let content = html! {
-        (ui::head_with(&format!("Packing slips of {}", order.number), html! { "Print them with the browser." }, html! {
+        (ui::head_with(&format!("Packing slips of {}", order.number), html! { "A sheet for each warehouse." }, html! {
+            @if visit.may(Permission::OrdersWrite) && allocation.reservation.is_some() {
+                (action::button(&format!("/console/orders/{}/slip", order.number), "Print", Emphasis::Primary))
+            }
             a.button href={ "/console/orders/" (order.number) } { "Back to the order" }
         }))
         @if let Some(reservation) = &allocation.reservation {
@@ -44,6 +54,13 @@ async fn slip(State(web): State<WebState>, visit: Visit, InPath(number): InPath<
         } @else { (ui::empty("Nothing to pack", html! { p { "The order holds no stock any more." } })) }
     };
     Ok(shell::still_page(&web, &visit, "Packing slips", content).await?)
+}
+
+/// The timeline says that the slips were printed; the page that follows opens the browser's dialog, where scripts run.
+async fn printed(InPath(number): InPath<String>, mut once: OnceForm) -> PageResult<Response> {
+    let id = order::id_of(&mut once.tx, &once.visit, &number).await?;
+    note::slip_printed(&mut once.tx, once.visit.principal()?, id).await?;
+    once.leave(&and_say(&format!("/console/orders/{}/slip", segment(&number)), "printed")).await
 }
 
 fn sheet(

@@ -16,8 +16,7 @@ use shared::page::{MAX_LIMIT, Page};
 use shared::principal::Permission;
 use shared::values::search::Search;
 use shared::values::{InventoryId, Sku, WarehouseId};
-use shared::warehouses::{self, WarehouseView};
-use sqlx::PgConnection;
+use shared::warehouses::WarehouseView;
 
 use super::shell;
 use crate::WebState;
@@ -50,17 +49,22 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
     let mut conn = web.db.acquire().await?;
     let filter = StockFilter {
         q: asked.given("q").map(search).transpose()?,
+        warehouse_id: asked.optional("warehouse_id")?,
         low_stock: asked.is_on("low").then_some(true),
         as_of: asked.given("as_of").and_then(|text| time::parse(text, visit.zone)),
         ..StockFilter::default()
     };
     let found = stock::list(&mut conn, &filter, &page).await?;
-    let houses = houses(&mut conn).await?;
+    let houses = super::warehouses::all(&mut conn).await?;
     drop(conn);
     let content = html! {
-        (ui::head("Stock", html! {}))
+        (ui::head("Stock", html! {
+            (action::link("/console/warehouses", "Warehouses", Emphasis::Plain))
+            @if visit.may(Permission::InventoryWrite) { (action::link("/console/stock/count", "Count", Emphasis::Plain)) }
+        }))
         (filters("/console/stock", !asked.filter_text().is_empty(), html! {
             (Field::text("q", "Name or SKU").optional().max(100).sent(&asked).show())
+            (field::select("warehouse_id", "Warehouse", &choices(&houses), asked.text("warehouse_id")))
             (Field::text("as_of", "As it was at").kind("datetime-local").optional().sent(&asked).show())
             (field::tick("low", "Only what is low", asked.is_on("low")))
         }))
@@ -77,8 +81,9 @@ fn search(text: &str) -> Result<Search> {
     Search::try_from(text.to_owned()).map_err(|invalid| Error::InvalidFields(vec![invalid.at("q")]))
 }
 
-async fn houses(conn: &mut PgConnection) -> Result<Vec<WarehouseView>> {
-    Ok(warehouses::list(conn, &Page::parse(Some(MAX_LIMIT), None, "")?).await?.data)
+fn choices(houses: &[WarehouseView]) -> Vec<(String, String)> {
+    let choice = |house: &WarehouseView| (house.id.to_string(), house.code.as_str().to_owned());
+    std::iter::once((String::new(), "All".to_owned())).chain(houses.iter().map(choice)).collect()
 }
 
 fn house(houses: &[WarehouseView], id: WarehouseId) -> &str {
@@ -148,7 +153,7 @@ async fn page(web: &WebState, visit: &Visit, sku: &str, asked: &Fields, problem:
     let moved = ledger::list(&mut conn, &movements, &Page::parse(None, asked.given("cursor"), "")?).await?;
     let of_product = HeldFilter { product_id: Some(id), ..HeldFilter::default() };
     let held = held::list(&mut conn, &of_product, &Page::parse(Some(20), None, "")?).await?.data;
-    let houses = houses(&mut conn).await?;
+    let houses = super::warehouses::all(&mut conn).await?;
     drop(conn);
     let content = html! {
         (ui::head_with(product.name.as_str(), html! { "Stock of " code { (sku.as_str()) } }, html! {

@@ -65,7 +65,7 @@ async fn page(web: &WebState, visit: &Visit, asked: &Fields, problem: Option<&st
             (field::select("role", "Role", &roles(), "staff"))
         }))))
         @if let Some(problem) = problem { (notice::bad(problem)) }
-        (filters("/console/users", !asked.filter_text().is_empty(), Field::text("email", "E-mail").within("filter").kind("email").optional().sent(asked).show()))
+        (filters("/console/users", !asked.filter_text().is_empty(), filter_fields(asked)))
         (rows(visit, &found.data))
         (pager(visit, found.next_cursor.as_deref()))
     };
@@ -73,7 +73,22 @@ async fn page(web: &WebState, visit: &Visit, asked: &Fields, problem: Option<&st
 }
 
 fn filter(asked: &Fields) -> Result<Users> {
-    Ok(Users { email: asked.optional("email")? })
+    Ok(Users {
+        email: None,
+        q: asked.optional("q")?,
+        role: ROLES.into_iter().find(|role| role.name() == asked.text("role")),
+        active: asked.given("active").map(|active| active == "true"),
+    })
+}
+
+fn filter_fields(asked: &Fields) -> Markup {
+    let any = || std::iter::once((String::new(), "Any".to_owned()));
+    let active = [("true", "May sign in"), ("false", "Deactivated")];
+    html! {
+        (Field::text("q", "Name or e-mail").optional().max(100).sent(asked).show())
+        (field::select_within("filter", "role", "Role", &any().chain(roles()).collect::<Vec<_>>(), asked.text("role")))
+        (field::select("active", "State", &any().chain(active.map(|(value, words)| (value.to_owned(), words.to_owned()))).collect::<Vec<_>>(), asked.text("active")))
+    }
 }
 
 fn rows(visit: &Visit, found: &[UserView]) -> Markup {

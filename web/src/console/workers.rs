@@ -67,7 +67,7 @@ fn live_table(visit: &Visit, live: &[WorkerView]) -> Markup {
         .map(|worker| Row {
             link: None,
             cells: vec![
-                html! { (worker.host) " " span.quiet { "process " (worker.pid) } },
+                html! { a href={ "/console/jobs?worker_id=" (worker.id) } { (worker.host) " " span.quiet { "process " (worker.pid) } } },
                 html! {
                     (worker.running) " of " (worker.concurrency) " "
                     (chart::meter(worker.running, worker.concurrency.into(), &format!("{} of {}", worker.running, worker.concurrency)))

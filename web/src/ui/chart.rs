@@ -43,7 +43,7 @@ impl Chart<'_> {
                 @if self.series.iter().all(|series| series.values.iter().all(Option::is_none)) {
                     p.quiet { "Nothing is recorded for this time yet." }
                 } @else {
-                    svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label={ (self.title) ", " (self.unit) } {
+                    svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } data-left=(LEFT) role="img" aria-label={ (self.title) ", " (self.unit) } {
                         @for share in [0.0, 0.5, 1.0] {
                             line.grid x1=(LEFT) x2=(WIDTH) y1=(round(y(top * share))) y2=(round(y(top * share))) {}
                             text.scale x=(LEFT - 6.0) y=(round(y(top * share) + 3.0)) { (label(top * share)) }

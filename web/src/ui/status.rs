@@ -98,15 +98,17 @@ pub const fn job_word(state: JobState) -> &'static str {
 
 /// The kind of a job in words: `Charge the customer`.
 pub fn job_name(kind: &str) -> &str {
-    match kind {
-        "process_payment" => "Charge the customer",
-        "ship_order" => "Ship the order",
-        "deliver_order" => "Deliver the order",
-        "cancel_order" => "Cancel the order",
-        "reap" => "Release expired stock",
-        "audit" => "Audit",
-        "retain" => "Remove old rows",
-        "bulk_step" => "A step of a replay",
-        other => other,
-    }
+    JOBS.into_iter().find(|(known, _)| *known == kind).map_or(kind, |(_, name)| name)
 }
+
+/// The kinds of jobs, and what each does.
+pub const JOBS: [(&str, &str); 8] = [
+    ("process_payment", "Charge the customer"),
+    ("ship_order", "Ship the order"),
+    ("deliver_order", "Deliver the order"),
+    ("cancel_order", "Cancel the order"),
+    ("reap", "Release expired stock"),
+    ("audit", "Audit"),
+    ("retain", "Remove old rows"),
+    ("bulk_step", "A step of a replay"),
+];

@@ -152,6 +152,8 @@ async fn screens(system: &TestSystem, number: &str) -> Vec<(String, String)> {
     let customer = text("select customer_id::text from orders limit 1").await;
     let user = text("select id::text from users limit 1").await;
     let bulk = text("select id::text from bulk_actions limit 1").await;
+    let category = text("select id::text from categories limit 1").await;
+    let warehouse = text("select code from warehouses limit 1").await;
     let pages = web::routes::shop()
         .merge(web::routes::console())
         .merge(web::routes::entrance(Sites { shop: true, console: true }))
@@ -172,12 +174,89 @@ async fn screens(system: &TestSystem, number: &str) -> Vec<(String, String)> {
                 .replace("jobs/{id}", &format!("jobs/{job}"))
                 .replace("customers/{id}", &format!("customers/{customer}"))
                 .replace("users/{id}", &format!("users/{user}"))
+                .replace("categories/{id}", &format!("categories/{category}"))
+                .replace("{code}", &warehouse)
                 .replace("bulk/{id}", &format!("bulk/{bulk}")),
         };
         let name = page.path.trim_matches('/').replace(['/', '{', '}'], "-").replace("--", "-");
         (if name.is_empty() { "home".to_owned() } else { name }, path)
     })
     .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_recent_places_and_a_wrong_clock() {
+    let system = TestSystem::start().await;
+    let (alice, staff) = (system.app.customer().await, system.app.staff().await);
+    let first = system.order(&alice, "tok_ok").await;
+    system.order(&alice, "tok_ok").await;
+    let number = staff.see(&first).await["number"].as_str().unwrap().to_owned();
+    let browser = Browser::open(&system.app.url).await;
+    browser.clock_is_ahead(3 * 3600).await;
+    browser.sign_in("/console/signin", &staff.email, PASSWORD).await;
+    browser.go("/console/orders").await;
+    let ago = "return document.querySelector('tr[data-row] time[data-ago]').textContent";
+    let before = browser.js(ago).await;
+    until("the age of the order is counted on", async || browser.js(ago).await != before).await;
+    let now = browser.js(ago).await;
+    assert!(now.as_str().unwrap().ends_with(" s ago"), "{now}");
+
+    browser.press("j").await;
+    browser.press("j").await;
+    let chosen =
+        "return [...document.querySelectorAll('tr[data-row]')].findIndex((row) => row.ariaSelected === 'true')";
+    assert_eq!(browser.js(chosen).await, json!(1));
+    browser.js("document.activeElement.click()").await;
+    browser.sees(&format!("Order {number}")).await;
+    browser.go("/console/queues").await;
+    browser.press("\u{e009}k").await;
+    browser.sees("looked at before").await;
+    browser.js("document.querySelector('.palette input').dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true }))").await;
+    browser.sees("Payment comes next").await;
+    assert_eq!(browser.path().await, format!("/console/orders/{number}"));
+
+    browser.go("/console/me").await;
+    browser.click("#keys-switch input").await;
+    browser.go("/console/orders").await;
+    browser.press("j").await;
+    assert_eq!(browser.js(chosen).await, json!(-1), "single keys are switched off");
+    assert_eq!(browser.complaints().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slip_is_a_sheet_for_each_warehouse_and_printing_it_is_on_the_timeline() {
+    let system = TestSystem::start().await;
+    let (alice, staff) = (system.app.customer().await, system.app.staff().await);
+    let order = system.order(&alice, "tok_ok").await;
+    let number = staff.see(&order).await["number"].as_str().unwrap().to_owned();
+    let browser = Browser::open(&system.app.url).await;
+    browser.sign_in("/console/signin", &staff.email, PASSWORD).await;
+    browser.go(&format!("/console/orders/{number}/slip")).await;
+    assert_eq!(browser.sheets().await, 1);
+    browser.click("main .head form button").await;
+    browser.sees("The timeline says that the slips were printed").await;
+    browser.go(&format!("/console/orders/{number}")).await;
+    browser.sees("Packing slip printed").await;
+    assert_eq!(browser.complaints().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_tells_its_numbers_under_the_pointer() {
+    let system = TestSystem::start().await;
+    let staff = system.app.staff().await;
+    let browser = Browser::open(&system.app.url).await;
+    browser.sign_in("/console/signin", &staff.email, PASSWORD).await;
+    browser.go("/console/stock/mug").await;
+    let hover = "const svg = document.querySelector('.chart svg'), box = svg.getBoundingClientRect();
+        svg.dispatchEvent(new PointerEvent('pointermove', { bubbles: true, clientX: box.right - 1, clientY: box.top + 5 }))";
+    browser.js(hover).await;
+    let under = browser.js("return document.querySelector('.chart .under').textContent").await;
+    let last = "return [...document.querySelector('.chart tbody tr:last-child').children].map((it) => it.textContent)";
+    let last = browser.js(last).await;
+    for cell in last.as_array().unwrap() {
+        assert!(under.as_str().unwrap().contains(cell.as_str().unwrap()), "{under} has no {cell}");
+    }
+    assert_eq!(browser.complaints().await, [""; 0]);
 }
 
 /// axe-core, out of the wheel that deploy/requirements-axe.txt names.

@@ -44,6 +44,28 @@ async fn every_dead_payment_is_replayed_from_the_failures_with_a_canary() {
 }
 
 #[tokio::test]
+async fn two_staff_see_who_looks_after_an_order() {
+    let app = TestApp::new().await;
+    app.product("mug", 1250, 100).await;
+    app.customer().await.order("mug", "tok_flaky_8").await;
+    ManualWorker::of(&app).run().await;
+    let mut sam = Visitor::signed_in_to_console(&app, &app.staff().await.email).await;
+    let mut kim = Visitor::signed_in_to_console(&app, &app.staff().await.email).await;
+    let inbox = sam.open("/console/inbox").await.ok();
+    let path = inbox.text.split("action=\"").find(|rest| rest.contains("/take\"")).unwrap().split('"').next().unwrap();
+    let order = path.strip_suffix("/take").unwrap();
+    sam.send(path, &[("key", &inbox.hidden("key")), ("inbox", "on")]).await.leads_to("/console/inbox?done=taken");
+    kim.open("/console/inbox").await.ok().says("looks after it").says("Put back");
+    let late = kim.send(path, &[("inbox", "on")]).await;
+    assert_eq!(late.status, 409);
+    late.says("looks after this order; put it back first");
+    kim.open(order).await.ok().says("looks after it");
+    kim.send(&format!("{order}/put-back"), &[]).await.leads_to(&format!("{order}?done=put_back"));
+    sam.open("/console/inbox").await.ok().does_not_say("looks after it").says("Take");
+    sam.open("/console/activity").await.ok().says("Order taken").says("Order put back");
+}
+
+#[tokio::test]
 async fn a_search_for_one_thing_opens_it() {
     let app = TestApp::new().await;
     app.product("mug", 1250, 100).await;
@@ -86,6 +108,82 @@ async fn stock_is_adjusted_with_a_reason_and_never_below_what_is_reserved() {
         assert_eq!(sent.status.as_u16(), status, "{key} {delta}: {sent:?}");
     }
     sam.open("/console/stock/mug").await.ok().says("dropped").says("Damaged").says("<b>4</b>");
+}
+
+#[tokio::test]
+async fn the_stock_is_counted_after_a_look_at_what_would_change() {
+    let app = TestApp::new().await;
+    app.product("mug", 1250, 10).await;
+    app.product("cup", 900, 5).await;
+    let code: String = sqlx::query_scalar("select code from warehouses").fetch_one(&app.db).await.unwrap();
+    let mut sam = Visitor::signed_in_to_console(&app, &app.staff().await.email).await;
+    sam.open("/console/stock/count").await.ok().says("Paste what was counted");
+    let wrong = format!("mug,{code},many\nbowl,{code},1\n");
+    let refused = sam.send("/console/stock/count", &[("rows", &wrong)]).await;
+    assert_eq!(refused.status, 422);
+    refused.says("Nothing was changed.").says("is not a number").says("there is no product with this SKU");
+
+    let rows = format!("sku,warehouse,quantity\nmug,{code},7\ncup,{code},5\n");
+    let preview = sam.send("/console/stock/count", &[("rows", &rows)]).await.ok();
+    preview.says("Of 2 rows, 1 differs.").says("−3").says("Apply all 2 rows");
+    let level = "select on_hand::bigint from inventory i join products p on p.id = i.product_id where sku = 'mug'";
+    assert_eq!(app.count(level).await, 10, "a look changes nothing");
+    let apply = [("key", &*preview.hidden("key")), ("apply", "on"), ("rows", &rows)];
+    sam.send("/console/stock/count", &apply).await.leads_to("/console/stock?done=counted");
+    sam.send("/console/stock/count", &apply).await.leads_to("/console/stock?done=counted");
+    assert_eq!(app.count(level).await, 7);
+    sam.open("/console/stock/mug").await.ok().says("Counted");
+}
+
+#[tokio::test]
+async fn warehouses_and_categories_are_made_changed_and_a_clash_is_said() {
+    let app = TestApp::new().await;
+    app.product("mug", 1250, 10).await;
+    let mut sam = Visitor::signed_in_to_console(&app, &app.staff().await.email).await;
+    let new = [("code", "WEST"), ("name", "Reno"), ("priority", "7")];
+    sam.send("/console/warehouses", &new).await.leads_to("/console/warehouses/WEST?done=changed");
+    let taken = sam.send("/console/warehouses", &new).await;
+    assert_eq!(taken.status, 409);
+    taken.says("New warehouse").says("WEST");
+    let version = sam.open("/console/warehouses/WEST").await.ok().hidden("version");
+    let change = [("version", &*version), ("code", "WEST"), ("name", "Reno, Nevada"), ("priority", "8")];
+    sam.send("/console/warehouses/WEST", &change).await.leads_to("/console/warehouses/WEST?done=changed");
+    let late = sam.send("/console/warehouses/WEST", &change).await;
+    assert_eq!(late.status, 412);
+    sam.open("/console/warehouses").await.ok().says("Reno, Nevada").says("Not used");
+
+    let key = sam.open("/console/categories").await.ok().hidden("key");
+    sam.send("/console/categories", &[("key", &key), ("name", "Mugs")])
+        .await
+        .leads_to("/console/categories?done=changed");
+    let page = sam.open("/console/categories").await.ok();
+    let id = page.text.split("/console/categories/").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let path = format!("/console/categories/{id}");
+    let below = sam.send(&path, &[("name", "Mugs"), ("parent_id", &id)]).await;
+    assert_eq!(below.status, 422);
+    sqlx::query("update products set category_id = $1::uuid").bind(&id).execute(&app.db).await.unwrap();
+    let used = sam.send(&format!("{path}/delete"), &[]).await;
+    assert_eq!(used.status, 409);
+    sqlx::query("update products set category_id = null").execute(&app.db).await.unwrap();
+    sam.send(&format!("{path}/delete"), &[]).await.leads_to("/console/categories?done=deleted");
+}
+
+#[tokio::test]
+async fn staff_link_a_customer_to_an_account_by_its_address() {
+    let app = TestApp::new().await;
+    let (staff, alice) = (app.staff().await, app.customer().await);
+    let body = serde_json::json!({ "email": "old@example.com", "name": "Alice Archer" });
+    let customer = staff.post("/v1/customers", body).await.done(201);
+    let path = format!("/console/customers/{}", customer.id());
+    let mut sam = Visitor::signed_in_to_console(&app, &staff.email).await;
+    sam.open("/console/customers?q=arch").await.ok().says("Alice Archer");
+    sam.open(&path).await.ok().says("They have none");
+    let unknown = sam.send(&format!("{path}/account"), &[("account", "nobody@example.com")]).await;
+    assert_eq!(unknown.status, 422);
+    unknown.says("There is no account with this address.");
+    let linked = sam.send(&format!("{path}/account"), &[("account", &alice.email)]).await;
+    linked.leads_to(&format!("{path}?done=changed"));
+    sam.open(&path).await.ok().says("They sign in");
 }
 
 #[tokio::test]
@@ -182,6 +280,9 @@ async fn every_screen_of_the_console_opens_on_an_empty_shop() {
         "/console/products",
         "/console/products/new",
         "/console/stock",
+        "/console/stock/count",
+        "/console/warehouses",
+        "/console/categories",
         "/console/failures",
         "/console/jobs",
         "/console/queues",

@@ -111,6 +111,25 @@ impl Browser {
         self.cdp("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
+    /// The clock of this browser is wrong by so many seconds, on every page that is opened from now on.
+    pub async fn clock_is_ahead(&self, seconds: i64) {
+        let source = format!("const real = Date.now; Date.now = () => real() + {seconds} * 1000;");
+        self.cdp("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source })).await;
+    }
+
+    /// Presses keys on the page; `\u{e009}` holds Control, as `WebDriver` has it.
+    pub async fn press(&self, keys: &str) {
+        let body = self.find("body").await;
+        self.must(&format!("/element/{body}/value"), json!({ "text": keys })).await;
+    }
+
+    /// How many sheets of paper the page takes.
+    pub async fn sheets(&self) -> usize {
+        let pdf = self.ask(Method::POST, "/print", json!({})).await.unwrap();
+        let pdf = STANDARD.decode(pdf.as_str().unwrap()).unwrap();
+        String::from_utf8_lossy(&pdf).matches("/Type /Page\n").count()
+    }
+
     /// For everybody whose browser runs no scripts.
     pub async fn without_scripts(&self) {
         self.cdp("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;

@@ -100,6 +100,18 @@ async fn users_are_listed_page_by_page_and_found_by_their_address() {
     let found = admin.get(&format!("/v1/users?email={}", last.email.to_uppercase())).await.done(200);
     assert_eq!(found.body["data"].as_array().unwrap().len(), 1);
     assert_eq!(found.body["data"][0]["id"], last.id.to_string());
+    for (filter, count) in [
+        ("role=admin".to_owned(), 1),
+        ("role=customer&active=true".to_owned(), 4),
+        ("role=customer&active=false".to_owned(), 0),
+        (format!("q={}", &last.email[..last.email.len() - 4].to_uppercase()), 1),
+        ("q=me%20on".to_owned(), 5),
+        ("q=100%25".to_owned(), 0),
+    ] {
+        let found = admin.get(&format!("/v1/users?{filter}")).await.done(200);
+        assert_eq!(found.body["data"].as_array().unwrap().len(), count, "{filter}");
+    }
+    admin.get("/v1/users?role=king").await.refused(422, "invalid_value");
     admin.get("/v1/users?limit=501").await.refused(422, "invalid_limit");
     admin.get("/v1/users?colour=red").await.refused(422, "unknown_field");
 }

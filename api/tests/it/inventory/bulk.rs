@@ -21,6 +21,9 @@ async fn stock_is_counted_in_bulk_from_json() {
         { "product_id": mug, "warehouse": "WEST", "quantity": 2 },
     ]});
     let before = shop.movements().await;
+    let look = shop.staff.post_with_key("/v1/inventory/bulk?dry_run=true", "look", body.clone()).await.done(200);
+    assert_eq!(look.body, json!({ "counted": 3, "changed": 2, "created": 1 }));
+    assert_eq!((shop.level(&mugs).await, shop.movements().await), ((5, 0, 5), before), "a look changes nothing");
     let counted = shop.staff.post_with_key("/v1/inventory/bulk", "k", body.clone()).await.done(200);
     assert_eq!(counted.body, json!({ "counted": 3, "changed": 2, "created": 1 }));
     assert_eq!((shop.level(&mugs).await, shop.level(&cups).await), ((9, 0, 9), (7, 0, 7)));

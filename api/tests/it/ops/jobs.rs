@@ -57,6 +57,54 @@ async fn jobs_are_listed_newest_first_and_filtered() {
 }
 
 #[tokio::test]
+async fn jobs_are_found_by_time_worker_request_and_action_on_many() {
+    let app = TestApp::new().await;
+    let staff = app.staff().await;
+    let early = dead_job(&app, "noop", "low", "slow").await;
+    let late = dead_job(&app, "noop", "low", "slow").await;
+    let (worker, bulk) = (Uuid::now_v7(), Uuid::now_v7());
+    sql(
+        &app,
+        &format!("update jobs set worker = '{worker}', created_at = '2026-11-21T08:00:00Z' where id = '{early}'"),
+    )
+    .await;
+    sql(&app, &format!("update jobs set request_id = 'r-17', bulk_id = '{bulk}' where id = '{late}'")).await;
+    let nobody = Uuid::now_v7();
+    for (filter, expected) in [
+        (format!("worker_id={worker}"), vec![&early]),
+        (format!("worker_id={nobody}"), vec![]),
+        ("request_id=r-17&kind=noop".to_owned(), vec![&late]),
+        ("request_id=r-1".to_owned(), vec![]),
+        (format!("bulk_id={bulk}"), vec![&late]),
+        ("from=2026-11-21T09:00:00Z".to_owned(), vec![&late]),
+        ("to=2099-01-01T00:00:00Z".to_owned(), vec![&late, &early]),
+        ("from=2099-01-01T00:00:00Z".to_owned(), vec![]),
+    ] {
+        assert_eq!(ids(&staff.get(&format!("/v1/ops/jobs?{filter}")).await.done(200)), expected, "{filter}");
+    }
+    staff.get("/v1/ops/jobs?worker_id=7").await.refused(422, "invalid_value");
+    staff.get("/v1/ops/jobs?from=yesterday").await.refused(422, "invalid_value");
+}
+
+/// No index tells which jobs a worker ran. A page looks at 20,000 jobs, says so by its cursor, and the next one goes on.
+#[tokio::test]
+async fn a_job_far_back_is_found_on_a_later_page() {
+    let app = TestApp::new().await;
+    let staff = app.staff().await;
+    let (worker, first) = (Uuid::now_v7(), dead_job(&app, "noop", "low", "slow").await);
+    sql(&app, &format!("update jobs set worker = '{worker}' where id = '{first}'")).await;
+    let many = "insert into jobs (id, queue, kind, args, max_attempt, state)
+                select uuidv7(), 'low', 'noop', '{}', 8, 'dead' from generate_series(1, 20500)";
+    sql(&app, many).await;
+    let page = staff.get(&format!("/v1/ops/jobs?worker_id={worker}")).await.done(200);
+    assert_eq!(ids(&page), [""; 0]);
+    let cursor = page.body["next_cursor"].as_str().unwrap();
+    let page = staff.get(&format!("/v1/ops/jobs?worker_id={worker}&cursor={cursor}")).await.done(200);
+    assert_eq!(ids(&page), [&first]);
+    assert!(page.body["next_cursor"].is_null());
+}
+
+#[tokio::test]
 async fn a_job_shows_every_failed_attempt() {
     let app = TestApp::new().await;
     let staff = app.staff().await;

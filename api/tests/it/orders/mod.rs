@@ -5,6 +5,7 @@ mod list;
 mod place;
 mod place_at_once;
 mod set_status;
+mod taken;
 mod unpaid;
 
 use serde_json::Value;

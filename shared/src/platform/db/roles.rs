@@ -48,6 +48,7 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
     ("stock_checkpointed", "select, update"),
     ("stock_checkpoints", "select, insert, update"),
     ("stock_movements", "select, insert"),
+    ("taken_orders", "select, insert, update, delete"),
     ("totp", "select, insert, update, delete"),
     ("users", "select, insert, update"),
     ("warehouses", "select, insert, update"),

@@ -2,6 +2,7 @@
 //! same run on the same machine. It starts its own servers and processes, with `fsync` on.
 
 pub mod bare;
+pub mod consoles;
 mod generator;
 mod growth;
 mod http;

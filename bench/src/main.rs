@@ -58,6 +58,11 @@ enum Command {
     ///
     /// Fails if an honest client is refused, or if 99 of 100 orders take three times as long as alone.
     Soak(load::soak::SoakSettings),
+    /// What `./dev bench console` runs: the cost of 100 open consoles beside one, with 2 million jobs and orders coming in
+    ///
+    /// Fails if an aim of the console is not met: statements, CPU, the slowest statement, the time of a page, the size of
+    /// a first visit.
+    Console(load::consoles::ConsoleSettings),
     /// Simulated customers, who buy with every test card until they are stopped: `./dev up --demo`
     Shop {
         /// The address of the API
@@ -111,6 +116,7 @@ async fn main() -> ExitCode {
         Command::Fill { database, rows } => fill::run(&database.database_url, rows).await.map(|()| true),
         Command::Run(settings) => load::run(&settings).await.map(|()| true),
         Command::Soak(settings) => load::soak::run(&settings).await,
+        Command::Console(settings) => load::consoles::run(&settings).await,
         Command::Shop { url, customers } => shoppers::run(&url, customers.into()).await.map(|()| true),
         Command::Bare { database } => load::bare::serve(&database.database_url).await.map(|()| true),
         Command::Queue { database: Database { database_url }, bins, only, jobs_health: jobs, json } => {

@@ -95,6 +95,18 @@ impl Load {
         Ok((done, Measured { answered: waits.len() as u64, errors, seconds, p50_ms, p99_ms }))
     }
 
+    /// Gives permits for a fixed number of requests a second, until the work is done.
+    pub async fn keep_pace<T>(&self, per_second: u16, work: impl Future<Output = T>) -> T {
+        let mut pulse = tokio::time::interval(Duration::from_secs(1) / u32::from(per_second));
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = pulse.tick() => self.pace.as_ref().map_or((), |pace| pace.add_permits(1)),
+            }
+        }
+    }
+
     async fn drive(self, from: Instant, stop: Arc<AtomicBool>) -> (Vec<u32>, u64) {
         let connections: Vec<_> = (0..self.connections)
             .map(|number| tokio::spawn(self.clone().send_until_stopped(Random::new(number), from, stop.clone())))

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -147,7 +147,7 @@ async fn read(system: &System, settings: &Settings, server: &Server, selling: Op
         anyhow::Ok((before, Counts::read(system, pid, *metrics).await?))
     });
     let (counts, measured) = match selling {
-        Some(orders) => orders.during(from, keep_pace(orders, reading)).await?.0?,
+        Some(orders) => orders.during(from, orders.keep_pace(ORDERS_PER_SECOND, reading)).await?.0?,
         None => reading.await?,
     };
     let (before, after) = counts?;
@@ -162,18 +162,6 @@ async fn read(system: &System, settings: &Settings, server: &Server, selling: Op
         hits_process: share(after.process - before.process),
         hits_redis: share(after.redis - before.redis),
     })
-}
-
-/// Gives permits for a fixed number of orders a second, until the work is done.
-async fn keep_pace<T>(orders: &Load, work: impl Future<Output = T>) -> T {
-    let mut pulse = tokio::time::interval(Duration::from_secs(1) / u32::from(ORDERS_PER_SECOND));
-    tokio::pin!(work);
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            _ = pulse.tick() => orders.pace.as_ref().map_or((), |pace| pace.add_permits(1)),
-        }
-    }
 }
 
 /// Counters of a process and its database.

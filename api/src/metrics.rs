@@ -39,6 +39,19 @@ impl ApiMetrics {
         let method = if KNOWN_METHODS.contains(&method) { method } else { "other" };
         self.requests.with_label_values(&[method, route, &status.to_string()]).inc();
         self.durations.with_label_values(&[method, route]).observe(elapsed.as_secs_f64());
+        if let Some(class) = class_of(method, route) {
+            self.shared.counted.request(class, status >= 500, elapsed);
+        }
+    }
+}
+
+/// As charts show requests. Streams are left out, since they last as long as somebody looks, and so are probes and files.
+fn class_of(method: &str, route: &str) -> Option<&'static str> {
+    let is_page = !route.ends_with("/live") && !["/health", "/assets/", "/docs"].iter().any(|it| route.starts_with(it));
+    match (route.starts_with("/v1/"), method) {
+        (true, "GET" | "HEAD" | "OPTIONS") => Some("reads"),
+        (true, _) => Some("writes"),
+        (false, _) => is_page.then_some("pages"),
     }
 }
 

@@ -21,6 +21,7 @@ pub async fn fold(conn: &mut PgConnection) -> Result<()> {
         fold_jobs(conn, from, to).await?;
         fold_queues(conn, from, to).await?;
         fold_orders(conn, from, to).await?;
+        fold_requests(conn, from, to).await?;
     }
     Ok(())
 }
@@ -79,6 +80,23 @@ async fn fold_orders(conn: &mut PgConnection, from: i32, to: i32) -> Result<()> 
     Ok(())
 }
 
+async fn fold_requests(conn: &mut PgConnection, from: i32, to: i32) -> Result<()> {
+    sqlx::query!(
+        "insert into request_history (step, at, class, requests, failed, took)
+         select $2::int, date_bin($2 * interval '1 second', at, 'epoch'), class, sum(requests), sum(failed), sum_arrays(took)
+           from request_history
+          where step = $1 and at >= coalesce((select max(at) from request_history where step = $2), '-infinity')
+          group by 2, class order by 2, class
+         on conflict (step, at, class) do update
+            set requests = excluded.requests, failed = excluded.failed, took = excluded.took",
+        from,
+        to,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Deletes up to `limit` rows of each table and step that are too old, after folding them. Returns the largest number
 /// that it deleted of one.
 pub async fn remove_old(conn: &mut PgConnection, limit: i64) -> Result<u64> {
@@ -89,6 +107,7 @@ pub async fn remove_old(conn: &mut PgConnection, limit: i64) -> Result<u64> {
             remove_jobs(conn, step, kept, next, limit).await?,
             remove_queues(conn, step, kept, next, limit).await?,
             remove_orders(conn, step, kept, next, limit).await?,
+            remove_requests(conn, step, kept, next, limit).await?,
         ] {
             most = most.max(removed);
         }
@@ -132,6 +151,21 @@ async fn remove_orders(conn: &mut PgConnection, step: i32, kept: &str, next: Opt
              select ctid from shop_history
               where step = $1 and at < now() - $2::text::interval
                 and ($4::int is null or at < (select max(at) from shop_history where step = $4))
+              order by at limit $3))",
+        step,
+        kept,
+        limit,
+        next,
+    );
+    Ok(removed.execute(conn).await?.rows_affected())
+}
+
+async fn remove_requests(conn: &mut PgConnection, step: i32, kept: &str, next: Option<i32>, limit: i64) -> Result<u64> {
+    let removed = sqlx::query!(
+        "delete from request_history where ctid = any(array(
+             select ctid from request_history
+              where step = $1 and at < now() - $2::text::interval
+                and ($4::int is null or at < (select max(at) from request_history where step = $4))
               order by at limit $3))",
         step,
         kept,

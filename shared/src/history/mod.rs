@@ -1,5 +1,5 @@
 //! Statistics over time, kept in Postgres, so that they survive restarts and are the same in all processes. Alone writes
-//! `job_history`, `queue_history` and `shop_history`.
+//! `job_history`, `queue_history`, `request_history` and `shop_history`.
 //!
 //! Each process counts in memory (`Counters`) and writes every ten seconds what it counted since (`write`). One worker of
 //! each period also writes what the queues hold (`write_depths`). A process that crashes loses at most ten seconds of
@@ -7,6 +7,7 @@
 //! old rows (`fold`); `read` answers from all three.
 
 pub mod fold;
+mod points;
 pub mod read;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,14 @@ pub struct Counters(Mutex<Counts>);
 struct Counts {
     jobs: BTreeMap<(Queue, String, &'static str), Attempts>,
     orders: BTreeMap<String, Orders>,
+    requests: BTreeMap<&'static str, Requests>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Requests {
+    count: i64,
+    failed: i64,
+    took: Vec<i64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -76,6 +85,14 @@ struct OrderCount<'a> {
     value: i64,
 }
 
+#[derive(Debug, Serialize)]
+struct RequestCount<'a> {
+    class: &'a str,
+    requests: i64,
+    failed: i64,
+    took: &'a [i64],
+}
+
 impl Counters {
     /// An attempt ended: `waited` after the job was due, it ran for `elapsed`.
     pub fn attempt(&self, job: &LeasedJob, outcome: &'static str, waited: Duration, elapsed: Duration) {
@@ -94,17 +111,27 @@ impl Counters {
         orders.value += total.amount;
     }
 
+    /// A request of a class was answered. It failed if that was our fault.
+    pub fn request(&self, class: &'static str, failed: bool, took: Duration) {
+        let mut counts = self.counts();
+        let requests = counts.requests.entry(class).or_default();
+        requests.count += 1;
+        requests.failed += i64::from(failed);
+        observe(&mut requests.took, &RAN_BUCKETS, took);
+    }
+
     /// Writes what was counted since the last call. After an error it is counted again, so that an outage of the database
     /// leaves no gap. (If only the answer to the commit was lost, these counts are written twice.)
     pub async fn write(&self, db: &PgPool) -> Result<()> {
         let counts = std::mem::take(&mut *self.counts());
-        if counts.jobs.is_empty() && counts.orders.is_empty() {
+        if counts.jobs.is_empty() && counts.orders.is_empty() && counts.requests.is_empty() {
             return Ok(());
         }
         let written = async {
             let mut tx = db.begin().await?;
             write_jobs(&mut tx, &counts).await?;
             write_orders(&mut tx, &counts).await?;
+            write_requests(&mut tx, &counts).await?;
             Ok(tx.commit().await?)
         };
         let written = written.await;
@@ -131,6 +158,12 @@ impl Counts {
             let sum = self.orders.entry(currency).or_default();
             sum.placed += orders.placed;
             sum.value += orders.value;
+        }
+        for (class, requests) in other.requests {
+            let sum = self.requests.entry(class).or_default();
+            sum.count += requests.count;
+            sum.failed += requests.failed;
+            add_arrays(&mut sum.took, &requests.took);
         }
     }
 }
@@ -189,6 +222,27 @@ async fn write_orders(conn: &mut PgConnection, counts: &Counts) -> Result<()> {
           order by currency
          on conflict (step, at, currency) do update
             set placed = h.placed + excluded.placed, value = h.value + excluded.value",
+        Json(rows) as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn write_requests(conn: &mut PgConnection, counts: &Counts) -> Result<()> {
+    let rows: Vec<RequestCount<'_>> = counts
+        .requests
+        .iter()
+        .map(|(class, it)| RequestCount { class, requests: it.count, failed: it.failed, took: &it.took })
+        .collect();
+    sqlx::query!(
+        "insert into request_history as h (step, at, class, requests, failed, took)
+         select 10, date_bin('10 s', now(), 'epoch'), class, requests, failed, took
+           from jsonb_to_recordset($1) as t (class text, requests bigint, failed bigint, took bigint[])
+          order by class
+         on conflict (step, at, class) do update
+            set requests = h.requests + excluded.requests, failed = h.failed + excluded.failed,
+                took = add_arrays(h.took, excluded.took)",
         Json(rows) as _,
     )
     .execute(conn)

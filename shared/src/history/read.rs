@@ -4,10 +4,13 @@
 //! ones. So the newest numbers are ten seconds old at any step.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sqlx::PgConnection;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
+pub use super::points::{
+    DepthPoint, History, JobsPoint, OrdersPoint, Percentiles, RequestsPoint, RunsPoint, Step, WaitsPoint,
+};
 use super::{CurrencyTotal, RAN_BUCKETS, WAITED_BUCKETS};
 use crate::error::{Error, Result};
 use crate::queue::Queue;
@@ -16,48 +19,6 @@ use crate::queue::Queue;
 const MAX_POINTS: i64 = 1000;
 /// The range, if the request does not name one.
 const DEFAULT_RANGE: TimeDelta = TimeDelta::hours(1);
-
-/// The distance of two points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-pub enum Step {
-    #[serde(rename = "10s")]
-    TenSeconds,
-    #[serde(rename = "1m")]
-    Minute,
-    #[serde(rename = "5m")]
-    FiveMinutes,
-    #[serde(rename = "15m")]
-    QuarterHour,
-    #[serde(rename = "1h")]
-    Hour,
-    #[serde(rename = "6h")]
-    SixHours,
-    #[serde(rename = "1d")]
-    Day,
-}
-
-impl Step {
-    pub const fn seconds(self) -> i32 {
-        match self {
-            Self::TenSeconds => 10,
-            Self::Minute => 60,
-            Self::FiveMinutes => 300,
-            Self::QuarterHour => 900,
-            Self::Hour => 3600,
-            Self::SixHours => 21_600,
-            Self::Day => 86_400,
-        }
-    }
-
-    /// The longest stored step that it is made of.
-    const fn stored(self) -> i32 {
-        match self {
-            Self::TenSeconds => 10,
-            Self::Minute | Self::FiveMinutes | Self::QuarterHour => 60,
-            Self::Hour | Self::SixHours | Self::Day => 3600,
-        }
-    }
-}
 
 /// Which time, in which steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, IntoParams)]
@@ -71,102 +32,6 @@ pub struct HistoryRange {
     pub from: Option<DateTime<Utc>>,
     /// Before this time; now if not given
     pub to: Option<DateTime<Utc>>,
-}
-
-/// Statistics over time. A step without a row is a gap: nobody wrote then, or nothing happened.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(example = json!({
-    "step": "1m", "from": "2026-11-21T07:15:00Z", "to": "2026-11-21T08:15:00Z",
-    "jobs": [{
-        "at": "2026-11-21T08:14:00Z", "queue": "high", "kind": "process_payment", "outcome": "done", "count": 96
-    }],
-    "waits": [{
-        "at": "2026-11-21T08:14:00Z", "queue": "high", "count": 96, "p50_ms": 1.1, "p95_ms": 4.2, "p99_ms": 8.9
-    }],
-    "runs": [{
-        "at": "2026-11-21T08:14:00Z", "kind": "process_payment", "count": 96, "p50_ms": 61.0, "p95_ms": 95.5, "p99_ms": 99.1
-    }],
-    "depths": [{
-        "at": "2026-11-21T08:14:00Z", "queue": "high", "ready": 3, "scheduled": 1, "running": 8, "dead": 0,
-        "oldest_seconds": 0, "paused": false
-    }],
-    "orders": [{"at": "2026-11-21T08:14:00Z", "currency": "USD", "placed": 96, "value": 1_204_000}]
-}))]
-pub struct History {
-    #[schema(inline)]
-    pub step: Step,
-    pub from: DateTime<Utc>,
-    pub to: DateTime<Utc>,
-    /// Attempts that ended
-    pub jobs: Vec<JobsPoint>,
-    /// How long jobs waited after they were due
-    pub waits: Vec<WaitsPoint>,
-    /// How long attempts ran
-    pub runs: Vec<RunsPoint>,
-    /// What the queues held at the end of each step; counts stop at 100,000
-    pub depths: Vec<DepthPoint>,
-    /// Orders that were placed
-    pub orders: Vec<OrdersPoint>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct JobsPoint {
-    pub at: DateTime<Utc>,
-    pub queue: Queue,
-    #[schema(example = "process_payment")]
-    pub kind: String,
-    /// `done`, `retried`, `dead`, `postponed`, `lease_lost` or `unsettled`
-    #[schema(example = "done")]
-    pub outcome: String,
-    pub count: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct WaitsPoint {
-    pub at: DateTime<Utc>,
-    pub queue: Queue,
-    pub count: i64,
-    #[serde(flatten)]
-    pub times: Percentiles,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct RunsPoint {
-    pub at: DateTime<Utc>,
-    pub kind: String,
-    pub count: i64,
-    #[serde(flatten)]
-    pub times: Percentiles,
-}
-
-/// In milliseconds, estimated from buckets.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
-pub struct Percentiles {
-    pub p50_ms: f64,
-    pub p95_ms: f64,
-    pub p99_ms: f64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct DepthPoint {
-    pub at: DateTime<Utc>,
-    pub queue: Queue,
-    pub ready: i64,
-    pub scheduled: i64,
-    pub running: i64,
-    pub dead: i64,
-    pub oldest_seconds: i64,
-    pub paused: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct OrdersPoint {
-    pub at: DateTime<Utc>,
-    #[schema(example = "USD")]
-    pub currency: String,
-    pub placed: i64,
-    /// In minor units
-    pub value: i64,
 }
 
 /// A range with all its parts.
@@ -227,6 +92,7 @@ struct AllParts {
     jobs: Parts,
     queues: Parts,
     shop: Parts,
+    requests: Parts,
 }
 
 async fn parts(conn: &mut PgConnection, range: Range) -> Result<AllParts> {
@@ -236,7 +102,9 @@ async fn parts(conn: &mut PgConnection, range: Range) -> Result<AllParts> {
                 (select max(at) from queue_history where step = 60) as queue_minute,
                 (select max(at) from queue_history where step = 3600) as queue_hour,
                 (select max(at) from shop_history where step = 60) as shop_minute,
-                (select max(at) from shop_history where step = 3600) as shop_hour"
+                (select max(at) from shop_history where step = 3600) as shop_hour,
+                (select max(at) from request_history where step = 60) as request_minute,
+                (select max(at) from request_history where step = 3600) as request_hour"
     )
     .fetch_one(conn)
     .await?;
@@ -244,6 +112,7 @@ async fn parts(conn: &mut PgConnection, range: Range) -> Result<AllParts> {
         jobs: range.parts(last.job_minute, last.job_hour),
         queues: range.parts(last.queue_minute, last.queue_hour),
         shop: range.parts(last.shop_minute, last.shop_hour),
+        requests: range.parts(last.request_minute, last.request_hour),
     })
 }
 
@@ -260,6 +129,7 @@ pub async fn read(conn: &mut PgConnection, range: HistoryRange) -> Result<Histor
         runs: runs(conn, range, &parts.jobs).await?,
         depths: depths(conn, range, &parts.queues).await?,
         orders: orders(conn, range, &parts.shop).await?,
+        requests: requests(conn, range, &parts.requests).await?,
     })
 }
 
@@ -352,6 +222,27 @@ async fn orders(conn: &mut PgConnection, range: Range, parts: &Parts) -> Result<
     )
     .fetch_all(conn)
     .await?)
+}
+
+async fn requests(conn: &mut PgConnection, range: Range, parts: &Parts) -> Result<Vec<RequestsPoint>> {
+    let rows = sqlx::query!(
+        r#"select date_bin(make_interval(secs => $1), h.at, 'epoch') as "at!", class, sum(requests)::bigint as "requests!",
+                  sum(failed)::bigint as "failed!", sum_arrays(took) as "took!"
+             from unnest($2::int[], $3::timestamptz[], $4::timestamptz[]) part (step, low, high)
+             join request_history h on h.step = part.step and h.at >= part.low and h.at < part.high
+            group by 1, class order by 1, class"#,
+        range.seconds(),
+        &parts.steps,
+        &parts.from,
+        &parts.to,
+    )
+    .fetch_all(conn)
+    .await?;
+    let points = rows.into_iter().filter_map(|row| {
+        let times = Percentiles::of(&row.took, &RAN_BUCKETS)?;
+        Some(RequestsPoint { at: row.at, class: row.class, requests: row.requests, failed: row.failed, times })
+    });
+    Ok(points.collect())
 }
 
 /// Orders placed from this time on, per currency.

@@ -1,5 +1,7 @@
 //! Accounts: registering, making, listing and changing users.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -152,6 +154,12 @@ pub async fn get_user(conn: &mut PgConnection, id: UserId) -> Result<UserView> {
     .fetch_optional(conn)
     .await?
     .ok_or(Error::NotFound(Resource::User))
+}
+
+/// What these users are called.
+pub async fn names(conn: &mut PgConnection, ids: &[UserId]) -> Result<HashMap<UserId, String>> {
+    let rows = sqlx::query!(r#"select id as "id: UserId", name from users where id = any($1)"#, ids as &[UserId],);
+    Ok(rows.fetch_all(conn).await?.into_iter().map(|row| (row.id, row.name)).collect())
 }
 
 /// The account with this address.

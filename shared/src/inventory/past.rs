@@ -1,13 +1,16 @@
 //! How the stock of a row changed, for a chart: the closing balance of each day, and every movement of today.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
+use super::ledger::MovementView;
 use crate::error::{Error, Resource, Result};
 use crate::page::IdRange;
-use crate::values::InventoryId;
+use crate::values::{InventoryId, ProductId, WarehouseId};
 
 /// The days of the chart.
 const DAYS: TimeDelta = TimeDelta::days(30);
@@ -121,4 +124,33 @@ fn balances(present: StockPoint, moved: &[Moved]) -> Vec<StockPoint> {
         .collect();
     points.reverse();
     points
+}
+/// What was on hand and reserved after each of these movements of one product: a page of its ledger, the newest first.
+pub async fn balances_after(
+    conn: &mut PgConnection,
+    product: ProductId,
+    page: &[MovementView],
+) -> Result<Vec<(i64, i64)>> {
+    let Some(newest) = page.first() else { return Ok(Vec::new()) };
+    let rows = sqlx::query!(
+        r#"select i.warehouse_id as "warehouse: WarehouseId", i.on_hand - coalesce(sum(m.on_hand_delta), 0) as "on_hand!",
+                  i.reserved - coalesce(sum(m.reserved_delta), 0) as "reserved!"
+             from inventory i
+             left join stock_movements m
+               on m.product_id = i.product_id and m.warehouse_id = i.warehouse_id and m.id > $2
+            where i.product_id = $1 group by i.id"#,
+        product.0,
+        newest.id,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut now: HashMap<WarehouseId, (i64, i64)> =
+        rows.into_iter().map(|row| (row.warehouse, (row.on_hand, row.reserved))).collect();
+    let after = page.iter().map(|movement| {
+        let level = now.entry(movement.warehouse_id).or_default();
+        let after = *level;
+        *level = (after.0 - i64::from(movement.on_hand_delta), after.1 - i64::from(movement.reserved_delta));
+        after
+    });
+    Ok(after.collect())
 }

@@ -220,6 +220,17 @@ fn charts(visit: &Visit, history: &History) -> Markup {
         let points = history.depths.iter().filter(|point| point.queue == queue);
         grid.series(queue.name(), points.map(|point| (point.at, whole(point.ready))), false)
     });
+    let per_second = 1.0 / f64::from(history.step.seconds());
+    let failed = history.requests.iter().map(|point| (point.at, whole(point.failed) * per_second));
+    let mut requests = vec![grid.series("failed", failed, true)];
+    requests.extend(CLASSES.map(|class| {
+        let points = history.requests.iter().filter(|point| point.class == class);
+        grid.series(class, points.map(|point| (point.at, whole(point.requests) * per_second)), true)
+    }));
+    let took = CLASSES.map(|class| {
+        let points = history.requests.iter().filter(|point| point.class == class);
+        grid.series(class, points.map(|point| (point.at, point.times.p95_ms)), false)
+    });
     let chart = |title, unit, series: Vec<Series>, filled| {
         Chart { title, unit, times: grid.times.clone(), series, filled }.show(visit)
     };
@@ -228,8 +239,13 @@ fn charts(visit: &Visit, history: &History) -> Markup {
         (chart("Jobs", "a minute, by outcome", outcomes.into(), false))
         (chart("Wait of 95 in 100 jobs", "ms, by queue", waits.into(), false))
         (chart("Ready jobs", "by queue", depths.into(), false))
+        (chart("Requests", "a second", requests, false))
+        (chart("Time of 95 in 100 requests", "ms", took.into(), false))
     }
 }
+
+/// The classes of requests, as `api::metrics` names them.
+const CLASSES: [&str; 3] = ["reads", "writes", "pages"];
 
 /// The moments of a chart.
 struct Grid {

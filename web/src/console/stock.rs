@@ -1,11 +1,14 @@
 //! Stock: every row, and one product with its ledger.
 
+use std::collections::HashMap;
+
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use shared::catalog::products;
 use shared::error::{Error, Resource, Result};
+use shared::identity::users;
 use shared::inventory::adjust::{self, Adjust, AdjustReason};
 use shared::inventory::held::{self, HeldFilter};
 use shared::inventory::ledger::{self, MovementFilter, MovementView, Reason};
@@ -15,7 +18,7 @@ use shared::inventory::{self, ReorderSettings, StockView};
 use shared::page::{MAX_LIMIT, Page};
 use shared::principal::Permission;
 use shared::values::search::Search;
-use shared::values::{InventoryId, Sku, WarehouseId};
+use shared::values::{InventoryId, Sku, UserId, WarehouseId};
 use shared::warehouses::WarehouseView;
 
 use super::shell;
@@ -151,6 +154,9 @@ async fn page(web: &WebState, visit: &Visit, sku: &str, asked: &Fields, problem:
     }
     let movements = MovementFilter { product_id: Some(id), ..MovementFilter::default() };
     let moved = ledger::list(&mut conn, &movements, &Page::parse(None, asked.given("cursor"), "")?).await?;
+    let balances = past::balances_after(&mut conn, id, &moved.data).await?;
+    let actors: Vec<UserId> = moved.data.iter().filter_map(|movement| movement.actor_id).collect();
+    let names = users::names(&mut conn, &actors).await?;
     let of_product = HeldFilter { product_id: Some(id), ..HeldFilter::default() };
     let held = held::list(&mut conn, &of_product, &Page::parse(Some(20), None, "")?).await?.data;
     let houses = super::warehouses::all(&mut conn).await?;
@@ -169,7 +175,7 @@ async fn page(web: &WebState, visit: &Visit, sku: &str, asked: &Fields, problem:
                 " until " (time::both(visit, reservation.expires_at))
             } } }
         })) }
-        (ui::block("Ledger", html! { (movements_table(visit, &houses, &moved.data)) (pager(visit, moved.next_cursor.as_deref())) }))
+        (ui::block("Ledger", html! { (movements_table(visit, &houses, &names, &moved.data, &balances)) (pager(visit, moved.next_cursor.as_deref())) }))
     };
     shell::live_page(web, visit, product.name.as_str(), content).await
 }
@@ -229,27 +235,41 @@ fn chart(visit: &Visit, warehouse: &str, history: &StockHistory) -> Markup {
     Chart { title: warehouse, unit: "units, 30 days", times, series, filled: false }.show(visit)
 }
 
-fn movements_table(visit: &Visit, houses: &[WarehouseView], moved: &[MovementView]) -> Markup {
+/// `balances` are those after each movement.
+fn movements_table(
+    visit: &Visit,
+    houses: &[WarehouseView],
+    names: &HashMap<UserId, String>,
+    moved: &[MovementView],
+    balances: &[(i64, i64)],
+) -> Markup {
     let columns = [
         column("When"),
         column("Why"),
-        numbers("On hand"),
-        numbers("Reserved"),
         column("Warehouse"),
+        numbers("On hand"),
+        numbers("Then"),
+        numbers("Reserved"),
+        numbers("Then"),
+        column("Who"),
         column("For"),
         column("Note"),
     ];
     let signed = |delta: i32| if delta > 0 { format!("+{delta}") } else { ui::number(delta.into()) };
     let rows: Vec<Row> = moved
         .iter()
-        .map(|movement| Row {
+        .zip(balances)
+        .map(|(movement, (on_hand, reserved))| Row {
             link: None,
             cells: vec![
                 time::both(visit, movement.created_at),
                 html! { (why(movement.reason)) },
-                html! { (signed(movement.on_hand_delta)) },
-                html! { (signed(movement.reserved_delta)) },
                 html! { (house(houses, movement.warehouse_id)) },
+                html! { (signed(movement.on_hand_delta)) },
+                html! { b { (ui::number(*on_hand)) } },
+                html! { (signed(movement.reserved_delta)) },
+                html! { b { (ui::number(*reserved)) } },
+                html! { (movement.actor_id.and_then(|id| names.get(&id)).map_or("Millrace", String::as_str)) },
                 html! { @if let Some(id) = movement.order_id { a href={ "/console/search?q=" (id) } { "the order" } } },
                 html! { (movement.note.as_deref().unwrap_or("")) },
             ],

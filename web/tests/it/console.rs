@@ -107,7 +107,12 @@ async fn stock_is_adjusted_with_a_reason_and_never_below_what_is_reserved() {
         let sent = sam.send("/console/stock/mug/adjust", &fields).await;
         assert_eq!(sent.status.as_u16(), status, "{key} {delta}: {sent:?}");
     }
-    sam.open("/console/stock/mug").await.ok().says("dropped").says("Damaged").says("<b>4</b>");
+    let page = sam.open("/console/stock/mug").await.ok();
+    page.says("dropped").says("Damaged").says("<b>4</b>").says("Some One");
+    // Received 10, then 4 were reserved, then 2 taken away: the newest first, and the last balance is the row.
+    let ledger = page.text.split("Ledger</h2>").nth(1).unwrap();
+    let balances: Vec<&str> = ledger.split("<b>").skip(1).map(|rest| rest.split('<').next().unwrap()).collect();
+    assert_eq!(balances, ["8", "4", "10", "4", "10", "0"]);
 }
 
 #[tokio::test]

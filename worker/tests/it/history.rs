@@ -31,7 +31,10 @@ async fn what_a_worker_did_is_in_the_history_also_after_a_restart() {
 
     let again = TestApp::on(&system.app.database_url, &[]).await;
     let same = again.staff().await.get(&path).await.done(200).body;
-    assert_eq!(same, history);
+    // Not `requests`: this test makes some meanwhile.
+    for series in ["jobs", "waits", "runs", "depths", "orders"] {
+        assert_eq!(same[series], history[series], "{series}");
+    }
 }
 
 #[tokio::test]

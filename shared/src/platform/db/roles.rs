@@ -35,6 +35,7 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
     ("queues", "select, update"),
     ("recovery_codes", "select, insert, update, delete"),
     ("refresh_tokens", "select, insert, update"),
+    ("request_history", "select, insert, update, delete"),
     ("reservation_lines", "select, insert"),
     ("reservations", "select, insert, update"),
     ("schedules", "select, insert, update, delete"),

@@ -432,8 +432,9 @@ impl TryFrom<Map<String, Value>> for Address {
     }
 }
 
-/// The short number of an order, which a person can read out. It is a bijection of a counter, so it is unique; it scatters the
-/// counter, so that it does not reveal how many orders the shop has.
+/// The short number of an order, which a person can read out. It is a bijection of a counter, so it is unique. Neighbours look
+/// different, so a wrong letter rarely gives the number of another order. It hides nothing: who knows the factor below can
+/// tell how many orders there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrderNumber(pub i64);
 

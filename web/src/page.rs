@@ -183,6 +183,11 @@ const RAIL: &[&[Entry]] = &[
 ];
 
 fn is_current(visit: &Visit, path: &str) -> bool {
-    let here = visit.path();
+    // Reached from these screens, and without an entry of their own.
+    let here = match visit.path() {
+        here if here.starts_with("/console/warehouses") => "/console/stock/",
+        here if here.starts_with("/console/categories") => "/console/products/",
+        here => here,
+    };
     here == path || (path != "/console" && here.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
 }

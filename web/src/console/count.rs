@@ -104,8 +104,9 @@ fn row(record: &csv::StringRecord) -> Result<CountRow, Invalid> {
 
 async fn page(web: &WebState, visit: &Visit, typed: &str, result: Markup) -> Result<Markup> {
     let content = html! {
-        (ui::head("Count the stock", html! {}))
-        p.quiet { "Paste what was counted: a SKU, a warehouse and a quantity in each line. All lines are applied, or none." }
+        (ui::head_with("Count the stock", html! {
+            "Paste what was counted: a SKU, a warehouse and a quantity in each line. All lines are applied, or none."
+        }, html! {}))
         (result)
         form.stack method="post" action=(HERE) {
             div.field {

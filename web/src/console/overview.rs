@@ -158,9 +158,11 @@ fn people(visit: &Visit, summary: &Summary) -> Markup {
 fn flow(summary: &Summary) -> Markup {
     let oldest = summary.flow.iter().map(|queue| queue.oldest_due_seconds).max().unwrap_or(0);
     let paused: Vec<&str> = summary.flow.iter().filter(|queue| queue.paused).map(|queue| queue.queue.name()).collect();
-    let slowest = summary.flow.iter().filter_map(|queue| queue.p95_wait_ms).fold(0.0, f64::max);
+    let slowest = summary.flow.iter().filter_map(|queue| queue.p95_wait_ms).reduce(f64::max);
     let words = html! {
-        @if paused.is_empty() { "95 of 100 jobs waited less than " (short_time(slowest)) } @else { "paused: " (paused.join(", ")) }
+        @if !paused.is_empty() { "paused: " (paused.join(", ")) }
+        @else if let Some(slowest) = slowest { "95 of 100 jobs waited less than " (short_time(slowest)) }
+        @else { "no job ran in the last five minutes" }
     };
     match oldest {
         _ if !paused.is_empty() => verdict("/console/queues", Tone::Waiting, "Flow", "A queue is paused", words),
@@ -222,11 +224,11 @@ fn charts(visit: &Visit, history: &History) -> Markup {
     });
     let per_second = 1.0 / f64::from(history.step.seconds());
     let failed = history.requests.iter().map(|point| (point.at, whole(point.failed) * per_second));
-    let mut requests = vec![grid.series("failed", failed, true)];
-    requests.extend(CLASSES.map(|class| {
+    let mut requests = Vec::from(CLASSES.map(|class| {
         let points = history.requests.iter().filter(|point| point.class == class);
         grid.series(class, points.map(|point| (point.at, whole(point.requests) * per_second)), true)
     }));
+    requests.push(grid.series("failed", failed, true));
     let took = CLASSES.map(|class| {
         let points = history.requests.iter().filter(|point| point.class == class);
         grid.series(class, points.map(|point| (point.at, point.times.p95_ms)), false)

@@ -255,7 +255,7 @@ fn movements_table(
         column("For"),
         column("Note"),
     ];
-    let signed = |delta: i32| if delta > 0 { format!("+{delta}") } else { ui::number(delta.into()) };
+    let signed = |delta: i32| format!("{}{}", if delta > 0 { "+" } else { "" }, ui::number(delta.into()));
     let rows: Vec<Row> = moved
         .iter()
         .zip(balances)

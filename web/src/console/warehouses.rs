@@ -60,11 +60,10 @@ async fn list_page(web: &WebState, visit: &Visit, sent: &Fields, problem: Option
         })
         .collect();
     let content = html! {
-        (ui::head("Warehouses", html! { @if visit.may(Permission::InventoryWrite) {
+        (ui::head_with("Warehouses", html! { (explanation(&houses)) }, html! { @if visit.may(Permission::InventoryWrite) {
             (action::ask("New warehouse", Emphasis::Primary, action::form("/console/warehouses", "Add it", Emphasis::Primary, fields(sent))))
         } }))
         @if let Some(problem) = problem { (notice::bad(problem)) }
-        p.quiet { (explanation(&houses)) }
         @if rows.is_empty() { (ui::empty("No warehouse yet", html! { p { "Orders need one that has stock." } })) }
         @else { (table("Warehouses", &columns, &rows)) }
     };

@@ -19,6 +19,13 @@ pub struct Series {
     pub values: Vec<Option<f64>>,
 }
 
+impl Series {
+    /// What went wrong is red; the others take the next colour.
+    fn tone(&self, at: usize) -> usize {
+        if matches!(self.name.as_str(), "dead" | "failed") { 4 } else { at }
+    }
+}
+
 pub struct Chart<'a> {
     pub title: &'a str,
     /// What the numbers are, such as `jobs a minute`.
@@ -51,9 +58,9 @@ impl Chart<'_> {
                         @for (at, series) in self.series.iter().enumerate() {
                             @for line in pieces(&series.values) {
                                 @if self.filled && self.series.len() == 1 {
-                                    path class={ "fill tone-" (at) } d=(area(&line, &x, &y)) {}
+                                    path class={ "fill tone-" (series.tone(at)) } d=(area(&line, &x, &y)) {}
                                 }
-                                path class={ "line tone-" (at) } d=(outline(&line, &x, &y)) {}
+                                path class={ "line tone-" (series.tone(at)) } d=(outline(&line, &x, &y)) {}
                             }
                         }
                         @for at in ticks(self.times.len()) {
@@ -69,7 +76,7 @@ impl Chart<'_> {
     fn legend(&self) -> Markup {
         html! {
             @if self.series.len() > 1 {
-                span.legend { @for (at, series) in self.series.iter().enumerate() { span class={ "tone-" (at) } { (series.name) } } }
+                span.legend { @for (at, series) in self.series.iter().enumerate() { span class={ "tone-" (series.tone(at)) } { (series.name) } } }
             }
         }
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use chrono_tz::Tz;
 use shared::actions::{self, ActionFilter, ActionView};
 use shared::error::Result;
 use shared::inventory::StockView;
@@ -35,11 +36,18 @@ pub struct CommonParts {
     edition: AtomicU64,
     notices: Briefly<u64, Notices>,
     short: Briefly<u64, ShortLists>,
+    charts: Briefly<(&'static str, Tz), String>,
 }
 
 impl CommonParts {
     pub fn new(db: PgPool) -> Self {
-        Self { db, edition: AtomicU64::new(0), notices: Briefly::default(), short: Briefly::default() }
+        Self {
+            db,
+            edition: AtomicU64::new(0),
+            notices: Briefly::default(),
+            short: Briefly::default(),
+            charts: Briefly::default(),
+        }
     }
 
     /// Something has changed: the next page reads again.
@@ -53,6 +61,11 @@ impl CommonParts {
             Ok(Notices { workers: workers::count(&mut conn).await?, paused: queues::paused(&mut conn).await? })
         });
         self.notices.get(self.edition.load(Ordering::Relaxed), fresh).await
+    }
+
+    /// The charts of a range for a time zone, as `draw` makes them: most of what the overview costs.
+    pub async fn charts(&self, range: &'static str, zone: Tz, draw: impl FnOnce() -> String) -> Result<Arc<String>> {
+        self.charts.get((range, zone), async { Ok(draw()) }).await
     }
 
     pub async fn short_lists(&self) -> Result<Arc<ShortLists>> {

@@ -2,7 +2,7 @@
 
 use axum::extract::{RawQuery, State};
 use chrono::{DateTime, TimeDelta, Utc};
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 use shared::error::Result;
 use shared::history::CurrencyTotal;
 use shared::history::read::{History, HistoryRange, Step};
@@ -33,13 +33,14 @@ async fn overview(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQ
     let range = Range::of(asked.text("range"));
     let summary = web.overview.summary().await?;
     let history = web.overview.history(range.from(visit.now)).await?;
+    let drawn = web.common.charts(range.name(), visit.zone, || charts(&visit, &history).into_string()).await?;
     let short = short_lists(&web, &visit).await?;
     let content = html! {
         (ui::head("Overview", html! {}))
         (ui::live("verdicts", verdicts(&visit, &summary)))
         (ui::live("charts", html! {
             (tabs("Time", &Range::ALL.map(|it| (it.name().to_owned(), query(&visit, &[("range", Some(it.name()))]), it == range))))
-            div.grid { (charts(&visit, &history)) }
+            div.grid { (PreEscaped(drawn.as_str())) }
         }))
         (ui::live("short", short))
     };

@@ -21,6 +21,7 @@ REASONS = {
     "product_not_found",
     "product_or_sku",
     "range_too_long",  # for this step
+    "too_far_back",  # stock can be shown as it was up to 31 days ago
     "user_not_found",
     "version_mismatch",
     "warehouse_not_found",

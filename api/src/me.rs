@@ -3,12 +3,15 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use shared::identity::own_password::{ChangePassword, ConfirmPassword};
 use shared::identity::second_factor::{self, ConfirmTotp, RecoveryCodes, TotpSetup, TotpView};
 use shared::identity::sessions::{self, SessionView};
 use shared::identity::users::{self, UserView};
+use shared::ops::views::{self, NewView, SavedView};
 use shared::page::{List, Paging};
 use shared::platform::limits::Class;
+use shared::principal::Permission;
 use shared::values::SessionId;
 use sqlx::PgPool;
 use utoipa_axum::routes;
@@ -16,6 +19,7 @@ use utoipa_axum::routes;
 use crate::auth::CREDENTIALS_LIMIT;
 use crate::error::{ApiResult, Problem};
 use crate::extract::etag::Tagged;
+use crate::extract::idempotent::Once;
 use crate::extract::json::{Json, Listed, NoFilter, Path};
 use crate::extract::principal::Caller;
 use crate::policy::{Access, Policy};
@@ -35,6 +39,9 @@ pub fn routes() -> Routes {
         .on(routes!(set_up_totp), write)
         .on(routes!(confirm_totp), write.class(Class::Login))
         .on(routes!(switch_off_totp), write)
+        .on(routes!(views), Policy::read(Access::Needs(Permission::OpsRead)))
+        .on(routes!(save_view), Policy::write(Access::Needs(Permission::OpsRead)).takes_key())
+        .on(routes!(delete_view), Policy::write(Access::Needs(Permission::OpsRead)))
 }
 
 /// Read the caller's own account
@@ -192,5 +199,39 @@ async fn switch_off_totp(State(state): State<AppState>, caller: Caller) -> ApiRe
     second_factor::switch_off(&mut tx, &caller, user_id).await?;
     tx.commit().await?;
     state.identity.forget_user(user_id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// List the caller's saved views of the console
+#[utoipa::path(get, path = "/v1/ops/views", tag = "identity", responses(
+    (status = 200, description = "At most 50, by name", body = List<SavedView>),
+))]
+async fn views(State(db): State<PgPool>, caller: Caller) -> ApiResult<Answer<List<SavedView>>> {
+    let views = views::list(&mut *db.acquire().await?, &caller).await?;
+    Ok(Answer(List { data: views, next_cursor: None }))
+}
+
+/// Save a view of the console
+///
+/// One of the caller with the same name is replaced.
+#[utoipa::path(post, path = "/v1/ops/views", tag = "identity", request_body = NewView, responses(
+    (status = 201, description = "The view", body = SavedView),
+    (status = 422, description = "`invalid_name`, `invalid_path`, `too_many_views`", body = Problem),
+))]
+async fn save_view(caller: Caller, mut once: Once<NewView>) -> ApiResult<Response> {
+    let view = views::save(&mut once.tx, &caller, &once.body).await?;
+    once.answer(StatusCode::CREATED, &view).await
+}
+
+/// Delete a saved view
+#[utoipa::path(delete, path = "/v1/ops/views/{id}", tag = "identity",
+    params(("id" = uuid::Uuid, Path, description = "The view's id")),
+    responses(
+        (status = 204, description = "It is deleted"),
+        (status = 404, description = "`view_not_found`", body = Problem),
+    ),
+)]
+async fn delete_view(State(db): State<PgPool>, caller: Caller, Path(id): Path<uuid::Uuid>) -> ApiResult<StatusCode> {
+    views::delete(&mut *db.acquire().await?, &caller, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -149,6 +149,7 @@ pub enum Resource {
     Queue,
     AuditRun,
     Bulk,
+    View,
 }
 
 /// A line of an order or a reservation that asked for more than is available.

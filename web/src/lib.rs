@@ -19,6 +19,7 @@ pub mod entrance;
 pub mod form;
 pub mod live;
 pub mod once;
+mod order_form;
 pub mod page;
 pub mod path;
 pub mod refusal;

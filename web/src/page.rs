@@ -47,19 +47,8 @@ pub fn console(shell: &Shell<'_>, content: &Markup) -> Markup {
                     }
                 }
             }
-            nav.rail aria-label="Console" {
-                @for group in RAIL {
-                    ul {
-                        @for entry in *group {
-                            @if entry.needs.is_none_or(|needed| visit.may(needed)) {
-                                li { a href=(entry.path) aria-current=[is_current(visit, entry.path).then_some("page")] {
-                                    (icon::svg(entry.icon)) span { (entry.name) }
-                                } }
-                            }
-                        }
-                    }
-                }
-            }
+            (rail(visit))
+            (bar(visit))
             main #main tabindex="-1" {
                 (shell.banners)
                 @if let Some(done) = &visit.done { (notice::done(done)) }
@@ -68,6 +57,40 @@ pub fn console(shell: &Shell<'_>, content: &Markup) -> Markup {
             }
         },
     )
+}
+
+/// All screens, beside the content of a wide page.
+fn rail(visit: &Visit) -> Markup {
+    html! {
+        nav.rail aria-label="Console" {
+            @for group in RAIL { ul { @for entry in *group { (link_to(visit, entry)) } } }
+        }
+    }
+}
+
+/// On a phone: the screens that are opened most often, below the content, and the others one press away.
+fn bar(visit: &Visit) -> Markup {
+    let (first, others): (Vec<&Entry>, Vec<&Entry>) =
+        RAIL.iter().copied().flatten().partition(|entry| ON_PHONES.contains(&entry.path));
+    html! {
+        nav.bar aria-label="Console" {
+            ul { @for entry in first { (link_to(visit, entry)) } }
+            details.more {
+                summary { (icon::svg(Icon::More)) span { "More" } }
+                ul { @for entry in others { (link_to(visit, entry)) } }
+            }
+        }
+    }
+}
+
+fn link_to(visit: &Visit, entry: &Entry) -> Markup {
+    html! {
+        @if entry.needs.is_none_or(|needed| visit.may(needed)) {
+            li { a href=(entry.path) aria-current=[is_current(visit, entry.path).then_some("page")] {
+                (icon::svg(entry.icon)) span { (entry.name) }
+            } }
+        }
+    }
 }
 
 /// A page of the shop.
@@ -181,6 +204,8 @@ const RAIL: &[&[Entry]] = &[
     &[entry("/console/audit", "Audit", Icon::Check), entry("/console/activity", "Activity", Icon::Activity)],
     &[Entry { path: "/console/users", name: "Users", icon: Icon::Users, needs: Some(Permission::UsersWrite) }],
 ];
+
+const ON_PHONES: [&str; 4] = ["/console", "/console/inbox", "/console/orders", "/console/stock"];
 
 fn is_current(visit: &Visit, path: &str) -> bool {
     // Reached from these screens, and without an entry of their own.

@@ -5,6 +5,7 @@ mod count;
 mod reaper;
 mod reservations;
 mod stock;
+mod transfer;
 
 use shared::platform::limits::Class;
 use shared::principal::Permission;
@@ -25,6 +26,7 @@ pub fn routes() -> Routes {
         .on(routes!(stock::history), read.class(Class::Query))
         .on(routes!(stock::update), write)
         .on(routes!(adjust::adjust), write.takes_key())
+        .on(routes!(transfer::transfer), write.takes_key())
         .on(routes!(adjust::movements), read.class(Class::Query))
         .on(routes!(count::count), write.takes_key().class(Class::Bulk).body_limit(count::BODY_LIMIT))
         .on(routes!(reservations::reserve), write.takes_key())

@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::error::Error;
 use shared::idempotency::BodyHash;
-use shared::orders::OrderView;
 use shared::orders::placing::lanes::Placed;
 use shared::orders::placing::request::{MAX_LINES, OrderLine, PlaceOrder, ProductRef};
+use shared::orders::{OrderView, manual};
 use shared::principal::{By, Permission, Principal};
 use shared::queue::Origin;
 use shared::values::{Address, CustomerId, OrderId, PaymentToken, ProductId, Quantity, Sku};
@@ -72,6 +72,9 @@ pub(super) async fn place(State(state): State<AppState>, caller: Caller, request
     let placing = info_span!("place", otel.kind = "producer");
     let share_of = (!caller.may(Permission::OrdersWrite)).then_some(order.placed_by.id);
     let Placed { order, replayed } = state.placing.place(order, share_of).instrument(placing).await?;
+    if !replayed && order.customer_id != caller.require_person()?.customer_id {
+        Box::pin(record_placed_for(&state, &caller, &order)).await?;
+    }
     Span::current().record("order_id", field::display(order.id));
     let headers = [(header::LOCATION, format!("/v1/orders/{}", order.id)), (header::ETAG, etag::of(order.version))];
     let mut response = (StatusCode::CREATED, headers, Json(order)).into_response();
@@ -79,6 +82,10 @@ pub(super) async fn place(State(state): State<AppState>, caller: Caller, request
         response.headers_mut().insert(IDEMPOTENT_REPLAYED.clone(), HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+async fn record_placed_for(state: &AppState, staff: &Principal, order: &OrderView) -> ApiResult<()> {
+    Ok(manual::record_placed_for(&mut *state.db.acquire().await?, staff, order).await?)
 }
 
 /// Reads the order from the request. `Once` is not used here: the transaction that places a batch takes the keys.

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{Connection, PgConnection, PgPool};
@@ -175,6 +175,25 @@ pub async fn list(conn: &mut PgConnection, page: &Page) -> Result<List<AuditRun>
         runs.truncate(usize::try_from(page.fetch()).unwrap_or(usize::MAX));
     }
     Ok(page.list(runs, |run| Position::from(run.id)))
+}
+
+/// What the runs of a day found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditDay {
+    pub day: NaiveDate,
+    pub runs: i64,
+    /// Of the worst run
+    pub violations: i64,
+}
+
+/// The last 30 days that had a run, in UTC, the oldest first.
+pub async fn days(conn: &mut PgConnection) -> Result<Vec<AuditDay>> {
+    let days = sqlx::query_as!(
+        AuditDay,
+        r#"select (ran_at at time zone 'utc')::date as "day!", count(*) as "runs!", max(violations)::bigint as "violations!"
+             from audit_runs where ran_at > now() - interval '30 days' group by 1 order by 1"#,
+    );
+    Ok(days.fetch_all(conn).await?)
 }
 
 /// One run. A full run that failed, or whose process ended, left nothing behind: it is not found.

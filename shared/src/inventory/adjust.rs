@@ -113,7 +113,7 @@ fn invalid_delta() -> Invalid {
     Invalid::new("invalid_delta", message)
 }
 
-async fn pair_of(conn: &mut PgConnection, id: InventoryId) -> Result<(ProductId, WarehouseId)> {
+pub(super) async fn pair_of(conn: &mut PgConnection, id: InventoryId) -> Result<(ProductId, WarehouseId)> {
     let row = sqlx::query!(
         r#"select product_id as "product_id: ProductId", warehouse_id as "warehouse_id: WarehouseId"
              from inventory where id = $1"#,

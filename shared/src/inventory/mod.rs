@@ -14,6 +14,7 @@ pub mod list;
 pub mod past;
 pub mod reserve;
 pub mod source;
+pub mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet};
 

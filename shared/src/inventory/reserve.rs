@@ -86,6 +86,11 @@ pub enum ReservationState {
 }
 
 impl ReservationState {
+    /// The units are in the warehouse for this reservation, or have left it for this reservation.
+    pub fn keeps_stock(self) -> bool {
+        matches!(self, Self::Held | Self::Posted | Self::Shipped)
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Held => "held",

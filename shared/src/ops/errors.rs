@@ -1,6 +1,8 @@
 //! Dead jobs, grouped by their error: how many, what they cost, since when. Reading does not get slower with the number of
 //! dead jobs: groups are found by jumping through an index, and counts have bounds. Writes no table.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -42,6 +44,32 @@ pub struct ErrorGroup {
     pub sample: JobId,
     pub first_seen: Option<DateTime<Utc>>,
     pub last_seen: Option<DateTime<Utc>>,
+}
+
+/// Hours that `last_day` counts.
+const HOURS: i32 = 24;
+/// Failed attempts of an hour that are counted. A small line shows no more.
+const MAX_OF_HOUR: i64 = 200;
+/// Errors whose hours are counted.
+const MAX_LINES: usize = 50;
+
+/// How many attempts failed of each of these errors, hour by hour, until now.
+pub async fn last_day(conn: &mut PgConnection, fingerprints: &[&str]) -> Result<HashMap<String, Vec<i64>>> {
+    let first = &fingerprints[..fingerprints.len().min(MAX_LINES)];
+    let rows = sqlx::query!(
+        r#"select f.fingerprint as "fingerprint!",
+                  array_agg((select count(*) from (
+                      select from job_attempts a
+                       where a.fingerprint = f.fingerprint
+                         and a.ended_at >= now() - make_interval(hours => h) and a.ended_at < now() - make_interval(hours => h - 1)
+                       limit $3) part) order by h desc) as "hours!"
+             from unnest($1::text[]) f (fingerprint) cross join generate_series(1, $2::int) h
+            group by f.fingerprint"#,
+        first as &[&str],
+        HOURS,
+        MAX_OF_HOUR,
+    );
+    Ok(rows.fetch_all(conn).await?.into_iter().map(|row| (row.fingerprint, row.hours)).collect())
 }
 
 /// All errors that jobs are dead of now.

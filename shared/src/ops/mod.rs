@@ -1,5 +1,5 @@
 //! What staff see and do across several domains: queues, jobs, workers, the overview. It imports the queue and the orders; they do not
-//! import it. Of the tables, it writes `bulk_actions` and `taken_orders`.
+//! import it. Of the tables, it writes `bulk_actions`, `saved_views` and `taken_orders`.
 
 pub mod bulk;
 pub mod errors;
@@ -10,4 +10,5 @@ pub mod search;
 pub mod summary;
 pub mod taken;
 pub mod versions;
+pub mod views;
 pub mod workers;

@@ -86,3 +86,10 @@ async fn step(
         Status::Pending => Err(Error::internal("staff may take an edge to `pending`, and no code takes it")),
     }
 }
+
+/// Records that staff placed an order for somebody else. The first event of its timeline names them too, in the transaction
+/// that places it.
+pub async fn record_placed_for(conn: &mut PgConnection, staff: &Principal, order: &OrderView) -> Result<()> {
+    let data = json!({ "customer_id": order.customer_id });
+    actions::record(conn, staff, Action::new("order.placed_for", "order", order.id).data(data)).await
+}

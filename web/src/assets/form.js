@@ -19,20 +19,22 @@ addEventListener("beforeunload", (event) => changed && event.preventDefault());
 
 // A sheet closes on Escape and on a press elsewhere.
 document.addEventListener("click", (event) => {
-  for (const open of document.querySelectorAll("details.ask[open], details.menu[open]")) {
+  for (const open of document.querySelectorAll("details.ask[open], details.menu[open], details.more[open]")) {
     if (!open.contains(/** @type {Node} */ (event.target))) open.removeAttribute("open");
   }
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
-  for (const open of document.querySelectorAll("details.ask[open], details.menu[open]")) {
+  for (const open of document.querySelectorAll("details.ask[open], details.menu[open], details.more[open]")) {
     open.removeAttribute("open");
     open.querySelector("summary")?.focus();
   }
 });
 
 // Packing slips: the timeline has it, now the browser prints. A reload does not print again.
-if (/\/slip$/.test(location.pathname) && location.search === "?done=printed") {
-  history.replaceState(null, "", location.pathname);
+const shown = new URL(location.href);
+if (/\/slips?$/.test(shown.pathname) && shown.searchParams.get("done") === "printed") {
+  shown.searchParams.delete("done");
+  history.replaceState(null, "", shown);
   print();
 }

@@ -33,7 +33,7 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
     let done = actions::list(&mut *web.db.acquire().await?, &filter, &page).await?;
     let content = html! {
         (ui::head("Activity", html! {}))
-        (filters("/console/activity", !asked.filter_text().is_empty(), html! {
+        (filters(&visit, &asked, html! {
             (Field::text("action", "What").optional().sent(&asked).hint("such as job.retried").show())
             (Field::text("subject_id", "On which id").optional().sent(&asked).show())
             (Field::text("from", "From").kind("date").optional().sent(&asked).show())

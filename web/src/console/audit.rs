@@ -2,9 +2,10 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use chrono::Days;
 use maud::{Markup, html};
 use shared::audit::Finding;
-use shared::audit::full::{self, AuditRun, AuditState};
+use shared::audit::full::{self, AuditDay, AuditRun, AuditState};
 use shared::page::Page;
 use shared::principal::Permission;
 
@@ -30,7 +31,10 @@ pub fn routes() -> PageRoutes {
 
 async fn show(State(web): State<WebState>, visit: Visit) -> PageResult {
     let report = full::last(&web.db).await?;
-    let runs = full::list(&mut *web.db.acquire().await?, &Page::parse(Some(20), None, "")?).await?.data;
+    let mut conn = web.db.acquire().await?;
+    let runs = full::list(&mut conn, &Page::parse(Some(20), None, "")?).await?.data;
+    let days = full::days(&mut conn).await?;
+    drop(conn);
     let is_running = runs.iter().any(|run| run.state == AuditState::Running);
     let content = html! {
         (ui::head_with("Audit", html! { "Last looked " (time::both(&visit, report.ran_at)) }, html! {
@@ -39,9 +43,34 @@ async fn show(State(web): State<WebState>, visit: Visit) -> PageResult {
                 (action::button("/console/audit/runs", "Look at everything now", Emphasis::Primary))
             }
         }))
-        (ui::live("audit", html! { (promises(&report.invariants)) (ui::block("Runs", runs_table(&visit, &runs))) }))
+        (ui::live("audit", html! { (strip(&visit, &days)) (promises(&report.invariants)) (ui::block("Runs", runs_table(&visit, &runs))) }))
     };
     Ok(shell::live_page(&web, &visit, "Audit", content).await?)
+}
+
+/// A small box for each of the last 30 days: all promises held, one was broken, or nobody looked.
+fn strip(visit: &Visit, days: &[AuditDay]) -> Markup {
+    let today = visit.now.date_naive();
+    let of = |back: u64| today.checked_sub_days(Days::new(back)).unwrap_or(today);
+    let broken = days.iter().filter(|day| day.violations > 0).count();
+    let words = match broken {
+        0 => "All promises held on every day that was looked at".to_owned(),
+        broken => format!("A promise was broken on {broken} of {} days that were looked at", days.len()),
+    };
+    html! {
+        figure.days {
+            ol { @for day in (0..30).rev().map(of) {
+                @let found = days.iter().find(|found| found.day == day);
+                @let (class, said) = match found {
+                    None => ("", "nobody looked".to_owned()),
+                    Some(found) if found.violations > 0 => ("bad", ui::plural(found.violations, "violation", "violations")),
+                    Some(found) => ("good", format!("all held, {}", ui::plural(found.runs, "run", "runs"))),
+                };
+                li class=(class) title={ (day.format("%-d %B")) ": " (said) } { span.hidden { (day.format("%-d %B")) ": " (said) } }
+            } }
+            figcaption { (words) ". Days in UTC." }
+        }
+    }
 }
 
 fn promises(found: &[Finding]) -> Markup {

@@ -55,7 +55,7 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
         .collect();
     let content = html! {
         (ui::head("Customers", html! {}))
-        (filters("/console/customers", !asked.filter_text().is_empty(), search_field(&asked)))
+        (filters(&visit, &asked, search_field(&asked)))
         (ui::live("customers", html! {
             @if rows.is_empty() { (ui::empty("No such customer", html! { p { "Everybody who registers is a customer." } })) }
             @else { (table("Customers", &columns, &rows)) (pager(&visit, found.next_cursor.as_deref())) }
@@ -83,7 +83,9 @@ async fn page(web: &WebState, visit: &Visit, id: CustomerId, problem: Option<&st
     let orders = read::list(&mut conn, visit.principal()?, filter, Page::parse(Some(20), None, "")?).await?;
     drop(conn);
     let content = html! {
-        (ui::head_with(customer.name.as_str(), html! { (customer.email.as_str()) (ui::copy(customer.email.as_str())) }, html! {}))
+        (ui::head_with(customer.name.as_str(), html! { (customer.email.as_str()) (ui::copy(customer.email.as_str())) }, html! {
+            @if visit.may(Permission::OrdersWrite) { (action::link(&format!("/console/customers/{id}/order"), "Place an order", Emphasis::Primary)) }
+        }))
         @if let Some(problem) = problem { (notice::bad(problem)) }
         div.two {
             div { (ui::live("orders", ui::block("Orders", orders_table(visit, &orders.data, id)))) }

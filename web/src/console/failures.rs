@@ -1,5 +1,7 @@
 //! What jobs are dead of, and doing something about all of them at once: preview, canary, progress.
 
+use std::collections::HashMap;
+
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use maud::{Markup, html};
@@ -43,6 +45,8 @@ pub fn routes() -> PageRoutes {
 async fn list(State(web): State<WebState>, visit: Visit) -> PageResult {
     let mut conn = web.db.acquire().await?;
     let groups = errors::list(&mut conn).await?;
+    let fingerprints: Vec<&str> = groups.iter().map(|group| group.fingerprint.as_str()).collect();
+    let hours = errors::last_day(&mut conn, &fingerprints).await?;
     let running = bulk::list(&mut conn, &Page::parse(Some(5), None, "")?).await?.data;
     drop(conn);
     let content = html! {
@@ -50,20 +54,21 @@ async fn list(State(web): State<WebState>, visit: Visit) -> PageResult {
         (ui::live("failures", html! {
             @if groups.is_empty() {
                 (ui::empty("No job is dead", html! { p { "When one has failed for the last time, it waits here for you." } }))
-            } @else { (rows(&visit, &groups)) }
+            } @else { (rows(&visit, &groups, &hours)) }
             @if !running.is_empty() { (ui::block("Last replays", bulk_rows(&visit, &running))) }
         }))
     };
     Ok(shell::live_page(&web, &visit, "Failures", content).await?)
 }
 
-fn rows(visit: &Visit, groups: &[ErrorGroup]) -> Markup {
+fn rows(visit: &Visit, groups: &[ErrorGroup], hours: &HashMap<String, Vec<i64>>) -> Markup {
     let columns = [
         column("Error"),
         column("Job"),
         numbers("Dead"),
         numbers("Orders"),
         numbers("At risk"),
+        column("Last 24 hours"),
         column("First"),
         column("Last"),
     ];
@@ -77,12 +82,21 @@ fn rows(visit: &Visit, groups: &[ErrorGroup]) -> Markup {
                 html! { (ui::number(group.dead)) @if group.more { "+" } },
                 html! { (ui::number(group.orders)) @if group.at_least { "+" } },
                 html! { @if group.at_least { "≥ " } (sums(&group.at_risk)) },
+                hours.get(&group.fingerprint).map_or_else(|| html! {}, |hours| line(hours)),
                 group.first_seen.map_or_else(|| html! {}, |at| time::ago(visit, at)),
                 group.last_seen.map_or_else(|| html! {}, |at| time::ago(visit, at)),
             ],
         })
         .collect();
     table("Failures", &columns, &rows)
+}
+
+/// The failed attempts of the last day, hour by hour.
+#[expect(clippy::cast_precision_loss, reason = "a small line shows no digits")]
+fn line(hours: &[i64]) -> Markup {
+    let values: Vec<f64> = hours.iter().map(|count| *count as f64).collect();
+    let words = format!("{} failed attempts in 24 hours", ui::number(hours.iter().sum()));
+    chart::sparkline(&values, &words)
 }
 
 async fn show(State(web): State<WebState>, visit: Visit, InPath(fingerprint): InPath<String>) -> PageResult {

@@ -50,7 +50,7 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
     let content = html! {
         (ui::head("Jobs", html! {}))
         (tabs("State", &state_tabs(&visit, &asked)))
-        (filters("/console/jobs", !asked.filter_text().is_empty(), html! {
+        (filters(&visit, &asked, html! {
             @for kept in ["state", "order_id", "error", "worker_id", "request_id", "bulk_id"] {
                 @if let Some(value) = asked.given(kept) { input type="hidden" name=(kept) value=(value); }
             }

@@ -8,17 +8,19 @@ use shared::error::{Error, Result};
 use shared::identity::own_password::ChangePassword;
 use shared::identity::second_factor::{self, ConfirmTotp, RecoveryCodes, TotpSetup};
 use shared::identity::{sessions, users};
+use shared::ops::views::{self, NewView, SavedView, ViewPath};
 use shared::page::Page;
+use shared::principal::Permission;
 use shared::values::SessionId;
 
 use super::shell;
 use crate::WebState;
 use crate::entrance::new_password;
 use crate::form::Fields;
-use crate::once::{and_say, see_other};
+use crate::once::{OnceForm, and_say, see_other};
 use crate::path::InPath;
 use crate::refusal::{PageResult, refused_in_place, words};
-use crate::rule::{PageRoutes, Rule, Site, Visitors};
+use crate::rule::{PageRoutes, Rule, Site, Visitors, changes};
 use crate::ui::account::{password_form, sessions_table};
 use crate::ui::action::{self, Emphasis};
 use crate::ui::field::{self, Field};
@@ -36,6 +38,8 @@ pub fn routes() -> PageRoutes {
         .form("/console/me/totp/confirm", confirm_totp, write.password())
         .form("/console/me/totp/off", switch_off_totp, write)
         .form("/console/me/theme", choose_theme, write)
+        .form("/console/views", save_view, changes(Permission::OpsRead))
+        .form("/console/views/{id}/delete", delete_view, changes(Permission::OpsRead))
 }
 
 async fn show(State(web): State<WebState>, visit: Visit) -> PageResult {
@@ -47,6 +51,7 @@ async fn page(web: &WebState, visit: &Visit, problem: Option<&str>) -> Result<Ma
     let mut conn = web.db.acquire().await?;
     let user = users::get_user(&mut conn, principal.require_person()?.user_id).await?;
     let totp = second_factor::status(&mut conn, principal).await?;
+    let views = views::list(&mut conn, principal).await?;
     drop(conn);
     let sessions = web.identity.list_sessions(&web.db, principal, &Page::parse(None, None, "")?).await?;
     let content = html! {
@@ -67,12 +72,36 @@ async fn page(web: &WebState, visit: &Visit, problem: Option<&str>) -> Result<Ma
                 (ui::block("How pages look", theme_form(visit)))
             }
         }
+        (ui::block("Saved views", views_list(&views)))
         (ui::block("Where you are signed in", sessions_table(visit, "/console/me/sessions", &sessions.data)))
     };
     if principal.needs_totp() {
         return Ok(crate::page::plain(Site::Console, "Your account", content));
     }
     shell::still_page(web, visit, "Your account", content).await
+}
+
+fn views_list(views: &[SavedView]) -> Markup {
+    html! {
+        @if views.is_empty() { p.quiet { "Filter a list, and save it under a name." } }
+        ul.views { @for view in views { li {
+            a href=(view.path) { (view.name) }
+            (action::button(&format!("/console/views/{}/delete", view.id), "Delete", Emphasis::Plain))
+        } } }
+    }
+}
+
+async fn save_view(mut once: OnceForm) -> PageResult<Response> {
+    let here: ViewPath = once.fields.value("path")?;
+    let back = once.fields.text("path").to_owned();
+    let new = NewView { name: once.fields.value("name")?, path: here };
+    views::save(&mut once.tx, once.visit.principal()?, &new).await?;
+    once.leave(&and_say(&back, "saved")).await
+}
+
+async fn delete_view(InPath(id): InPath<uuid::Uuid>, mut once: OnceForm) -> PageResult<Response> {
+    views::delete(&mut once.tx, once.visit.principal()?, id).await?;
+    once.leave(&and_say("/console/me", "deleted")).await
 }
 
 fn theme_form(visit: &Visit) -> Markup {

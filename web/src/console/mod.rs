@@ -14,6 +14,7 @@ mod order;
 mod order_view;
 mod orders;
 mod overview;
+mod place;
 mod products;
 mod queues;
 mod search;
@@ -35,6 +36,7 @@ pub fn routes() -> PageRoutes {
         order::routes(),
         slip::routes(),
         customers::routes(),
+        place::routes(),
         products::routes(),
         categories::routes(),
         stock::routes(),

@@ -39,10 +39,11 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
     let content = html! {
         (ui::head("Orders", html! {
             @if let Some(path) = cancel_path(&visit, &asked) { (action::link(&path, "Cancel these…", Emphasis::Plain)) }
+            (action::link(&format!("/console/slips?{}", asked.filter_text()), "Packing slips", Emphasis::Plain))
             (action::link(&format!("/console/orders.csv?{}", asked.filter_text()), "Download", Emphasis::Plain))
         }))
         (tabs("Status", &status_tabs(&visit, &asked)))
-        (filters("/console/orders", !asked.filter_text().is_empty(), filter_fields(&asked)))
+        (filters(&visit, &asked, filter_fields(&asked)))
         (ui::live("orders", rows(&visit, &orders)))
     };
     Ok(shell::live_page(&web, &visit, "Orders", content).await?)
@@ -107,7 +108,7 @@ fn harmless(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }
 
-fn filter(visit: &Visit, asked: &Fields) -> shared::error::Result<OrderFilter> {
+pub fn filter(visit: &Visit, asked: &Fields) -> shared::error::Result<OrderFilter> {
     Ok(OrderFilter {
         status: asked.given("status").and_then(|name| Status::ALL.into_iter().find(|status| status.name() == name)),
         customer_id: asked.optional("customer_id")?,

@@ -58,7 +58,7 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
             (action::link("/console/categories", "Categories", Emphasis::Plain))
             (action::link("/console/products/new", "New product", Emphasis::Primary))
         }))
-        (filters("/console/products", !asked.filter_text().is_empty(), html! {
+        (filters(&visit, &asked, html! {
             (Field::text("q", "Name or SKU").optional().max(100).sent(&asked).show())
             (field::select("category_id", "Category", &choices(&tree, "All"), asked.text("category_id")))
             (field::tick("ended", "Only what is no longer sold", asked.is_on("ended")))

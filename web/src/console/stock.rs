@@ -14,6 +14,7 @@ use shared::inventory::held::{self, HeldFilter};
 use shared::inventory::ledger::{self, MovementFilter, MovementView, Reason};
 use shared::inventory::list::{self as stock, StockFilter};
 use shared::inventory::past::{self, StockHistory};
+use shared::inventory::transfer::{self, Transfer};
 use shared::inventory::{self, ReorderSettings, StockView};
 use shared::page::{MAX_LIMIT, Page};
 use shared::principal::Permission;
@@ -43,6 +44,7 @@ pub fn routes() -> PageRoutes {
         .page("/console/stock", list, reads(Permission::InventoryRead))
         .page("/console/stock/{sku}", show, reads(Permission::InventoryRead))
         .form("/console/stock/{sku}/adjust", adjust_row, change)
+        .form("/console/stock/{sku}/transfer", transfer_units, change)
         .form("/console/stock/{sku}/reorder", reorder, change)
 }
 
@@ -65,7 +67,7 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
             (action::link("/console/warehouses", "Warehouses", Emphasis::Plain))
             @if visit.may(Permission::InventoryWrite) { (action::link("/console/stock/count", "Count", Emphasis::Plain)) }
         }))
-        (filters("/console/stock", !asked.filter_text().is_empty(), html! {
+        (filters(&visit, &asked, html! {
             (Field::text("q", "Name or SKU").optional().max(100).sent(&asked).show())
             (field::select("warehouse_id", "Warehouse", &choices(&houses), asked.text("warehouse_id")))
             (Field::text("as_of", "As it was at").kind("datetime-local").optional().sent(&asked).show())
@@ -201,6 +203,12 @@ fn shelf(visit: &Visit, houses: &[WarehouseView], row: &StockView) -> Markup {
                     (field::select_within(&id, "reason", "Why", &reasons(), "received"))
                     (Field::text("note", "Note").within(&id).optional().max(500).show())
                 })))
+                @if houses.len() > 1 { (action::ask("Transfer", Emphasis::Plain, action::form(&format!("{here}/transfer"), "Transfer", Emphasis::Primary, html! {
+                    (action::hidden(&[("row", &id)]))
+                    (Field::text("quantity", "Units").within(&id).kind("number").hint("Reserved units stay here.").show())
+                    (field::select_within(&id, "to", "To", &others(houses, row.warehouse_id), ""))
+                    (Field::text("note", "Note").within(&id).optional().max(500).show())
+                }))) }
                 (action::ask("Reorder settings", Emphasis::Plain, action::form(&format!("{here}/reorder"), "Save", Emphasis::Primary, html! {
                     (action::hidden(&[("row", &id), ("version", &row.version.to_string())]))
                     (Field::text("level", "Reorder at").within(&id).kind("number").value(&row.reorder_level.to_string()).show())
@@ -209,6 +217,11 @@ fn shelf(visit: &Visit, houses: &[WarehouseView], row: &StockView) -> Markup {
             } }
         },
     )
+}
+
+fn others(houses: &[WarehouseView], here: WarehouseId) -> Vec<(String, String)> {
+    let others = houses.iter().filter(|house| house.id != here);
+    others.map(|house| (house.id.to_string(), format!("{} ({})", house.name.as_str(), house.code.as_str()))).collect()
 }
 
 const REASONS: [(AdjustReason, &str, &str); 5] = [
@@ -305,6 +318,24 @@ async fn adjust_row(
             reason.ok_or_else(|| Error::field("reason", "invalid_value", "say why the stock changes"))?;
         let asked = Adjust { delta: once.fields.whole("delta")?, reason: *reason, note: once.fields.optional("note")? };
         adjust::adjust(&mut once.tx, once.visit.principal()?, id, &asked).await.map(|_| ())
+    };
+    let done = done.await;
+    finish(&web, once, &sku, done).await
+}
+
+async fn transfer_units(
+    State(web): State<WebState>,
+    InPath(sku): InPath<String>,
+    mut once: OnceForm,
+) -> PageResult<Response> {
+    let done = async {
+        let id: InventoryId = once.fields.value("row")?;
+        let asked = Transfer {
+            to_warehouse_id: once.fields.value("to")?,
+            quantity: once.fields.whole("quantity")?,
+            note: once.fields.optional("note")?,
+        };
+        transfer::transfer(&mut once.tx, once.visit.principal()?, id, &asked).await.map(|_| ())
     };
     let done = done.await;
     finish(&web, once, &sku, done).await

@@ -65,7 +65,7 @@ async fn page(web: &WebState, visit: &Visit, asked: &Fields, problem: Option<&st
             (field::select("role", "Role", &roles(), "staff"))
         }))))
         @if let Some(problem) = problem { (notice::bad(problem)) }
-        (filters("/console/users", !asked.filter_text().is_empty(), filter_fields(asked)))
+        (filters(visit, asked, filter_fields(asked)))
         (rows(visit, &found.data))
         (pager(visit, found.next_cursor.as_deref()))
     };

@@ -4,15 +4,14 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use maud::{Markup, html};
-use serde_json::{Map, Value};
 use shared::error::{Error, Result, Shortage};
-use shared::idempotency::{BodyHash, Key};
+use shared::idempotency::Key;
 use shared::orders::placing::request::{OrderLine, PlaceOrder, ProductRef};
 use shared::orders::read::{self, OrderFilter};
 use shared::page::Page;
 use shared::principal::{By, Permission};
 use shared::values::whole_number::WholeNumber;
-use shared::values::{Address, OrderId, PaymentToken, Quantity};
+use shared::values::{OrderId, Quantity};
 use uuid::Uuid;
 
 use super::cart::{Cart, Priced, price, totals};
@@ -20,10 +19,10 @@ use super::shell::{show, with_cart};
 use crate::WebState;
 use crate::form::Fields;
 use crate::once::{KEY, and_say, see_other};
+use crate::order_form;
 use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, Rule, Site, Visitors};
 use crate::ui;
-use crate::ui::field::{self, Field};
 use crate::ui::money::{money, sums};
 use crate::visit::Visit;
 
@@ -35,32 +34,6 @@ pub fn routes() -> PageRoutes {
     )
 }
 
-/// Cards of the simulated provider, so that everything that can happen to a payment can be tried.
-const CARDS: [(&str, &str, &str); 7] = [
-    ("tok_ok", "Pays", "The card is charged at once."),
-    ("tok_declined", "Declined", "The bank says no. The order is cancelled and the stock is free again."),
-    ("tok_slow_5000", "Slow", "The bank takes five seconds."),
-    ("tok_flaky_2", "Fails twice, then pays", "We try again by ourselves."),
-    ("tok_timeout_charged", "Charged, but the answer is lost", "We ask the bank before we charge again."),
-    ("tok_flaky_8", "Bank away until a person retries", "After eight attempts a person has to look at it."),
-    ("tok_unavailable", "Bank never answers", "However often it is retried."),
-];
-
-const COUNTRIES: [(&str, &str); 12] = [
-    ("GB", "United Kingdom"),
-    ("US", "United States"),
-    ("AT", "Austria"),
-    ("BE", "Belgium"),
-    ("CA", "Canada"),
-    ("CH", "Switzerland"),
-    ("DE", "Germany"),
-    ("ES", "Spain"),
-    ("FR", "France"),
-    ("IE", "Ireland"),
-    ("IT", "Italy"),
-    ("NL", "Netherlands"),
-];
-
 async fn checkout(State(web): State<WebState>, visit: Visit, headers: HeaderMap) -> PageResult<Response> {
     let mut conn = web.db.acquire().await?;
     let lines = price(&mut conn, &Cart::of(&headers)).await?;
@@ -71,21 +44,10 @@ async fn checkout(State(web): State<WebState>, visit: Visit, headers: HeaderMap)
         read::list(&mut conn, visit.principal()?, OrderFilter::default(), Page::parse(Some(1), None, "")?).await?;
     let address = last.data.first().map(|order| order.shipping_address.clone());
     drop(conn);
-    let known = prefilled(&visit, address.as_ref());
+    let own = visit.person().map(|person| person.name.as_str());
+    let known = order_form::prefilled(own, address.as_ref());
     let page = form(&visit, &headers, &lines, &known, &Uuid::now_v7().to_string(), None);
     Ok(axum::response::IntoResponse::into_response(page))
-}
-
-/// The last address, or the name at least.
-fn prefilled(visit: &Visit, last: Option<&Address>) -> Fields {
-    let of = |name: &str| last.and_then(|address| address.field(name)).unwrap_or_default().to_owned();
-    let names = ["line1", "line2", "postal_code", "city", "country"];
-    let mut written = form_urlencoded::Serializer::new(String::new());
-    let name = Some(of("name")).filter(|name| !name.is_empty());
-    let own = visit.person().map(|person| person.name.as_str().to_owned());
-    written.append_pair("name", &name.or(own).unwrap_or_default());
-    written.extend_pairs(names.iter().map(|name| (*name, of(name))));
-    Fields::parse(written.finish().as_bytes()).unwrap_or_default()
 }
 
 fn form(
@@ -96,30 +58,13 @@ fn form(
     key: &str,
     problem: Option<&Problem>,
 ) -> Markup {
-    let countries: Vec<(String, String)> =
-        COUNTRIES.iter().map(|(code, name)| ((*code).to_owned(), (*name).to_owned())).collect();
     let content = html! {
         h1 { "Check out" }
         @if let Some(problem) = problem { (problem.show()) }
         form.checkout method="post" action="/checkout" {
             input type="hidden" name=(KEY) value=(key);
-            fieldset {
-                legend { "Where it goes" }
-                (Field::text("name", "Name").autocomplete("shipping name").sent(sent).show())
-                (Field::text("line1", "Address").autocomplete("shipping address-line1").sent(sent).show())
-                (Field::text("line2", "Further line").autocomplete("shipping address-line2").optional().sent(sent).show())
-                (Field::text("postal_code", "Postcode").autocomplete("shipping postal-code").max(20).sent(sent).show())
-                (Field::text("city", "City").autocomplete("shipping address-level2").sent(sent).show())
-                (field::select("country", "Country", &countries, sent.given("country").unwrap_or("GB")))
-            }
-            fieldset.tokens {
-                legend { "Pay with a test card" }
-                @let chosen = sent.given("payment_token").unwrap_or(CARDS[0].0);
-                @for (token, name, effect) in CARDS {
-                    label { input type="radio" name="payment_token" value=(token) checked[token == chosen] required;
-                        span { b { (name) } span.quiet { (effect) } } }
-                }
-            }
+            (order_form::address_fields(sent))
+            (order_form::cards(sent))
             section.summary aria-label="Your order" {
                 h2 { "Your order" }
                 ul { @for line in lines { li {
@@ -203,25 +148,19 @@ async fn try_to_place(web: &WebState, visit: &Visit, cart: &Cart, sent: &Fields)
     let principal = visit.principal()?;
     let person = principal.require_person()?;
     let key = sent.given(KEY).map(Key::parse).transpose()?;
-    let hash = BodyHash::of_bytes("POST", "/checkout", canonical(sent).as_bytes());
+    let hash = order_form::hash("/checkout", sent);
     let order = PlaceOrder {
         id: OrderId::new(),
         placed_by: By { id: person.user_id.0, name: person.name.as_str().to_owned() },
         customer_id: person.customer_id,
         lines: lines_of(cart)?,
-        payment_token: token(sent)?,
-        shipping_address: address(sent)?,
+        payment_token: order_form::token(sent)?,
+        shipping_address: order_form::address(sent)?,
         key: key.map(|key| (key, hash)),
         origin: visit.origin.clone(),
     };
     let share_of = (!principal.may(Permission::OrdersWrite)).then_some(person.user_id.0);
     Ok(web.placing.place(order, share_of).await?.order.number)
-}
-
-/// By this a repeat is recognised. The cart is not part of it: the first answer has emptied it, and a reload of the form
-/// must find the same order.
-fn canonical(sent: &Fields) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(sent.iter()).finish()
 }
 
 fn lines_of(cart: &Cart) -> Result<Vec<OrderLine>> {
@@ -231,30 +170,4 @@ fn lines_of(cart: &Cart) -> Result<Vec<OrderLine>> {
         Ok(OrderLine { product: ProductRef::Sku(line.sku.clone()), quantity })
     };
     cart.lines().iter().map(line).collect()
-}
-
-fn token(sent: &Fields) -> Result<PaymentToken> {
-    let chosen = CARDS.iter().find(|(token, ..)| *token == sent.text("payment_token"));
-    let (token, ..) = chosen.ok_or_else(|| Error::field("payment_token", "invalid_value", "choose a card"))?;
-    PaymentToken::try_from((*token).to_owned())
-        .map_err(|invalid| Error::InvalidFields(vec![invalid.at("payment_token")]))
-}
-
-fn address(sent: &Fields) -> Result<Address> {
-    for (name, missing) in [
-        ("name", "who gets it"),
-        ("line1", "the street and the number"),
-        ("postal_code", "the postcode"),
-        ("city", "the city"),
-    ] {
-        if sent.given(name).is_none() {
-            return Err(Error::field(name, "missing_field", format!("{missing} is missing")));
-        }
-    }
-    let names = ["name", "line1", "line2", "postal_code", "city", "country"];
-    let fields: Map<String, Value> = names
-        .iter()
-        .filter_map(|name| Some(((*name).to_owned(), Value::String(sent.given(name)?.to_owned()))))
-        .collect();
-    Address::try_from(fields).map_err(|invalid| Error::InvalidFields(vec![invalid.at("address")]))
 }

@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use maud::{Markup, html};
+use shared::principal::Permission;
 
+use super::action::{self, Emphasis};
+use super::field::Field;
+use crate::form::Fields;
 use crate::visit::Visit;
 
 /// A column: its heading, and whether its cells are numbers.
@@ -92,13 +96,20 @@ pub fn tabs(label: &str, tabs: &[(String, String, bool)]) -> Markup {
     }
 }
 
-/// A form that filters a list. `active`: some filter is on, so it can be cleared.
-pub fn filters(path: &str, active: bool, fields: Markup) -> Markup {
+/// A form that filters a list. Where some filter is on, it can be cleared, and saved under a name.
+pub fn filters(visit: &Visit, asked: &Fields, fields: Markup) -> Markup {
+    let (path, active) = (visit.path(), !asked.filter_text().is_empty());
     html! {
         form.filters action=(path) role="search" {
             (fields)
             button.button { "Filter" }
             @if active { a.button.plain href=(path) { "Clear" } }
+        }
+        @if active && visit.may(Permission::OpsRead) {
+            div.after-filters { (action::ask("Save this view", Emphasis::Plain, action::form("/console/views", "Save", Emphasis::Primary, html! {
+                (action::hidden(&[("path", &query(visit, &[("cursor", None)]))]))
+                (Field::text("name", "Name").within("view").hint("It is kept in your account.").max(100).show())
+            }))) }
         }
     }
 }

@@ -223,6 +223,73 @@ async fn keys_recent_places_and_a_wrong_clock() {
     assert_eq!(browser.complaints().await, [""; 0]);
 }
 
+/// A repair by somebody who uses no mouse: every step is a key, and what has the focus has a name and a role.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_repaired_by_keyboard_alone() {
+    let (system, _worker) = shop().await;
+    let (alice, staff) = (system.app.customer().await, system.app.staff().await);
+    alice.order("mug", "tok_flaky_8").await;
+    system.until_count("the payment is dead", "select count(*) from jobs where state = 'dead'", 1).await;
+    let browser = Browser::open(&system.app.url).await;
+    browser.go("/console/signin").await;
+    let focused = async || browser.js(FOCUSED).await.as_str().unwrap_or_default().to_owned();
+    let tab_to = async |wanted: &str| {
+        let mut passed = Vec::new();
+        while passed.len() < 60 {
+            browser.types("\u{e004}").await;
+            let now = focused().await;
+            if now == wanted {
+                return;
+            }
+            passed.push(now);
+        }
+        panic!("{wanted} is not reached: {passed:#?}");
+    };
+    tab_to("input E-mail").await;
+    browser.types(&staff.email).await;
+    tab_to("input Password").await;
+    browser.types(&format!("{PASSWORD}\u{e007}")).await;
+    browser.sees("Overview").await;
+    browser.types("\u{e004}\u{e007}").await;
+    assert!(focused().await.starts_with("main"), "the first link of a page leads to its content");
+    browser.types("gi").await;
+    browser.sees("Waits for").await;
+    browser.types("j").await;
+    browser.types("\u{e007}").await;
+    browser.sees("Payment waits for you").await;
+    let spoken = browser.spoken().await;
+    for said in ["main ", "region What comes next", "button Retry: Charge the customer", "heading Timeline"] {
+        assert!(spoken.iter().any(|it| it.trim() == said.trim()), "{said}: {spoken:#?}");
+    }
+    std::fs::write(shots().join("spoken.txt"), spoken.join("\n")).unwrap();
+    tab_to("button Retry: Charge the customer").await;
+    browser.types("\u{e007}").await;
+    browser.sees("It runs again.").await;
+    assert!(browser.spoken().await.iter().any(|it| it.starts_with("status")), "what was done is announced");
+    browser.sees("Delivered").await;
+    assert_eq!(browser.complaints().await, [""; 0]);
+}
+
+/// The role and the name of what has the focus.
+const FOCUSED: &str = "const it = document.activeElement, tag = it.tagName.toLowerCase();
+    const label = it.labels?.[0]?.textContent ?? it.getAttribute('aria-label') ?? it.textContent;
+    return `${tag} ${label.trim().replace(/\\s+/g, ' ')}`.slice(0, 60)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_phone_the_other_screens_are_one_press_away() {
+    let system = TestSystem::start().await;
+    let staff = system.app.staff().await;
+    let browser = Browser::open(&system.app.url).await;
+    browser.size(390, 844).await;
+    browser.sign_in("/console/signin", &staff.email, PASSWORD).await;
+    browser.go("/console").await;
+    browser.click(".bar summary").await;
+    browser.click(".bar .more a[href='/console/audit']").await;
+    browser.sees("Promise").await;
+    assert_eq!(browser.path().await, "/console/audit");
+    assert_eq!(browser.complaints().await, [""; 0]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slip_is_a_sheet_for_each_warehouse_and_printing_it_is_on_the_timeline() {
     let system = TestSystem::start().await;

@@ -123,6 +123,23 @@ impl Browser {
         self.must(&format!("/element/{body}/value"), json!({ "text": keys })).await;
     }
 
+    /// Types with the keyboard, into what has the focus.
+    pub async fn types(&self, keys: &str) {
+        let press = |key: char| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key }));
+        let actions: Vec<Value> = keys.chars().flat_map(press).collect();
+        self.must("/actions", json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] })).await;
+    }
+
+    /// What a screen reader is told: the role and the name of each part of the page, in their order.
+    pub async fn spoken(&self) -> Vec<String> {
+        let body = json!({ "cmd": "Accessibility.getFullAXTree", "params": {} });
+        let tree = self.must("/goog/cdp/execute", body).await;
+        let nodes = tree["nodes"].as_array().expect("a tree has nodes").iter().filter(|node| node["ignored"] != true);
+        let text = |value: &Value| value["value"].as_str().unwrap_or_default().trim().to_owned();
+        let said = nodes.map(|node| format!("{} {}", text(&node["role"]), text(&node["name"])));
+        said.filter(|said| !said.starts_with("InlineTextBox") && !said.starts_with("StaticText ")).collect()
+    }
+
     /// How many sheets of paper the page takes.
     pub async fn sheets(&self) -> usize {
         let pdf = self.ask(Method::POST, "/print", json!({})).await.unwrap();

@@ -3,6 +3,7 @@
 mod actions;
 mod browser;
 mod console;
+mod desk;
 mod driver;
 mod entrance;
 mod faults;

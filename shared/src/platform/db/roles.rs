@@ -38,6 +38,7 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
     ("request_history", "select, insert, update, delete"),
     ("reservation_lines", "select, insert"),
     ("reservations", "select, insert, update"),
+    ("saved_views", "select, insert, update, delete"),
     ("schedules", "select, insert, update, delete"),
     ("sessions", "select, insert, update, delete"),
     ("shipments", "select, insert, update"),

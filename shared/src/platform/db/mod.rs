@@ -136,6 +136,7 @@ pub fn broken_constraint(error: &sqlx::Error) -> Option<&str> {
 /// Applies all migrations that are missing. Processes that start at the same time take turns.
 pub async fn migrate(db: &PgPool, migrator: &Migrator) -> Result<(), MigrateError> {
     let mut conn = without_timeouts(db).await?;
+    take_turns(&mut conn).await?;
     migrator.run(&mut *conn).await?;
     conn.close().await?;
     Ok(())
@@ -145,6 +146,7 @@ pub async fn migrate(db: &PgPool, migrator: &Migrator) -> Result<(), MigrateErro
 pub async fn migrate_down(db: &PgPool, migrator: &Migrator, steps: usize) -> Result<(), MigrateError> {
     let current = Some(version(db).await?);
     let mut conn = without_timeouts(db).await?;
+    take_turns(&mut conn).await?;
     let versions: Vec<i64> =
         migrator.iter().filter(|m| m.migration_type.is_up_migration()).map(|m| m.version).collect();
     let applied = versions.iter().rposition(|known| Some(*known) == current).map_or(0, |last| last + 1);
@@ -160,6 +162,23 @@ async fn without_timeouts(db: &PgPool) -> Result<sqlx::pool::PoolConnection<Post
     sqlx::query("set statement_timeout = 0").execute(&mut *conn).await?;
     sqlx::query("set lock_timeout = 0").execute(&mut *conn).await?;
     Ok(conn)
+}
+
+/// The lock of whoever migrates: "migr". Closing the connection releases it.
+const MIGRATING: i64 = 0x6d69_6772;
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Waits until no other process migrates. It asks again and again instead of waiting in Postgres, as sqlx would: a statement
+/// that waits has a snapshot, and `create index concurrently` waits for all snapshots.
+async fn take_turns(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    while !sqlx::query_scalar::<_, bool>("select pg_try_advisory_lock($1)")
+        .bind(MIGRATING)
+        .fetch_one(&mut *conn)
+        .await?
+    {
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+    Ok(())
 }
 
 /// The version of the last migration that was applied; 0 if none was.

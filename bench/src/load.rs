@@ -11,6 +11,7 @@ mod placing;
 mod queue;
 mod reads;
 mod requests;
+mod sale;
 pub mod settings;
 pub mod soak;
 pub mod system;
@@ -52,6 +53,9 @@ async fn measure(home: &Home, settings: &Settings) -> Result<Report> {
     }
     if settings.wants(Part::Lives) {
         lives::measure(&system, settings, &mut report).await?;
+    }
+    if settings.wants(Part::Sale) {
+        sale::measure(&system, settings, &mut report).await?;
     }
     if settings.wants(Part::Reads) {
         reads::measure(&system, settings, &mut report).await?;

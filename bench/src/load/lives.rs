@@ -13,7 +13,7 @@ use super::http::Connection;
 use super::requests::{self, Buying};
 use super::settings::Settings;
 use super::system::{System, statements};
-use crate::report::{Curve, Plot, Report, Row, say};
+use crate::report::{Aim, Curve, Plot, Report, Row, say};
 
 /// How many orders are open at any time. That keeps four workers busy, and the backlog does not grow.
 const OPEN_ORDERS: i64 = 250;
@@ -31,6 +31,9 @@ const PART: &str = "lives";
 struct Cost {
     statements: f64,
     wal_bytes: f64,
+    commits: f64,
+    /// Milliseconds: Postgres, Redis, the API, the workers.
+    cpu: [f64; 4],
 }
 
 pub async fn measure(system: &System, settings: &Settings, report: &mut Report) -> Result<()> {
@@ -40,10 +43,11 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
     let minimal = minimal_cost(system, settings).await?;
     let (mut api, addr) = system.api(&system.main, &[]).await?;
     let tokens = requests::buyers(addr).await?;
+    let placing = placing_rate(system, addr, &tokens, settings).await?;
     remove_unfinished_orders(system).await?;
     say("lives: one order at a time");
     let idle = measure_idle(system, addr, &tokens, settings).await?;
-    let mut alone = None;
+    let (mut alone, mut best) = (None, 0.0_f64);
     let mut points = Vec::new();
     for workers in if settings.quick { vec![1] } else { vec![1, 2, 4] } {
         let pace = Arc::new(Semaphore::new(0));
@@ -57,8 +61,11 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
         let name = if workers == 1 { "1 worker".to_owned() } else { format!("{workers} workers") };
         say(format!("lives: {name}, {:?}", settings.long_time()));
         let running = system.workers(workers).await?;
-        let (rate, cost, waits) = stream(system, settings, &load, &pace).await?;
+        let pids: Vec<u32> = running.iter().filter_map(Process::pid).collect();
+        let cpu = || system.cpu(api.pid(), &pids);
+        let (rate, cost, waits) = stream(system, settings, &load, &pace, &cpu).await?;
         finish(running, db).await?;
+        best = best.max(rate);
         let alone = *alone.get_or_insert(rate);
         points.push((f64::from(u32::try_from(workers)?), rate));
         report.rows.extend([
@@ -67,6 +74,11 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
                 .beside("idle", idle.0)
                 .note(format!("{OPEN_ORDERS} open orders at any time")),
             Row::new(PART, format!("placed to paid while loaded, {name}, p99"), waits.1, "ms").beside("idle", idle.1),
+            Row::new(PART, format!("CPU a life, {name}"), cost.cpu.iter().sum::<f64>(), "ms").note(format!(
+                "Postgres {:.2}, Redis {:.2}, API {:.2}, workers {:.2}",
+                cost.cpu[0], cost.cpu[1], cost.cpu[2], cost.cpu[3]
+            )),
+            Row::new(PART, format!("commits a life, {name}"), cost.commits, ""),
             Row::new(PART, format!("statements a life, {name}"), cost.statements, "")
                 .beside("a minimal order's placing", minimal.statements),
             Row::new(PART, format!("WAL a life, {name}"), cost.wal_bytes, "bytes")
@@ -74,6 +86,9 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
         ]);
     }
     report.rows.extend([
+        Row::new(PART, "placed to shipped, best", best, "a second")
+            .beside("placing, spread, no workers", placing)
+            .aim(Aim::AtLeast(0.4)),
         Row::new(PART, "placed to paid while idle, p50", idle.0, "ms").beside("the simulated provider alone", 50.0),
         Row::new(PART, "placed to paid while idle, p99", idle.1, "ms").beside("the simulated provider alone", 50.0),
     ]);
@@ -83,32 +98,47 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
     system.main.count_statements(false).await
 }
 
+/// Orders a second that the API places while no worker runs.
+async fn placing_rate(
+    system: &System,
+    addr: std::net::SocketAddr,
+    tokens: &Arc<[String]>,
+    settings: &Settings,
+) -> Result<f64> {
+    let ask = system.main.products.orders(Buying::Spread, tokens);
+    let load = Load { addr, connections: CONNECTIONS, expected: 201, ask, pace: None };
+    Ok(load.run(settings.warm_up(), settings.time(), || Ok(())).await?.0.rate())
+}
+
 /// Keeps `OPEN_ORDERS` orders open. Returns shipments a second, their cost, and p50 and p99 from placed to paid in ms.
 async fn stream(
     system: &System,
     settings: &Settings,
     load: &Load,
     pace: &Arc<Semaphore>,
+    cpu: &impl Fn() -> Result<[f64; 4]>,
 ) -> Result<(f64, Cost, (f64, f64))> {
     let db = &system.main.db;
     let (pacing_db, permits) = (db.clone(), pace.clone());
     let pacing = tokio::spawn(async move { keep_orders_open(&pacing_db, &permits).await });
     let lives = async {
         tokio::time::sleep(settings.warm_up() * 2).await;
-        let before = DatabaseCounters::read(db).await?;
+        let before = (DatabaseCounters::read(db).await?, cpu()?);
         tokio::time::sleep(settings.long_time()).await;
-        let after = DatabaseCounters::read(db).await?;
+        let after = (DatabaseCounters::read(db).await?, cpu()?);
         anyhow::Ok((before, after))
     };
     let (lives, _) = load.during(Instant::now(), lives).await?;
     pacing.abort();
-    let (before, after) = lives?;
+    let ((before, cpu_before), (after, cpu_after)) = lives?;
     ensure!(after.shipped > before.shipped, "no order was shipped");
     let shipped = after.shipped - before.shipped;
     let seconds = (after.at - before.at).as_secs_f64();
     let cost = Cost {
         statements: (after.statements - before.statements) / shipped,
         wal_bytes: (after.wal_bytes - before.wal_bytes) / shipped,
+        commits: (after.commits - before.commits) / shipped,
+        cpu: std::array::from_fn(|at| (cpu_after[at] - cpu_before[at]) * 1000.0 / shipped),
     };
     Ok((shipped / seconds, cost, waits(db, seconds).await?))
 }
@@ -132,17 +162,19 @@ struct DatabaseCounters {
     shipped: f64,
     statements: f64,
     wal_bytes: f64,
+    commits: f64,
 }
 
 impl DatabaseCounters {
     async fn read(db: &PgPool) -> Result<Self> {
-        let (shipped, wal_bytes) = sqlx::query_as(
+        let (shipped, wal_bytes, commits) = sqlx::query_as(
             "select (select count(*) from orders where status in ('shipped', 'delivered'))::float8,
-                    pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8",
+                    pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8,
+                    (select xact_commit from pg_stat_database where datname = current_database())::float8",
         )
         .fetch_one(db)
         .await?;
-        Ok(Self { at: Instant::now(), shipped, statements: statements(db).await?, wal_bytes })
+        Ok(Self { at: Instant::now(), shipped, statements: statements(db).await?, wal_bytes, commits })
     }
 }
 
@@ -231,5 +263,7 @@ async fn minimal_cost(system: &System, settings: &Settings) -> Result<Cost> {
     Ok(Cost {
         statements: (after.statements - before.statements) / orders,
         wal_bytes: (after.wal_bytes - before.wal_bytes) / orders,
+        commits: (after.commits - before.commits) / orders,
+        cpu: [0.0; 4],
     })
 }

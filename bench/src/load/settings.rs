@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// What to measure. Default: everything but growth
+    /// What to measure. Default: everything but growth and sale
     #[arg(value_enum)]
     pub part: Option<Part>,
     /// Seconds for each figure of placing, reads and growth. Figures of whole lives take twelve times as long
@@ -39,6 +39,8 @@ pub enum Part {
     Placing,
     /// From placed to shipped, with 1, 2 and 4 workers
     Lives,
+    /// A minute of orders at the full rate, and how long until all of them are paid and shipped
+    Sale,
     /// Reading products with the cache off, with Redis only, and with both tiers
     Reads,
     /// Jobs that do nothing or wait, and the latency to the start of a job. Not with --quick
@@ -52,7 +54,7 @@ pub enum Part {
 impl Settings {
     pub fn wants(&self, part: Part) -> bool {
         match self.part {
-            None => part != Part::Growth,
+            None => part != Part::Growth && part != Part::Sale,
             Some(Part::All) => true,
             Some(only) => only == part,
         }

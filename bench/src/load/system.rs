@@ -165,6 +165,20 @@ impl System {
         })
     }
 
+    /// CPU seconds so far: Postgres, Redis, the API, the workers.
+    pub fn cpu(&self, api: Option<u32>, workers: &[u32]) -> Result<[f64; 4]> {
+        let mut of_workers = 0.0;
+        for worker in workers {
+            of_workers += usage::of(*worker)?.cpu_seconds;
+        }
+        Ok([
+            usage::of_tree(self.postgres.pid().context("Postgres has ended")?)?.cpu_seconds,
+            usage::of(self.redis.pid().context("Redis has ended")?)?.cpu_seconds,
+            usage::of(api.context("the API has ended")?)?.cpu_seconds,
+            of_workers,
+        ])
+    }
+
     pub async fn stop(mut self) -> Result<()> {
         self.main.db.close().await;
         self.postgres.stop(Stop::Fast).await?;

@@ -17,6 +17,7 @@
 
 pub mod actions;
 pub mod audit;
+pub mod batch;
 pub mod catalog;
 pub mod customers;
 pub mod error;

@@ -13,9 +13,9 @@ use shared::shipping::{self, Carrier};
 use sqlx::PgPool;
 
 use crate::config::{self, Transport, Work};
-use crate::fleet::batch::Recorder;
 use crate::fleet::slots;
 use crate::fleet::transport::apalis_redis::RedisStorageTransport;
+use crate::steps::Steps;
 use crate::waiting_payments::WaitingPayments;
 
 /// The latency of the simulated carrier.
@@ -33,7 +33,7 @@ pub struct Context {
     pub redis_storage: Option<RedisStorageTransport>,
     pub provider: Arc<dyn PaymentProvider>,
     pub carrier: Arc<dyn Carrier>,
-    pub recorder: Recorder,
+    pub steps: Steps,
     pub payments: Arc<WaitingPayments>,
     pub terms: JobTerms,
 }
@@ -79,7 +79,7 @@ impl Context {
         })
     }
 
-    /// Also starts the recorder, so call it once per process.
+    /// Also starts the tasks of the steps, so call it once per process.
     pub fn new(
         db: PgPool,
         doorbell: Doorbell,
@@ -87,9 +87,9 @@ impl Context {
         carrier: Arc<dyn Carrier>,
         terms: JobTerms,
     ) -> Self {
-        let recorder = Recorder::start(db.clone(), doorbell.clone());
+        let steps = Steps::start(&db, &doorbell, None);
         let payments = WaitingPayments::new(PAYMENTS_AT_ONCE);
-        Self { db, doorbell, redis_storage: None, provider, carrier, recorder, payments, terms }
+        Self { db, doorbell, redis_storage: None, provider, carrier, steps, payments, terms }
     }
 
     /// The plan for a job that follows from this one at once.

@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod jobs;
 pub mod provider;
 pub mod serve;
+pub mod steps;
 pub mod waiting_payments;
 
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use worker::{Vitals, fleet, serve};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    if let Err(error) = run().await {
+    if let Err(error) = Box::pin(run()).await {
         eprintln!("millrace-worker: {error:#}");
         return ExitCode::FAILURE;
     }

@@ -218,7 +218,13 @@ async fn offenders(conn: &mut PgConnection, invariant: &Invariant, reach: &Reach
 }
 
 async fn take_turn(conn: &mut PgConnection) -> Result<()> {
-    for (setting, value) in [("lock_timeout", WAIT_FOR_OTHER_RUN), ("statement_timeout", STATEMENT_TIMEOUT)] {
+    let settings = [
+        ("lock_timeout", WAIT_FOR_OTHER_RUN),
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        // It reads whole tables. Requests must not, so their connections have this off.
+        ("enable_seqscan", "on"),
+    ];
+    for (setting, value) in settings {
         sqlx::query_scalar!("select set_config($1, $2, true)", setting, value).fetch_one(&mut *conn).await?;
     }
     sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(conn).await?;

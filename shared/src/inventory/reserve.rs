@@ -285,6 +285,7 @@ async fn advance(
     to: ReservationState,
 ) -> Result<Vec<MovedLine>> {
     let (manual, orders) = match whose {
+        Whose::Orders([]) => return Ok(Vec::new()),
         Whose::Manual(id) => (Some(id), &[][..]),
         Whose::Orders(orders) => (None, orders),
     };

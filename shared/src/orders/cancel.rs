@@ -1,6 +1,8 @@
 //! Cancelling an order: asked for in one transaction, carried out by a worker that voids the charge and gives the
 //! stock back.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -15,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::inventory::reserve;
 use crate::payments::{self, Charge, Outcome};
 use crate::principal::Principal;
-use crate::queue::{self, Plan, Ring};
+use crate::queue::settle::{self, Recorded};
+use crate::queue::{self, LeasedJob, Plan, Ring};
 use crate::shipping;
 use crate::values::{Note, OrderId};
 
@@ -78,40 +81,61 @@ pub enum Undo {
 }
 
 /// Tells what to undo. No new charge begins once an order is cancelling.
-pub async fn start(conn: &mut PgConnection, id: OrderId) -> Result<Undo> {
+pub async fn start(conn: &mut PgConnection, orders: &[OrderId]) -> Result<HashMap<OrderId, Undo>> {
     let cancelling = sqlx::query_scalar!(
-        r#"select exists (select from orders where id = $1 and status = 'cancelling') as "cancelling!""#,
-        id as OrderId,
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    if !cancelling {
-        return Ok(Undo::Nothing);
-    }
-    Ok(payments::to_void(conn, id).await?.map_or(Undo::Release, Undo::Void))
+        r#"select id as "id: OrderId" from orders where id = any($1) and status = 'cancelling'"#,
+        orders as &[OrderId],
+    );
+    let cancelling = cancelling.fetch_all(&mut *conn).await?;
+    let mut charges = payments::to_void(conn, &cancelling).await?;
+    let mut undo = |id: &OrderId| match charges.remove(id) {
+        Some(charge) => Undo::Void(charge),
+        None if cancelling.contains(id) => Undo::Release,
+        None => Undo::Nothing,
+    };
+    Ok(orders.iter().map(|id| (*id, undo(id))).collect())
 }
 
-/// Cancelling → cancelled: records what became of the charge and releases the stock. Money that staff took another
-/// way is marked as refunded: they give it back themselves.
-pub async fn record(conn: &mut PgConnection, id: OrderId, voided: Option<&(Charge, Outcome)>) -> Result<()> {
-    let payment = match voided.map(|(_, outcome)| outcome) {
-        Some(Outcome::Charged) => return Err(Error::internal("the provider keeps money that was to be given back")),
-        Some(Outcome::Refunded) => PaymentEnd::Refunded,
-        Some(Outcome::Closed) => PaymentEnd::Voided,
-        Some(Outcome::Declined { .. }) => PaymentEnd::Declined,
-        None => PaymentEnd::None,
-    };
-    let event = Event::Cancelled { reason: None, payment: Some(payment), declined: None };
-    let cancelled = transition::advance(conn, Edge::FINISH_CANCELLING, &[(id, event)], &Principal::system()).await?;
-    if cancelled.is_empty() {
-        return Ok(());
+/// An order whose charge is undone, if it had one, and the attempt that did it.
+#[derive(Debug, Clone)]
+pub struct Undone {
+    pub job: LeasedJob,
+    pub order_id: OrderId,
+    pub voided: Option<(Charge, Outcome)>,
+}
+
+impl Undone {
+    fn event(&self) -> Result<(OrderId, Event)> {
+        let payment = match self.voided.as_ref().map(|(_, outcome)| outcome) {
+            Some(Outcome::Charged) => {
+                return Err(Error::internal("the provider keeps money that was to be given back"));
+            }
+            Some(Outcome::Refunded) => PaymentEnd::Refunded,
+            Some(Outcome::Closed) => PaymentEnd::Voided,
+            Some(Outcome::Declined { .. }) => PaymentEnd::Declined,
+            None => PaymentEnd::None,
+        };
+        Ok((self.order_id, Event::Cancelled { reason: None, payment: Some(payment), declined: None }))
     }
-    if let Some((charge, outcome)) = voided {
-        payments::record_outcome(conn, charge, outcome).await?;
-    }
-    payments::refund_manual_charge(conn, id).await?;
-    if reserve::release_of_orders(conn, None, &[id]).await?.is_empty() {
+}
+
+/// Finishes the jobs. Cancelling → cancelled: records what became of the charges and releases the stock. Money that staff
+/// took another way is marked as refunded: they give it back themselves.
+pub async fn record(conn: &mut PgConnection, batch: &[Undone]) -> Result<Recorded> {
+    let finished = settle::finish_all(conn, batch.iter().map(|undone| &undone.job)).await?;
+    let ours: Vec<&Undone> = batch.iter().filter(|undone| finished.contains(&undone.job.id)).collect();
+    let events: Vec<_> = ours.iter().map(|undone| undone.event()).collect::<Result<_>>()?;
+    let moved = transition::advance(conn, Edge::FINISH_CANCELLING, &events, &Principal::system()).await?;
+    let cancelled: Vec<OrderId> = moved.into_iter().map(|order| order.id).collect();
+    let answers: Vec<(&Charge, &Outcome)> = ours
+        .iter()
+        .filter(|undone| cancelled.contains(&undone.order_id))
+        .filter_map(|undone| undone.voided.as_ref().map(|(charge, outcome)| (charge, outcome)))
+        .collect();
+    payments::record_outcomes(conn, &answers).await?;
+    payments::refund_manual_charges(conn, &cancelled).await?;
+    if reserve::release_of_orders(conn, None, &cancelled).await?.len() != cancelled.len() {
         return Err(Error::internal("an order was cancelled, and it held no stock"));
     }
-    Ok(())
+    Ok(Recorded { finished, ..Recorded::default() })
 }

@@ -1,7 +1,5 @@
 //! Delivery: a shipped order has reached its buyer.
 
-use std::collections::HashSet;
-
 use sqlx::PgConnection;
 
 use super::event::Event;
@@ -9,9 +7,10 @@ use super::status::Edge;
 use super::transition;
 use crate::error::Result;
 use crate::principal::Principal;
-use crate::queue::{LeasedJob, settle};
+use crate::queue::LeasedJob;
+use crate::queue::settle::{self, Recorded};
 use crate::shipping;
-use crate::values::{JobId, OrderId};
+use crate::values::OrderId;
 
 /// An order that has arrived, and the attempt that noticed it.
 #[derive(Debug, Clone)]
@@ -20,17 +19,15 @@ pub struct Arrived {
     pub order_id: OrderId,
 }
 
-/// Finishes the jobs and marks their orders as delivered. Returns the jobs that were finished; the others had lost
-/// their lease.
-pub async fn record(conn: &mut PgConnection, batch: &[Arrived]) -> Result<HashSet<JobId>> {
-    let jobs: Vec<_> = batch.iter().map(|arrived| (arrived.job.id, arrived.job.attempt)).collect();
-    let finished: HashSet<JobId> = settle::finish_many(conn, &jobs).await?.into_iter().collect();
+/// Finishes the jobs and marks their orders as delivered.
+pub async fn record(conn: &mut PgConnection, batch: &[Arrived]) -> Result<Recorded> {
+    let finished = settle::finish_all(conn, batch.iter().map(|arrived| &arrived.job)).await?;
     let orders: Vec<OrderId> =
         batch.iter().filter(|arrived| finished.contains(&arrived.job.id)).map(|arrived| arrived.order_id).collect();
     if !orders.is_empty() {
         deliver(conn, &orders, false, &Principal::system()).await?;
     }
-    Ok(finished)
+    Ok(Recorded { finished, ..Recorded::default() })
 }
 
 /// Staff know that a shipped order has arrived. False: the order is not shipped, and nothing was changed.

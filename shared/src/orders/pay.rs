@@ -1,6 +1,7 @@
 //! Paying for an order. Its charge is written before the provider is called, and the provider's answer is recorded
 //! together with what follows from it. Erases payment tokens that nobody needs any more.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -14,7 +15,8 @@ use crate::inventory::reserve;
 use crate::page;
 use crate::payments::{self, Charge, Opened, Outcome};
 use crate::principal::Principal;
-use crate::queue::{self, Plan, Ring};
+use crate::queue::settle::{self, Recorded, Room};
+use crate::queue::{self, LeasedJob, Plan, Ring};
 use crate::values::{CustomerId, Money, OrderId, PaymentToken};
 
 /// What a worker has to do about the payment of an order.
@@ -29,18 +31,23 @@ pub enum Start {
     Nothing,
 }
 
-/// Pending → processing, and writes the charge that is about to be asked for. Repeating it returns the same charge.
-pub async fn start(conn: &mut PgConnection, order_id: OrderId) -> Result<Start> {
-    let started = begin(conn, order_id, false, &Principal::system()).await?;
-    let unpaid = match started {
-        Some(moved) => Some(Unpaid { total: moved.total, token: moved.payment_token, customer_id: moved.customer_id }),
-        None => lock_processing(conn, order_id).await?,
+/// Pending → processing, and writes the charges that are about to be asked for. Repeating it returns the same charges.
+pub async fn start(conn: &mut PgConnection, orders: &[OrderId]) -> Result<HashMap<OrderId, Start>> {
+    let events: Vec<_> = orders.iter().map(|id| (*id, Event::Processing { by_hand: false })).collect();
+    let moved = transition::advance(conn, Edge::START_PAYMENT, &events, &Principal::system()).await?;
+    let mut unpaid: HashMap<OrderId, Unpaid> = moved.into_iter().map(|order| (order.id, Unpaid::from(order))).collect();
+    let moved_before: Vec<OrderId> = orders.iter().copied().filter(|id| !unpaid.contains_key(id)).collect();
+    unpaid.extend(lock_processing(conn, &moved_before).await?);
+
+    let amounts: Vec<(OrderId, Money)> = unpaid.iter().map(|(id, order)| (*id, order.total)).collect();
+    let mut opened = payments::open(conn, &amounts).await?;
+    let over: Vec<OrderId> = orders.iter().copied().filter(|id| !unpaid.contains_key(id)).collect();
+    let mut to_void = payments::to_void_if_paid_manually(conn, &over).await?;
+    let mut start = |id: &OrderId| match (opened.remove(id), unpaid.remove(id)) {
+        (Some(opened), Some(order)) => Start::Charge { opened, token: order.token, customer_id: order.customer_id },
+        _ => to_void.remove(id).map_or(Start::Nothing, Start::Void),
     };
-    let Some(unpaid) = unpaid else {
-        return Ok(payments::to_void_if_paid_manually(conn, order_id).await?.map_or(Start::Nothing, Start::Void));
-    };
-    let Some(opened) = payments::open(conn, order_id, unpaid.total).await? else { return Ok(Start::Nothing) };
-    Ok(Start::Charge { opened, token: unpaid.token, customer_id: unpaid.customer_id })
+    Ok(orders.iter().map(|id| (*id, start(id))).collect())
 }
 
 struct Unpaid {
@@ -49,32 +56,40 @@ struct Unpaid {
     customer_id: CustomerId,
 }
 
-/// Pending → processing; None: the order is not pending.
-async fn begin(conn: &mut PgConnection, order_id: OrderId, by_hand: bool, by: &Principal) -> Result<Option<Moved>> {
-    let event = Event::Processing { by_hand };
-    Ok(transition::advance(conn, Edge::START_PAYMENT, &[(order_id, event)], by).await?.pop())
+impl From<Moved> for Unpaid {
+    fn from(order: Moved) -> Self {
+        Self { total: order.total, token: order.payment_token, customer_id: order.customer_id }
+    }
 }
 
 /// Staff say that a payment is under way. The payment job goes on as before.
 pub(super) async fn begin_manually(conn: &mut PgConnection, staff: &Principal, order_id: OrderId) -> Result<()> {
-    begin(conn, order_id, true, staff).await?;
+    let event = Event::Processing { by_hand: true };
+    transition::advance(conn, Edge::START_PAYMENT, &[(order_id, event)], staff).await?;
     Ok(())
 }
 
-/// Locks an order that is being charged; None: it is in another state.
-async fn lock_processing(conn: &mut PgConnection, order_id: OrderId) -> Result<Option<Unpaid>> {
-    let row = sqlx::query!(
-        "select total_minor, currency, payment_token, customer_id from orders
-          where id = $1 and status = 'processing' for no key update",
-        order_id as OrderId,
+/// Locks those of these orders that are being charged.
+async fn lock_processing(conn: &mut PgConnection, orders: &[OrderId]) -> Result<Vec<(OrderId, Unpaid)>> {
+    if orders.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query!(
+        r#"select id as "id: OrderId", total_minor, currency, payment_token, customer_id from orders
+            where id = any($1) and status = 'processing' order by id for no key update"#,
+        orders as &[OrderId],
     )
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(row.map(|row| Unpaid {
-        total: Money::stored(row.total_minor, &row.currency),
-        token: row.payment_token.map(PaymentToken::stored),
-        customer_id: row.customer_id.into(),
-    }))
+    let unpaid = rows.into_iter().map(|row| {
+        let unpaid = Unpaid {
+            total: Money::stored(row.total_minor, &row.currency),
+            token: row.payment_token.map(PaymentToken::stored),
+            customer_id: row.customer_id.into(),
+        };
+        (row.id, unpaid)
+    });
+    Ok(unpaid.collect())
 }
 
 /// Erases the payment token of an order whose payment job was given up.
@@ -102,37 +117,69 @@ pub async fn erase_old_tokens(conn: &mut PgConnection, older_than: Duration, lim
     Ok(erased.rows_affected())
 }
 
-/// Records what the provider answered, and moves the order if it still waits for that. If the order was cancelled
-/// meanwhile, only the charge is recorded; the cancellation then gives the money back.
-pub async fn record(
-    conn: &mut PgConnection,
-    charge: &Charge,
-    outcome: &Outcome,
-    shipping: &Plan,
-) -> Result<Option<Ring>> {
-    let order_id = charge.order_id;
-    let declined = |reason: &str, declined: Option<&String>| Event::Cancelled {
-        reason: Some(reason.to_owned()),
-        payment: None,
-        declined: declined.cloned(),
-    };
-    let (edge, event) = match outcome {
-        Outcome::Charged => (Edge::PAY, Event::Paid { charge_id: Some(charge.id), by_hand: false }),
-        Outcome::Declined { reason } => (Edge::DECLINE, declined(PAYMENT_DECLINED, Some(reason))),
-        Outcome::Closed | Outcome::Refunded => (Edge::DECLINE, declined(PAYMENT_VOIDED, None)),
-    };
-    let moved = transition::advance(conn, edge, &[(order_id, event)], &Principal::system()).await?;
-    payments::record_outcome(conn, charge, outcome).await?;
-    if moved.is_empty() {
-        return Ok(None);
+/// What the provider answered about the charge of an order, and the attempt that asked.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    pub job: LeasedJob,
+    pub charge: Charge,
+    pub outcome: Outcome,
+    /// For the job that ships the order.
+    pub shipping: Plan,
+}
+
+impl Answered {
+    fn is_charged(&self) -> bool {
+        self.outcome == Outcome::Charged
     }
-    if edge == Edge::PAY {
-        return follow_paid(conn, order_id, shipping).await;
+
+    /// The order with what its timeline says if it moves.
+    fn event(&self) -> (OrderId, Event) {
+        let cancelled = |reason: &str, declined: Option<&String>| Event::Cancelled {
+            reason: Some(reason.to_owned()),
+            payment: None,
+            declined: declined.cloned(),
+        };
+        let event = match &self.outcome {
+            Outcome::Charged => Event::Paid { charge_id: Some(self.charge.id), by_hand: false },
+            Outcome::Declined { reason } => cancelled(PAYMENT_DECLINED, Some(reason)),
+            Outcome::Closed | Outcome::Refunded => cancelled(PAYMENT_VOIDED, None),
+        };
+        (self.charge.order_id, event)
     }
-    if reserve::release_of_orders(conn, None, &[order_id]).await?.is_empty() {
+}
+
+/// Finishes the jobs, records what the provider answered, and moves the orders that still wait for that. If an order was
+/// cancelled meanwhile, only its charge is recorded; the cancellation then gives the money back.
+///
+/// The jobs that ship the orders follow. As many as there is room for are claimed at once by the worker that asks.
+pub async fn record(conn: &mut PgConnection, batch: &[Answered], room: Option<Room<'_>>) -> Result<Recorded> {
+    let finished = settle::finish_all(conn, batch.iter().map(|answered| &answered.job)).await?;
+    let ours: Vec<&Answered> = batch.iter().filter(|answered| finished.contains(&answered.job.id)).collect();
+    let (charged, declined): (Vec<&Answered>, Vec<&Answered>) = ours.iter().partition(|answered| answered.is_charged());
+    if !charged.is_empty() && !declined.is_empty() {
+        // Two statements follow that lock orders. All locks are taken here, in their one order.
+        transition::lock_all(conn, &ours.iter().map(|answered| answered.charge.order_id).collect::<Vec<_>>()).await?;
+    }
+    let paid = move_along(conn, Edge::PAY, &charged).await?;
+    let given_up = move_along(conn, Edge::DECLINE, &declined).await?;
+    let answers: Vec<(&Charge, &Outcome)> = ours.iter().map(|answered| (&answered.charge, &answered.outcome)).collect();
+    payments::record_outcomes(conn, &answers).await?;
+    if reserve::release_of_orders(conn, None, &given_up).await?.len() != given_up.len() {
         return Err(Error::internal("an order was declined, and it held no stock"));
     }
-    Ok(None)
+    let following: Vec<(OrderId, &Plan)> = charged
+        .iter()
+        .filter(|answered| paid.contains(&answered.charge.order_id))
+        .map(|answered| (answered.charge.order_id, &answered.shipping))
+        .collect();
+    let (rings, claimed) = follow_paid(conn, &following, room).await?;
+    Ok(Recorded { finished, rings, claimed })
+}
+
+async fn move_along(conn: &mut PgConnection, edge: Edge, answered: &[&Answered]) -> Result<Vec<OrderId>> {
+    let events: Vec<_> = answered.iter().map(|answered| answered.event()).collect();
+    let moved = transition::advance(conn, edge, &events, &Principal::system()).await?;
+    Ok(moved.into_iter().map(|order| order.id).collect())
 }
 
 /// Processing → paid with money that came another way. A provider that was asked and never answered may have taken
@@ -144,7 +191,7 @@ pub(super) async fn pay_manually(
     plan: &Plan,
 ) -> Result<Vec<Ring>> {
     let mut rings = Vec::new();
-    if payments::to_void(conn, order_id).await?.is_some() {
+    if payments::to_void(conn, &[order_id]).await?.contains_key(&order_id) {
         if queue::is_live::<ProcessPayment>(conn, order_id.0).await? {
             return Err(Error::PaymentInProgress);
         }
@@ -155,14 +202,25 @@ pub(super) async fn pay_manually(
         return Err(Error::internal("an order moved while it was locked"));
     };
     payments::record_manual_charge(conn, order_id, paid.total).await?;
-    rings.extend(follow_paid(conn, order_id, plan).await?);
+    rings.extend(follow_paid(conn, &[(order_id, plan)], None).await?.0);
     Ok(rings)
 }
 
-/// What follows when an order has just become paid: its reservation does not expire any more, and a job ships it.
-async fn follow_paid(conn: &mut PgConnection, order_id: OrderId, shipping: &Plan) -> Result<Option<Ring>> {
-    if reserve::post_of_orders(conn, &[order_id]).await?.is_empty() {
+/// What follows when orders have just become paid: their reservations do not expire any more, and a job ships each.
+async fn follow_paid(
+    conn: &mut PgConnection,
+    paid: &[(OrderId, &Plan)],
+    room: Option<Room<'_>>,
+) -> Result<(Vec<Ring>, Vec<LeasedJob>)> {
+    let orders: Vec<OrderId> = paid.iter().map(|(order_id, _)| *order_id).collect();
+    if reserve::post_of_orders(conn, &orders).await?.len() != orders.len() {
         return Err(Error::internal("an order was paid, and it held no stock"));
     }
-    queue::enqueue(conn, &ShipOrder { order_id }, shipping).await
+    let jobs: Vec<_> = paid.iter().map(|(order_id, plan)| (ShipOrder { order_id: *order_id }, *plan)).collect();
+    let (own, others) = jobs.split_at(room.map_or(0, |room| room.jobs).min(jobs.len()));
+    let claimed = match room {
+        Some(room) => queue::enqueue_claimed(conn, own, room.claimer).await?,
+        None => Vec::new(),
+    };
+    Ok((queue::enqueue_many(conn, others).await?, claimed))
 }

@@ -1,7 +1,7 @@
 //! Shipping: a paid order gets its shipments, the carrier is called, and then the stock leaves and the order is
 //! shipped, for many orders in one transaction.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 
@@ -12,14 +12,15 @@ use super::transition;
 use crate::error::{Error, Result};
 use crate::inventory::reserve;
 use crate::principal::Principal;
-use crate::queue::{self, LeasedJob, Plan, Ring, settle};
+use crate::queue::settle::{self, Recorded};
+use crate::queue::{self, LeasedJob, Plan, Ring};
 use crate::shipping::{self, Shipment};
-use crate::values::{JobId, OrderId};
+use crate::values::OrderId;
 
-/// Opens the shipments of a paid order; from then on it cannot be cancelled. Empty: the order is not paid. Repeating
-/// it returns the same shipments.
-pub async fn start(conn: &mut PgConnection, order_id: OrderId) -> Result<Vec<Shipment>> {
-    shipping::open(conn, order_id).await
+/// Opens the shipments of paid orders; from then on they cannot be cancelled. An order that is not paid is missing.
+/// Repeating it returns the same shipments.
+pub async fn start(conn: &mut PgConnection, orders: &[OrderId]) -> Result<HashMap<OrderId, Vec<Shipment>>> {
+    shipping::open(conn, orders).await
 }
 
 /// An order that the carrier has accepted, and the attempt that booked it.
@@ -32,18 +33,9 @@ pub struct Booked {
     pub delivery: Plan,
 }
 
-/// What came of jobs that were recorded together.
-#[derive(Debug, Default)]
-pub struct Recorded {
-    /// Jobs that are missing here had lost their lease, and nothing of them was kept.
-    pub finished: HashSet<JobId>,
-    pub rings: Vec<Ring>,
-}
-
 /// Finishes the jobs and lets their orders' stock leave. The number of statements does not grow with the batch.
 pub async fn record(conn: &mut PgConnection, batch: &[Booked]) -> Result<Recorded> {
-    let jobs: Vec<_> = batch.iter().map(|booked| (booked.job.id, booked.job.attempt)).collect();
-    let finished: HashSet<JobId> = settle::finish_many(conn, &jobs).await?.into_iter().collect();
+    let finished = settle::finish_all(conn, batch.iter().map(|booked| &booked.job)).await?;
     let ours: Vec<&Booked> = batch.iter().filter(|booked| finished.contains(&booked.job.id)).collect();
     if ours.is_empty() {
         return Ok(Recorded::default());
@@ -56,7 +48,7 @@ pub async fn record(conn: &mut PgConnection, batch: &[Booked]) -> Result<Recorde
         .map(|booked| (DeliverOrder { order_id: booked.order_id }, &booked.delivery))
         .collect();
     let rings = queue::enqueue_many(conn, &deliveries).await?;
-    Ok(Recorded { finished, rings })
+    Ok(Recorded { finished, rings, claimed: Vec::new() })
 }
 
 /// Staff send a paid order without the carrier: its stock leaves, and its shipments have no tracking number. None:
@@ -67,10 +59,7 @@ pub async fn ship_manually(
     order_id: OrderId,
     delivery: &Plan,
 ) -> Result<Option<Ring>> {
-    let shipments = start(conn, order_id).await?;
-    if shipments.is_empty() {
-        return Ok(None);
-    }
+    let Some(shipments) = start(conn, &[order_id]).await?.remove(&order_id) else { return Ok(None) };
     ship(conn, &[(order_id, &shipments)], true, staff).await?;
     queue::enqueue(conn, &DeliverOrder { order_id }, delivery).await
 }

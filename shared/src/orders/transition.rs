@@ -109,3 +109,11 @@ pub(super) async fn lock(conn: &mut PgConnection, id: OrderId) -> Result<LockedO
     .await?
     .ok_or(Error::NotFound(Resource::Order))
 }
+
+/// Locks orders in the order of their ids. Call it before several statements that each lock some of them.
+pub(super) async fn lock_all(conn: &mut PgConnection, orders: &[OrderId]) -> Result<()> {
+    sqlx::query!("select from orders where id = any($1) order by id for no key update", orders as &[OrderId])
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -5,6 +5,8 @@
 
 pub mod simulated;
 
+use std::collections::HashMap;
+
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -69,23 +71,36 @@ pub struct Opened {
     pub asked_before: bool,
 }
 
-/// Writes the charge of an order that the caller holds locked, or returns the one that was written before. None: that
-/// one has its final answer.
-pub(crate) async fn open(conn: &mut PgConnection, order_id: OrderId, amount: Money) -> Result<Option<Opened>> {
-    let id = sqlx::query_scalar!(
-        "insert into charges (order_id, amount_minor, currency) values ($1, $2, $3)
-         on conflict (order_id, manual) do nothing returning id",
-        order_id as OrderId,
-        amount.amount,
-        amount.currency.to_string(),
+/// Writes the charges of orders that the caller holds locked, or finds those that were written before. An order whose
+/// charge has its final answer is missing.
+pub(crate) async fn open(conn: &mut PgConnection, orders: &[(OrderId, Money)]) -> Result<HashMap<OrderId, Opened>> {
+    let ids: Vec<OrderId> = orders.iter().map(|(id, _)| *id).collect();
+    let amounts: Vec<i64> = orders.iter().map(|(_, amount)| amount.amount).collect();
+    let currencies: Vec<String> = orders.iter().map(|(_, amount)| amount.currency.to_string()).collect();
+    let written = sqlx::query!(
+        r#"insert into charges (order_id, amount_minor, currency)
+           select * from unnest($1::uuid[], $2::bigint[], $3::text[])
+           on conflict (order_id, manual) do nothing
+           returning id, order_id as "order_id: OrderId""#,
+        &ids as &[OrderId],
+        &amounts,
+        &currencies,
     )
-    .fetch_optional(&mut *conn)
+    .fetch_all(&mut *conn)
     .await?;
-    if let Some(id) = id {
-        return Ok(Some(Opened { charge: Charge { id, order_id, amount }, asked_before: false }));
+    let written: HashMap<OrderId, Uuid> = written.into_iter().map(|row| (row.order_id, row.id)).collect();
+    let opened = |(order_id, amount): &(OrderId, Money)| {
+        let charge = Charge { id: *written.get(order_id)?, order_id: *order_id, amount: *amount };
+        Some((*order_id, Opened { charge, asked_before: false }))
+    };
+    let mut opened: HashMap<OrderId, Opened> = orders.iter().filter_map(opened).collect();
+    let before: Vec<OrderId> = ids.into_iter().filter(|id| !written.contains_key(id)).collect();
+    for (order_id, found) in at_provider(conn, &before).await? {
+        if found.state == "started" {
+            opened.insert(order_id, Opened { charge: found.charge, asked_before: true });
+        }
     }
-    let started = at_provider(conn, order_id).await?.filter(|charge| charge.state == "started");
-    Ok(started.map(|started| Opened { charge: started.charge, asked_before: true }))
+    Ok(opened)
 }
 
 struct AtProvider {
@@ -93,55 +108,82 @@ struct AtProvider {
     state: String,
 }
 
-async fn at_provider(conn: &mut PgConnection, order_id: OrderId) -> Result<Option<AtProvider>> {
-    let row = sqlx::query!(
-        "select id, amount_minor, currency, state from charges where order_id = $1 and not manual",
-        order_id as OrderId,
+/// The charges of these orders that the provider knows, or may know.
+async fn at_provider(conn: &mut PgConnection, orders: &[OrderId]) -> Result<HashMap<OrderId, AtProvider>> {
+    if orders.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query!(
+        r#"select id, order_id as "order_id: OrderId", amount_minor, currency, state
+             from charges where order_id = any($1) and not manual"#,
+        orders as &[OrderId],
     )
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(row.map(|row| {
+    let charges = rows.into_iter().map(|row| {
         let amount = Money::stored(row.amount_minor, &row.currency);
-        AtProvider { charge: Charge { id: row.id, order_id, amount }, state: row.state }
-    }))
+        let charge = Charge { id: row.id, order_id: row.order_id, amount };
+        (row.order_id, AtProvider { charge, state: row.state })
+    });
+    Ok(charges.collect())
 }
 
-/// What the provider took for an order, or may have taken.
-pub(crate) async fn to_void(conn: &mut PgConnection, order_id: OrderId) -> Result<Option<Charge>> {
-    let charge = at_provider(conn, order_id).await?;
-    Ok(charge.filter(|charge| charge.state == "started" || charge.state == "charged").map(|charge| charge.charge))
+/// What the provider took for these orders, or may have taken.
+pub(crate) async fn to_void(conn: &mut PgConnection, orders: &[OrderId]) -> Result<HashMap<OrderId, Charge>> {
+    let known = at_provider(conn, orders).await?;
+    let open = known.into_iter().filter(|(_, known)| known.state == "started" || known.state == "charged");
+    Ok(open.map(|(order_id, known)| (order_id, known.charge)).collect())
 }
 
-/// As `to_void`, if staff have recorded a payment by hand for the order; else None.
-pub(crate) async fn to_void_if_paid_manually(conn: &mut PgConnection, order_id: OrderId) -> Result<Option<Charge>> {
+/// As `to_void`, of those orders for which staff have recorded a payment by hand.
+pub(crate) async fn to_void_if_paid_manually(
+    conn: &mut PgConnection,
+    orders: &[OrderId],
+) -> Result<HashMap<OrderId, Charge>> {
+    if orders.is_empty() {
+        return Ok(HashMap::new());
+    }
     let paid_manually = sqlx::query_scalar!(
-        r#"select exists (select from charges where order_id = $1 and manual and state = 'charged') as "paid_manually!""#,
-        order_id as OrderId,
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    if paid_manually { to_void(conn, order_id).await } else { Ok(None) }
+        r#"select order_id as "order_id: OrderId" from charges where order_id = any($1) and manual and state = 'charged'"#,
+        orders as &[OrderId],
+    );
+    let paid_manually = paid_manually.fetch_all(&mut *conn).await?;
+    to_void(conn, &paid_manually).await
 }
 
-/// Records the provider's answer, whatever became of the order. A charge that was refunded stays refunded: an answer
+/// Records the provider's answers, whatever became of the orders. A charge that was refunded stays refunded: an answer
 /// that arrives after that is an old one.
-pub(crate) async fn record_outcome(conn: &mut PgConnection, charge: &Charge, outcome: &Outcome) -> Result<()> {
-    let (state, reason) = match outcome {
-        Outcome::Charged => ("charged", None),
-        Outcome::Declined { reason } => ("declined", Some(reason.as_str())),
-        Outcome::Closed => ("voided", None),
-        Outcome::Refunded => ("refunded", None),
-    };
+pub(crate) async fn record_outcomes(conn: &mut PgConnection, answers: &[(&Charge, &Outcome)]) -> Result<()> {
+    if answers.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = answers.iter().map(|(charge, _)| charge.id).collect();
+    let (states, reasons): (Vec<&str>, Vec<Option<&str>>) =
+        answers.iter().map(|(_, outcome)| outcome.as_stored()).unzip();
     sqlx::query!(
-        "update charges set state = $2, reason = $3, updated_at = clock_timestamp()
-          where id = $1 and (state = 'started' or (state = 'charged' and $2 = 'refunded'))",
-        charge.id,
-        state,
-        reason,
+        "with given as materialized (select $1::uuid[] as ids, $2::text[] as states, $3::text[] as reasons)
+         update charges c set state = answer.state, reason = answer.reason, updated_at = clock_timestamp()
+           from (select t.* from given, unnest(ids, states, reasons) t (id, state, reason)) answer
+          where c.id = answer.id and (c.state = 'started' or (c.state = 'charged' and answer.state = 'refunded'))",
+        &ids,
+        &states as &[&str],
+        &reasons as &[Option<&str>],
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+impl Outcome {
+    /// The state of a charge with this answer, and its reason.
+    fn as_stored(&self) -> (&str, Option<&str>) {
+        match self {
+            Self::Charged => ("charged", None),
+            Self::Declined { reason } => ("declined", Some(reason)),
+            Self::Closed => ("voided", None),
+            Self::Refunded => ("refunded", None),
+        }
+    }
 }
 
 /// Records money that came another way. The caller holds the order locked.
@@ -158,11 +200,11 @@ pub(crate) async fn record_manual_charge(conn: &mut PgConnection, order_id: Orde
 }
 
 /// Marks money that came another way as refunded: staff give it back themselves.
-pub(crate) async fn refund_manual_charge(conn: &mut PgConnection, order_id: OrderId) -> Result<()> {
+pub(crate) async fn refund_manual_charges(conn: &mut PgConnection, orders: &[OrderId]) -> Result<()> {
     sqlx::query!(
         "update charges set state = 'refunded', updated_at = clock_timestamp()
-          where order_id = $1 and manual and state = 'charged'",
-        order_id as OrderId,
+          where order_id = any($1) and manual and state = 'charged'",
+        orders as &[OrderId],
     )
     .execute(conn)
     .await?;

@@ -4,6 +4,7 @@
 //!
 //! The payment token scripts how it behaves, so that a storefront can rehearse every outcome.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -12,6 +13,8 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{Outcome, PaymentProvider, ProviderError};
+use crate::batch::{Batcher, Together};
+use crate::error::Error;
 use crate::values::{Money, PaymentToken};
 
 /// How long a request that is scripted to get no answer waits: the timeout of the client, well within a job's lease.
@@ -25,6 +28,7 @@ const MOST_FAILURES: u32 = 1000;
 
 pub struct SimulatedProvider {
     books: PgPool,
+    entering: Batcher<Entering>,
     latency: Duration,
     scripts: Scripts,
 }
@@ -87,8 +91,9 @@ impl Script {
 }
 
 impl SimulatedProvider {
+    /// Also starts the task that enters charges into the books.
     pub fn new(books: PgPool, latency: Duration, scripts: Scripts) -> Self {
-        Self { books, latency, scripts }
+        Self { entering: Batcher::start(Entering { books: books.clone() }), books, latency, scripts }
     }
 
     async fn run_script(&self, key: Uuid, amount: Money, token: &PaymentToken) -> Result<Outcome, ProviderError> {
@@ -116,23 +121,13 @@ impl SimulatedProvider {
         &self,
         key: Uuid,
         amount: Money,
-        state: &str,
-        reason: Option<&str>,
+        state: &'static str,
+        reason: Option<&'static str>,
     ) -> Result<Outcome, ProviderError> {
-        let entry = sqlx::query_as!(
-            Entry,
-            "insert into simulated.charges as c (key, amount_minor, currency, state, reason) values ($1, $2, $3, $4, $5)
-             on conflict (key) do update set key = c.key
-             returning state, reason",
-            key,
-            amount.amount,
-            amount.currency.to_string(),
-            state,
-            reason,
-        )
-        .fetch_one(&self.books)
-        .await;
-        entry.map(Entry::outcome).map_err(lost)
+        self.entering.ask(NewEntry { key, amount, state, reason }).await.map_err(|error| {
+            tracing::warn!(%error, "the simulated provider could not use its books: {error}");
+            ProviderError::Unknown
+        })
     }
 
     async fn look_up(&self, key: Uuid) -> Result<Option<Outcome>, ProviderError> {
@@ -197,6 +192,53 @@ impl PaymentProvider for SimulatedProvider {
             self.refund_or_close(key).await
         }
         .boxed()
+    }
+}
+
+/// A request for money, for the books.
+struct NewEntry {
+    key: Uuid,
+    amount: Money,
+    state: &'static str,
+    reason: Option<&'static str>,
+}
+
+/// Requests that arrive together are entered together.
+struct Entering {
+    books: PgPool,
+}
+
+impl Together for Entering {
+    type Entry = NewEntry;
+    type Answer = Outcome;
+    type Key = Uuid;
+
+    fn key(entry: &NewEntry) -> Uuid {
+        entry.key
+    }
+
+    async fn carry_out(&self, batch: &[NewEntry]) -> crate::error::Result<Vec<Outcome>> {
+        let keys: Vec<Uuid> = batch.iter().map(|entry| entry.key).collect();
+        let rows = sqlx::query!(
+            "with asked as (
+                 select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[])
+                          t (key, amount_minor, currency, state, reason) order by key)
+             insert into simulated.charges as c (key, amount_minor, currency, state, reason) select * from asked
+             on conflict (key) do update set key = c.key
+             returning key, state, reason",
+            &keys,
+            &batch.iter().map(|entry| entry.amount.amount).collect::<Vec<_>>(),
+            &batch.iter().map(|entry| entry.amount.currency.to_string()).collect::<Vec<_>>(),
+            &batch.iter().map(|entry| entry.state).collect::<Vec<_>>() as &[&str],
+            &batch.iter().map(|entry| entry.reason).collect::<Vec<_>>() as &[Option<&str>],
+        )
+        .fetch_all(&self.books)
+        .await?;
+        let mut entered: HashMap<Uuid, Outcome> =
+            rows.into_iter().map(|row| (row.key, Entry { state: row.state, reason: row.reason }.outcome())).collect();
+        keys.iter()
+            .map(|key| entered.remove(key).ok_or_else(|| Error::internal("a charge is not in the books")))
+            .collect()
     }
 }
 

@@ -119,7 +119,7 @@ impl Doorbell {
         let now = chrono::Utc::now();
         for ring in rings {
             if let Some(kind) = ring.written {
-                self.written.with_label_values(&[kind, ring.queue.name()]).inc();
+                self.count_written(kind, ring.queue);
             }
             let Some(inner) = &self.inner else { continue };
             match (ring.run_at - now).to_std() {
@@ -127,6 +127,11 @@ impl Doorbell {
                 _ => _ = inner.rings.try_send(ring),
             }
         }
+    }
+
+    /// Counts a job that this process has written and committed.
+    pub fn count_written(&self, kind: &str, queue: Queue) {
+        self.written.with_label_values(&[kind, queue.name()]).inc();
     }
 
     /// Opens a connection of its own to listen on. None: there is no Redis.

@@ -33,6 +33,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::claim::Claimer;
 use crate::error::Result;
 use crate::values::JobId;
 
@@ -157,7 +158,7 @@ impl Ring {
 
 /// Writes a job, in the transaction of the change that it follows. None: a job with its unique key exists already.
 pub async fn enqueue<J: Job>(conn: &mut PgConnection, job: &J, plan: &Plan) -> Result<Option<Ring>> {
-    Ok(insert(conn, &[(job, plan)]).await?.pop())
+    Ok(insert(conn, &[(job, plan)], None).await?.first().map(Written::ring::<J>))
 }
 
 /// Writes many jobs in one statement.
@@ -166,10 +167,58 @@ pub async fn enqueue_many<J: Job>(conn: &mut PgConnection, jobs: &[(J, &Plan)]) 
         return Ok(Vec::new());
     }
     let jobs: Vec<_> = jobs.iter().map(|(job, plan)| (job, *plan)).collect();
-    insert(conn, &jobs).await
+    Ok(insert(conn, &jobs, None).await?.iter().map(Written::ring::<J>).collect())
 }
 
-async fn insert<J: Job>(conn: &mut PgConnection, jobs: &[(&J, &Plan)]) -> Result<Vec<Ring>> {
+/// Writes jobs that this worker begins itself: they are claimed by their first row, so nobody is told about them. If the
+/// process dies, their leases expire like those of other jobs.
+pub async fn enqueue_claimed<J: Job>(
+    conn: &mut PgConnection,
+    jobs: &[(J, &Plan)],
+    claimer: &Claimer,
+) -> Result<Vec<LeasedJob>> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let asked = Instant::now();
+    let given: Vec<_> = jobs.iter().map(|(job, plan)| (job, *plan)).collect();
+    let written = insert(conn, &given, Some(claimer)).await?;
+    // No job with a unique key is written like this, so there is a row for each, in their order.
+    let leased = jobs.iter().zip(written).map(|((job, plan), written)| {
+        Ok(LeasedJob {
+            id: written.id,
+            attempt: 1,
+            max_attempt: plan.max_attempts,
+            queue: J::QUEUE,
+            kind: J::KIND.to_owned(),
+            version: J::VERSION,
+            args: serde_json::to_value(job).map_err(crate::error::Error::internal)?,
+            subject: job.subject(),
+            origin: plan.origin.clone(),
+            run_at: written.run_at,
+            lease: Arc::new(Lease::new(asked, claimer.lease)),
+        })
+    });
+    leased.collect()
+}
+
+struct Written {
+    id: JobId,
+    run_at: DateTime<Utc>,
+}
+
+impl Written {
+    fn ring<J: Job>(&self) -> Ring {
+        Ring::first::<J>(self.id, self.run_at)
+    }
+}
+
+/// For a claimer, the jobs are its own at once.
+async fn insert<J: Job>(
+    conn: &mut PgConnection,
+    jobs: &[(&J, &Plan)],
+    claimer: Option<&Claimer>,
+) -> Result<Vec<Written>> {
     let (mut args, mut delays, mut max_attempts, mut subjects) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut unique_keys, mut request_ids, mut trace_parents) = (Vec::new(), Vec::new(), Vec::new());
     for (job, plan) in jobs {
@@ -181,14 +230,19 @@ async fn insert<J: Job>(conn: &mut PgConnection, jobs: &[(&J, &Plan)]) -> Result
         request_ids.push(plan.origin.request_id.as_deref());
         trace_parents.push(plan.origin.trace_parent.as_deref());
     }
-    let rows = sqlx::query!(
-        r#"insert into jobs (queue, kind, version, args, run_at, max_attempt, order_id, unique_key, request_id, trace_parent)
+    let rows = sqlx::query_as!(
+        Written,
+        r#"insert into jobs (queue, kind, version, args, run_at, max_attempt, order_id, unique_key, request_id, trace_parent,
+                             state, attempt, worker, started_at, lease_until)
            select $1, $2, $3, args, clock_timestamp() + make_interval(secs => delay), max_attempt, order_id, unique_key,
-                  request_id, trace_parent
+                  request_id, trace_parent,
+                  case when $11::uuid is null then 'ready' else 'running' end, case when $11::uuid is null then 0 else 1 end,
+                  $11, case when $11::uuid is not null then clock_timestamp() end, clock_timestamp() + make_interval(secs => $12)
              from unnest($4::jsonb[], $5::float8[], $6::int[], $7::uuid[], $8::text[], $9::text[], $10::text[])
-                  job (args, delay, max_attempt, order_id, unique_key, request_id, trace_parent)
+                  with ordinality job (args, delay, max_attempt, order_id, unique_key, request_id, trace_parent, place)
+            order by place
            on conflict (unique_key) do nothing
-           returning id, run_at"#,
+           returning id as "id: JobId", run_at"#,
         J::QUEUE as Queue,
         J::KIND,
         J::VERSION,
@@ -199,10 +253,12 @@ async fn insert<J: Job>(conn: &mut PgConnection, jobs: &[(&J, &Plan)]) -> Result
         &unique_keys as &[Option<String>],
         &request_ids as &[Option<&str>],
         &trace_parents as &[Option<&str>],
+        claimer.map(|claimer| claimer.worker.0),
+        claimer.map(|claimer| claimer.lease.as_secs_f64()),
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| Ring::first::<J>(JobId(row.id), row.run_at)).collect())
+    Ok(rows)
 }
 
 /// Does a job of this kind run for the subject, or wait for its next attempt?

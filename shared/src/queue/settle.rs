@@ -1,12 +1,14 @@
 //! Ends an attempt: done, failed, or handed back. Each is one statement on the job's row, guarded by the number of the
 //! attempt: an attempt that has lost its lease changes nothing.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::claim::Claimer;
 use super::retry::Schedule;
 use super::{LeasedJob, Queue, Ring};
 use crate::error::{Error, Result};
@@ -28,16 +30,45 @@ pub async fn finish_many(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Resu
         r#"update jobs j set state = 'done', lease_until = null, finished_at = clock_timestamp()
              from (select jobs.id
                      from jobs join unnest($1::uuid[], $2::int[]) mine (id, attempt) on jobs.id = mine.id
-                    where jobs.state = 'running' and jobs.attempt = mine.attempt
+                    where jobs.state = $3 and jobs.attempt = mine.attempt
                     order by jobs.id for no key update of jobs) held
             where j.id = held.id
         returning j.id"#,
         &ids,
         &attempts,
+        "running",
     )
     .fetch_all(conn)
     .await?;
     Ok(finished.into_iter().map(JobId).collect())
+}
+
+/// What came of jobs whose results were recorded together.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// Jobs that are missing here had lost their lease, and nothing of them was kept.
+    pub finished: HashSet<JobId>,
+    /// For the jobs that follow.
+    pub rings: Vec<Ring>,
+    /// Jobs that follow and that this worker has claimed already.
+    pub claimed: Vec<LeasedJob>,
+}
+
+/// A worker that may claim the jobs that follow, and how many it has room for.
+#[derive(Debug, Clone, Copy)]
+pub struct Room<'a> {
+    pub claimer: &'a Claimer,
+    pub jobs: usize,
+}
+
+/// Marks these jobs as done, in the transaction of their effect and before it. Those that are missing in the result have
+/// lost their lease: nothing of them may be written.
+pub(crate) async fn finish_all<'a>(
+    conn: &mut PgConnection,
+    jobs: impl Iterator<Item = &'a LeasedJob>,
+) -> Result<HashSet<JobId>> {
+    let jobs: Vec<_> = jobs.map(|job| (job.id, job.attempt)).collect();
+    Ok(finish_many(conn, &jobs).await?.into_iter().collect())
 }
 
 /// Why an attempt failed, and whether another attempt would fail in the same way.
@@ -107,10 +138,11 @@ pub async fn hand_back(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Result
     let rows = sqlx::query!(
         r#"update jobs j set state = 'ready', lease_until = null, max_attempt = max_attempt + 1
              from unnest($1::uuid[], $2::int[]) mine (id, attempt)
-            where j.id = mine.id and j.attempt = mine.attempt and j.state = 'running'
+            where j.id = mine.id and j.attempt = mine.attempt and j.state = $3
         returning j.id, j.queue as "queue: Queue", j.run_at"#,
         &ids,
         &attempts,
+        "running",
     )
     .fetch_all(conn)
     .await?;

@@ -5,6 +5,8 @@
 
 pub mod simulated;
 
+use std::collections::HashMap;
+
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -31,28 +33,38 @@ pub struct Shipment {
     pub tracking_number: Option<String>,
 }
 
-/// Locks the order if it is paid, and opens its shipments, one for each warehouse that has reserved stock for it.
-/// Empty: the order is not paid. Repeating it returns the same shipments.
-pub(crate) async fn open(conn: &mut PgConnection, order_id: OrderId) -> Result<Vec<Shipment>> {
+/// Locks those of these orders that are paid, and opens their shipments, one for each warehouse that has reserved stock.
+/// An order that is not paid is missing. Repeating it returns the same shipments.
+pub(crate) async fn open(conn: &mut PgConnection, orders: &[OrderId]) -> Result<HashMap<OrderId, Vec<Shipment>>> {
     let rows = sqlx::query!(
-        r#"with paid as materialized (
-               select id from orders where id = $1 and status = 'paid' for no key update)
+        r#"with given as materialized (select $1::uuid[] as ids),
+           paid as materialized (
+               select id from orders where id = any((select ids from given)::uuid[]) and status = $2
+                order by id for no key update)
            insert into shipments as s (order_id, warehouse_id)
-           select distinct paid.id, l.warehouse_id
+           select paid.id, stocked.warehouse_id
              from paid
-             join reservations r on r.order_id = paid.id
-             join reservation_lines l on l.reservation_id = r.id
-            order by l.warehouse_id
+            cross join lateral (
+                  select distinct l.warehouse_id
+                    from reservations r join reservation_lines l on l.reservation_id = r.id
+                   where r.order_id = paid.id) stocked
+            order by paid.id, stocked.warehouse_id
                on conflict (order_id, warehouse_id) do update set order_id = s.order_id
-           returning s.id, s.warehouse_id as "warehouse_id: WarehouseId", s.tracking_number"#,
-        order_id as OrderId,
+           returning s.id, s.order_id as "order_id: OrderId", s.warehouse_id as "warehouse_id: WarehouseId", s.tracking_number"#,
+        orders as &[OrderId],
+        "paid",
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Shipment { id: row.id, warehouse_id: row.warehouse_id, tracking_number: row.tracking_number })
-        .collect())
+    let mut opened: HashMap<OrderId, Vec<Shipment>> = HashMap::new();
+    for row in rows {
+        opened.entry(row.order_id).or_default().push(Shipment {
+            id: row.id,
+            warehouse_id: row.warehouse_id,
+            tracking_number: row.tracking_number,
+        });
+    }
+    Ok(opened)
 }
 
 /// Is the order being shipped? Call it in a separate statement while you hold the order locked: a statement that has

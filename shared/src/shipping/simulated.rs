@@ -1,6 +1,7 @@
 //! A carrier that carries nothing. It keeps its own books on its own connections, never in one of our transactions,
 //! like an external carrier. Alone writes `simulated.bookings`.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -9,39 +10,68 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{Carrier, CarrierError};
+use crate::batch::{Batcher, Together};
+use crate::error::{Error, Result};
 
 pub struct SimulatedCarrier {
-    books: PgPool,
+    booking: Batcher<Booking>,
     latency: Duration,
 }
 
 impl SimulatedCarrier {
+    /// Also starts the task that writes the books.
     pub fn new(books: PgPool, latency: Duration) -> Self {
-        Self { books, latency }
-    }
-
-    /// Two concurrent bookings of a key can conflict in either unique index, so `on conflict` names none.
-    async fn find_or_book(&self, key: Uuid) -> Result<String, sqlx::Error> {
-        sqlx::query!(
-            "insert into simulated.bookings (key, tracking_number) values ($1, $2) on conflict do nothing",
-            key,
-            tracking_number(key),
-        )
-        .execute(&self.books)
-        .await?;
-        sqlx::query_scalar!("select tracking_number from simulated.bookings where key = $1", key)
-            .fetch_one(&self.books)
-            .await
+        Self { booking: Batcher::start(Booking { books }), latency }
     }
 }
 
 impl Carrier for SimulatedCarrier {
-    fn book(&self, key: Uuid) -> BoxFuture<'_, Result<String, CarrierError>> {
+    fn book(&self, key: Uuid) -> BoxFuture<'_, std::result::Result<String, CarrierError>> {
         async move {
             tokio::time::sleep(self.latency).await;
-            self.find_or_book(key).await.map_err(|error| CarrierError(error.to_string()))
+            self.booking.ask(key).await.map_err(|error| CarrierError(error.to_string()))
         }
         .boxed()
+    }
+}
+
+/// Bookings that arrive together are written together.
+struct Booking {
+    books: PgPool,
+}
+
+impl Together for Booking {
+    type Entry = Uuid;
+    type Answer = String;
+    type Key = Uuid;
+
+    fn key(key: &Uuid) -> Uuid {
+        *key
+    }
+
+    /// Two concurrent bookings of a key can conflict in either unique index, so `on conflict` names none. The first
+    /// number of a key stays its number, so it is read in a statement of its own.
+    async fn carry_out(&self, keys: &[Uuid]) -> Result<Vec<String>> {
+        let numbers: Vec<String> = keys.iter().map(|key| tracking_number(*key)).collect();
+        let written = sqlx::query!(
+            r#"insert into simulated.bookings (key, tracking_number)
+               select * from unnest($1::uuid[], $2::text[]) t (key, number) order by key
+               on conflict do nothing returning key"#,
+            keys,
+            &numbers,
+        )
+        .fetch_all(&self.books)
+        .await?;
+        if written.len() == keys.len() {
+            return Ok(numbers);
+        }
+        let booked = sqlx::query!("select key, tracking_number from simulated.bookings where key = any($1)", keys)
+            .fetch_all(&self.books)
+            .await?;
+        let mut booked: HashMap<Uuid, String> = booked.into_iter().map(|row| (row.key, row.tracking_number)).collect();
+        keys.iter()
+            .map(|key| booked.remove(key).ok_or_else(|| Error::internal("a booking is not in the books")))
+            .collect()
     }
 }
 

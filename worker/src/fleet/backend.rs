@@ -1,4 +1,5 @@
-//! The backend that apalis sees: a stream of jobs that the fetcher has claimed already. It never fails and never polls.
+//! The backend that apalis sees: a stream of jobs that the fetcher has claimed already and that may begin now. It never fails
+//! and never polls.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,30 +10,13 @@ use apalis_core::backend::{Backend, BackendConfig};
 use apalis_core::task::Task;
 use apalis_core::task::builder::TaskBuilder;
 use apalis_core::worker::context::WorkerContext;
-use shared::platform::locked::Locked;
-use shared::values::JobId;
-use tokio::sync::mpsc;
 use tower::layer::util::Identity;
 
-use crate::fleet::slots::ClaimedJob;
+use crate::fleet::slots::{ClaimedJob, Slots};
 
-/// The receiving end. When apalis restarts its worker, the new one goes on with the same channel.
+/// The jobs that may begin. When apalis restarts its worker, the new one goes on with the same slots.
 #[derive(Debug, Clone)]
-pub struct ClaimedJobs {
-    waiting: Arc<Locked<mpsc::Receiver<ClaimedJob>>>,
-}
-
-impl ClaimedJobs {
-    pub fn new(waiting: mpsc::Receiver<ClaimedJob>) -> Self {
-        Self { waiting: Arc::new(Locked::new(waiting)) }
-    }
-
-    /// The jobs that were claimed and not started when the worker stopped. Their slots are free after this.
-    pub fn unbegun(&self) -> Vec<(JobId, i32)> {
-        let mut waiting = self.waiting.lock();
-        std::iter::from_fn(|| waiting.try_recv().ok()).map(|claimed| (claimed.job.id, claimed.job.attempt)).collect()
-    }
-}
+pub struct ClaimedJobs(pub Arc<Slots>);
 
 impl Backend for ClaimedJobs {
     type Task = Task<ClaimedJob>;
@@ -47,7 +31,7 @@ impl Backend for ClaimedJobs {
         cx: &mut Context<'_>,
         _worker: &WorkerContext,
     ) -> Poll<Option<Result<Task<ClaimedJob>, Infallible>>> {
-        self.waiting.lock().poll_recv(cx).map(|next| next.map(|claimed| Ok(TaskBuilder::new(claimed).build())))
+        self.0.poll_begin(cx).map(|claimed| Some(Ok(TaskBuilder::new(claimed).build())))
     }
 
     fn poll_close(&mut self, _cx: &mut Context<'_>, _worker: &WorkerContext) -> Poll<Result<(), Infallible>> {

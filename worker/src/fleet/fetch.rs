@@ -1,22 +1,22 @@
-//! Fetches jobs for the free slots of this worker: learns from the transport which jobs are ready, and claims them. If
-//! the transport does not work, it asks Postgres.
+//! Fetches jobs for this worker, and some ahead (`slots`): learns from the transport which jobs are ready, and claims them.
+//! If the transport does not work, it asks Postgres.
 //!
 //! Priority is strict, with a floor: high before default before low. But some turns look at another queue first, and
 //! neither high nor low may fill the worker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::queue::claim::{self, Claimer};
 use shared::queue::doorbell::Doorbell;
 use shared::queue::{LeasedJob, Queue, Ring, settle};
 use shared::values::JobId;
 use sqlx::PgPool;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::fleet::slots::{ClaimedJob, Slots};
+use crate::fleet::interval::every;
+use crate::fleet::slots::Slots;
 use crate::fleet::transport::Subscription;
 use crate::fleet::transport::received::Received;
 
@@ -35,7 +35,6 @@ pub struct Fetcher {
     pub queues: Vec<Queue>,
     pub doorbell: Doorbell,
     pub slots: Arc<Slots>,
-    pub claimed: mpsc::Sender<ClaimedJob>,
     pub turns: AtomicU64,
 }
 
@@ -43,45 +42,37 @@ impl Fetcher {
     /// Fetches jobs until the worker stops.
     pub async fn run(self, mut subscription: Subscription, stopping: CancellationToken) {
         loop {
-            let permits = tokio::select! {
-                permits = self.slots.free() => permits,
+            let room = tokio::select! {
+                room = self.slots.room() => room,
                 () = stopping.cancelled() => return,
             };
             // A turn is never interrupted: it must carry out or hand back what it has claimed.
             if stopping.is_cancelled() {
                 return;
             }
-            self.turn(&mut subscription, permits, &stopping).await;
+            self.turn(&mut subscription, room, &stopping).await;
         }
     }
 
-    async fn turn(
-        &self,
-        subscription: &mut Subscription,
-        permits: Vec<OwnedSemaphorePermit>,
-        stopping: &CancellationToken,
-    ) {
+    async fn turn(&self, subscription: &mut Subscription, room: usize, stopping: &CancellationToken) {
         let (queues, all) = self.open_queues();
         if queues.is_empty() {
-            drop(permits);
             tokio::time::sleep(WAIT_BRIEFLY).await;
             return;
         }
         let patience = if all { WAIT } else { WAIT_BRIEFLY };
-        let claimed = match subscription.receive(&queues, permits.len(), patience, stopping).await {
+        let claimed = match subscription.receive(&queues, room, patience, stopping).await {
             Received::Ids(queue, ids) => self.claim(queue, ids).await,
             Received::Nothing => return,
-            Received::Unavailable => self.ask_postgres(&queues, permits.len()).await,
+            Received::Unavailable => self.ask_postgres(&queues, room).await,
         };
         match claimed {
             Ok(jobs) if jobs.is_empty() && !subscription.works() => {
-                drop(permits);
                 tokio::select! { () = tokio::time::sleep(ASK_AGAIN) => {}, () = stopping.cancelled() => {} }
             }
-            Ok(jobs) => self.hand_over(jobs, permits, stopping).await,
+            Ok(jobs) => self.hand_over(jobs, stopping).await,
             Err(error) => {
                 tracing::warn!(%error, "jobs could not be claimed: {error}");
-                drop(permits);
                 tokio::time::sleep(ASK_AGAIN).await;
             }
         }
@@ -120,22 +111,24 @@ impl Fetcher {
         claim::next(&mut conn, &self.claimer, &limits, free as i64).await
     }
 
-    async fn hand_over(
-        &self,
-        jobs: Vec<LeasedJob>,
-        mut permits: Vec<OwnedSemaphorePermit>,
-        stopping: &CancellationToken,
-    ) {
+    async fn hand_over(&self, jobs: Vec<LeasedJob>, stopping: &CancellationToken) {
         if stopping.is_cancelled() {
             let unbegun: Vec<_> = jobs.iter().map(|job| (job.id, job.attempt)).collect();
             return hand_back(&self.db, &self.doorbell, &unbegun).await;
         }
-        for job in jobs {
-            let permit = permits.pop().expect("a claim takes no more jobs than there are free slots");
-            if self.claimed.send(self.slots.occupy(job, permit)).await.is_err() {
-                tracing::error!("a claimed job was not started, because the worker has stopped");
-            }
-        }
+        hand_back(&self.db, &self.doorbell, &self.slots.admit(jobs)).await;
+    }
+}
+
+/// How often the jobs are looked at that were claimed ahead.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Hands jobs back that were claimed ahead and do not begin, because the worker has become slow. Others take them.
+pub async fn keep_handing_back(db: PgPool, doorbell: Doorbell, slots: Arc<Slots>) {
+    let mut every = every(LOOK);
+    loop {
+        every.tick().await;
+        hand_back(&db, &doorbell, &slots.overdue(Instant::now())).await;
     }
 }
 

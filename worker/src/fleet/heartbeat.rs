@@ -26,7 +26,7 @@ pub async fn keep_beating(
         every.tick().await;
         let beat = async {
             let mut conn = db.acquire().await?;
-            heartbeat::beat(&mut conn, &claimer, &queues, slots.running().len(), concurrency, &warnings).await
+            heartbeat::beat(&mut conn, &claimer, &queues, slots.begun(), concurrency, &warnings).await
         };
         match beat.await {
             Ok(paused) => slots.set_paused(paused),

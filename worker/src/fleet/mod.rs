@@ -1,7 +1,6 @@
 //! Runs a worker: fetches jobs, carries them out, renews their leases, sends heartbeats, and stops gracefully.
 
 pub mod backend;
-pub mod batch;
 pub mod clocks;
 pub mod fetch;
 pub mod heartbeat;
@@ -25,7 +24,6 @@ use shared::platform::insecure;
 use shared::queue::claim::Claimer;
 use shared::queue::maintain::Rules;
 use shared::queue::{Queue, WorkerId};
-use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -41,6 +39,7 @@ use crate::fleet::transport::Subscription;
 use crate::fleet::transport::doorbell::DoorbellSubscription;
 use crate::jobs;
 use crate::jobs::registry::Registry;
+use crate::steps::{OwnSlots, Steps};
 
 /// When the worker stops, running jobs may take so long to finish. Then it hands the rest back.
 pub const GRACE: Duration = Duration::from_secs(20);
@@ -53,20 +52,22 @@ pub async fn run(ctx: Context, work: &Work, vitals: &Vitals) -> anyhow::Result<(
     }
     let worker = Worker::new(ctx, work);
     let _side_tasks = worker.start_side_tasks(work, vitals);
-    let (sender, claimed) = mpsc::channel(work.worker_concurrency.into());
-    let claimed = ClaimedJobs::new(claimed);
     let fetching =
-        tokio::spawn(worker.fetcher(sender).run(worker.subscription(work, &vitals.stopping), vitals.stopping.clone()));
+        tokio::spawn(worker.fetcher().run(worker.subscription(work, &vitals.stopping), vitals.stopping.clone()));
     tracing::info!(
         worker_id = %worker.claimer.worker.0, concurrency = work.worker_concurrency, "the worker takes jobs"
     );
     worker
-        .monitor(claimed.clone(), work, vitals)
+        .monitor(work, vitals)
         .shutdown_timeout(GRACE)
-        // The fetcher ends when the worker is asked to stop. Then apalis starts no further job.
-        .run_with_signal(async { fetching.await.map_err(std::io::Error::other) })
+        // The fetcher ends when the worker is asked to stop. Then no further job begins.
+        .run_with_signal(async {
+            let ended = fetching.await;
+            worker.hand_back_unbegun().await;
+            ended.map_err(std::io::Error::other)
+        })
         .await?;
-    worker.wind_down(&claimed).await;
+    worker.wind_down().await;
     history::write(&worker.ctx.db, &vitals.metrics.counted).await;
     Ok(())
 }
@@ -83,13 +84,12 @@ impl Worker {
     fn new(ctx: Context, work: &Work) -> Self {
         let registry = Arc::new(jobs::registry());
         let claimer = Claimer { worker: WorkerId(Uuid::now_v7()), lease: work.job_lease, kinds: registry.kinds() };
-        Self {
-            ctx,
-            registry,
-            claimer,
-            queues: work.worker_queues.0.iter().copied().collect(),
-            slots: Slots::new(work.worker_concurrency.into()),
-        }
+        let queues: Vec<Queue> = work.worker_queues.0.iter().copied().collect();
+        let slots = Slots::new(work.worker_concurrency.into());
+        // A worker that does not take the queue of the jobs that follow leaves them to others.
+        let own = OwnSlots { slots: slots.clone(), claimer: claimer.clone() };
+        let steps = Steps::start(&ctx.db, &ctx.doorbell, queues.contains(&Queue::Default).then_some(own));
+        Self { ctx: Context { steps, ..ctx }, registry, claimer, queues, slots }
     }
 
     /// Starts what runs beside the jobs. It stops when the guard is dropped.
@@ -114,7 +114,9 @@ impl Worker {
         let history = history::keep_writing(db.clone(), vitals.metrics.counted.clone());
         let announcement = clocks::announce_all(db.clone(), self.registry.clocks(), self.schedules(work));
         let maintenance = maintain::keep_maintaining(self.ctx.clone(), rules, vitals.metrics.jobs.clone());
+        let handing_back = fetch::keep_handing_back(db.clone(), self.ctx.doorbell.clone(), slots.clone());
         let stop = CancellationToken::new();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(handing_back));
         tokio::spawn(stop.clone().run_until_cancelled_owned(leases));
         tokio::spawn(stop.clone().run_until_cancelled_owned(heartbeat));
         tokio::spawn(stop.clone().run_until_cancelled_owned(maintenance));
@@ -128,14 +130,13 @@ impl Worker {
         self.registry.clocks().iter().map(|clock| (clock.schedule)(work)).collect()
     }
 
-    fn fetcher(&self, claimed: mpsc::Sender<ClaimedJob>) -> Fetcher {
+    fn fetcher(&self) -> Fetcher {
         Fetcher {
             db: self.ctx.db.clone(),
             claimer: self.claimer.clone(),
             queues: self.queues.clone(),
             doorbell: self.ctx.doorbell.clone(),
             slots: self.slots.clone(),
-            claimed,
             turns: AtomicU64::new(0),
         }
     }
@@ -155,14 +156,14 @@ impl Worker {
     }
 
     /// One apalis worker for all queues, where every job is a task of its own, and one for each clock.
-    fn monitor(&self, claimed: ClaimedJobs, work: &Work, vitals: &Vitals) -> Monitor {
+    fn monitor(&self, work: &Work, vitals: &Vitals) -> Monitor {
         let settler = Settler::start(
             self.ctx.db.clone(),
             self.ctx.doorbell.clone(),
             self.ctx.terms.retry,
             vitals.metrics.jobs.clone(),
         );
-        let (ctx, registry) = (self.ctx.clone(), self.registry.clone());
+        let (ctx, registry, claimed) = (self.ctx.clone(), self.registry.clone(), ClaimedJobs(self.slots.clone()));
         let monitor = Monitor::new()
             .register(move |_restarts| {
                 WorkerBuilder::new("millrace")
@@ -181,10 +182,14 @@ impl Worker {
         clocks::register(monitor, &self.ctx, work, self.registry.clocks())
     }
 
-    /// Hands back what was not started, waits for the running jobs, and says that the worker stops.
-    async fn wind_down(&self, claimed: &ClaimedJobs) {
+    /// Jobs that were claimed ahead go to other workers at once.
+    async fn hand_back_unbegun(&self) {
+        hand_back(&self.ctx.db, &self.ctx.doorbell, &self.slots.close()).await;
+    }
+
+    /// Waits for the running jobs, hands back what does not end, and says that the worker stops.
+    async fn wind_down(&self) {
         let (db, doorbell) = (&self.ctx.db, &self.ctx.doorbell);
-        hand_back(db, doorbell, &claimed.unbegun()).await;
         if tokio::time::timeout(GRACE, self.slots.empty()).await.is_err() {
             let rest: Vec<_> = self.slots.running().into_iter().map(|(id, (attempt, _))| (id, attempt)).collect();
             hand_back(db, doorbell, &rest).await;

@@ -1,8 +1,8 @@
 //! Voids or refunds the charge of an order and releases its stock.
 
-use shared::orders::cancel::{self, Undo};
+use shared::orders::cancel::{Undo, Undone};
 use shared::orders::jobs::CancelOrder;
-use shared::queue::{LeasedJob, settle};
+use shared::queue::LeasedJob;
 
 use crate::context::Context;
 use crate::error::{Done, JobResult};
@@ -11,10 +11,8 @@ use crate::provider::ask;
 /// If the outcome of a charge is unknown, it voids the charge at the provider. The provider then refuses the charge if it
 /// arrives later.
 pub async fn run(CancelOrder { order_id }: CancelOrder, job: LeasedJob, ctx: Context) -> JobResult {
-    let undo = cancel::start(&mut *ctx.db.acquire().await?, order_id).await?;
-
     // No connection is held during the call: a slow provider costs us only time.
-    let voided = match undo {
+    let voided = match ctx.steps.start_cancelling(order_id).await? {
         Undo::Nothing => return Ok(Done::NothingToDo),
         Undo::Release => None,
         Undo::Void(charge) => {
@@ -22,10 +20,5 @@ pub async fn run(CancelOrder { order_id }: CancelOrder, job: LeasedJob, ctx: Con
             Some((charge, outcome))
         }
     };
-
-    let mut tx = ctx.db.begin().await?;
-    settle::finish(&mut tx, &job).await?;
-    cancel::record(&mut tx, order_id, voided.as_ref()).await?;
-    tx.commit().await?;
-    Ok(Done::Recorded)
+    ctx.steps.record_cancelling(Undone { job, order_id, voided }).await
 }

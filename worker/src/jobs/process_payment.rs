@@ -2,9 +2,9 @@
 
 use shared::error::Error;
 use shared::orders::jobs::ProcessPayment;
-use shared::orders::pay::{self, Start};
+use shared::orders::pay::{Answered, Start};
 use shared::payments::{Opened, Outcome};
-use shared::queue::{LeasedJob, settle};
+use shared::queue::LeasedJob;
 use shared::values::PaymentToken;
 
 use crate::context::Context;
@@ -13,12 +13,8 @@ use crate::provider::ask;
 
 /// Charges once, however often the job runs.
 pub async fn run(ProcessPayment { order_id }: ProcessPayment, job: LeasedJob, ctx: Context) -> JobResult {
-    let mut tx = ctx.db.begin().await?;
-    let start = pay::start(&mut tx, order_id).await?;
-    tx.commit().await?;
-
     // No connection is held during the call: a slow provider costs us only time.
-    let (charge, outcome) = match start {
+    let (charge, outcome) = match ctx.steps.start_payment(order_id).await? {
         Start::Nothing => return Ok(Done::NothingToDo),
         Start::Void(charge) => {
             let outcome = ask(&job, "void", ctx.provider.void(charge.id)).await?;
@@ -30,13 +26,8 @@ pub async fn run(ProcessPayment { order_id }: ProcessPayment, job: LeasedJob, ct
             (opened.charge, outcome)
         }
     };
-
-    let mut tx = ctx.db.begin().await?;
-    settle::finish(&mut tx, &job).await?;
-    let ring = pay::record(&mut tx, &charge, &outcome, &ctx.next(&job)).await?;
-    tx.commit().await?;
-    ctx.doorbell.ring(ring);
-    Ok(Done::Recorded)
+    let shipping = ctx.next(&job);
+    ctx.steps.record_payment(Answered { job, charge, outcome, shipping }).await
 }
 
 /// Charges, unless an earlier attempt may have charged already: then it first asks the provider for that charge.

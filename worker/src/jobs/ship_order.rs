@@ -1,17 +1,16 @@
 //! Books the carrier for each shipment of an order and ships its stock.
 
 use shared::orders::jobs::ShipOrder;
-use shared::orders::ship::{self, Booked};
+use shared::orders::ship::Booked;
 use shared::queue::LeasedJob;
 use shared::shipping::Shipment;
 use tracing::{Instrument, info_span};
 
 use crate::context::Context;
 use crate::error::{Done, JobError, JobResult};
-use crate::fleet::batch::Recording;
 
 pub async fn run(ShipOrder { order_id }: ShipOrder, job: LeasedJob, ctx: Context) -> JobResult {
-    let opened = ship::start(&mut *ctx.db.acquire().await?, order_id).await?;
+    let opened = ctx.steps.start_shipping(order_id).await?;
     if opened.is_empty() {
         return Ok(Done::NothingToDo); // The order was shipped or cancelled meanwhile.
     }
@@ -21,7 +20,7 @@ pub async fn run(ShipOrder { order_id }: ShipOrder, job: LeasedJob, ctx: Context
         shipments.push(book(&job, &ctx, shipment).await?);
     }
     let delivery = job.plan(ctx.terms.delivery_delay, ctx.terms.max_attempts);
-    ctx.recorder.record(Recording::Booked(Booked { job, order_id, shipments, delivery })).await
+    ctx.steps.record_shipping(Booked { job, order_id, shipments, delivery }).await
 }
 
 /// Calls the carrier, unless the lease of the job may have expired.

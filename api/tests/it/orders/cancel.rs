@@ -94,7 +94,7 @@ async fn an_order_that_is_being_shipped_cannot_be_cancelled() {
     // As while the carrier is called: the order is still `paid`, and its shipment is `booking`.
     let id: OrderId = order.rsplit('/').next().unwrap().parse().unwrap();
     let mut tx = app.db.begin().await.unwrap();
-    assert_eq!(ship::start(&mut tx, id).await.unwrap().len(), 1);
+    assert_eq!(ship::start(&mut tx, &[id]).await.unwrap().len(), 1);
     tx.commit().await.unwrap();
     let before = as_it_is(&alice, &order).await;
     assert_eq!(before.0["status"], "paid");

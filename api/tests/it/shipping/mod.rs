@@ -3,6 +3,7 @@
 mod ship_and_deliver;
 mod ship_by_hand;
 mod ship_together;
+mod steps;
 
 use std::time::Duration;
 
@@ -59,7 +60,8 @@ pub async fn booked_orders(app: &TestApp, hands: &ManualWorker<'_>, who: &Person
     let mut booked = Vec::new();
     for job in hands.take_all(&SHIPPING).await {
         let order_id = OrderId(job.subject.unwrap());
-        let shipments = ship::start(&mut app.db.acquire().await.unwrap(), order_id).await.unwrap();
+        let mut opened = ship::start(&mut app.db.acquire().await.unwrap(), &[order_id]).await.unwrap();
+        let shipments = opened.remove(&order_id).unwrap_or_default();
         assert_eq!(shipments.len(), 1);
         booked.push(Booked { job, order_id, shipments, delivery: PLAN });
     }

@@ -250,7 +250,7 @@ async fn an_order_whose_shipments_are_open_cannot_be_cancelled() {
 
     // The start of shipping is not committed yet. Cancelling waits for it and then sees it.
     let mut shipping = app.db.begin().await.unwrap();
-    assert_eq!(ship::start(&mut shipping, order).await.unwrap().len(), 1);
+    assert_eq!(ship::start(&mut shipping, &[order]).await.unwrap().len(), 1);
     let commit = async {
         until("cancelling waits for the order", async || {
             let waiting =

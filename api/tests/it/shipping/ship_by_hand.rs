@@ -6,7 +6,6 @@ use shared::shipping::is_open;
 use testkit::app::TestApp;
 use testkit::manual_worker::ManualWorker;
 use worker::error::Done;
-use worker::fleet::batch::Recording;
 
 use super::{PLAN, booked_orders, claim_one, pay, principal};
 
@@ -71,7 +70,7 @@ async fn what_the_carrier_has_booked_is_kept_when_somebody_ships_meanwhile() {
 
     let order = booked.order_id;
     booked.shipments[0].tracking_number = Some("MR1234567890".to_owned());
-    assert_eq!(hands.ctx.recorder.record(Recording::Booked(booked)).await.unwrap(), Done::Recorded);
+    assert_eq!(hands.ctx.steps.record_shipping(booked).await.unwrap(), Done::Recorded);
 
     let read = alice.get(&format!("/v1/orders/{order}")).await.done(200);
     assert_eq!(read.body["shipments"][0]["tracking_number"], "MR1234567890");

@@ -7,7 +7,6 @@ use testkit::app::TestApp;
 use testkit::database::through_a_proxy;
 use testkit::manual_worker::ManualWorker;
 use worker::error::{Done, JobError};
-use worker::fleet::batch::Recording;
 
 use super::{SHIPPING, booked_orders, status};
 
@@ -41,8 +40,7 @@ async fn many_shipments_of_a_hot_product_take_few_statements_together() {
     for last in [false, true] {
         let booked = booked_orders(&app, &through, &alice, 64).await;
         proxy.take_statements();
-        let outcomes =
-            join_all(booked.into_iter().map(|one| through.ctx.recorder.record(Recording::Booked(one)))).await;
+        let outcomes = join_all(booked.into_iter().map(|one| through.ctx.steps.record_shipping(one))).await;
         let statements = proxy.take_statements();
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Done::Recorded))), "{outcomes:?}");
         assert!(!last || statements <= 18, "64 orders took {statements} statements");
@@ -66,7 +64,7 @@ async fn an_order_that_cannot_be_recorded_does_not_fail_its_neighbours() {
         .execute(&app.db)
         .await
         .unwrap();
-    let outcomes = join_all(booked.into_iter().map(|one| hands.ctx.recorder.record(Recording::Booked(one)))).await;
+    let outcomes = join_all(booked.into_iter().map(|one| hands.ctx.steps.record_shipping(one))).await;
     let wrong: Vec<usize> = (0..5).filter(|n| !matches!(outcomes[*n], Ok(Done::Recorded))).collect();
     assert_eq!(wrong, [2], "{outcomes:?}");
     assert!(matches!(outcomes[2], Err(JobError::Transient(_))));

@@ -2,6 +2,7 @@
 //! first (`orders::reap`): locks are taken on orders, then on reservations, then on stock.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -45,6 +46,22 @@ pub(crate) async fn overdue(
     .fetch_all(conn)
     .await?;
     Ok(rows)
+}
+
+/// The reservations of orders that wait for us are prolonged by this. The reaper looks at them again each minute.
+const PROLONGED_BY: Duration = Duration::from_mins(5);
+
+/// Prolongs the reservations of orders that the caller holds locked.
+pub(crate) async fn prolong(conn: &mut PgConnection, orders: &[OrderId]) -> Result<()> {
+    sqlx::query!(
+        "update reservations set expires_at = clock_timestamp() + make_interval(secs => $2), updated_at = clock_timestamp()
+          where order_id = any($1) and state = 'held'",
+        orders as &[OrderId],
+        PROLONGED_BY.as_secs_f64(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// How many reservations have expired.

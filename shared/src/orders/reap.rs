@@ -2,6 +2,7 @@
 //! Also how a sale that is short of stock frees what is overdue, since it must not depend on a running reaper.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
@@ -9,14 +10,14 @@ use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use super::event::{Event, PAYMENT_FAILED, RESERVATION_EXPIRED};
-use super::jobs::CancelOrder;
+use super::jobs::{CancelOrder, ProcessPayment};
 use super::status::Edge;
 use super::transition;
 use crate::actions::{self, Action};
 use crate::error::{Error, Result, Shortage};
 use crate::inventory::expire;
 use crate::principal::Principal;
-use crate::queue::{self, Plan, Ring};
+use crate::queue::{self, Job, Plan, Queue, Ring};
 use crate::values::{OrderId, ProductId, ReservationId};
 
 /// Orders or reservations in one transaction. It holds their stock locked, and others want to sell meanwhile.
@@ -85,19 +86,47 @@ async fn expire_overdue(db: &PgPool, products: Option<&[ProductId]>) -> Result<i
     }
 }
 
+/// How long after its placing an order is kept because we are slow. After that its stock is worth more to others.
+const KEPT_FOR: Duration = Duration::from_hours(4);
+/// Workers send a heartbeat each second.
+const THERE_IF_SEEN_WITHIN: Duration = Duration::from_secs(10);
+
 /// Cancels those of these orders that are still pending, and keeps them locked. An order that is being charged is left
 /// to its payment job.
+///
+/// An order whose payment is due and that no worker has begun waits for us, not for its buyer: it keeps its stock. That is
+/// so while there are workers that will come to it. Without any, or while staff have paused the queue, nobody knows when
+/// it will be paid.
 async fn cancel_expired(conn: &mut PgConnection, orders: &[OrderId]) -> Result<Vec<OrderId>> {
     if orders.is_empty() {
         return Ok(Vec::new());
     }
-    let pending = sqlx::query_scalar!(
-        r#"select id as "id: OrderId" from orders where id = any($1) and status = 'pending'
-            order by id for no key update skip locked"#,
+    let rows = sqlx::query!(
+        r#"select o.id as "id: OrderId",
+                  (o.created_at > now() - make_interval(secs => $2)
+                   and exists (select from jobs j
+                                where j.order_id = o.id and j.kind = $3 and j.state in ('ready', 'running')
+                                  and j.run_at <= now())
+                   and exists (select from workers w join queues q on q.name = $4 and not q.paused
+                                where w.gone_at is null and w.heartbeat_at > now() - make_interval(secs => $5)
+                                  and $4 = any(w.queues))) as "waits_for_us!"
+             from orders o where o.id = any($1) and o.status = 'pending'
+            order by o.id for no key update of o skip locked"#,
         orders as &[OrderId],
+        KEPT_FOR.as_secs_f64(),
+        ProcessPayment::KIND,
+        ProcessPayment::QUEUE as Queue,
+        THERE_IF_SEEN_WITHIN.as_secs_f64(),
     )
     .fetch_all(&mut *conn)
     .await?;
+    let (ours, pending): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.waits_for_us);
+    if !ours.is_empty() {
+        let ours: Vec<OrderId> = ours.iter().map(|row| row.id).collect();
+        expire::prolong(conn, &ours).await?;
+        tracing::warn!(orders = ours.len(), "payments are behind, so {} reservations were prolonged", ours.len());
+    }
+    let pending: Vec<OrderId> = pending.iter().map(|row| row.id).collect();
     let reason = Some(RESERVATION_EXPIRED.to_owned());
     let event = Event::Cancelled { reason, payment: None, declined: None };
     let expired: Vec<_> = pending.iter().map(|id| (*id, event.clone())).collect();

@@ -6,7 +6,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | what every program needs | `platform`, `migrations` |
-//! | the words of the domain | `invalid`, then `values`, then `error`, then `page` |
+//! | the words of the domain | `invalid`, then `values`, then `error`, then `page`, `batch` |
 //! | who acts | `principal` |
 //! | jobs, and records of what happened | `queue`, `actions`, `idempotency` |
 //! | tables that depend on few others | `customers`, `warehouses`, `schedule`, `health`, `history` |

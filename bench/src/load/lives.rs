@@ -68,22 +68,7 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
         best = best.max(rate);
         let alone = *alone.get_or_insert(rate);
         points.push((f64::from(u32::try_from(workers)?), rate));
-        report.rows.extend([
-            Row::new(PART, format!("placed to shipped, {name}"), rate, "a second").beside("1 worker", alone),
-            Row::new(PART, format!("placed to paid while loaded, {name}, p50"), waits.0, "ms")
-                .beside("idle", idle.0)
-                .note(format!("{OPEN_ORDERS} open orders at any time")),
-            Row::new(PART, format!("placed to paid while loaded, {name}, p99"), waits.1, "ms").beside("idle", idle.1),
-            Row::new(PART, format!("CPU a life, {name}"), cost.cpu.iter().sum::<f64>(), "ms").note(format!(
-                "Postgres {:.2}, Redis {:.2}, API {:.2}, workers {:.2}",
-                cost.cpu[0], cost.cpu[1], cost.cpu[2], cost.cpu[3]
-            )),
-            Row::new(PART, format!("commits a life, {name}"), cost.commits, ""),
-            Row::new(PART, format!("statements a life, {name}"), cost.statements, "")
-                .beside("a minimal order's placing", minimal.statements),
-            Row::new(PART, format!("WAL a life, {name}"), cost.wal_bytes, "bytes")
-                .beside("a minimal order's placing", minimal.wal_bytes),
-        ]);
+        report.rows.extend(rows_of(&name, (rate, alone), (waits, idle), (&cost, &minimal)));
     }
     report.rows.extend([
         Row::new(PART, "placed to shipped, best", best, "a second")
@@ -96,6 +81,32 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
     report.plots.push(Plot { part: PART, title: "Whole lives".into(), x: "workers", y: "a second", curves });
     api.kill().await?;
     system.main.count_statements(false).await
+}
+
+/// The figures with some number of workers: the rate beside one worker's, the waits beside idle ones, the cost beside a minimal
+/// order's.
+fn rows_of(
+    name: &str,
+    (rate, alone): (f64, f64),
+    (waits, idle): ((f64, f64), (f64, f64)),
+    (cost, minimal): (&Cost, &Cost),
+) -> [Row; 7] {
+    [
+        Row::new(PART, format!("placed to shipped, {name}"), rate, "a second").beside("1 worker", alone),
+        Row::new(PART, format!("placed to paid while loaded, {name}, p50"), waits.0, "ms")
+            .beside("idle", idle.0)
+            .note(format!("{OPEN_ORDERS} open orders at any time")),
+        Row::new(PART, format!("placed to paid while loaded, {name}, p99"), waits.1, "ms").beside("idle", idle.1),
+        Row::new(PART, format!("CPU a life, {name}"), cost.cpu.iter().sum::<f64>(), "ms").note(format!(
+            "Postgres {:.2}, Redis {:.2}, API {:.2}, workers {:.2}",
+            cost.cpu[0], cost.cpu[1], cost.cpu[2], cost.cpu[3]
+        )),
+        Row::new(PART, format!("commits a life, {name}"), cost.commits, ""),
+        Row::new(PART, format!("statements a life, {name}"), cost.statements, "")
+            .beside("a minimal order's placing", minimal.statements),
+        Row::new(PART, format!("WAL a life, {name}"), cost.wal_bytes, "bytes")
+            .beside("a minimal order's placing", minimal.wal_bytes),
+    ]
 }
 
 /// Orders a second that the API places while no worker runs.

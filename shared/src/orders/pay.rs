@@ -15,6 +15,7 @@ use crate::inventory::reserve;
 use crate::page;
 use crate::payments::{self, Charge, Opened, Outcome};
 use crate::principal::Principal;
+use crate::queue::claim;
 use crate::queue::settle::{self, Recorded, Room};
 use crate::queue::{self, LeasedJob, Plan, Ring};
 use crate::values::{CustomerId, Money, OrderId, PaymentToken};
@@ -219,7 +220,7 @@ async fn follow_paid(
     let jobs: Vec<_> = paid.iter().map(|(order_id, plan)| (ShipOrder { order_id: *order_id }, *plan)).collect();
     let (own, others) = jobs.split_at(room.map_or(0, |room| room.jobs).min(jobs.len()));
     let claimed = match room {
-        Some(room) => queue::enqueue_claimed(conn, own, room.claimer).await?,
+        Some(room) => claim::enqueue_own(conn, own, room.claimer).await?,
         None => Vec::new(),
     };
     Ok((queue::enqueue_many(conn, others).await?, claimed))

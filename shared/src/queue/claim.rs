@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Lease, LeasedJob, Origin, Queue, WorkerId};
-use crate::error::Result;
+use super::{Job, Lease, LeasedJob, Origin, Plan, Queue, WorkerId};
+use crate::error::{Error, Result};
 use crate::values::JobId;
 
 /// The worker that claims, how long its leases are, and which kinds of job it can carry out.
@@ -90,6 +90,38 @@ pub async fn next(
     .fetch_all(conn)
     .await?;
     Ok(held(rows, asked, claimer.lease))
+}
+
+/// Writes jobs that this worker begins itself: they are claimed by their first row, so nobody is told about them. If the
+/// process dies, their leases expire like those of other jobs.
+pub async fn enqueue_own<J: Job>(
+    conn: &mut PgConnection,
+    jobs: &[(J, &Plan)],
+    claimer: &Claimer,
+) -> Result<Vec<LeasedJob>> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let asked = Instant::now();
+    let given: Vec<_> = jobs.iter().map(|(job, plan)| (job, *plan)).collect();
+    let written = super::insert(conn, &given, Some((claimer.worker, claimer.lease))).await?;
+    // No job with a unique key is written like this, so there is a row for each, in their order.
+    let leased = jobs.iter().zip(written).map(|((job, plan), written)| {
+        Ok(LeasedJob {
+            id: written.id,
+            attempt: 1,
+            max_attempt: plan.max_attempts,
+            queue: J::QUEUE,
+            kind: J::KIND.to_owned(),
+            version: J::VERSION,
+            args: serde_json::to_value(job).map_err(Error::internal)?,
+            subject: job.subject(),
+            origin: plan.origin.clone(),
+            run_at: written.run_at,
+            lease: Arc::new(Lease::new(asked, claimer.lease)),
+        })
+    });
+    leased.collect()
 }
 
 /// The ids of the first jobs that are due in a queue. It locks nothing.

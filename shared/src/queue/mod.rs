@@ -33,7 +33,6 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::claim::Claimer;
 use crate::error::Result;
 use crate::values::JobId;
 
@@ -170,41 +169,10 @@ pub async fn enqueue_many<J: Job>(conn: &mut PgConnection, jobs: &[(J, &Plan)]) 
     Ok(insert(conn, &jobs, None).await?.iter().map(Written::ring::<J>).collect())
 }
 
-/// Writes jobs that this worker begins itself: they are claimed by their first row, so nobody is told about them. If the
-/// process dies, their leases expire like those of other jobs.
-pub async fn enqueue_claimed<J: Job>(
-    conn: &mut PgConnection,
-    jobs: &[(J, &Plan)],
-    claimer: &Claimer,
-) -> Result<Vec<LeasedJob>> {
-    if jobs.is_empty() {
-        return Ok(Vec::new());
-    }
-    let asked = Instant::now();
-    let given: Vec<_> = jobs.iter().map(|(job, plan)| (job, *plan)).collect();
-    let written = insert(conn, &given, Some(claimer)).await?;
-    // No job with a unique key is written like this, so there is a row for each, in their order.
-    let leased = jobs.iter().zip(written).map(|((job, plan), written)| {
-        Ok(LeasedJob {
-            id: written.id,
-            attempt: 1,
-            max_attempt: plan.max_attempts,
-            queue: J::QUEUE,
-            kind: J::KIND.to_owned(),
-            version: J::VERSION,
-            args: serde_json::to_value(job).map_err(crate::error::Error::internal)?,
-            subject: job.subject(),
-            origin: plan.origin.clone(),
-            run_at: written.run_at,
-            lease: Arc::new(Lease::new(asked, claimer.lease)),
-        })
-    });
-    leased.collect()
-}
-
-struct Written {
-    id: JobId,
-    run_at: DateTime<Utc>,
+/// The row of a new job.
+pub(in crate::queue) struct Written {
+    pub id: JobId,
+    pub run_at: DateTime<Utc>,
 }
 
 impl Written {
@@ -213,11 +181,11 @@ impl Written {
     }
 }
 
-/// For a claimer, the jobs are its own at once.
-async fn insert<J: Job>(
+/// For a worker that is given with the length of its leases, the jobs are its own at once.
+pub(in crate::queue) async fn insert<J: Job>(
     conn: &mut PgConnection,
     jobs: &[(&J, &Plan)],
-    claimer: Option<&Claimer>,
+    own: Option<(WorkerId, Duration)>,
 ) -> Result<Vec<Written>> {
     let (mut args, mut delays, mut max_attempts, mut subjects) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut unique_keys, mut request_ids, mut trace_parents) = (Vec::new(), Vec::new(), Vec::new());
@@ -253,8 +221,8 @@ async fn insert<J: Job>(
         &unique_keys as &[Option<String>],
         &request_ids as &[Option<&str>],
         &trace_parents as &[Option<&str>],
-        claimer.map(|claimer| claimer.worker.0),
-        claimer.map(|claimer| claimer.lease.as_secs_f64()),
+        own.map(|(worker, _)| worker.0),
+        own.map(|(_, lease)| lease.as_secs_f64()),
     )
     .fetch_all(conn)
     .await?;

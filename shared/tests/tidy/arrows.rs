@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["invalid"],
     &["values"],
     &["error"],
-    &["page"],
+    &["page", "batch"],
     &["principal"],
     &["queue", "actions", "idempotency"],
     &["customers", "warehouses", "schedule", "health", "history"],

@@ -52,7 +52,7 @@ Every route of the API with its policy, as declared beside its handler (`routes(
 - **limit**: which rate limit counts the request (`RATE_LIMIT_…`); none for probes.
 - **body**: the largest request body, in KiB.
 - **key**: the route takes an `Idempotency-Key`.
-- **stale**: the answer to a change waits until this process's cache of it is up to date.
+- **stale**: the change makes cached products stale; its answer waits until this process no longer shows the old ones.
 
 | method | path | who | limit | body | key | stale |
 | --- | --- | --- | --- | --- | --- | --- |

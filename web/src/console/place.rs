@@ -156,7 +156,7 @@ mod tests {
         let read =
             |text: &str| lines(text).map(|lines| lines.iter().map(|line| line.quantity.get()).collect::<Vec<_>>());
         assert_eq!(read("MUG-1 2\n\n CUP-2,3\nTEA").unwrap(), [2, 3, 1]);
-        for bad in ["", "MUG-1 two", "MUG-1 0", "MUG-1 2 3", "\u{2603} 1"] {
+        for bad in ["", "MUG-1 two", "MUG-1 0", "MUG-1 2 3"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result};
 
-/// Entries that may wait. Whoever asks waits for an answer, so these are never more than there are jobs that run.
+/// So many entries may wait; further ones wait outside. A worker never has so many: each of its jobs waits for one answer.
 const WAITING: usize = 4_096;
 
 /// A step that can be taken for many at once.

@@ -73,7 +73,7 @@ pub(super) async fn place(State(state): State<AppState>, caller: Caller, request
     let share_of = (!caller.may(Permission::OrdersWrite)).then_some(order.placed_by.id);
     let Placed { order, replayed } = state.placing.place(order, share_of).instrument(placing).await?;
     if !replayed && order.customer_id != caller.require_person()?.customer_id {
-        Box::pin(record_placed_for(&state, &caller, &order)).await?;
+        Box::pin(manual::record_placed_for(&state.db, &caller, &order)).await;
     }
     Span::current().record("order_id", field::display(order.id));
     let headers = [(header::LOCATION, format!("/v1/orders/{}", order.id)), (header::ETAG, etag::of(order.version))];
@@ -82,10 +82,6 @@ pub(super) async fn place(State(state): State<AppState>, caller: Caller, request
         response.headers_mut().insert(IDEMPOTENT_REPLAYED.clone(), HeaderValue::from_static("true"));
     }
     Ok(response)
-}
-
-async fn record_placed_for(state: &AppState, staff: &Principal, order: &OrderView) -> ApiResult<()> {
-    Ok(manual::record_placed_for(&mut *state.db.acquire().await?, staff, order).await?)
 }
 
 /// Reads the order from the request. `Once` is not used here: the transaction that places a batch takes the keys.

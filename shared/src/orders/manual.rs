@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use super::status::Status;
@@ -87,9 +87,15 @@ async fn step(
     }
 }
 
-/// Records that staff placed an order for somebody else. The first event of its timeline names them too, in the transaction
-/// that places it.
-pub async fn record_placed_for(conn: &mut PgConnection, staff: &Principal, order: &OrderView) -> Result<()> {
-    let data = json!({ "customer_id": order.customer_id });
-    actions::record(conn, staff, Action::new("order.placed_for", "order", order.id).data(data)).await
+/// Records that staff placed an order for somebody else. The order stands already, and its timeline names them, so a failure
+/// is only logged: an error in place of the order would make them place it again.
+pub async fn record_placed_for(db: &PgPool, staff: &Principal, order: &OrderView) {
+    let recorded = async {
+        let mut conn = db.acquire().await?;
+        let data = json!({ "customer_id": order.customer_id });
+        actions::record(&mut conn, staff, Action::new("order.placed_for", "order", order.id).data(data)).await
+    };
+    if let Err(error) = recorded.await {
+        tracing::error!(%error, order_id = %order.id, "who placed an order for somebody else was not recorded: {error}");
+    }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Job, Lease, LeasedJob, Origin, Plan, Queue, WorkerId};
-use crate::error::{Error, Result};
+use super::{Job, JobRow, Lease, LeasedJob, Plan, Queue, WorkerId};
+use crate::error::Result;
 use crate::values::JobId;
 
 /// The worker that claims, how long its leases are, and which kinds of job it can carry out.
@@ -30,7 +30,7 @@ pub async fn by_ids(conn: &mut PgConnection, claimer: &Claimer, ids: &[JobId]) -
     let asked = Instant::now();
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query_as!(
-        Row,
+        JobRow,
         r#"update jobs j
               set state = 'running', attempt = j.attempt + 1, worker = $1, started_at = clock_timestamp(),
                   lease_until = clock_timestamp() + make_interval(secs => $2)
@@ -50,7 +50,7 @@ pub async fn by_ids(conn: &mut PgConnection, claimer: &Claimer, ids: &[JobId]) -
     )
     .fetch_all(conn)
     .await?;
-    Ok(held(rows, asked, claimer.lease))
+    Ok(JobRow::leased(rows, asked, claimer.lease))
 }
 
 /// Claims the first jobs that are due, without the doorbell: the queues in the given order, each with its own limit.
@@ -63,7 +63,7 @@ pub async fn next(
     let asked = Instant::now();
     let (names, limits): (Vec<Queue>, Vec<i64>) = queues.iter().copied().unzip();
     let rows = sqlx::query_as!(
-        Row,
+        JobRow,
         r#"update jobs j
               set state = 'running', attempt = j.attempt + 1, worker = $1, started_at = clock_timestamp(),
                   lease_until = clock_timestamp() + make_interval(secs => $2)
@@ -89,7 +89,7 @@ pub async fn next(
     )
     .fetch_all(conn)
     .await?;
-    Ok(held(rows, asked, claimer.lease))
+    Ok(JobRow::leased(rows, asked, claimer.lease))
 }
 
 /// Writes jobs that this worker begins itself: they are claimed by their first row, so nobody is told about them. If the
@@ -103,25 +103,9 @@ pub async fn enqueue_own<J: Job>(
         return Ok(Vec::new());
     }
     let asked = Instant::now();
-    let given: Vec<_> = jobs.iter().map(|(job, plan)| (job, *plan)).collect();
-    let written = super::insert(conn, &given, Some((claimer.worker, claimer.lease))).await?;
-    // No job with a unique key is written like this, so there is a row for each, in their order.
-    let leased = jobs.iter().zip(written).map(|((job, plan), written)| {
-        Ok(LeasedJob {
-            id: written.id,
-            attempt: 1,
-            max_attempt: plan.max_attempts,
-            queue: J::QUEUE,
-            kind: J::KIND.to_owned(),
-            version: J::VERSION,
-            args: serde_json::to_value(job).map_err(Error::internal)?,
-            subject: job.subject(),
-            origin: plan.origin.clone(),
-            run_at: written.run_at,
-            lease: Arc::new(Lease::new(asked, claimer.lease)),
-        })
-    });
-    leased.collect()
+    let jobs: Vec<_> = jobs.iter().map(|(job, plan)| (job, *plan)).collect();
+    let rows = super::insert(conn, &jobs, Some((claimer.worker, claimer.lease))).await?;
+    Ok(JobRow::leased(rows, asked, claimer.lease))
 }
 
 /// The ids of the first jobs that are due in a queue. It locks nothing.
@@ -138,38 +122,6 @@ pub async fn due(conn: &mut PgConnection, queue: Queue, kinds: &[String], limit:
     .fetch_all(conn)
     .await?;
     Ok(ids.into_iter().map(JobId).collect())
-}
-
-struct Row {
-    id: Uuid,
-    attempt: i32,
-    max_attempt: i32,
-    queue: Queue,
-    kind: String,
-    version: i16,
-    args: serde_json::Value,
-    subject: Option<Uuid>,
-    request_id: Option<String>,
-    trace_parent: Option<String>,
-    run_at: chrono::DateTime<chrono::Utc>,
-}
-
-fn held(rows: Vec<Row>, asked: Instant, length: Duration) -> Vec<LeasedJob> {
-    rows.into_iter()
-        .map(|row| LeasedJob {
-            id: JobId(row.id),
-            attempt: row.attempt,
-            max_attempt: row.max_attempt,
-            queue: row.queue,
-            kind: row.kind,
-            version: row.version,
-            args: row.args,
-            subject: row.subject,
-            origin: Origin { request_id: row.request_id, trace_parent: row.trace_parent },
-            run_at: row.run_at,
-            lease: Arc::new(Lease::new(asked, length)),
-        })
-        .collect()
 }
 
 /// The jobs that a process runs now, each with its attempt and its lease.

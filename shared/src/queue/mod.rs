@@ -157,7 +157,7 @@ impl Ring {
 
 /// Writes a job, in the transaction of the change that it follows. None: a job with its unique key exists already.
 pub async fn enqueue<J: Job>(conn: &mut PgConnection, job: &J, plan: &Plan) -> Result<Option<Ring>> {
-    Ok(insert(conn, &[(job, plan)], None).await?.first().map(Written::ring::<J>))
+    Ok(insert(conn, &[(job, plan)], None).await?.first().map(JobRow::ring::<J>))
 }
 
 /// Writes many jobs in one statement.
@@ -166,19 +166,7 @@ pub async fn enqueue_many<J: Job>(conn: &mut PgConnection, jobs: &[(J, &Plan)]) 
         return Ok(Vec::new());
     }
     let jobs: Vec<_> = jobs.iter().map(|(job, plan)| (job, *plan)).collect();
-    Ok(insert(conn, &jobs, None).await?.iter().map(Written::ring::<J>).collect())
-}
-
-/// The row of a new job.
-pub(in crate::queue) struct Written {
-    pub id: JobId,
-    pub run_at: DateTime<Utc>,
-}
-
-impl Written {
-    fn ring<J: Job>(&self) -> Ring {
-        Ring::first::<J>(self.id, self.run_at)
-    }
+    Ok(insert(conn, &jobs, None).await?.iter().map(JobRow::ring::<J>).collect())
 }
 
 /// For a worker that is given with the length of its leases, the jobs are its own at once.
@@ -186,7 +174,7 @@ pub(in crate::queue) async fn insert<J: Job>(
     conn: &mut PgConnection,
     jobs: &[(&J, &Plan)],
     own: Option<(WorkerId, Duration)>,
-) -> Result<Vec<Written>> {
+) -> Result<Vec<JobRow>> {
     let (mut args, mut delays, mut max_attempts, mut subjects) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut unique_keys, mut request_ids, mut trace_parents) = (Vec::new(), Vec::new(), Vec::new());
     for (job, plan) in jobs {
@@ -199,7 +187,7 @@ pub(in crate::queue) async fn insert<J: Job>(
         trace_parents.push(plan.origin.trace_parent.as_deref());
     }
     let rows = sqlx::query_as!(
-        Written,
+        JobRow,
         r#"insert into jobs (queue, kind, version, args, run_at, max_attempt, order_id, unique_key, request_id, trace_parent,
                              state, attempt, worker, started_at, lease_until)
            select $1, $2, $3, args, clock_timestamp() + make_interval(secs => delay), max_attempt, order_id, unique_key,
@@ -207,10 +195,10 @@ pub(in crate::queue) async fn insert<J: Job>(
                   case when $11::uuid is null then 'ready' else 'running' end, case when $11::uuid is null then 0 else 1 end,
                   $11, case when $11::uuid is not null then clock_timestamp() end, clock_timestamp() + make_interval(secs => $12)
              from unnest($4::jsonb[], $5::float8[], $6::int[], $7::uuid[], $8::text[], $9::text[], $10::text[])
-                  with ordinality job (args, delay, max_attempt, order_id, unique_key, request_id, trace_parent, place)
-            order by place
+                  job (args, delay, max_attempt, order_id, unique_key, request_id, trace_parent)
            on conflict (unique_key) do nothing
-           returning id as "id: JobId", run_at"#,
+           returning id, attempt, max_attempt, queue as "queue: Queue", kind, version, args, order_id as subject, request_id,
+                     trace_parent, run_at"#,
         J::QUEUE as Queue,
         J::KIND,
         J::VERSION,
@@ -270,6 +258,46 @@ impl LeasedJob {
 
     pub fn decode<J: Job>(&self) -> Result<J, serde_json::Error> {
         J::deserialize(&self.args)
+    }
+}
+
+/// The row of a job that was just written or claimed.
+pub(in crate::queue) struct JobRow {
+    id: Uuid,
+    attempt: i32,
+    max_attempt: i32,
+    queue: Queue,
+    kind: String,
+    version: i16,
+    args: Value,
+    subject: Option<Uuid>,
+    request_id: Option<String>,
+    trace_parent: Option<String>,
+    run_at: DateTime<Utc>,
+}
+
+impl JobRow {
+    fn ring<J: Job>(&self) -> Ring {
+        Ring::first::<J>(JobId(self.id), self.run_at)
+    }
+
+    /// These rows as jobs of this process, whose leases begin with the statement.
+    fn leased(rows: Vec<Self>, asked: Instant, length: Duration) -> Vec<LeasedJob> {
+        rows.into_iter()
+            .map(|row| LeasedJob {
+                id: JobId(row.id),
+                attempt: row.attempt,
+                max_attempt: row.max_attempt,
+                queue: row.queue,
+                kind: row.kind,
+                version: row.version,
+                args: row.args,
+                subject: row.subject,
+                origin: Origin { request_id: row.request_id, trace_parent: row.trace_parent },
+                run_at: row.run_at,
+                lease: Arc::new(Lease::new(asked, length)),
+            })
+            .collect()
     }
 }
 

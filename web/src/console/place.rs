@@ -103,7 +103,7 @@ async fn try_to_place(web: &WebState, visit: &Visit, id: CustomerId, sent: &Fiel
     };
     let Placed { order, replayed } = web.placing.place(order, None).await?;
     if !replayed {
-        manual::record_placed_for(&mut *web.db.acquire().await?, principal, &order).await?;
+        manual::record_placed_for(&web.db, principal, &order).await;
     }
     Ok(*order)
 }

@@ -119,9 +119,9 @@ impl Slots {
         self.pace.lock().within(MOMENT, Instant::now()).min(MOST_AHEAD)
     }
 
-    /// How many jobs of this queue could begin at once.
+    /// How many jobs of this queue could begin at once. None once the worker stops.
     pub fn free(&self, queue: Queue) -> usize {
-        if self.is_paused(queue) {
+        if self.is_paused(queue) || self.waiting.lock().closed {
             return 0;
         }
         let claimed = |queue: Queue| self.claimed[queue as usize].load(Ordering::Relaxed);

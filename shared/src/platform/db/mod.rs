@@ -167,7 +167,7 @@ async fn without_timeouts(db: &PgPool) -> Result<sqlx::pool::PoolConnection<Post
     Ok(conn)
 }
 
-/// The lock of whoever migrates: "migr". Closing the connection releases it.
+/// The number of the advisory lock for migrations ("migr" in ASCII). Closing the connection releases the lock.
 const MIGRATING: i64 = 0x6d69_6772;
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 

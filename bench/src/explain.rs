@@ -23,7 +23,7 @@ use shared::page::{Page, Position};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::net::TcpListener;
 
-use self::cases::{ACCEPTED, Case, Sorted, User, cases};
+use self::cases::{ACCEPTED, Case, FROM_MEMORY, Sorted, User, cases};
 use self::plans::{Plans, Statement};
 use crate::fill;
 
@@ -67,6 +67,9 @@ const AT_LEAST: u32 = 100;
 const SEARCH_ROWS: u32 = 200_000;
 const SEARCH_BUFFERS: u32 = 12_000;
 
+/// With fewer rows, a read that grows with the shop may stay within the limits.
+const A_MILLION_ORDERS: &str = "select reltuples > 9e5 from pg_class where oid = 'orders'::regclass";
+
 /// Returns true if no statement violates a limit.
 pub async fn run(url: &SecretString, json: Option<&Path>) -> anyhow::Result<bool> {
     let db = PgPool::connect(url.expose_secret()).await.context("DATABASE_URL")?;
@@ -87,9 +90,10 @@ pub async fn run(url: &SecretString, json: Option<&Path>) -> anyhow::Result<bool
     let mut violations: Vec<String> = judged.iter().flat_map(|one| one.violations()).collect();
     violations.extend(bench.not_asked(&cases).await?);
     println!();
+    let is_full: bool = sqlx::query_scalar(A_MILLION_ORDERS).fetch_one(&bench.db).await?;
     for (path, why) in ACCEPTED {
         println!("accepted: {path}: {why}");
-        if accepted.iter().filter(|one| one.request.ends_with(path)).all(|one| one.violations().is_empty()) {
+        if is_full && accepted.iter().filter(|one| one.request.ends_with(path)).all(|one| one.violations().is_empty()) {
             violations.push(format!("{path} stays within the limits: remove it from ACCEPTED"));
         }
     }
@@ -277,7 +281,8 @@ impl Bench {
         let paths = document["paths"].as_object().context("the document has paths")?;
         let asked = |path: &str| {
             let same = |a: &str, b: &str| a == b || (a.starts_with('{') && b.starts_with('{'));
-            cases.iter().map(|case| case.path.split('?').next().unwrap_or_default()).chain(["/v1/me"]).any(|case| {
+            let cases = cases.iter().map(|case| case.path.split('?').next().unwrap_or_default());
+            cases.chain(["/v1/me"]).chain(FROM_MEMORY.iter().copied()).any(|case| {
                 case.split('/').count() == path.split('/').count()
                     && case.split('/').zip(path.split('/')).all(|(a, b)| same(a, b))
             })

@@ -281,6 +281,17 @@ select id, attempt, run_at + interval '1 minute' * attempt, run_at + interval '1
 -- One run of the audit. The part "books" below checks its result.
 insert into audit_runs (violations, invariants) values (0, '[]');
 
+-- ## actions
+-- A sign-in for every tenth order, and one finished action on many jobs.
+insert into actions (id, at, actor_id, actor_name, action, subject_type, subject_id, data)
+select pg_temp.id_at('action', at, n), at, u, 'User ' || n % 1000, 'sign_in', 'user', u, '{}'
+  from (select n, at, pg_temp.id_at('user', pg_temp.moment((1 + n % 1000) / :rows.0 - 1), 1 + n % 1000) as u
+          from o where n % 10 = 0) signed_in
+ order by at;
+analyze actions;
+insert into bulk_actions (action, filter, upto, state, total, done, actor_id, actor_name)
+values ('retry', '{}', uuidv7(), 'done', 10, 10, pg_temp.id_at('user', pg_temp.moment(1 / :rows.0 - 1), 1), 'User 1');
+
 -- ## idempotency keys
 insert into idempotency_keys (caller_id, key, body_hash, resource, created_at)
 select pg_temp.id_at('user', pg_temp.moment(1 / :rows.0 - 1), n % 1000), 'order-' || n, sha256(n::text::bytea), id,

@@ -23,7 +23,7 @@ use crate::extract::etag::Tagged;
 use crate::extract::idempotent::Once;
 use crate::extract::json::{Json, Listed, NoFilter, Path};
 use crate::extract::principal::Caller;
-use crate::policy::{Access, Keys, Policy};
+use crate::policy::{Access, KeyAccess, Policy};
 use crate::router::Routes;
 use crate::state::AppState;
 
@@ -31,7 +31,7 @@ pub fn routes() -> Routes {
     let read = Policy::read(Access::SignedIn).no_key().before_totp();
     let write = Policy::write(Access::SignedIn).no_key().body_limit(CREDENTIALS_LIMIT).before_totp();
     Routes::default()
-        .on(routes!(me), read.keys(Keys::Any))
+        .on(routes!(me), read.keys(KeyAccess::Any))
         .on(routes!(change_password), write.class(Class::Login))
         .on(routes!(confirm_password), write.class(Class::Login))
         .on(routes!(list_sessions), read)

@@ -24,7 +24,7 @@ pub struct Policy {
     /// Which people may call it.
     pub access: Access,
     /// Which API keys may call it.
-    pub keys: Keys,
+    pub keys: KeyAccess,
     /// Which rate limit a request counts against. `None` only for probes: a probe that is refused takes the process out
     /// of service.
     pub class: Option<Class>,
@@ -53,14 +53,14 @@ pub enum Access {
 
 /// Which API keys open a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keys {
+pub enum KeyAccess {
     /// The route does not say it, so no key opens it. Routes of pages, where nobody has a key; a test refuses it elsewhere.
     Unsaid,
     /// Each valid key.
     Any,
-    /// Keys with this scope, or with one that includes it.
+    /// KeyAccess with this scope, or with one that includes it.
     With(Scope),
-    /// Keys with the first scope; and keys with the second, for a part of what the route does, which the handler checks.
+    /// KeyAccess with the first scope; and keys with the second, for a part of what the route does, which the handler checks.
     WithOrInPart(Scope, Scope),
     /// None.
     Never,
@@ -93,8 +93,8 @@ impl Policy {
         Self {
             access,
             keys: match access {
-                Access::Anyone => Keys::Any,
-                Access::SignedIn | Access::Needs(_) => Keys::Unsaid,
+                Access::Anyone => KeyAccess::Any,
+                Access::SignedIn | Access::Needs(_) => KeyAccess::Unsaid,
             },
             class: Some(Class::Read),
             body_limit: BODY_LIMIT,
@@ -111,17 +111,17 @@ impl Policy {
         Self::read(access).class(Class::Write)
     }
 
-    /// Keys with this scope may call the route.
+    /// KeyAccess with this scope may call the route.
     pub const fn scope(self, scope: Scope) -> Self {
-        self.keys(Keys::With(scope))
+        self.keys(KeyAccess::With(scope))
     }
 
     /// No key may call the route.
     pub const fn no_key(self) -> Self {
-        self.keys(Keys::Never)
+        self.keys(KeyAccess::Never)
     }
 
-    pub const fn keys(self, keys: Keys) -> Self {
+    pub const fn keys(self, keys: KeyAccess) -> Self {
         Self { keys, ..self }
     }
 
@@ -215,7 +215,7 @@ impl Access {
     }
 }
 
-impl Keys {
+impl KeyAccess {
     fn check(self, key: &ServiceAccount) -> Result<()> {
         match self {
             Self::Any => Ok(()),

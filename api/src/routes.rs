@@ -3,7 +3,7 @@
 use axum::http::Method;
 
 use crate::pages;
-use crate::policy::{Access, Face, Keys, Policy, Stale};
+use crate::policy::{Access, Face, KeyAccess, Policy, Stale};
 use crate::router::Routes;
 use crate::{auth, bulk, catalog, customers, docs, health, inventory, me, ops, orders, users, warehouses};
 
@@ -79,12 +79,12 @@ fn row(method: &Method, path: &str, policy: &Policy) -> (String, String, String)
     (path.to_owned(), method.to_string(), row)
 }
 
-fn scope(keys: Keys) -> String {
+fn scope(keys: KeyAccess) -> String {
     match keys {
-        Keys::Any => "any".to_owned(),
-        Keys::With(scope) => scope.name().to_owned(),
-        Keys::WithOrInPart(scope, in_part) => format!("{scope}, {in_part}"),
-        Keys::Never => "no key".to_owned(),
-        Keys::Unsaid => "?".to_owned(),
+        KeyAccess::Any => "any".to_owned(),
+        KeyAccess::With(scope) => scope.name().to_owned(),
+        KeyAccess::WithOrInPart(scope, in_part) => format!("{scope}, {in_part}"),
+        KeyAccess::Never => "no key".to_owned(),
+        KeyAccess::Unsaid => "?".to_owned(),
     }
 }

@@ -28,7 +28,7 @@ use crate::extract::etag::{IfMatch, Tagged};
 use crate::extract::idempotent::Once;
 use crate::extract::json::{self, Listed, NoFilter, Path, Query};
 use crate::extract::principal::Caller;
-use crate::policy::{Access, Keys, Policy};
+use crate::policy::{Access, KeyAccess, Policy};
 use crate::router::Routes;
 use crate::state::AppState;
 
@@ -37,7 +37,7 @@ pub fn routes() -> Routes {
     let read = Policy::read(Access::SignedIn).scope(Scope::OrdersRead);
     let of_all = Policy::read(Access::Needs(Permission::OrdersRead)).scope(Scope::OrdersRead).about_order();
     let by_staff = Policy::write(Access::Needs(Permission::OrdersWrite)).scope(Scope::OrdersWrite).about_order();
-    let cancel_only = Keys::WithOrInPart(Scope::OrdersWrite, Scope::OrdersCancel);
+    let cancel_only = KeyAccess::WithOrInPart(Scope::OrdersWrite, Scope::OrdersCancel);
     Routes::default()
         .on(routes!(list), read)
         .on(routes!(place::place), Policy::write(Access::SignedIn).scope(Scope::OrdersWrite).takes_key())

@@ -5,7 +5,10 @@ use axum::http::Method;
 use crate::pages;
 use crate::policy::{Access, Face, KeyAccess, Policy, Stale};
 use crate::router::Routes;
-use crate::{auth, bulk, catalog, customers, docs, health, inventory, me, ops, orders, users, warehouses};
+use crate::{
+    api_keys, auth, bulk, catalog, customers, docs, health, inventory, me, ops, orders, service_accounts, users,
+    warehouses,
+};
 
 /// Every JSON route, and what documents them.
 pub fn all() -> Routes {
@@ -22,6 +25,8 @@ pub fn without_docs() -> Routes {
         .merge(auth::routes())
         .merge(me::routes())
         .merge(users::routes())
+        .merge(service_accounts::routes())
+        .merge(api_keys::routes())
         .merge(catalog::routes())
         .merge(customers::routes())
         .merge(warehouses::routes())

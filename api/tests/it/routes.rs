@@ -70,9 +70,16 @@ fn routes_have_the_policies_that_the_contract_promises() {
 fn each_route_says_which_keys_open_it() {
     let (_, policies) = api::routes::all().into_parts();
     for (method, path, policy) in policies.iter().filter(|(_, _, policy)| policy.face == Face::Json) {
-        assert_ne!(policy.keys, KeyAccess::Unsaid, "{method} {path}: say `.scope(…)` or `.no_key()` where it is declared");
+        assert_ne!(
+            policy.keys,
+            KeyAccess::Unsaid,
+            "{method} {path}: say `.scope(…)` or `.no_key()` where it is declared"
+        );
         let is_admins = policy.access == Access::Needs(Permission::UsersWrite);
-        assert!(!is_admins || policy.keys == KeyAccess::Never, "{method} {path}: keys must not open what administrators do");
+        assert!(
+            !is_admins || policy.keys == KeyAccess::Never,
+            "{method} {path}: keys must not open what administrators do"
+        );
     }
 }
 

@@ -72,6 +72,8 @@ fn noun(resource: Resource) -> &'static str {
     match resource {
         Resource::AuditRun => "audit",
         Resource::Inventory => "stock row",
+        Resource::ServiceAccount => "service account",
+        Resource::ApiKey => "API key",
         other => {
             let code: &'static str = other.into();
             code.trim_end_matches("_not_found")

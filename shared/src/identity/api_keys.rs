@@ -376,6 +376,19 @@ pub(super) async fn revoke_all(conn: &mut PgConnection, account_id: UserId) -> R
     Ok(())
 }
 
+/// Keys that end within a week and were used in the last one: their programs will stop. A key that was replaced counts only if
+/// it was used an hour after that or later.
+pub async fn count_expiring_in_use(conn: &mut PgConnection) -> Result<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from api_keys k left join api_keys successor on successor.id = k.replaced_by
+            where k.revoked_at is null and k.expires_at > now() and k.expires_at < now() + interval '7 days'
+              and k.last_used_at > now() - interval '7 days'
+              and (successor.id is null or k.last_used_at > successor.created_at + interval '1 hour')"#
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
 /// Locks the account before the key, as `service_accounts::change` does.
 async fn locked(conn: &mut PgConnection, id: ApiKeyId) -> Result<ApiKeyView> {
     sqlx::query!("select id from users where id = (select user_id from api_keys where id = $1) for share", id.0,)

@@ -2,12 +2,13 @@
 
 mod place;
 
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::Value;
 use shared::ops::taken::{self, Taken};
 use shared::orders::behind::{self, ChargeView, OrderAllocation};
 use shared::orders::cancel::{self, Cancel};
@@ -16,8 +17,9 @@ use shared::orders::note::{self, NewNote};
 use shared::orders::read::{OrderEvent, OrderFilter};
 use shared::orders::{OrderView, past, read};
 use shared::page::{List, Paging};
-use shared::principal::Permission;
+use shared::principal::{Permission, ServiceAccount};
 use shared::queue::Origin;
+use shared::scope::Scope;
 use shared::values::OrderId;
 use sqlx::PgPool;
 use utoipa_axum::routes;
@@ -27,27 +29,33 @@ use crate::extract::etag::{IfMatch, Tagged};
 use crate::extract::idempotent::Once;
 use crate::extract::json::{self, Listed, NoFilter, Path, Query};
 use crate::extract::principal::Caller;
-use crate::policy::{Access, Policy};
+use crate::extract::scope;
+use crate::policy::{Access, KeyAccess, Policy};
 use crate::router::Routes;
 use crate::state::AppState;
 
 /// Customers may cancel their own orders without a permission; `shared` decides whose order it is.
 pub fn routes() -> Routes {
-    let read = Policy::read(Access::SignedIn);
-    let write = |access| Policy::write(access).stales_products().about_order();
+    let read = Policy::read(Access::SignedIn).scope(Scope::OrdersRead);
+    let of_all = Policy::read(Access::Needs(Permission::OrdersRead)).scope(Scope::OrdersRead).about_order();
+    let by_staff = Policy::write(Access::Needs(Permission::OrdersWrite)).scope(Scope::OrdersWrite).about_order();
+    let cancel_only = KeyAccess::WithOrInPart(Scope::OrdersWrite, Scope::OrdersCancel);
     Routes::default()
         .on(routes!(list), read)
-        .on(routes!(place::place), Policy::write(Access::SignedIn).takes_key())
+        .on(routes!(place::place), Policy::write(Access::SignedIn).scope(Scope::OrdersWrite).takes_key())
         .on(routes!(get), read.about_order())
         .on(routes!(events), read.about_order())
-        .on(routes!(allocation), Policy::read(Access::Needs(Permission::OrdersRead)).about_order())
-        .on(routes!(charges), Policy::read(Access::Needs(Permission::OrdersRead)).about_order())
-        .on(routes!(add_note), Policy::write(Access::Needs(Permission::OrdersWrite)).takes_key().about_order())
-        .on(routes!(slip_printed), Policy::write(Access::Needs(Permission::OrdersWrite)).takes_key().about_order())
-        .on(routes!(take), Policy::write(Access::Needs(Permission::OrdersWrite)).takes_key().about_order())
-        .on(routes!(put_back), Policy::write(Access::Needs(Permission::OrdersWrite)).about_order())
-        .on(routes!(cancel), write(Access::SignedIn).takes_key())
-        .on(routes!(set_status), write(Access::Needs(Permission::OrdersWrite)))
+        .on(routes!(allocation), of_all)
+        .on(routes!(charges), of_all)
+        .on(routes!(add_note), by_staff.takes_key())
+        .on(routes!(slip_printed), by_staff.takes_key())
+        .on(routes!(take), by_staff.takes_key())
+        .on(routes!(put_back), by_staff)
+        .on(
+            routes!(cancel),
+            Policy::write(Access::SignedIn).scope(Scope::OrdersCancel).stales_products().about_order().takes_key(),
+        )
+        .on(routes!(set_status), by_staff.stales_products().keys(cancel_only))
 }
 
 /// List orders
@@ -257,12 +265,24 @@ async fn set_status(
     Path(id): Path<OrderId>,
     IfMatch(seen): IfMatch,
     Extension(origin): Extension<Origin>,
-    json::Json(asked): json::Json<SetStatus>,
+    request: Request,
 ) -> ApiResult<Tagged<OrderView>> {
+    let request = scope::require(&state, &caller, request, scopes_to_set).await?;
+    let json::Json(asked) = json::Json::<SetStatus>::from_request(request, &state).await?;
     let following = Following { plan: state.plan(origin), delivery_delay: state.settings.jobs.delivery_delay };
     let mut tx = state.db.begin().await?;
     let (order, rings) = manual::set_status(&mut tx, &caller, id, seen, asked.status, &following).await?;
     tx.commit().await?;
     state.doorbell.ring(rings);
     Ok(Tagged(order.version, order))
+}
+
+/// `orders:cancel` alone may cancel.
+fn scopes_to_set(key: &ServiceAccount, body: &Value) -> Vec<Scope> {
+    let cancels = matches!(body["status"].as_str(), Some("cancelling" | "cancelled"));
+    if cancels && !key.scopes.contain(Scope::OrdersWrite) {
+        vec![Scope::OrdersCancel]
+    } else {
+        vec![Scope::OrdersWrite]
+    }
 }

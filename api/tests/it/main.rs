@@ -11,6 +11,7 @@ mod documents;
 mod hostile;
 mod identity;
 mod inventory;
+mod keys;
 mod limits;
 mod ops;
 mod orders;

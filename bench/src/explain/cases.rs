@@ -458,6 +458,10 @@ fn people() -> Vec<Case> {
         one(User::Staff, "/v1/me/sessions"),
         one(User::Staff, "/v1/me/totp"),
         one(User::Staff, "/v1/ops/views"),
+        one(User::Admin, "/v1/service-accounts"),
+        one(User::Admin, "/v1/api-keys"),
+        one(User::Admin, "/v1/api-keys?service_account_id={user}"),
+        one(User::Admin, "/v1/api-keys?state=active"),
     ]
 }
 

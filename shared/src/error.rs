@@ -103,6 +103,11 @@ pub enum Error {
     #[error("it has changed since you read it; read it again and repeat your change")]
     VersionMismatch,
 
+    #[error("events after this cursor are too old and were removed; go on from `oldest`, and read the present state of what you follow")]
+    CursorExpired { oldest: String },
+    #[error("the feed was restored from a dump of another database; run `millrace-api feed rebuild`")]
+    FeedOfAnotherDatabase,
+
     // Temporary.
     #[error("the server is overloaded; try again shortly")]
     Overloaded,
@@ -125,6 +130,7 @@ pub enum Kind {
     Unauthenticated,
     Forbidden,
     Conflict,
+    Gone,
     Stale,
     RateLimited,
     Unavailable,
@@ -198,11 +204,12 @@ impl Error {
             | Self::OrderTaken { .. }
             | Self::PreviewStale { .. }
             | Self::LeaseLost => Kind::Conflict,
+            Self::CursorExpired { .. } => Kind::Gone,
             Self::VersionMismatch => Kind::Stale,
             Self::RateLimited { .. } => Kind::RateLimited,
             Self::Overloaded | Self::Unavailable(_) => Kind::Unavailable,
             Self::OutcomeUnknown => Kind::Unknown,
-            Self::Internal(_) => Kind::Internal,
+            Self::FeedOfAnotherDatabase | Self::Internal(_) => Kind::Internal,
         }
     }
 
@@ -246,6 +253,14 @@ impl Error {
                 "allowed": allowed,
             })],
             _ => Vec::new(),
+        }
+    }
+
+    /// What an answer says besides, for programs.
+    pub fn members(&self) -> serde_json::Map<String, Value> {
+        match self {
+            Self::CursorExpired { oldest } => [("oldest".to_owned(), json!(oldest))].into_iter().collect(),
+            _ => serde_json::Map::new(),
         }
     }
 

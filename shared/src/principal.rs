@@ -80,6 +80,7 @@ pub enum Permission {
     CatalogWrite,
     CustomersRead,
     CustomersWrite,
+    EventsRead,
     OpsRead,
     OpsWrite,
     /// Roles, deactivation.
@@ -104,8 +105,8 @@ impl Permissions {
     /// What a role may. Each role may do what the ones before it may.
     pub fn of(role: Role) -> Self {
         use Permission::{
-            CatalogWrite, CustomersRead, CustomersWrite, InventoryRead, InventoryWrite, OpsRead, OpsWrite,
-            OrdersCancel, OrdersRead, OrdersWrite, UsersWrite,
+            CatalogWrite, CustomersRead, CustomersWrite, EventsRead, InventoryRead, InventoryWrite, OpsRead,
+            OpsWrite, OrdersCancel, OrdersRead, OrdersWrite, UsersWrite,
         };
         const STAFF: Permissions = Permissions::NONE
             .with(OrdersRead)
@@ -116,6 +117,7 @@ impl Permissions {
             .with(CatalogWrite)
             .with(CustomersRead)
             .with(CustomersWrite)
+            .with(EventsRead)
             .with(OpsRead)
             .with(OpsWrite);
         match role {
@@ -137,6 +139,7 @@ impl Permission {
             Self::CatalogWrite => "catalog:write",
             Self::CustomersRead => "customers:read",
             Self::CustomersWrite => "customers:write",
+            Self::EventsRead => "events:read",
             Self::OpsRead => "ops:read",
             Self::OpsWrite => "ops:write",
             Self::UsersWrite => "users:write",

@@ -71,6 +71,8 @@ async fn events(State(state): State<AppState>, Query(asked): Query<FeedQuery>) -
 fn wait(seconds: i64) -> ApiResult<Duration> {
     match u64::try_from(seconds) {
         Ok(whole) if seconds <= MAX_WAIT_SECONDS => Ok(Duration::from_secs(whole)),
-        _ => Err(Error::field("wait", "invalid_wait", format!("it must be from 0 to {MAX_WAIT_SECONDS} seconds")).into()),
+        _ => {
+            Err(Error::field("wait", "invalid_wait", format!("it must be from 0 to {MAX_WAIT_SECONDS} seconds")).into())
+        }
     }
 }

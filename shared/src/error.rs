@@ -103,7 +103,9 @@ pub enum Error {
     #[error("it has changed since you read it; read it again and repeat your change")]
     VersionMismatch,
 
-    #[error("events after this cursor are too old and were removed; go on from `oldest`, and read the present state of what you follow")]
+    #[error(
+        "events after this cursor are too old and were removed; go on from `oldest`, and read the present state of what you follow"
+    )]
     CursorExpired { oldest: String },
     #[error("the feed was restored from a dump of another database; run `millrace-api feed rebuild`")]
     FeedOfAnotherDatabase,

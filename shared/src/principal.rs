@@ -105,8 +105,8 @@ impl Permissions {
     /// What a role may. Each role may do what the ones before it may.
     pub fn of(role: Role) -> Self {
         use Permission::{
-            CatalogWrite, CustomersRead, CustomersWrite, EventsRead, InventoryRead, InventoryWrite, OpsRead,
-            OpsWrite, OrdersCancel, OrdersRead, OrdersWrite, UsersWrite,
+            CatalogWrite, CustomersRead, CustomersWrite, EventsRead, InventoryRead, InventoryWrite, OpsRead, OpsWrite,
+            OrdersCancel, OrdersRead, OrdersWrite, UsersWrite,
         };
         const STAFF: Permissions = Permissions::NONE
             .with(OrdersRead)

@@ -9,6 +9,7 @@ use shared::error::Error;
 use shared::feed::cursor::After;
 use shared::feed::read::{self, FeedFilter, FeedPage};
 use shared::principal::Permission;
+use shared::scope::Scope;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ use crate::state::AppState;
 const MAX_WAIT_SECONDS: i64 = 20;
 
 pub fn routes() -> Routes {
-    let policy = Policy::read(Access::Needs(Permission::EventsRead));
+    let policy = Policy::read(Access::Needs(Permission::EventsRead)).scope(Scope::EventsRead);
     Routes::default().on(routes!(events), policy.waits(Duration::from_secs(MAX_WAIT_SECONDS.unsigned_abs())))
 }
 

@@ -146,7 +146,7 @@ fn shipments(stored: &Value) -> Vec<EventShipment> {
     serde_json::from_value(stored.clone()).unwrap_or_default()
 }
 
-/// Older events say it only by their reason. An order that expired says nothing: nobody was asked for money.
+/// Some events say it only by their reason. An order that expired says nothing: nobody was asked for money.
 fn payment(data: &Value) -> PaymentOutcome {
     serde_json::from_value(data["payment"].clone()).unwrap_or_else(|_| match data["reason"].as_str() {
         Some("payment_declined") => PaymentOutcome::Declined,

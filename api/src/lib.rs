@@ -18,6 +18,7 @@ mod bulk;
 mod catalog;
 mod customers;
 mod docs;
+mod events;
 mod health;
 mod inventory;
 mod me;

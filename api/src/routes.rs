@@ -6,7 +6,7 @@ use crate::pages;
 use crate::policy::{Access, Face, KeyAccess, Policy, Stale};
 use crate::router::Routes;
 use crate::{
-    api_keys, auth, bulk, catalog, customers, docs, health, inventory, me, ops, orders, service_accounts, users,
+    api_keys, auth, bulk, catalog, customers, docs, events, health, inventory, me, ops, orders, service_accounts, users,
     warehouses,
 };
 
@@ -32,6 +32,7 @@ pub fn without_docs() -> Routes {
         .merge(warehouses::routes())
         .merge(inventory::routes())
         .merge(orders::routes())
+        .merge(events::routes())
         .merge(ops::routes())
         .merge(bulk::routes())
 }

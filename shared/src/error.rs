@@ -114,6 +114,13 @@ pub enum Error {
     #[error("it has changed since you read it; read it again and repeat your change")]
     VersionMismatch,
 
+    #[error(
+        "events after this cursor are too old and were removed; go on from `oldest`, and read the present state of what you follow"
+    )]
+    CursorExpired { oldest: String },
+    #[error("the feed was restored from a dump of another database; run `millrace-api feed rebuild`")]
+    FeedOfAnotherDatabase,
+
     // Temporary.
     #[error("the server is overloaded; try again shortly")]
     Overloaded,
@@ -136,6 +143,7 @@ pub enum Kind {
     Unauthenticated,
     Forbidden,
     Conflict,
+    Gone,
     Stale,
     RateLimited,
     Unavailable,
@@ -218,11 +226,12 @@ impl Error {
             | Self::OrderTaken { .. }
             | Self::PreviewStale { .. }
             | Self::LeaseLost => Kind::Conflict,
+            Self::CursorExpired { .. } => Kind::Gone,
             Self::VersionMismatch => Kind::Stale,
             Self::RateLimited { .. } => Kind::RateLimited,
             Self::Overloaded | Self::Unavailable(_) => Kind::Unavailable,
             Self::OutcomeUnknown => Kind::Unknown,
-            Self::Internal(_) => Kind::Internal,
+            Self::FeedOfAnotherDatabase | Self::Internal(_) => Kind::Internal,
         }
     }
 
@@ -272,6 +281,7 @@ impl Error {
     /// Members of the answer besides those that every error has.
     pub fn members(&self) -> Map<String, Value> {
         match self {
+            Self::CursorExpired { oldest } => Map::from_iter([("oldest".to_owned(), json!(oldest))]),
             Self::InsufficientScope { needed } => Map::from_iter([("needed".to_owned(), json!(needed))]),
             _ => Map::new(),
         }

@@ -468,6 +468,8 @@ fn people() -> Vec<Case> {
 fn operations() -> Vec<Case> {
     let staff = |path, rows| list(User::Staff, path, rows, NEWEST);
     vec![
+        one(User::Staff, "/v1/events?types=order.delivered"),
+        one(User::Staff, "/v1/events?subject={order}"),
         one(User::Staff, "/v1/ops/queues"),
         staff("/v1/ops/jobs", "jobs"),
         staff("/v1/ops/jobs?state=done", "jobs where state = 'done'"),

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::level::Pair;
 use crate::error::{Error, Result};
 use crate::page::{IdRange, List, Page};
 use crate::platform::db::CustomPlan;
@@ -29,6 +30,22 @@ pub enum Reason {
     Released,
     Expired,
     Shipped,
+}
+
+impl Reason {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Damaged => "damaged",
+            Self::Counted => "counted",
+            Self::Returned => "returned",
+            Self::Other => "other",
+            Self::Reserved => "reserved",
+            Self::Released => "released",
+            Self::Expired => "expired",
+            Self::Shipped => "shipped",
+        }
+    }
 }
 
 /// A row of the ledger. Rows never change; a correction is a new row.
@@ -93,7 +110,7 @@ impl Change {
     }
 }
 
-/// Changes rows of stock and writes the ledger, in one statement. The caller has locked the rows (`inventory::lock`):
+/// Changes rows of stock and writes the ledger, in one statement. The caller has locked the rows (`level::lock`):
 /// an update takes its locks in the order of its plan, and two of them could deadlock.
 pub(crate) async fn write(
     conn: &mut PgConnection,
@@ -149,7 +166,7 @@ pub(crate) async fn write(
 }
 
 /// The rows that changes touch: lock them first.
-pub(crate) fn rows_of(changes: &[Change]) -> BTreeSet<super::Pair> {
+pub(crate) fn rows_of(changes: &[Change]) -> BTreeSet<Pair> {
     changes.iter().map(|change| (change.product_id, change.warehouse_id)).collect()
 }
 

@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use crate::audit;
 use crate::error::Result;
 use crate::identity::api_keys;
+use crate::feed::sequencer;
 use crate::ops::queues::{self, QueueView};
 use crate::ops::workers;
 use crate::orders::status::Status;
@@ -33,6 +34,7 @@ struct Live {
     overdue: i64,
     workers: i64,
     ticks: Vec<(String, DateTime<Utc>)>,
+    feed_lag_seconds: f64,
     audit: Option<audit::Report>,
     expiring_keys: i64,
 }
@@ -85,6 +87,7 @@ impl ShopGauges {
             show_queues(&registry, &live.queues)?;
             show_counts(&registry, live)?;
             show_schedule(&registry, &live.ticks)?;
+            show_feed(&registry, live.feed_lag_seconds)?;
             if let Some(audit) = &live.audit {
                 show_audit(&registry, audit)?;
             }
@@ -132,6 +135,7 @@ async fn live(db: &PgPool) -> Result<Live> {
         overdue: reservations.overdue,
         workers: workers::count(&mut conn).await?,
         ticks: ticks.into_iter().map(|tick| (tick.name, tick.last_success_at)).collect(),
+        feed_lag_seconds: sequencer::lag(&mut conn).await?,
         audit: audit::last(&mut conn).await?,
         expiring_keys: api_keys::count_expiring_in_use(&mut conn).await?,
     })
@@ -204,6 +208,13 @@ fn show_schedule(registry: &Registry, ticks: &[(String, DateTime<Utc>)]) -> prom
     for (name, at) in ticks {
         last_success.with_label_values(&[name.as_str()]).set(at.timestamp());
     }
+    Ok(())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a lag has far fewer than 2^63 seconds")]
+fn show_feed(registry: &Registry, lag_seconds: f64) -> prometheus::Result<()> {
+    let help = "For how long the oldest event that is not in the feed has waited; 0 if there is none";
+    gauge(registry, "millrace_feed_lag_seconds", help)?.set(lag_seconds as i64);
     Ok(())
 }
 

@@ -109,6 +109,8 @@ fn sentence(name: &str) -> String {
         "every_open_order_waits_for_somebody" => "Every open order has a next step",
         "nothing_runs_without_a_lease" => "No job runs without a lease",
         "event_sequences_have_no_gaps" => "No timeline has a gap",
+        "every_event_is_in_the_feed_once" => "Every event is in the feed, once",
+        "feed_keeps_each_orders_order" => "The feed keeps the order of each timeline",
         other => return other.replace('_', " "),
     }
     .to_owned()

@@ -23,7 +23,7 @@ fn broken(report: &Value) -> Vec<&str> {
 }
 
 /// For each invariant: SQL that violates it and SQL that repairs it.
-const SABOTAGE: [(&str, &str, &str); 21] = [
+const SABOTAGE: [(&str, &str, &str); 24] = [
     (
         "reserved_is_what_reservations_hold",
         "update inventory set reserved = reserved + 1",
@@ -134,6 +134,21 @@ const SABOTAGE: [(&str, &str, &str); 21] = [
         "alter table order_events drop constraint order_events_order_id_fkey; delete from order_events where type = 'placed' and order_id = (select id from orders where status = 'pending')",
         "insert into order_events (order_id, sequence, type) select id, 1, 'placed' from orders where status = 'pending'",
     ),
+    (
+        "every_event_is_in_the_feed_once",
+        "update feed_head set seen = pg_current_snapshot()",
+        "update feed_head set seen = '3:3:'",
+    ),
+    (
+        "every_event_is_in_the_feed_once",
+        "insert into feed (position, subject, sequence, type, created_at) values (1, uuidv7(), 1, 'order.placed', now())",
+        "delete from feed",
+    ),
+    (
+        "feed_keeps_each_orders_order",
+        "insert into feed (position, subject, sequence, type, created_at) select 9 - sequence, order_id, sequence, 'order.' || type, created_at from order_events where order_id = (select id from orders where status = 'paid')",
+        "delete from feed",
+    ),
 ];
 
 #[tokio::test]
@@ -209,7 +224,7 @@ async fn the_audit_is_answered_as_it_last_ran_and_runs_in_full_when_it_is_starte
 
     let first = staff.get("/v1/ops/audit").await.done(200);
     assert_eq!(first.body["violations"], 0, "without a run before it runs now");
-    assert_eq!(first.body["invariants"].as_array().unwrap().len(), 11);
+    assert_eq!(first.body["invariants"].as_array().unwrap().len(), 13);
 
     sql(&app, "update inventory set on_hand = on_hand + 1").await;
     assert_eq!(staff.get("/v1/ops/audit").await.done(200).body, first.body, "the last run is answered as it was");

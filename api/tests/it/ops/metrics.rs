@@ -57,6 +57,7 @@ async fn metrics_tell_how_the_shop_stands() {
         "process_cpu_seconds_total",
         "millrace_database_connections{state=\"idle\"}",
         "millrace_queue_oldest_ready_seconds",
+        "millrace_feed_lag_seconds",
         "millrace_orders_oldest_seconds{status=\"paid\"} 36",
     ] {
         assert!(page.contains(name), "no {name}");

@@ -272,6 +272,15 @@ pub struct RateLimits {
     /// Searches through the stock ledger, per caller
     #[arg(id = "RATE_LIMIT_QUERY", long = "rate-limit-query", env = "RATE_LIMIT_QUERY", default_value = "30/1m")]
     pub query: Limit,
+
+    /// What GraphQL queries may cost, in points, per caller
+    #[arg(
+        id = "RATE_LIMIT_GRAPHQL",
+        long = "rate-limit-graphql",
+        env = "RATE_LIMIT_GRAPHQL",
+        default_value = "20000/1m"
+    )]
+    pub graphql: Limit,
 }
 
 impl RateLimits {
@@ -294,6 +303,7 @@ impl RateLimits {
             Class::Read => self.read,
             Class::Bulk => self.bulk,
             Class::Query => self.query,
+            Class::Graphql => self.graphql,
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::surface::assets::Asset;
         (name = "customers", description = "The people who order"),
         (name = "inventory", description = "Stock, reservations, the ledger"),
         (name = "orders", description = "Placing, reading and moving orders"),
+        (name = "graphql", description = "Reads that join orders, products, stock and customers"),
         (name = "operations", description = "Queues, jobs, workers, the audit, the record of actions"),
         (name = "health", description = "For probes"),
     )

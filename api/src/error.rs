@@ -3,7 +3,7 @@
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use shared::error::{Error, Kind};
 use utoipa::ToSchema;
 use web::refusal;
@@ -19,6 +19,8 @@ pub struct ApiError {
     /// The same for people who look at a page.
     pub words: String,
     pub errors: Vec<Value>,
+    /// Further members of the document, for programs.
+    pub members: Map<String, Value>,
     pub retry_after_seconds: Option<u64>,
 }
 
@@ -43,13 +45,17 @@ pub struct Problem {
     /// The fields at fault: `field`, `code`, `message`, and further details for programs
     #[schema(value_type = Vec<Object>)]
     pub errors: Vec<Value>,
+    /// What a code adds: `query_too_expensive` has `requested` and `limit`
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub members: Map<String, Value>,
 }
 
 impl ApiError {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         let words = refusal::sentence(&detail);
-        Self { status, code: code.to_owned(), detail, words, errors: Vec::new(), retry_after_seconds: None }
+        Self { status, code: code.to_owned(), detail, words, errors: Vec::new(), members: Map::new(), retry_after_seconds: None }
     }
 
     /// For an error that a library answered: its status is right, but its form is not ours.
@@ -91,6 +97,7 @@ impl ApiError {
             code: self.code.clone(),
             request_id: request_id.to_owned(),
             errors: self.errors.clone(),
+            members: self.members.clone(),
         }
     }
 }
@@ -125,6 +132,7 @@ impl<E: Into<Error>> From<E> for ApiError {
             detail: error.to_string(),
             words: refusal::words(&error),
             errors: error.fields(),
+            members: Map::new(),
             retry_after_seconds: error.retry_after_seconds(),
         }
     }

@@ -7,6 +7,7 @@ use axum::response::Response;
 use shared::error::Error;
 use shared::platform::limits::{Class, LimitState, OF_A_SITE};
 use shared::platform::networks;
+use shared::principal::Principal;
 use shared::values::UserId;
 
 use crate::error::ApiError;
@@ -44,12 +45,21 @@ pub async fn take(state: &AppState, class: Class, subject: Subject) -> Option<Li
     }
 }
 
-/// Writes into an answer how its caller stands with the limit.
+/// Takes what a query costs from its caller's points. `None` while rate limits are off.
+pub async fn take_points(state: &AppState, caller: &Principal, points: u32) -> Option<LimitState> {
+    let limits = &state.settings.rate_limits;
+    let user_id = caller.user_id().filter(|_| limits.on)?;
+    Some(state.limiter.take_many(Class::Graphql, &user_id.to_string(), limits.graphql, points).await)
+}
+
+/// Writes into an answer how its caller stands with the limit. A limit that the handler has written stays.
 pub fn add_headers(response: &mut Response, standing: &LimitState) {
     let headers = response.headers_mut();
-    headers.insert(LIMIT.clone(), standing.limit.into());
-    headers.insert(REMAINING.clone(), standing.remaining.into());
-    headers.insert(RESET.clone(), standing.reset_seconds().into());
+    if !headers.contains_key(&LIMIT) {
+        headers.insert(LIMIT.clone(), standing.limit.into());
+        headers.insert(REMAINING.clone(), standing.remaining.into());
+        headers.insert(RESET.clone(), standing.reset_seconds().into());
+    }
 }
 
 /// The 429, if the request is one too many.

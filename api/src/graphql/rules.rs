@@ -1,0 +1,69 @@
+//! Who may see which field of the GraphQL schema. Each field is named here: one without a rule is answered to nobody.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use shared::error::{Error, Result};
+use shared::principal::{Permission, Principal};
+
+/// Who may see a field of an object that they may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Everybody who may see the object.
+    Everybody,
+    /// Customers see what is their own, and `shared` decides what that is. Others need the permission.
+    Own(Permission),
+    Needs(Permission),
+}
+
+use Rule::{Everybody, Needs, Own};
+
+/// The fields of each object, by their rule. The parts of connections are not here: who may see the connection may see them.
+const RULES: &[(&str, Rule, &[&str])] = &[
+    ("Query", Everybody, &["me", "product", "products"]),
+    ("Query", Own(Permission::OrdersRead), &["order", "orders"]),
+    ("Query", Needs(Permission::InventoryRead), &["inventory"]),
+    ("Query", Needs(Permission::CustomersRead), &["customer", "customers"]),
+    ("Me", Everybody, &["id", "name", "email", "role", "scopes"]),
+    ("Order", Everybody, &["id", "number", "status", "customerId", "items", "total", "shippingAddress", "payment"]),
+    ("Order", Everybody, &["shipments", "events", "cancelReason", "nextAction", "version", "createdAt", "updatedAt"]),
+    ("Order", Own(Permission::CustomersRead), &["customer"]),
+    ("OrderItem", Everybody, &["productId", "product", "sku", "name", "quantity", "unitPrice", "total"]),
+    ("Payment", Everybody, &["status", "amount", "manual", "at"]),
+    ("Shipment", Everybody, &["id", "status", "trackingNumber", "shippedAt", "deliveredAt"]),
+    ("Shipment", Needs(Permission::OrdersRead), &["warehouseId"]),
+    ("OrderEvent", Everybody, &["sequence", "type", "at", "data"]),
+    ("NextAction", Everybody, &["what", "by", "dueAt"]),
+    ("Money", Everybody, &["amount", "currency"]),
+    ("Product", Everybody, &["id", "sku", "name", "description", "price", "categoryId", "active", "available"]),
+    ("Product", Needs(Permission::InventoryRead), &["stock"]),
+    ("Stock", Needs(Permission::InventoryRead), &["id", "productId", "product", "sku", "warehouseId"]),
+    ("Stock", Needs(Permission::InventoryRead), &["onHand", "reserved", "available", "reorderLevel", "reorderQuantity"]),
+    ("Customer", Everybody, &["id", "name", "email"]),
+    ("Customer", Own(Permission::OrdersRead), &["orders"]),
+];
+
+/// Types that are parts of a connection.
+const PARTS: &[&str] = &["Connection", "Edge", "PageInfo"];
+
+static BY_NAME: LazyLock<HashMap<(&str, &str), Rule>> = LazyLock::new(|| {
+    let each = |(object, rule, fields): &(&'static str, Rule, &[&'static str])| {
+        fields.iter().map(|field| ((*object, *field), *rule)).collect::<Vec<_>>()
+    };
+    RULES.iter().flat_map(each).collect()
+});
+
+/// The rule of a field of an object.
+pub fn of(object: &str, field: &str) -> Option<Rule> {
+    if PARTS.iter().any(|part| object.ends_with(part)) { Some(Everybody) } else { BY_NAME.get(&(object, field)).copied() }
+}
+
+/// May this caller see this field?
+pub(super) fn check(caller: &Principal, object: &str, field: &str) -> Result<()> {
+    match of(object, field) {
+        Some(Everybody) => Ok(()),
+        Some(Own(_)) if caller.is_customer() => Ok(()),
+        Some(Own(permission) | Needs(permission)) => caller.require(permission),
+        None => Err(Error::internal(format!("the field {object}.{field} has no rule"))),
+    }
+}

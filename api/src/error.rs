@@ -55,7 +55,15 @@ impl ApiError {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         let words = refusal::sentence(&detail);
-        Self { status, code: code.to_owned(), detail, words, errors: Vec::new(), members: Map::new(), retry_after_seconds: None }
+        Self {
+            status,
+            code: code.to_owned(),
+            detail,
+            words,
+            errors: Vec::new(),
+            members: Map::new(),
+            retry_after_seconds: None,
+        }
     }
 
     /// For an error that a library answered: its status is right, but its form is not ours.

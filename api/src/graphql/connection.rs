@@ -12,26 +12,26 @@ pub(super) const MAX_FIRST: i64 = 100;
 
 #[derive(SimpleObject)]
 #[graphql(name_type)]
-pub(super) struct Connection<N: OutputType> {
-    edges: Vec<Edge<N>>,
+pub(super) struct NodeConnection<N: OutputType> {
+    edges: Vec<NodeEdge<N>>,
     page_info: PageInfo,
 }
 
 #[derive(SimpleObject)]
 #[graphql(name_type)]
-pub(super) struct Edge<N: OutputType> {
+pub(super) struct NodeEdge<N: OutputType> {
     /// Send it as `after`, with the same filter, to get what comes after this
     cursor: String,
     node: N,
 }
 
-impl<N: OutputType> TypeName for Connection<N> {
+impl<N: OutputType> TypeName for NodeConnection<N> {
     fn type_name() -> Cow<'static, str> {
         format!("{}Connection", N::type_name()).into()
     }
 }
 
-impl<N: OutputType> TypeName for Edge<N> {
+impl<N: OutputType> TypeName for NodeEdge<N> {
     fn type_name() -> Cow<'static, str> {
         format!("{}Edge", N::type_name()).into()
     }
@@ -54,22 +54,18 @@ pub(super) fn first(asked: Option<i32>) -> Result<i64> {
     }
 }
 
-impl<N: OutputType> Connection<N> {
+impl<N: OutputType> NodeConnection<N> {
     pub(super) fn empty() -> Self {
         Self { edges: Vec::new(), page_info: PageInfo { has_next_page: false, end_cursor: None } }
     }
 
     /// `each` makes a node, and says its place in the list.
-    pub(super) fn of<T>(
-        page: &Page,
-        list: &List<T>,
-        each: impl Fn(&T) -> (Position, N),
-    ) -> Self {
+    pub(super) fn of<T>(page: &Page, list: &List<T>, each: impl Fn(&T) -> (Position, N)) -> Self {
         let edge = |row| {
             let (position, node) = each(row);
-            Edge { cursor: page.cursor(position), node }
+            NodeEdge { cursor: page.cursor(position), node }
         };
-        let edges: Vec<Edge<N>> = list.data.iter().map(edge).collect();
+        let edges: Vec<NodeEdge<N>> = list.data.iter().map(edge).collect();
         let end_cursor = edges.last().map(|edge| edge.cursor.clone());
         Self { edges, page_info: PageInfo { has_next_page: list.next_cursor.is_some(), end_cursor } }
     }

@@ -4,8 +4,8 @@ use async_graphql::{ID, InputObject};
 use shared::catalog::products::ProductFilter;
 use shared::customers::CustomerFilter;
 use shared::error::{Error, Result};
-use shared::inventory::list::StockFilter;
 use shared::invalid::Invalid;
+use shared::inventory::list::StockFilter;
 use shared::orders::read::OrderFilter;
 use uuid::Uuid;
 

@@ -12,7 +12,7 @@ use async_graphql::{
 use shared::error::Error;
 
 use crate::graphql::rules;
-use crate::graphql::scope::{Scope, too_large};
+use crate::graphql::run::{QueryRun, too_large};
 
 pub(super) struct Gate;
 
@@ -30,7 +30,7 @@ impl Extension for Gate {
         next: NextValidation<'_>,
     ) -> Result<ValidationResult, Vec<ServerError>> {
         let valid = next.run(ctx).await?;
-        if ctx.data_unchecked::<Arc<Scope>>().admit().await {
+        if ctx.data_unchecked::<Arc<QueryRun>>().admit().await {
             Ok(valid)
         } else {
             Err(vec![ServerError::new("rate_limited", None)])
@@ -46,22 +46,22 @@ impl Extension for Gate {
         if info.is_for_introspection || info.parent_type.starts_with("__") {
             return next.run(ctx, info).await;
         }
-        let scope = ctx.data_unchecked::<Arc<Scope>>();
+        let run = ctx.data_unchecked::<Arc<QueryRun>>();
         let place = Place::of(&info);
-        if scope.is_too_large() {
-            return Err(place.error(scope, too_large()));
+        if run.is_too_large() {
+            return Err(place.error(run, too_large()));
         }
         if !place.is_item
-            && let Err(refused) = rules::check(&scope.caller, info.parent_type, info.name)
+            && let Err(refused) = rules::check(&run.caller, info.parent_type, info.name)
         {
-            return place.null(scope, place.error(scope, refused));
+            return place.null(run, place.error(run, refused));
         }
         match next.run(ctx, info).await {
-            Ok(value) => match scope.count(value.as_ref().unwrap_or(&Value::Null), place.is_json) {
+            Ok(value) => match run.count(value.as_ref().unwrap_or(&Value::Null), place.is_json) {
                 Ok(()) => Ok(value),
-                Err(refused) => Err(place.error(scope, refused)),
+                Err(refused) => Err(place.error(run, refused)),
             },
-            Err(error) => place.null(scope, error),
+            Err(error) => place.null(run, error),
         }
     }
 }
@@ -86,17 +86,17 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn error(self, scope: &Scope, error: Error) -> ServerError {
-        let mut error = scope.refusal(error).into_server_error(async_graphql::Pos::default());
+    fn error(self, run: &QueryRun, error: Error) -> ServerError {
+        let mut error = run.refusal(error).into_server_error(async_graphql::Pos::default());
         error.locations.clear();
         error.path = self.path();
         error
     }
 
     /// A field that may be null is null because of the error. Another one makes the object around it null.
-    fn null(self, scope: &Scope, error: ServerError) -> ServerResult<Option<Value>> {
+    fn null(self, run: &QueryRun, error: ServerError) -> ServerResult<Option<Value>> {
         if self.is_nullable && !self.is_item {
-            scope.note(error);
+            run.note(error);
             Ok(Some(Value::Null))
         } else {
             Err(error)

@@ -5,6 +5,7 @@
 //! (`rules`), and edges load what belongs to many parents together (`batch`, `loads`).
 
 mod batch;
+mod complete;
 mod connection;
 mod edges;
 mod filters;
@@ -14,8 +15,8 @@ mod nesting;
 mod nodes;
 mod query;
 pub mod rules;
+mod run;
 mod scalars;
-mod scope;
 mod shape;
 mod table;
 
@@ -37,11 +38,12 @@ use utoipa_axum::routes;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::json::Json;
 use crate::extract::principal::Caller;
+use crate::graphql::complete::Answering;
 use crate::graphql::gate::Gate;
 use crate::graphql::nesting::TooNested;
 use crate::graphql::query::QueryRoot;
-use crate::graphql::scope::{Outcome, Scope};
-use crate::graphql::shape::{Asked, Refusal};
+use crate::graphql::run::{QueryRun, RunOutcome};
+use crate::graphql::shape::{AskedQuery, Refusal};
 use crate::graphql::table::Table;
 use crate::policy::{Access, Policy};
 use crate::router::Routes;
@@ -165,22 +167,25 @@ async fn query(
 ) -> ApiResult<Response> {
     let variables = Variables::from_json(Value::Object(sent.variables.unwrap_or_default()));
     let document = parse(&sent.query)?;
-    let asked = Asked {
+    let asked = AskedQuery {
         document: &document,
         operation_name: sent.operation_name.as_deref(),
         variables: &variables,
         may_introspect: !caller.is_customer() || !state.settings.is_public(),
     };
-    let cost = shape::cost(&TABLE, &asked).map_err(refusal)?;
+    let operation = shape::selected(&asked).map_err(refusal)?;
+    let cost = shape::cost(&TABLE, &asked, operation).map_err(refusal)?;
     let limit = most_of(&caller);
     let affordable = u32::try_from(cost).ok().filter(|_| cost <= limit).ok_or_else(|| too_expensive(cost, limit))?;
 
-    let scope = Arc::new(Scope::new(state, caller.0, request_id, affordable));
-    let mut request = Request::new(sent.query).variables(variables).data(scope.clone());
-    request.operation_name = sent.operation_name;
-    request.set_parsed_query(document);
-    let answered = batch::drive(SCHEMA.execute(request), || scope.start_batches()).await;
-    answer(&scope, answered, limit)
+    let run = Arc::new(QueryRun::new(state, caller.0, request_id, affordable));
+    let mut request = Request::new(sent.query).variables(variables.clone()).data(run.clone());
+    request.operation_name.clone_from(&sent.operation_name);
+    request.set_parsed_query(document.clone());
+    let mut answered = batch::drive(SCHEMA.execute(request), || run.start_batches()).await;
+    let answering = Answering { table: &TABLE, document: &document, operation: &operation.node, variables: &variables };
+    answered.data = answering.complete(answered.data);
+    answer(&run, answered, limit)
 }
 
 fn parse(query: &str) -> ApiResult<ExecutableDocument> {
@@ -218,12 +223,13 @@ fn invalid(message: &str) -> ApiError {
 fn too_expensive(requested: u64, limit: u64) -> ApiError {
     let detail = format!("the query costs {requested} points, and one query may cost {limit}; ask for smaller pages");
     let mut error = ApiError::new(StatusCode::BAD_REQUEST, "query_too_expensive", detail);
-    error.members = [("requested".to_owned(), requested.into()), ("limit".to_owned(), limit.into())].into_iter().collect();
+    error.members =
+        [("requested".to_owned(), requested.into()), ("limit".to_owned(), limit.into())].into_iter().collect();
     error
 }
 
-fn answer(scope: &Scope, answered: Answered, limit: u64) -> ApiResult<Response> {
-    let outcome = scope.take_outcome();
+fn answer(run: &QueryRun, answered: Answered, limit: u64) -> ApiResult<Response> {
+    let outcome = run.take_outcome();
     if !outcome.was_valid {
         let messages: Vec<&str> = answered.errors.iter().take(5).map(|error| error.message.as_str()).collect();
         return Err(invalid(&messages.join("; ")));
@@ -231,8 +237,8 @@ fn answer(scope: &Scope, answered: Answered, limit: u64) -> ApiResult<Response> 
     let refused = outcome.standing.as_ref().and_then(limits::refusal);
     let mut response = match refused {
         Some(refused) => refused.into_response(),
-        None if scope.is_too_large() => ApiError::from(scope::too_large()).into_response(),
-        None => Answer(body(scope, answered, &outcome, limit)).into_response(),
+        None if run.is_too_large() => ApiError::from(run::too_large()).into_response(),
+        None => Answer(body(run, answered, &outcome, limit)).into_response(),
     };
     if let Some(standing) = &outcome.standing {
         limits::add_headers(&mut response, standing);
@@ -240,16 +246,16 @@ fn answer(scope: &Scope, answered: Answered, limit: u64) -> ApiResult<Response> 
     Ok(response)
 }
 
-fn body(scope: &Scope, answered: Answered, outcome: &Outcome, limit: u64) -> GraphqlAnswer {
+fn body(run: &QueryRun, answered: Answered, outcome: &RunOutcome, limit: u64) -> GraphqlAnswer {
     let errors = outcome.errors.iter().chain(&answered.errors);
     let errors = errors.map(|error| GraphqlError {
         message: error.message.clone(),
         path: error.path.clone(),
-        extensions: GraphqlErrorExtensions { code: code(error), request_id: scope.request_id().to_owned() },
+        extensions: GraphqlErrorExtensions { code: code(error), request_id: run.request_id().to_owned() },
     });
     let resets_in = outcome.standing.map(|standing| standing.reset.as_millis());
     let cost = QueryCost {
-        requested: scope.cost().into(),
+        requested: run.cost().into(),
         limit,
         remaining: outcome.standing.map(|standing| standing.remaining),
         resets_in_ms: resets_in.map(|millis| u64::try_from(millis).unwrap_or(u64::MAX)),

@@ -12,12 +12,12 @@ use shared::principal::{Actor, Principal};
 use shared::values::{OrderNumber, Sku};
 use uuid::Uuid;
 
-use crate::graphql::connection::{Connection, first};
+use crate::graphql::connection::{NodeConnection, first};
 use crate::graphql::edges::is_visible;
 use crate::graphql::filters::{CustomersWanted, OrdersWanted, ProductsWanted, StockWanted, filter};
 use crate::graphql::nodes::{CustomerNode, OrderNode, ProductNode, StockNode};
+use crate::graphql::run::{self, QueryRun};
 use crate::graphql::scalars::RoleName;
-use crate::graphql::scope::{self, Scope};
 
 type Found<T> = shared::error::Result<T>;
 
@@ -28,27 +28,27 @@ pub(super) struct QueryRoot;
 impl QueryRoot {
     /// The caller
     async fn me(&self, ctx: &Context<'_>) -> MeNode {
-        me(&scope::of(ctx).caller)
+        me(&run::of(ctx).caller)
     }
 
     /// One order, by its id or by its number
     async fn order(&self, ctx: &Context<'_>, id: Option<ID>, number: Option<String>) -> Result<Option<OrderNode>> {
-        let scope = scope::of(ctx);
-        let found = order(scope, id, number).await.map_err(|error| scope.refusal(error))?;
+        let run = run::of(ctx);
+        let found = order(run, id, number).await.map_err(|error| run.refusal(error))?;
         Ok(Some(found))
     }
 
     /// One product, by its id or by its SKU
     async fn product(&self, ctx: &Context<'_>, id: Option<ID>, sku: Option<String>) -> Result<Option<ProductNode>> {
-        let scope = scope::of(ctx);
-        let found = product(scope, id, sku).await.map_err(|error| scope.refusal(error))?;
+        let run = run::of(ctx);
+        let found = product(run, id, sku).await.map_err(|error| run.refusal(error))?;
         Ok(Some(found))
     }
 
     /// One customer; for staff only
     async fn customer(&self, ctx: &Context<'_>, id: ID) -> Result<Option<CustomerNode>> {
-        let scope = scope::of(ctx);
-        let found = customer(scope, id).await.map_err(|error| scope.refusal(error))?;
+        let run = run::of(ctx);
+        let found = customer(run, id).await.map_err(|error| run.refusal(error))?;
         Ok(Some(found))
     }
 
@@ -59,9 +59,9 @@ impl QueryRoot {
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
         filter: Option<OrdersWanted>,
-    ) -> Result<Option<Connection<OrderNode>>> {
-        let scope = scope::of(ctx);
-        orders(scope, first, after, filter).await.map(Some).map_err(|error| scope.refusal(error))
+    ) -> Result<Option<NodeConnection<OrderNode>>> {
+        let run = run::of(ctx);
+        orders(run, first, after, filter).await.map(Some).map_err(|error| run.refusal(error))
     }
 
     /// Products on sale, oldest first, or by price if the filter has one
@@ -71,9 +71,9 @@ impl QueryRoot {
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
         filter: Option<ProductsWanted>,
-    ) -> Result<Option<Connection<ProductNode>>> {
-        let scope = scope::of(ctx);
-        products(scope, first, after, filter).await.map(Some).map_err(|error| scope.refusal(error))
+    ) -> Result<Option<NodeConnection<ProductNode>>> {
+        let run = run::of(ctx);
+        products(run, first, after, filter).await.map(Some).map_err(|error| run.refusal(error))
     }
 
     /// What lies in which warehouse, oldest rows first; for staff only
@@ -83,9 +83,9 @@ impl QueryRoot {
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
         filter: Option<StockWanted>,
-    ) -> Result<Option<Connection<StockNode>>> {
-        let scope = scope::of(ctx);
-        inventory(scope, first, after, filter).await.map(Some).map_err(|error| scope.refusal(error))
+    ) -> Result<Option<NodeConnection<StockNode>>> {
+        let run = run::of(ctx);
+        inventory(run, first, after, filter).await.map(Some).map_err(|error| run.refusal(error))
     }
 
     /// Customers, oldest first; for staff only
@@ -95,9 +95,9 @@ impl QueryRoot {
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
         filter: Option<CustomersWanted>,
-    ) -> Result<Option<Connection<CustomerNode>>> {
-        let scope = scope::of(ctx);
-        customers(scope, first, after, filter).await.map(Some).map_err(|error| scope.refusal(error))
+    ) -> Result<Option<NodeConnection<CustomerNode>>> {
+        let run = run::of(ctx);
+        customers(run, first, after, filter).await.map(Some).map_err(|error| run.refusal(error))
     }
 }
 
@@ -117,8 +117,8 @@ struct MeNode {
 impl MeNode {
     /// Null for a key
     async fn email(&self, ctx: &Context<'_>) -> Result<Option<String>> {
-        let scope = scope::of(ctx);
-        email(scope).await.map_err(|error| scope.refusal(error))
+        let run = run::of(ctx);
+        email(run).await.map_err(|error| run.refusal(error))
     }
 }
 
@@ -131,31 +131,31 @@ fn me(caller: &Principal) -> MeNode {
     MeNode { id: id.into(), name, role, scopes: None }
 }
 
-async fn email(scope: &Scope) -> Found<Option<String>> {
-    let Actor::Person(person) = &scope.caller.actor else { return Ok(None) };
-    let user = users::get_user(&mut *scope.conn().await?, person.user_id).await?;
+async fn email(run: &QueryRun) -> Found<Option<String>> {
+    let Actor::Person(person) = &run.caller.actor else { return Ok(None) };
+    let user = users::get_user(&mut *run.conn().await?, person.user_id).await?;
     Ok(Some(user.email.as_str().to_owned()))
 }
 
-async fn order(scope: &Scope, id: Option<ID>, number: Option<String>) -> Found<OrderNode> {
+async fn order(run: &QueryRun, id: Option<ID>, number: Option<String>) -> Found<OrderNode> {
     let not_found = || Error::NotFound(Resource::Order);
-    let mut conn = scope.conn().await?;
+    let mut conn = run.conn().await?;
     let id = match (id, number) {
         (Some(id), None) => parse(&id).ok_or_else(not_found)?,
         (None, Some(number)) => {
             let number: OrderNumber = number.parse().map_err(|_| not_found())?;
-            read::id_of_number(&mut conn, &scope.caller, number).await?
+            read::id_of_number(&mut conn, &run.caller, number).await?
         }
         _ => return Err(one_of("id", "number")),
     };
-    let order = read::get(&mut conn, &scope.caller, id).await?;
-    scope.show(&order);
+    let order = read::get(&mut conn, &run.caller, id).await?;
+    run.show(&order);
     Ok(OrderNode::from(&order))
 }
 
-async fn product(scope: &Scope, id: Option<ID>, sku: Option<String>) -> Found<ProductNode> {
+async fn product(run: &QueryRun, id: Option<ID>, sku: Option<String>) -> Found<ProductNode> {
     let not_found = || Error::NotFound(Resource::Product);
-    let mut conn = scope.conn().await?;
+    let mut conn = run.conn().await?;
     let id = match (id, sku) {
         (Some(id), None) => parse(&id).ok_or_else(not_found)?,
         (None, Some(sku)) => {
@@ -165,12 +165,12 @@ async fn product(scope: &Scope, id: Option<ID>, sku: Option<String>) -> Found<Pr
         _ => return Err(one_of("id", "sku")),
     };
     let product = products::get(&mut conn, id).await?;
-    if is_visible(&product, &scope.caller) { Ok(ProductNode::from(&product)) } else { Err(not_found()) }
+    if is_visible(&product, &run.caller) { Ok(ProductNode::from(&product)) } else { Err(not_found()) }
 }
 
-async fn customer(scope: &Scope, id: ID) -> Found<CustomerNode> {
+async fn customer(run: &QueryRun, id: ID) -> Found<CustomerNode> {
     let id = parse(&id).ok_or(Error::NotFound(Resource::Customer))?;
-    Ok(CustomerNode::from(&customers::get(&mut *scope.conn().await?, id).await?))
+    Ok(CustomerNode::from(&customers::get(&mut *run.conn().await?, id).await?))
 }
 
 /// What is not an id is the id of nothing.
@@ -184,52 +184,52 @@ fn one_of(one: &str, other: &str) -> Error {
 }
 
 async fn orders(
-    scope: &Scope,
+    run: &QueryRun,
     asked: Option<i32>,
     after: Option<String>,
     wanted: Option<OrdersWanted>,
-) -> Found<Connection<OrderNode>> {
+) -> Found<NodeConnection<OrderNode>> {
     let page = page("orders", asked, after.as_deref(), wanted.as_ref())?;
     let filter: OrderFilter = filter(wanted.as_ref())?;
-    let list = read::list(&mut *scope.conn().await?, &scope.caller, filter, page).await?;
-    list.data.iter().for_each(|order| scope.show(order));
-    Ok(Connection::of(&page, &list, |order| (Position::from(order.id.0), OrderNode::from(order))))
+    let list = read::list(&mut *run.conn().await?, &run.caller, filter, page).await?;
+    list.data.iter().for_each(|order| run.show(order));
+    Ok(NodeConnection::of(&page, &list, |order| (Position::from(order.id.0), OrderNode::from(order))))
 }
 
 async fn products(
-    scope: &Scope,
+    run: &QueryRun,
     asked: Option<i32>,
     after: Option<String>,
     wanted: Option<ProductsWanted>,
-) -> Found<Connection<ProductNode>> {
+) -> Found<NodeConnection<ProductNode>> {
     let page = page("products", asked, after.as_deref(), wanted.as_ref())?;
     let filter: ProductFilter = filter(wanted.as_ref())?;
-    let list = products::list(&mut *scope.conn().await?, Some(&scope.caller), &filter, &page).await?;
-    Ok(Connection::of(&page, &list, |product| (filter.position(product), ProductNode::from(product))))
+    let list = products::list(&mut *run.conn().await?, Some(&run.caller), &filter, &page).await?;
+    Ok(NodeConnection::of(&page, &list, |product| (filter.position(product), ProductNode::from(product))))
 }
 
 async fn inventory(
-    scope: &Scope,
+    run: &QueryRun,
     asked: Option<i32>,
     after: Option<String>,
     wanted: Option<StockWanted>,
-) -> Found<Connection<StockNode>> {
+) -> Found<NodeConnection<StockNode>> {
     let page = page("inventory", asked, after.as_deref(), wanted.as_ref())?;
     let filter: StockFilter = filter(wanted.as_ref())?;
-    let list = stock::list(&mut *scope.conn().await?, &filter, &page).await?;
-    Ok(Connection::of(&page, &list, |row| (Position::from(row.id.0), StockNode::from(row))))
+    let list = stock::list(&mut *run.conn().await?, &filter, &page).await?;
+    Ok(NodeConnection::of(&page, &list, |row| (Position::from(row.id.0), StockNode::from(row))))
 }
 
 async fn customers(
-    scope: &Scope,
+    run: &QueryRun,
     asked: Option<i32>,
     after: Option<String>,
     wanted: Option<CustomersWanted>,
-) -> Found<Connection<CustomerNode>> {
+) -> Found<NodeConnection<CustomerNode>> {
     let page = page("customers", asked, after.as_deref(), wanted.as_ref())?;
     let filter: CustomerFilter = filter(wanted.as_ref())?;
-    let list = customers::list(&mut *scope.conn().await?, &filter, &page).await?;
-    Ok(Connection::of(&page, &list, |customer| (Position::from(customer.id.0), CustomerNode::from(customer))))
+    let list = customers::list(&mut *run.conn().await?, &filter, &page).await?;
+    Ok(NodeConnection::of(&page, &list, |customer| (Position::from(customer.id.0), CustomerNode::from(customer))))
 }
 
 /// A cursor is valid only for the list and the filter that it came from.

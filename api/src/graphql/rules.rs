@@ -8,7 +8,7 @@ use shared::principal::{Permission, Principal};
 
 /// Who may see a field of an object that they may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
+pub enum FieldRule {
     /// Everybody who may see the object.
     Everybody,
     /// Customers see what is their own, and `shared` decides what that is. Others need the permission.
@@ -16,10 +16,10 @@ pub enum Rule {
     Needs(Permission),
 }
 
-use Rule::{Everybody, Needs, Own};
+use FieldRule::{Everybody, Needs, Own};
 
 /// The fields of each object, by their rule. The parts of connections are not here: who may see the connection may see them.
-const RULES: &[(&str, Rule, &[&str])] = &[
+const RULES: &[(&str, FieldRule, &[&str])] = &[
     ("Query", Everybody, &["me", "product", "products"]),
     ("Query", Own(Permission::OrdersRead), &["order", "orders"]),
     ("Query", Needs(Permission::InventoryRead), &["inventory"]),
@@ -38,7 +38,11 @@ const RULES: &[(&str, Rule, &[&str])] = &[
     ("Product", Everybody, &["id", "sku", "name", "description", "price", "categoryId", "active", "available"]),
     ("Product", Needs(Permission::InventoryRead), &["stock"]),
     ("Stock", Needs(Permission::InventoryRead), &["id", "productId", "product", "sku", "warehouseId"]),
-    ("Stock", Needs(Permission::InventoryRead), &["onHand", "reserved", "available", "reorderLevel", "reorderQuantity"]),
+    (
+        "Stock",
+        Needs(Permission::InventoryRead),
+        &["onHand", "reserved", "available", "reorderLevel", "reorderQuantity"],
+    ),
     ("Customer", Everybody, &["id", "name", "email"]),
     ("Customer", Own(Permission::OrdersRead), &["orders"]),
 ];
@@ -46,16 +50,20 @@ const RULES: &[(&str, Rule, &[&str])] = &[
 /// Types that are parts of a connection.
 const PARTS: &[&str] = &["Connection", "Edge", "PageInfo"];
 
-static BY_NAME: LazyLock<HashMap<(&str, &str), Rule>> = LazyLock::new(|| {
-    let each = |(object, rule, fields): &(&'static str, Rule, &[&'static str])| {
+static BY_NAME: LazyLock<HashMap<(&str, &str), FieldRule>> = LazyLock::new(|| {
+    let each = |(object, rule, fields): &(&'static str, FieldRule, &[&'static str])| {
         fields.iter().map(|field| ((*object, *field), *rule)).collect::<Vec<_>>()
     };
     RULES.iter().flat_map(each).collect()
 });
 
 /// The rule of a field of an object.
-pub fn of(object: &str, field: &str) -> Option<Rule> {
-    if PARTS.iter().any(|part| object.ends_with(part)) { Some(Everybody) } else { BY_NAME.get(&(object, field)).copied() }
+pub fn of(object: &str, field: &str) -> Option<FieldRule> {
+    if PARTS.iter().any(|part| object.ends_with(part)) {
+        Some(Everybody)
+    } else {
+        BY_NAME.get(&(object, field)).copied()
+    }
 }
 
 /// May this caller see this field?
@@ -66,4 +74,9 @@ pub(super) fn check(caller: &Principal, object: &str, field: &str) -> Result<()>
         Some(Own(permission) | Needs(permission)) => caller.require(permission),
         None => Err(Error::internal(format!("the field {object}.{field} has no rule"))),
     }
+}
+
+/// Every field that has a rule here: its object, and its name.
+pub fn named() -> impl Iterator<Item = (&'static str, &'static str)> {
+    RULES.iter().flat_map(|(object, _, fields)| fields.iter().map(move |field| (*object, *field)))
 }

@@ -4,11 +4,12 @@
 use std::collections::{HashMap, HashSet};
 
 use async_graphql::parser::types::{
-    Directive, ExecutableDocument, Field, FragmentDefinition, OperationDefinition, OperationType, Selection, SelectionSet,
+    Directive, ExecutableDocument, Field, FragmentDefinition, OperationDefinition, OperationType, Selection,
+    SelectionSet,
 };
 use async_graphql::{Positioned, Value, Variables};
 
-use crate::graphql::connection::{DEFAULT_FIRST, MAX_FIRST};
+use crate::graphql::connection::MAX_FIRST;
 use crate::graphql::table::{Holds, Table};
 
 const DEEPEST: u32 = 10;
@@ -63,7 +64,7 @@ impl Size {
 }
 
 /// What a query asks for.
-pub(super) struct Asked<'a> {
+pub(super) struct AskedQuery<'a> {
     pub document: &'a ExecutableDocument,
     pub operation_name: Option<&'a str>,
     pub variables: &'a Variables,
@@ -72,8 +73,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// The cost of the query, or why it is refused. Fields and arguments that do not exist are left to validation.
-pub(super) fn cost(table: &Table, asked: &Asked<'_>) -> Measure<u64> {
-    let selected = selected(asked)?;
+pub(super) fn cost(table: &Table, asked: &AskedQuery<'_>, selected: &Positioned<OperationDefinition>) -> Measure<u64> {
     let mut cost = 0;
     let mut fields = 0_u64;
     let mut measurer = Measurer::new(table, asked, selected);
@@ -110,7 +110,8 @@ pub(super) fn cost(table: &Table, asked: &Asked<'_>) -> Measure<u64> {
     Ok(cost)
 }
 
-fn selected<'a>(asked: &Asked<'a>) -> Measure<&'a Positioned<OperationDefinition>> {
+/// The operation that shall run.
+pub(super) fn selected<'a>(asked: &AskedQuery<'a>) -> Measure<&'a Positioned<OperationDefinition>> {
     let mut operations = asked.document.operations.iter();
     match asked.operation_name {
         Some(wanted) => match operations.find(|(name, _)| name.is_some_and(|name| name == wanted)) {
@@ -134,7 +135,7 @@ enum Parent<'a> {
 
 struct Measurer<'a> {
     table: &'a Table,
-    asked: &'a Asked<'a>,
+    asked: &'a AskedQuery<'a>,
     /// Whose variables have values.
     operation: &'a OperationDefinition,
     measured: HashMap<&'a str, Size>,
@@ -144,7 +145,7 @@ struct Measurer<'a> {
 }
 
 impl<'a> Measurer<'a> {
-    fn new(table: &'a Table, asked: &'a Asked<'a>, operation: &'a Positioned<OperationDefinition>) -> Self {
+    fn new(table: &'a Table, asked: &'a AskedQuery<'a>, operation: &'a Positioned<OperationDefinition>) -> Self {
         let operation = &operation.node;
         Self { table, asked, operation, measured: HashMap::new(), open: HashSet::new(), directives: 0 }
     }
@@ -206,7 +207,11 @@ impl<'a> Measurer<'a> {
     }
 
     fn require_introspection(&self) -> Measure<()> {
-        if self.asked.may_introspect { Ok(()) } else { invalid("only staff may ask about the schema; see docs/graphql.md") }
+        if self.asked.may_introspect {
+            Ok(())
+        } else {
+            invalid("only staff may ask about the schema; see docs/graphql.md")
+        }
     }
 
     fn field(&mut self, field: &'a Field, parent: Parent<'a>, nesting: u32) -> Measure<Size> {
@@ -220,9 +225,8 @@ impl<'a> Measurer<'a> {
             }
             Parent::Object(object) => object,
         };
-        let table = self.table;
-        let holds = match table.field(object, name) {
-            Some(holds) => holds,
+        let holds = match self.table.field(object, name) {
+            Some(field) => &field.holds,
             None if name == "__typename" => &Holds::Scalar,
             None => return invalid(format!("`{object}` has no field `{name}`")),
         };
@@ -300,4 +304,5 @@ impl<'a> Measurer<'a> {
     }
 }
 
-const _: () = assert!(DEFAULT_FIRST <= MAX_FIRST);
+#[cfg(test)]
+mod tests;

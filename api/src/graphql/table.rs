@@ -7,7 +7,13 @@ use async_graphql::parser::types::{BaseType, FieldDefinition, Type, TypeKind, Ty
 
 /// All object types.
 #[derive(Debug)]
-pub(super) struct Table(HashMap<String, HashMap<String, Holds>>);
+pub(super) struct Table(HashMap<String, HashMap<String, TableField>>);
+
+#[derive(Debug)]
+pub(super) struct TableField {
+    pub ty: Type,
+    pub holds: Holds,
+}
 
 /// What a field holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,10 +23,17 @@ pub(super) enum Holds {
     /// A list of them.
     Scalars,
     /// An object, or a plain list of objects.
-    Object { of: String },
-    Connection { of: String, default_first: i64 },
+    Object {
+        of: String,
+    },
+    Connection {
+        of: String,
+        default_first: i64,
+    },
     /// `edges` and `pageInfo` cost nothing: their connection has counted them.
-    Part { of: String },
+    Part {
+        of: String,
+    },
 }
 
 impl Table {
@@ -55,7 +68,8 @@ impl Table {
             }
         };
         let fields = |fields: &Vec<FieldDefinition>| {
-            fields.iter().map(|field| (field.name.node.to_string(), holds(field))).collect()
+            let entry = |field: &FieldDefinition| TableField { ty: field.ty.node.clone(), holds: holds(field) };
+            fields.iter().map(|field| (field.name.node.to_string(), entry(field))).collect()
         };
         Self(objects.iter().map(|(name, of_type)| (name.clone(), fields(of_type))).collect())
     }
@@ -64,7 +78,7 @@ impl Table {
         self.0.contains_key(object)
     }
 
-    pub(super) fn field(&self, object: &str, field: &str) -> Option<&Holds> {
+    pub(super) fn field(&self, object: &str, field: &str) -> Option<&TableField> {
         self.0.get(object)?.get(field)
     }
 

@@ -60,7 +60,10 @@ impl Database {
     }
 
     pub fn pool(&self, max_connections: u32, application: &str) -> PgPool {
-        self.pool_of(max_connections, Purpose { application: application.to_owned(), statement_timeout: STATEMENT_TIMEOUT })
+        self.pool_of(
+            max_connections,
+            Purpose { application: application.to_owned(), statement_timeout: STATEMENT_TIMEOUT },
+        )
     }
 
     /// A small pool for statements that clients compose. It is apart from the pool of the other requests, so that reports

@@ -21,7 +21,7 @@ use crate::surface::limits;
 /// items of an order. With names and punctuation an answer can be twice as long as this.
 const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
 
-pub(super) struct Scope {
+pub(super) struct QueryRun {
     pub state: AppState,
     pub caller: Arc<Principal>,
     pub batches: Batches,
@@ -29,12 +29,12 @@ pub(super) struct Scope {
     cost: u32,
     /// Bytes of the answer so far.
     size: AtomicUsize,
-    outcome: Mutex<Outcome>,
+    outcome: Mutex<RunOutcome>,
 }
 
 /// What became of a request besides its data.
 #[derive(Default)]
-pub(super) struct Outcome {
+pub(super) struct RunOutcome {
     /// Was the query valid, so that it was let in or refused by its cost?
     pub was_valid: bool,
     /// The caller's bucket after the query. None while rate limits are off.
@@ -43,12 +43,12 @@ pub(super) struct Outcome {
     pub errors: Vec<ServerError>,
 }
 
-/// The scope of the request that a resolver belongs to.
-pub(super) fn of<'c>(ctx: &Context<'c>) -> &'c Arc<Scope> {
+/// The run of the request that a resolver belongs to.
+pub(super) fn of<'c>(ctx: &Context<'c>) -> &'c Arc<QueryRun> {
     ctx.data_unchecked()
 }
 
-impl Scope {
+impl QueryRun {
     pub(super) fn new(state: AppState, caller: Arc<Principal>, request_id: String, cost: u32) -> Self {
         Self {
             state,
@@ -78,7 +78,7 @@ impl Scope {
         standing.is_none_or(|standing| standing.retry_after.is_none())
     }
 
-    pub(super) fn take_outcome(&self) -> Outcome {
+    pub(super) fn take_outcome(&self) -> RunOutcome {
         std::mem::take(&mut *self.outcome.lock().expect("no code panics while it holds this lock"))
     }
 
@@ -131,9 +131,7 @@ fn size(value: &Value, is_json: bool) -> usize {
     let inside = match value {
         Value::String(text) => text.len(),
         Value::List(values) if is_json => values.iter().map(|value| size(value, is_json)).sum(),
-        Value::Object(fields) if is_json => {
-            fields.iter().map(|(name, value)| name.len() + size(value, is_json)).sum()
-        }
+        Value::Object(fields) if is_json => fields.iter().map(|(name, value)| name.len() + size(value, is_json)).sum(),
         _ => 0,
     };
     OF_ANY + inside

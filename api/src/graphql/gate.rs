@@ -43,7 +43,7 @@ impl Extension for Gate {
         info: ResolveInfo<'_>,
         next: NextResolve<'_>,
     ) -> ServerResult<Option<Value>> {
-        if info.is_for_introspection || info.parent_type.starts_with("__") {
+        if info.is_for_introspection || info.name.starts_with("__") {
             return next.run(ctx, info).await;
         }
         let run = ctx.data_unchecked::<Arc<QueryRun>>();

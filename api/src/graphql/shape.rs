@@ -74,6 +74,7 @@ pub(super) struct AskedQuery<'a> {
 
 /// The cost of the query, or why it is refused. Fields and arguments that do not exist are left to validation.
 pub(super) fn cost(table: &Table, asked: &AskedQuery<'_>, selected: &Positioned<OperationDefinition>) -> Measure<u64> {
+    require_variables(&selected.node, asked.variables)?;
     let mut cost = 0;
     let mut fields = 0_u64;
     let mut measurer = Measurer::new(table, asked, selected);
@@ -108,6 +109,20 @@ pub(super) fn cost(table: &Table, asked: &AskedQuery<'_>, selected: &Positioned<
         return invalid(format!("with its fragments written out the query has more than {MOST_FIELDS} fields"));
     }
     Ok(cost)
+}
+
+/// The library takes a variable that is missing as one that may be.
+fn require_variables(operation: &OperationDefinition, given: &Variables) -> Measure<()> {
+    for definition in operation.variable_definitions.iter().map(|definition| &definition.node) {
+        let is_null = match given.get(&definition.name.node) {
+            Some(value) => *value == Value::Null,
+            None => definition.default_value.is_none(),
+        };
+        if is_null && !definition.var_type.node.nullable {
+            return invalid(format!("the variable `${}` has no value", definition.name.node));
+        }
+    }
+    Ok(())
 }
 
 /// The operation that shall run.

@@ -11,7 +11,8 @@ use super::ask;
 const LONGEST: usize = 16 * 1024;
 
 fn repeated(part: &str, around: (&str, &str)) -> String {
-    let count = (LONGEST - 200 - around.0.len() - around.1.len()) / part.len();
+    let in_json = serde_json::to_string(part).unwrap().len() - 2;
+    let count = (LONGEST - 200 - around.0.len() - around.1.len()) / in_json;
     format!("{}{}{}", around.0, part.repeat(count), around.1)
 }
 

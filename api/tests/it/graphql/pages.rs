@@ -57,7 +57,7 @@ async fn connections_below_others_have_pages_too() {
     let app = TestApp::new().await;
     let order = shop(&app, 1).await[0];
     let staff = app.staff().await;
-    staff.patch(&format!("/v1/orders/{order}/status"), json!({ "status": "paid" })).await.done(200);
+    staff.patch(&format!("/v1/orders/{order}/status"), json!({ "status": "processing" })).await.done(200);
     let events = async |after: &str| {
         let query = format!(
             "{{ order(id: \"{order}\") {{ events(first: 1, after: {after}) {{ edges {{ cursor node {{ sequence }} }} pageInfo {{ hasNextPage }} }} }} }}"

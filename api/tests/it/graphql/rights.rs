@@ -27,7 +27,7 @@ async fn customers_are_refused_what_is_for_staff() {
     let alice = app.customer().await;
     let order = alice.order("mug", "tok_ok").await;
     let staff = app.staff().await;
-    for status in ["paid", "shipped"] {
+    for status in ["processing", "paid", "shipped"] {
         staff.move_to(&order, status).await.done(200);
     }
     let id = order.rsplit('/').next().unwrap();

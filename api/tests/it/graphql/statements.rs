@@ -38,7 +38,9 @@ async fn a_hundred_parents_take_as_many_statements_as_one() {
     let staff = app.staff().await;
     for query in CORPUS {
         let mut counts = Vec::new();
-        for first in [1, 1, 2, PARENTS] {
+        // The first customer is the person who set up the shop, and has no orders.
+        let few = if query.contains("customers(") { 2 } else { 1 };
+        for first in [few, few, few + 1, PARENTS] {
             proxy.take_statements();
             let data = found(&staff, &query.replace('N', &first.to_string())).await;
             counts.push(proxy.take_statements());

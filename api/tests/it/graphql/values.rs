@@ -19,7 +19,7 @@ async fn an_order_has_the_values_of_rest() {
     let staff = app.staff().await;
     let rest = staff.get("/v1/orders").await.done(200).body["data"][0].clone();
     let (id, number) = (rest["id"].as_str().unwrap(), rest["number"].as_str().unwrap());
-    for status in ["paid", "shipped"] {
+    for status in ["processing", "paid", "shipped"] {
         staff.patch(&format!("/v1/orders/{id}/status"), json!({ "status": status })).await.done(200);
     }
     let rest = staff.get(&format!("/v1/orders/{id}")).await.done(200).body;

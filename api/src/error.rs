@@ -19,7 +19,7 @@ pub struct ApiError {
     /// The same for people who look at a page.
     pub words: String,
     pub errors: Vec<Value>,
-    /// Further members of the document, for programs.
+    /// Further members of the answer.
     pub members: Map<String, Value>,
     pub retry_after_seconds: Option<u64>,
 }
@@ -45,7 +45,8 @@ pub struct Problem {
     /// The fields at fault: `field`, `code`, `message`, and further details for programs
     #[schema(value_type = Vec<Object>)]
     pub errors: Vec<Value>,
-    /// What a code adds: `query_too_expensive` has `requested` and `limit`
+    /// What a program needs besides, such as `needed` of `insufficient_scope`, and `requested` and `limit` of
+    /// `query_too_expensive`
     #[serde(flatten)]
     #[schema(ignore)]
     pub members: Map<String, Value>,
@@ -55,15 +56,8 @@ impl ApiError {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         let words = refusal::sentence(&detail);
-        Self {
-            status,
-            code: code.to_owned(),
-            detail,
-            words,
-            errors: Vec::new(),
-            members: Map::new(),
-            retry_after_seconds: None,
-        }
+        let (errors, members) = (Vec::new(), Map::new());
+        Self { status, code: code.to_owned(), detail, words, errors, members, retry_after_seconds: None }
     }
 
     /// For an error that a library answered: its status is right, but its form is not ours.
@@ -140,7 +134,7 @@ impl<E: Into<Error>> From<E> for ApiError {
             detail: error.to_string(),
             words: refusal::words(&error),
             errors: error.fields(),
-            members: Map::new(),
+            members: error.members(),
             retry_after_seconds: error.retry_after_seconds(),
         }
     }

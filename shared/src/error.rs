@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::invalid::{FieldError, Invalid};
 use crate::platform::db;
@@ -45,6 +45,13 @@ pub enum Error {
     TotpSetupRequired,
     #[error("this requires the role `{needed}`")]
     Forbidden { needed: &'static str },
+    #[error("no API key opens this; only a person who is signed in may do it")]
+    #[strum(serialize = "forbidden")]
+    NotForKeys,
+    #[error("the API key lacks a scope; this needs {}", scopes(.needed))]
+    InsufficientScope { needed: Vec<&'static str> },
+    #[error("the API key may not be used from this address; see its `allowed_ips`")]
+    AddressNotAllowed,
 
     // The present state does not allow it.
     #[error("an account with this e-mail address already exists; log in instead")]
@@ -173,7 +180,12 @@ impl Error {
             | Self::InvalidToken
             | Self::TotpRequired
             | Self::InvalidCode => Kind::Unauthenticated,
-            Self::Forbidden { .. } | Self::PasswordRequired | Self::TotpSetupRequired => Kind::Forbidden,
+            Self::Forbidden { .. }
+            | Self::NotForKeys
+            | Self::InsufficientScope { .. }
+            | Self::AddressNotAllowed
+            | Self::PasswordRequired
+            | Self::TotpSetupRequired => Kind::Forbidden,
             Self::EmailTaken
             | Self::TotpAlreadyOn
             | Self::TotpNotSetUp
@@ -249,6 +261,14 @@ impl Error {
         }
     }
 
+    /// Members of the answer besides those that every error has.
+    pub fn members(&self) -> Map<String, Value> {
+        match self {
+            Self::InsufficientScope { needed } => Map::from_iter([("needed".to_owned(), json!(needed))]),
+            _ => Map::new(),
+        }
+    }
+
     /// How many seconds a client should wait before it tries again.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         match self {
@@ -309,6 +329,10 @@ fn either(allowed: &[&str]) -> String {
     }
 }
 
+fn scopes(needed: &[&str]) -> String {
+    needed.iter().map(|scope| format!("`{scope}`")).collect::<Vec<_>>().join(" and ")
+}
+
 fn shortages(lines: &[Shortage]) -> String {
     lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
@@ -354,6 +378,9 @@ mod tests {
             (Error::field("q", "invalid_search", "x"), "invalid_search"),
             (Error::IdempotencyKeyReused, "idempotency_key_reused"),
             (Error::Forbidden { needed: "staff" }, "forbidden"),
+            (Error::NotForKeys, "forbidden"),
+            (Error::InsufficientScope { needed: vec!["orders:write"] }, "insufficient_scope"),
+            (Error::AddressNotAllowed, "address_not_allowed"),
             (Error::SkuTaken { sku: "MUG".to_owned() }, "sku_taken"),
             (Error::RateLimited { retry_after_seconds: 1 }, "rate_limited"),
             (Error::internal("x"), "internal"),

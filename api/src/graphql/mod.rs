@@ -31,7 +31,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json as Answer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use shared::principal::{Actor, Principal};
+use shared::principal::Principal;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -45,7 +45,7 @@ use crate::graphql::query::QueryRoot;
 use crate::graphql::run::{QueryRun, RunOutcome};
 use crate::graphql::shape::{AskedQuery, Refusal};
 use crate::graphql::table::Table;
-use crate::policy::{Access, Policy};
+use crate::policy::{Access, KeyAccess, Policy};
 use crate::router::Routes;
 use crate::state::AppState;
 use crate::surface::limits;
@@ -58,8 +58,9 @@ const MOST_OF_A_PERSON: u64 = 2_000;
 /// Keys read in bulk.
 const MOST_OF_A_KEY: u64 = 10_000;
 
+/// Each field asks a key for its scope.
 pub fn routes() -> Routes {
-    Routes::default().on(routes!(query), Policy::read(Access::SignedIn).body_limit(BODY_LIMIT))
+    Routes::default().on(routes!(query), Policy::read(Access::SignedIn).keys(KeyAccess::Any).body_limit(BODY_LIMIT))
 }
 
 type Served = Schema<QueryRoot, EmptyMutation, EmptySubscription>;
@@ -197,10 +198,7 @@ fn parse(query: &str) -> ApiResult<ExecutableDocument> {
 }
 
 fn most_of(caller: &Principal) -> u64 {
-    match caller.actor {
-        Actor::Person(_) => MOST_OF_A_PERSON,
-        Actor::OnBehalf(_) | Actor::System => MOST_OF_A_KEY,
-    }
+    if caller.service_account().is_some() { MOST_OF_A_KEY } else { MOST_OF_A_PERSON }
 }
 
 fn refusal(refusal: Refusal) -> ApiError {

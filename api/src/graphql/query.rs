@@ -126,9 +126,10 @@ fn me(caller: &Principal) -> MeNode {
     let (id, name) = caller.by().map_or_else(Default::default, |by| (by.id, by.name));
     let role = match &caller.actor {
         Actor::Person(person) => Some(person.role.into()),
-        Actor::OnBehalf(_) | Actor::System => None,
+        Actor::Service(_) | Actor::OnBehalf(_) | Actor::System => None,
     };
-    MeNode { id: id.into(), name, role, scopes: None }
+    let scopes = caller.service_account().map(|key| key.scopes.names().into_iter().map(str::to_owned).collect());
+    MeNode { id: id.into(), name, role, scopes }
 }
 
 async fn email(run: &QueryRun) -> Found<Option<String>> {

@@ -80,3 +80,47 @@ pub(super) fn check(caller: &Principal, object: &str, field: &str) -> Result<()>
 pub fn named() -> impl Iterator<Item = (&'static str, &'static str)> {
     RULES.iter().flat_map(|(object, _, fields)| fields.iter().map(move |field| (*object, *field)))
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::principal::{Permissions, ServiceAccount, Source};
+    use shared::scope::{Scope, Scopes};
+    use shared::values::{ApiKeyId, UserId};
+
+    use super::*;
+
+    fn key(scopes: &[Scope]) -> Principal {
+        let scopes: Scopes = scopes.iter().copied().collect();
+        let name = "A program".parse().unwrap();
+        let (user_id, key_id) = (UserId::new(), ApiKeyId::new());
+        Principal::service(ServiceAccount { user_id, name, key_id, scopes, limit_per_minute: None }, Source::default())
+    }
+
+    #[test]
+    fn a_key_needs_the_scope_of_each_field() {
+        for (object, field, scope) in [
+            ("Query", "order", Scope::OrdersRead),
+            ("Query", "orders", Scope::OrdersRead),
+            ("Customer", "orders", Scope::OrdersRead),
+            ("Query", "inventory", Scope::InventoryRead),
+            ("Product", "stock", Scope::InventoryRead),
+            ("Stock", "onHand", Scope::InventoryRead),
+            ("Query", "customer", Scope::CustomersRead),
+            ("Query", "customers", Scope::CustomersRead),
+            ("Order", "customer", Scope::CustomersRead),
+        ] {
+            assert!(check(&key(&[scope]), object, field).is_ok(), "{object}.{field}");
+            let refused = check(&key(&[Scope::EventsRead]), object, field).unwrap_err();
+            assert_eq!(refused.code(), "insufficient_scope", "{object}.{field}");
+        }
+        for (object, field) in [("Query", "me"), ("Query", "product"), ("Query", "products"), ("Order", "events")] {
+            assert!(check(&key(&[Scope::OpsRead]), object, field).is_ok(), "{object}.{field}");
+        }
+    }
+
+    #[test]
+    fn a_field_without_a_rule_is_for_nobody() {
+        let all = Principal { permissions: Permissions::of(shared::principal::Role::Admin), ..Principal::system() };
+        assert_eq!(check(&all, "Order", "paymentToken").unwrap_err().code(), "internal");
+    }
+}

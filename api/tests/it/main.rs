@@ -21,6 +21,7 @@ mod process;
 mod prometheus;
 mod readme;
 mod routes;
+mod sdk;
 mod seed;
 mod shipping;
 mod surface;

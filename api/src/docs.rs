@@ -7,6 +7,7 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Redirect, Response};
 use axum::routing::get;
+use shared::orders::filter::ListOrder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::Config;
@@ -22,7 +23,7 @@ use crate::surface::assets::Asset;
     info(title = "Millrace", description = "Takes orders, reserves their stock, charges and ships them. \
         Stock is never oversold, and no order is lost or charged twice.\n\nEvery error is an `application/problem+json` \
         whose `code` is stable. Every POST that creates or moves something takes an `Idempotency-Key`."),
-    components(schemas(Problem)),
+    components(schemas(Problem, ListOrder)),
     modifiers(&Schemes),
     tags(
         (name = "identity", description = "Accounts, sessions, roles"),

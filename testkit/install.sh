@@ -26,19 +26,21 @@ need_tools() {
   [ -w "$DEV/log" ] || die "$DEV belongs to another user, who ran ./dev here first. Run it as that user, or clone again."
 }
 
-# Tools for tests only: Prometheus with promtool, a browser with its driver, pkill to freeze a server with its children, and
-# schemas and linters from PyPI in their own folder.
+# Tools for tests only: Prometheus with promtool, a browser with its driver, pkill to freeze a server with its children,
+# schemas and linters from PyPI in their own folder, and the generator of types from npm in sdk/.
 need_test_tools() {
   local debian=()
   { command -v prometheus && command -v promtool; } >/dev/null || debian+=(prometheus)
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian+=(python3-venv)
   command -v pkill >/dev/null || debian+=(procps)
   { command -v chromium && command -v chromedriver; } >/dev/null || debian+=(chromium chromium-driver)
+  command -v node >/dev/null || debian+=(nodejs)
+  command -v npm >/dev/null || debian+=(npm)
   if [ ${#debian[@]} -gt 0 ]; then
     say "Installing what tests need: ${debian[*]}"
     if command -v apt-get >/dev/null; then apt_install "${debian[*]}" "${debian[@]}"
-    elif command -v brew >/dev/null; then brew install prometheus python
-    else die "Please install Prometheus (with promtool) and Python 3 with venv, and run this again."; fi
+    elif command -v brew >/dev/null; then brew install prometheus python node
+    else die "Please install Prometheus (with promtool), Python 3 with venv and Node with npm, and run this again."; fi
     hash -r
   fi
   if ! cat deploy/requirements.txt deploy/requirements-axe.txt | cmp -s - "$DEV/tools/requirements.txt"; then
@@ -48,6 +50,11 @@ need_test_tools() {
     "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes -r deploy/requirements.txt
     "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes --no-deps -r deploy/requirements-axe.txt
     cat deploy/requirements.txt deploy/requirements-axe.txt >"$DEV/tools/requirements.txt"
+  fi
+  if ! cmp -s sdk/package-lock.json sdk/node_modules/installed.json; then
+    say "Installing the tools of sdk/package-lock.json"
+    npm ci --prefix sdk --ignore-scripts --no-audit --no-fund --loglevel=error
+    cp sdk/package-lock.json sdk/node_modules/installed.json
   fi
 }
 

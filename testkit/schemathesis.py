@@ -11,6 +11,7 @@ REASONS = {
     "below_reserved",
     "idempotency_key_reused",
     "invalid_filter",  # orders have no kind, jobs have no customer
+    "invalid_query",  # a text that is no query
     "invalid_range",  # `from` lies after `to`
     "invalid_delta",  # it is zero, or too much for what is on hand
     "invalid_time",  # it lies in the future, or too far back

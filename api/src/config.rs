@@ -283,6 +283,15 @@ pub struct RateLimits {
     /// Searches through the stock ledger, per caller
     #[arg(id = "RATE_LIMIT_QUERY", long = "rate-limit-query", env = "RATE_LIMIT_QUERY", default_value = "30/1m")]
     pub query: Limit,
+
+    /// What GraphQL queries may cost, in points, per caller
+    #[arg(
+        id = "RATE_LIMIT_GRAPHQL",
+        long = "rate-limit-graphql",
+        env = "RATE_LIMIT_GRAPHQL",
+        default_value = "20000/1m"
+    )]
+    pub graphql: Limit,
 }
 
 impl RateLimits {
@@ -307,6 +316,7 @@ impl RateLimits {
             Class::Query => self.query,
             // Each key has its own.
             Class::Key => self.read,
+            Class::Graphql => self.graphql,
         }
     }
 }

@@ -9,12 +9,13 @@ use axum::response::{Redirect, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 use shared::feed::catalogue::{EventType, catalogue};
+use shared::orders::filter::ListOrder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::Config;
 
 use crate::error::{ApiError, ApiResult, Problem};
-use crate::operations::{self, TOKEN};
+use crate::operations::{self, API_KEY, TOKEN};
 use crate::policy::{Access, Face, Policy};
 use crate::router::Routes;
 use crate::surface::assets::Asset;
@@ -24,8 +25,8 @@ use crate::surface::assets::Asset;
     info(title = "Millrace", description = "Takes orders, reserves their stock, charges and ships them. \
         Stock is never oversold, and no order is lost or charged twice.\n\nEvery error is an `application/problem+json` \
         whose `code` is stable. Every POST that creates or moves something takes an `Idempotency-Key`."),
-    components(schemas(Problem)),
-    modifiers(&Token),
+    components(schemas(Problem, ListOrder)),
+    modifiers(&Schemes),
     tags(
         (name = "identity", description = "Accounts, sessions, roles"),
         (name = "keys", description = "Service accounts and their API keys"),
@@ -34,19 +35,27 @@ use crate::surface::assets::Asset;
         (name = "inventory", description = "Stock, reservations, the ledger"),
         (name = "orders", description = "Placing, reading and moving orders"),
         (name = "events", description = "The feed of everything that happens"),
+        (name = "graphql", description = "Reads that join orders, products, stock and customers"),
         (name = "operations", description = "Queues, jobs, workers, the audit, the record of actions"),
         (name = "health", description = "For probes"),
     )
 )]
 struct Document;
 
-struct Token;
+struct Schemes;
 
-impl Modify for Token {
+impl Modify for Schemes {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        let bearer = |format: &str, description: &str| {
+            let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format(format);
+            SecurityScheme::Http(scheme.description(Some(description)).build())
+        };
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme(TOKEN, SecurityScheme::Http(scheme));
+        let token = "The access token of a person: POST /v1/auth/login";
+        components.add_security_scheme(TOKEN, bearer("JWT", token));
+        let key = "The key of a service account, `mr_live_…` or `mr_test_…`. Each operation names the scope that the key needs; \
+            `x:write` includes `x:read`";
+        components.add_security_scheme(API_KEY, bearer("Millrace API key", key));
         components.headers.extend(operations::headers().map(|(name, header)| (name, header.into())));
     }
 }

@@ -45,7 +45,8 @@ pub struct Problem {
     /// The fields at fault: `field`, `code`, `message`, and further details for programs
     #[schema(value_type = Vec<Object>)]
     pub errors: Vec<Value>,
-    /// What a program needs besides, such as `needed` of `insufficient_scope`
+    /// What a program needs besides, such as `needed` of `insufficient_scope`, and `requested` and `limit` of
+    /// `query_too_expensive`
     #[serde(flatten)]
     #[schema(ignore)]
     pub members: Map<String, Value>,

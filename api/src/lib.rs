@@ -5,6 +5,7 @@ pub mod commands;
 pub mod config;
 pub mod error;
 pub mod extract;
+pub mod graphql;
 pub mod policy;
 pub mod router;
 pub mod routes;

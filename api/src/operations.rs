@@ -9,8 +9,9 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
 use crate::error::PROBLEM_JSON;
 use crate::policy::{Access, KeyAccess, Policy};
 
-/// The name of the security scheme.
+/// The names of the security schemes: the access token of a person, the key of a program.
 pub const TOKEN: &str = "token";
+pub const API_KEY: &str = "apiKey";
 
 /// Adds to an operation what follows from its policy and what all operations share: a unique name, who may call it,
 /// `Idempotency-Key`, the common errors, and their content type.
@@ -18,12 +19,18 @@ pub fn complete(operation: &mut Operation, policy: &Policy) {
     name(operation);
     refuse_null(operation);
     if policy.access != Access::Anyone {
-        operation.security = Some(vec![SecurityRequirement::new(TOKEN, Vec::<String>::new())]);
-        add(operation, "401", "`unauthenticated`: the access token or API key is missing, expired or not valid");
+        operation.security = Some(security(policy.keys));
+        add(operation, "401", "`unauthenticated`: the access token or the API key is missing, expired or not valid");
         add(operation, "403", &refusals(policy.keys));
+        if !policy.before_totp {
+            add(operation, "403", "`totp_setup_required`: staff must set up a second factor first");
+        }
     }
     if policy.access == Access::Anyone && policy.keys == KeyAccess::Never {
         add(operation, "403", "`forbidden`: it came with an API key");
+    }
+    if operation.parameters.iter().flatten().any(|it| is_in(it, &ParameterIn::Path)) {
+        add(operation, "404", "`not_found`: what stands in the path is no id");
     }
     if policy.takes_key {
         add_key(operation);
@@ -38,6 +45,21 @@ pub fn complete(operation: &mut Operation, policy: &Policy) {
             response.content.insert(PROBLEM_JSON.to_owned(), problem);
         }
     }
+}
+
+/// A token, or a key with one of these scopes.
+fn security(keys: KeyAccess) -> Vec<SecurityRequirement> {
+    let key = |scopes: Vec<&str>| SecurityRequirement::new(API_KEY, scopes);
+    let mut all = vec![SecurityRequirement::new(TOKEN, Vec::<String>::new())];
+    match keys {
+        KeyAccess::Any => all.push(key(Vec::new())),
+        KeyAccess::With(scope) => all.push(key(vec![scope.name()])),
+        KeyAccess::WithOrInPart(scope, in_part) => {
+            all.extend([key(vec![scope.name()]), key(vec![in_part.name()])]);
+        }
+        KeyAccess::Never | KeyAccess::Unsaid => {}
+    }
+    all
 }
 
 /// A body can be left out if all of its fields can: an absent one counts as `{}`.
@@ -172,9 +194,7 @@ fn add_common_answers(operation: &mut Operation, policy: &Policy) {
         add(operation, "415", "`unsupported_media_type`");
         add(operation, "422", "a field is not right: see `code` and `errors`");
     }
-    let queried =
-        |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(it) if it.parameter_in == ParameterIn::Query);
-    if operation.parameters.iter().flatten().any(queried) {
+    if operation.parameters.iter().flatten().any(|it| is_in(it, &ParameterIn::Query)) {
         add(operation, "422", "a parameter is not right, or not known: see `code` and `errors`");
     }
     if policy.class.is_some() {
@@ -182,11 +202,24 @@ fn add_common_answers(operation: &mut Operation, policy: &Policy) {
     }
     add(operation, "500", "`internal`: our fault; the log has it under the request id");
     add(operation, "503", "`unavailable`: the database did not answer in time; see `Retry-After`");
+    add(operation, "503", "`overloaded`: too many requests at once; see `Retry-After`");
     add(operation, "504", "`timeout`: the answer took too long");
 }
 
+fn is_in(parameter: &RefOr<Parameter>, place: &ParameterIn) -> bool {
+    matches!(parameter, RefOr::T(it) if it.parameter_in == *place)
+}
+
+/// If the operation describes this status already, the codes that it does not name are added.
 fn add(operation: &mut Operation, status: &str, description: &str) {
+    if let Some(RefOr::T(response)) = operation.responses.responses.get_mut(status) {
+        let code = description.split('`').nth(1).filter(|_| description.starts_with('`'));
+        if code.is_some_and(|code| !response.description.contains(&format!("`{code}`"))) {
+            response.description = format!("{}; {description}", response.description.trim_end_matches(['.', ';']));
+        }
+        return;
+    }
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build();
-    operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
+    operation.responses.responses.insert(status.to_owned(), RefOr::T(response));
 }

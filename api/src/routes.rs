@@ -1,21 +1,32 @@
 //! All routes, each with its policy.
 
 use axum::http::Method;
+use utoipa::openapi::OpenApi;
 
 use crate::pages;
 use crate::policy::{Access, Face, KeyAccess, Policy, Stale};
 use crate::router::Routes;
 use crate::{
-    api_keys, auth, bulk, catalog, customers, docs, events, health, inventory, me, ops, orders, service_accounts, users,
-    warehouses,
+    api_keys, auth, bulk, catalog, customers, docs, events, graphql, health, inventory, me, ops, orders, service_accounts,
+    users, warehouses,
 };
 
 /// Every JSON route, and what documents them.
 pub fn all() -> Routes {
+    let (routes, document) = documented();
+    routes.merge(docs::routes(&document))
+}
+
+/// The OpenAPI document.
+pub fn document() -> OpenApi {
+    documented().1
+}
+
+fn documented() -> (Routes, OpenApi) {
     let mut routes = without_docs();
     let mut document = docs::document();
     document.merge(routes.take_document());
-    routes.merge(docs::routes(&document))
+    (routes, document)
 }
 
 /// Everything but /docs and /openapi.json (`DOCS=off`).
@@ -35,6 +46,7 @@ pub fn without_docs() -> Routes {
         .merge(events::routes())
         .merge(ops::routes())
         .merge(bulk::routes())
+        .merge(graphql::routes())
 }
 
 /// The table of all routes in Markdown, for `docs/routes.md`.

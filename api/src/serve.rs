@@ -105,7 +105,9 @@ pub struct Listeners {
 }
 
 pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
-    let db = common.pool("millrace-api").map_err(anyhow::Error::msg)?;
+    let database = common.database().map_err(anyhow::Error::msg)?;
+    let db = database.pool(common.database_max_connections, "millrace-api");
+    let reports = database.pool_for_reports("millrace-api-reports");
     let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
     let metrics = Arc::new(ApiMetrics::new(db.clone(), &doorbell, settings.reservation_ttl)?);
     let redis = common.cache_redis().map(|url| Redis::open(url, &common.redis_prefix)).transpose()?;
@@ -150,6 +152,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
         tls: settings.tls()?.map(Arc::new),
         settings: Arc::new(settings),
         stopping,
+        reports,
         db,
     })
 }

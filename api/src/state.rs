@@ -28,6 +28,8 @@ use crate::surface::tls::Tls;
 #[derive(Clone)]
 pub struct AppState {
     pub db: PgPool,
+    /// A few connections for queries that clients compose.
+    pub reports: PgPool,
     pub identity: Arc<Identity>,
     pub settings: Arc<Serve>,
     pub limiter: Arc<Limiter>,

@@ -131,6 +131,19 @@ pub async fn get(conn: &mut PgConnection, id: CustomerId) -> Result<CustomerView
     .ok_or(Error::NotFound(Resource::Customer))
 }
 
+/// The customers with these ids; those that do not exist are left out.
+pub async fn by_ids(conn: &mut PgConnection, ids: &[CustomerId]) -> Result<Vec<CustomerView>> {
+    Ok(sqlx::query_as!(
+        CustomerView,
+        "select id, user_id as \"user_id: UserId\", email as \"email: Email\", name as \"name: Name\",
+                phone as \"phone: Phone\", addresses as \"addresses: Json<Addresses>\", version, created_at, updated_at
+           from customers where id = any($1)",
+        &ids.iter().map(|id| id.0).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// Creates a customer without a user account. A user who registers with the same address later does not get this customer.
 pub async fn create(conn: &mut PgConnection, principal: &Principal, new: &NewCustomer) -> Result<CustomerView> {
     let id = CustomerId::new();

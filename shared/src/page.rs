@@ -84,6 +84,11 @@ impl Page {
 }
 
 impl Page {
+    /// The cursor of one row: the next page begins after it.
+    pub fn cursor(&self, position: Position) -> String {
+        encode(position, self.filter)
+    }
+
     /// A page that ends before its limit, where so many rows were looked at that the rest is left for the next page.
     pub fn ending_at<T>(&self, rows: Vec<T>, position: Position) -> List<T> {
         List { data: rows, next_cursor: Some(encode(position, self.filter)) }

@@ -5,6 +5,7 @@ mod audit;
 mod builders;
 pub mod database;
 mod feed;
+mod documented;
 pub mod manual_worker;
 pub mod network;
 pub mod person;

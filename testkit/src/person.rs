@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::app::TestApp;
+use crate::documented;
 
 /// A user of the API.
 #[derive(Clone)]
@@ -53,14 +54,16 @@ impl Person<'_> {
     }
 
     pub async fn send(&self, method: Method, path: &str, body: Option<Value>, headers: &[(&str, &str)]) -> Reply {
-        let mut request = self.request(method, path);
+        let mut request = self.request(method.clone(), path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         if let Some(body) = body {
             request = request.json(&body);
         }
-        Reply::of(request).await
+        let reply = Reply::of(request).await;
+        documented::check(&method, path, reply.status.as_u16(), reply.code());
+        reply
     }
 
     /// Places an order for two units with this payment token. Returns the path of the order.

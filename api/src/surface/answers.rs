@@ -8,8 +8,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use shared::error::Error;
 use shared::platform::http::answer::{Overloaded, Peer};
+use shared::platform::limits::Class;
 
 use crate::error::ApiError;
+use crate::policy::Policy;
 use crate::surface::compression;
 
 /// An answer with this extension has a body that all its readers share, so that each costs nothing.
@@ -26,7 +28,8 @@ pub async fn bound(request: Request, next: Next) -> Response {
     }
     let gzip = compression::accepts_gzip(request.headers());
     // What changes something must not be refused after it has happened. Its answers are small.
-    let reads = [Method::GET, Method::HEAD].contains(request.method());
+    let is_read = request.extensions().get::<Policy>().is_some_and(|policy| policy.class == Some(Class::Read));
+    let reads = is_read || [Method::GET, Method::HEAD].contains(request.method());
     let peer = request.extensions().get::<Peer>().filter(|_| reads).cloned();
     let response = compression::compress(next.run(request).await, gzip).await;
     match peer {

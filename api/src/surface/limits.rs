@@ -8,7 +8,7 @@ use axum::response::Response;
 use shared::error::Error;
 use shared::platform::limits::{Class, Limit, LimitState, OF_A_SITE};
 use shared::platform::networks;
-use shared::principal::ServiceAccount;
+use shared::principal::{Principal, ServiceAccount};
 use shared::values::{ApiKeyId, UserId};
 
 use crate::error::ApiError;
@@ -58,12 +58,28 @@ pub async fn take(state: &AppState, class: Class, subject: Subject) -> Option<Li
     }
 }
 
-/// Writes into an answer how its caller stands with the limit.
+/// A program reads in bulk: it has this many times the points of a person.
+const POINTS_OF_A_KEY: u32 = 5;
+
+/// Takes what a query costs from its caller's points. `None` while rate limits are off.
+pub async fn take_points(state: &AppState, caller: &Principal, points: u32) -> Option<LimitState> {
+    let limits = &state.settings.rate_limits;
+    let user_id = caller.user_id().filter(|_| limits.on)?;
+    let limit = match caller.service_account() {
+        Some(_) => limits.graphql.times(POINTS_OF_A_KEY),
+        None => limits.graphql,
+    };
+    Some(state.limiter.take_many(Class::Graphql, &user_id.to_string(), limit, points).await)
+}
+
+/// Writes into an answer how its caller stands with the limit. A limit that the handler has written stays.
 pub fn add_headers(response: &mut Response, standing: &LimitState) {
     let headers = response.headers_mut();
-    headers.insert(LIMIT.clone(), standing.limit.into());
-    headers.insert(REMAINING.clone(), standing.remaining.into());
-    headers.insert(RESET.clone(), standing.reset_seconds().into());
+    if !headers.contains_key(&LIMIT) {
+        headers.insert(LIMIT.clone(), standing.limit.into());
+        headers.insert(REMAINING.clone(), standing.remaining.into());
+        headers.insert(RESET.clone(), standing.reset_seconds().into());
+    }
 }
 
 /// The 429, if the request is one too many.

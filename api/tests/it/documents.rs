@@ -71,6 +71,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("patch", "/v1/orders/{id}/status"),
     ("get", "/v1/events"),
     ("get", "/v1/ops/queues"),
+    ("post", "/v1/graphql"),
     ("post", "/v1/ops/queues/{name}/pause"),
     ("post", "/v1/ops/queues/{name}/resume"),
     ("get", "/v1/ops/jobs"),
@@ -112,6 +113,7 @@ const NOT_ONCE: &[&str] = &[
     "/v1/auth/login",
     "/v1/auth/refresh",
     "/v1/auth/logout",
+    "/v1/graphql", // It changes nothing.
     "/v1/me/password",
     "/v1/me/password/confirm",
     "/v1/me/totp",

@@ -158,6 +158,11 @@ impl ProductFilter {
     fn by_price(&self) -> bool {
         self.min_price.is_some() || self.max_price.is_some()
     }
+
+    /// The place of a product in a list with this filter.
+    pub fn position(&self, product: &ProductView) -> Position {
+        Position { rank: if self.by_price() { product.price.amount } else { 0 }, id: product.id.0 }
+    }
 }
 
 /// The products that match. Only staff may list those that are no longer sold.
@@ -180,10 +185,7 @@ pub async fn list(
     if filter.by_price() {
         products.sort_by_key(|product| (product.price.amount, product.id));
     }
-    Ok(page.list(products, |product| Position {
-        rank: if filter.by_price() { product.price.amount } else { 0 },
-        id: product.id.0,
-    }))
+    Ok(page.list(products, |product| filter.position(product)))
 }
 
 async fn oldest_first(
@@ -295,6 +297,12 @@ pub async fn id_of_sku(conn: &mut PgConnection, sku: &Sku) -> Result<ProductId> 
 pub async fn by_skus(conn: &mut PgConnection, skus: &[Sku]) -> Result<Vec<ProductView>> {
     let skus: Vec<String> = skus.iter().map(|sku| sku.as_str().to_owned()).collect();
     let ids = sqlx::query_scalar!("select id from products where sku = any($1)", &skus).fetch_all(&mut *conn).await?;
+    read(conn, &ids).await
+}
+
+/// The products with these ids; those that do not exist are left out.
+pub async fn by_ids(conn: &mut PgConnection, ids: &[ProductId]) -> Result<Vec<ProductView>> {
+    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
     read(conn, &ids).await
 }
 

@@ -71,7 +71,6 @@ impl Step {
     }]
 }))]
 pub struct History {
-    #[schema(inline)]
     pub step: Step,
     pub from: DateTime<Utc>,
     pub to: DateTime<Utc>,

@@ -26,7 +26,6 @@ const DEFAULT_RANGE: TimeDelta = TimeDelta::hours(1);
 #[into_params(parameter_in = Query)]
 pub struct HistoryRange {
     /// The distance of two points; `1m` if not given. Steps of 10 s are kept for 2 h, minutes for 48 h, hours for 400 days
-    #[param(inline)]
     pub step: Option<Step>,
     /// From this time on; an hour before `to` if not given
     pub from: Option<DateTime<Utc>>,

@@ -81,7 +81,6 @@ pub struct Users {
     /// Part of the name (three characters or more), or the beginning of the e-mail address
     #[param(value_type = Option<String>, max_length = 100, pattern = r"^[^\u0000]*$")]
     pub q: Option<Search>,
-    #[param(inline)]
     pub role: Option<Role>,
     /// Whether they may sign in
     pub active: Option<bool>,

@@ -135,6 +135,22 @@ async fn rows(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<StockView>> {
     .await?)
 }
 
+/// All rows of these products, the oldest row first.
+pub async fn of_products(conn: &mut PgConnection, products: &[ProductId]) -> Result<Vec<StockView>> {
+    Ok(sqlx::query_as!(
+        StockView,
+        r#"select i.id as "id: InventoryId", i.product_id as "product_id: ProductId", p.sku,
+                  i.warehouse_id as "warehouse_id: WarehouseId", i.on_hand, i.reserved,
+                  i.on_hand - i.reserved as "available!", i.reorder_level, i.reorder_quantity, i.restocked_at,
+                  i.updated_at, i.version
+             from inventory i join products p on p.id = i.product_id
+            where i.product_id = any($1) order by i.id"#,
+        &products.iter().map(|id| id.0).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// The rows less what has moved since. One statement, so that rows and movements are of the same snapshot.
 async fn rows_as_of(conn: &mut PgConnection, ids: &[Uuid], at: DateTime<Utc>) -> Result<Vec<StockView>> {
     Ok(sqlx::query_as!(

@@ -26,11 +26,9 @@ use crate::values::{JobId, OrderId};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct JobFilter {
-    #[param(inline)]
     pub state: Option<JobState>,
     #[param(example = "process_payment", pattern = r"^[^\u0000]*$")]
     pub kind: Option<String>,
-    #[param(inline)]
     pub queue: Option<Queue>,
     #[param(value_type = Option<Uuid>)]
     pub order_id: Option<OrderId>,

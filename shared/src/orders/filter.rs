@@ -52,7 +52,6 @@ pub struct OrderFilter {
     /// In minor units
     pub max_total: Option<i64>,
     /// `newest` first if not given
-    #[param(inline)]
     pub order: Option<ListOrder>,
 }
 

@@ -11,6 +11,7 @@ pub mod event;
 pub mod filter;
 pub mod jobs;
 pub mod manual;
+pub mod many;
 pub mod note;
 pub mod past;
 pub mod pay;

@@ -145,7 +145,7 @@ pub(super) fn for_caller(mut order: OrderView, caller: &Principal) -> OrderView 
 
 impl OrderEvent {
     /// As `for_caller`, and without the text of notes, which staff write for each other.
-    fn for_caller(mut self, caller: &Principal) -> Self {
+    pub(super) fn for_caller(mut self, caller: &Principal) -> Self {
         if caller.sees_all_orders() {
             return self;
         }

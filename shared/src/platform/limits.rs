@@ -31,6 +31,8 @@ pub enum Class {
     Query,
     /// All requests of an API key that has a limit of its own.
     Key,
+    /// Counts the cost of queries in points, and not requests.
+    Graphql,
 }
 
 /// So many requests in this time, all at once or spread over it.
@@ -99,13 +101,18 @@ impl Limiter {
 
     /// Counts one request of this subject.
     pub async fn take(&self, class: Class, subject: &str, limit: Limit) -> LimitState {
-        match self.take_from_redis(class, subject, limit).await {
+        self.take_many(class, subject, limit, 1).await
+    }
+
+    /// Takes so many points of this subject at once, or none if not all of them are there.
+    pub async fn take_many(&self, class: Class, subject: &str, limit: Limit, points: u32) -> LimitState {
+        match self.take_from_redis(class, subject, limit, points).await {
             Some(refused) if refused.retry_after.is_some() => refused,
             Some(state) => {
-                self.local.take(class, subject, limit);
+                self.local.take(class, subject, limit, points);
                 state
             }
-            None => self.local.take(class, subject, limit),
+            None => self.local.take(class, subject, limit, points),
         }
     }
 
@@ -117,11 +124,12 @@ impl Limiter {
         redis.run::<()>(&key, GIVE_BACK.key(&key).arg(micros(limit.interval()))).await;
     }
 
-    async fn take_from_redis(&self, class: Class, subject: &str, limit: Limit) -> Option<LimitState> {
+    async fn take_from_redis(&self, class: Class, subject: &str, limit: Limit, points: u32) -> Option<LimitState> {
         let redis = self.redis.as_ref()?;
         let key = key(redis, class, subject);
+        let taken = limit.interval().saturating_mul(points);
         let (reset, over): (u64, u64) =
-            redis.run(&key, TAKE.key(&key).arg(micros(limit.interval())).arg(micros(limit.per))).await?;
+            redis.run(&key, TAKE.key(&key).arg(micros(taken)).arg(micros(limit.per))).await?;
         Some(limit.state(Duration::from_micros(reset), Duration::from_micros(over)))
     }
 }
@@ -134,17 +142,17 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The same rule as `take_one`, with Redis's clock and in microseconds. A missing key is a full bucket, so a key expires when
+/// The same rule as `take_points`, with Redis's clock and in microseconds. A missing key is a full bucket, so a key expires when
 /// its bucket is full.
 static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"local clock = redis.call('TIME')
           local now = clock[1] * 1000000 + clock[2]
-          local interval, per = tonumber(ARGV[1]), tonumber(ARGV[2])
+          local taken, per = tonumber(ARGV[1]), tonumber(ARGV[2])
           local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now)
-          local over = full_at + interval - now - per
-          if over <= 0 then
-              full_at = full_at + interval
+          local over = full_at + taken - now - per
+          if over <= 0 and taken > 0 then
+              full_at = full_at + taken
               redis.call('SET', KEYS[1], string.format('%.0f', full_at), 'PX', math.ceil((full_at - now) / 1000))
           end
           return {full_at - now, math.max(over, 0)}",
@@ -177,7 +185,7 @@ impl Default for Buckets {
 }
 
 impl Buckets {
-    fn take(&self, class: Class, subject: &str, limit: Limit) -> LimitState {
+    fn take(&self, class: Class, subject: &str, limit: Limit, points: u32) -> LimitState {
         let now = self.epoch.elapsed();
         let mut buckets = self.full_at.lock().expect("no code panics while it holds this lock");
         if buckets.len() >= MAX_BUCKETS {
@@ -187,7 +195,7 @@ impl Buckets {
             }
         }
         let full_at = buckets.entry((class, subject.to_owned())).or_insert(now);
-        let (next, state) = take_one(*full_at, now, limit);
+        let (next, state) = take_points(*full_at, now, limit, points);
         *full_at = next;
         state
     }
@@ -200,11 +208,11 @@ impl Buckets {
     }
 }
 
-/// The whole rule: each request moves the time at which the bucket is full by one interval, and the bucket is empty when
-/// that time is `limit.per` ahead.
-fn take_one(full_at: Duration, now: Duration, limit: Limit) -> (Duration, LimitState) {
+/// The whole rule: each point moves the time at which the bucket is full by one interval, and the bucket is empty when that
+/// time is `limit.per` ahead. A request is one point.
+fn take_points(full_at: Duration, now: Duration, limit: Limit, points: u32) -> (Duration, LimitState) {
     let full_at = full_at.max(now);
-    let next = full_at + limit.interval();
+    let next = full_at + limit.interval().saturating_mul(points);
     let over = next.saturating_sub(now + limit.per);
     let full_at = if over.is_zero() { next } else { full_at };
     (full_at, limit.state(full_at.saturating_sub(now), over))
@@ -246,14 +254,28 @@ mod tests {
     fn a_full_bucket_gives_its_limit_then_one_an_interval() {
         let (mut full_at, now) = (Duration::ZERO, Duration::from_secs(5));
         for left in (0..10).rev() {
-            let (next, state) = take_one(full_at, now, TEN_A_SECOND);
+            let (next, state) = take_points(full_at, now, TEN_A_SECOND, 1);
             assert_eq!((state.remaining, state.retry_after), (left, None));
             full_at = next;
         }
-        let (same, refused) = take_one(full_at, now, TEN_A_SECOND);
+        let (same, refused) = take_points(full_at, now, TEN_A_SECOND, 1);
         assert_eq!((same, refused.retry_after), (full_at, Some(Duration::from_millis(100))));
-        let (_, later) = take_one(full_at, now + Duration::from_millis(100), TEN_A_SECOND);
+        let (_, later) = take_points(full_at, now + Duration::from_millis(100), TEN_A_SECOND, 1);
         assert_eq!(later.retry_after, None);
+    }
+
+    #[test]
+    fn points_are_taken_together_or_not_at_all() {
+        let now = Duration::from_secs(5);
+        let (full_at, state) = take_points(Duration::ZERO, now, TEN_A_SECOND, 7);
+        assert_eq!((state.remaining, state.retry_after), (3, None));
+        let (same, refused) = take_points(full_at, now, TEN_A_SECOND, 4);
+        assert_eq!((same, refused.remaining), (full_at, 3));
+        assert_eq!(refused.retry_after, Some(Duration::from_millis(100)));
+        let (_, rest) = take_points(full_at, now, TEN_A_SECOND, 3);
+        assert_eq!((rest.remaining, rest.retry_after), (0, None));
+        let (same, free) = take_points(full_at, now, TEN_A_SECOND, 0);
+        assert_eq!((same, free.remaining), (full_at, 3));
     }
 
     #[test]
@@ -263,7 +285,7 @@ mod tests {
         for pause_seconds in [1, 7, 30, 31] {
             let (mut full_at, mut accepted) = (Duration::ZERO, 0);
             for second in (0..3600).step_by(pause_seconds) {
-                let (next, state) = take_one(full_at, Duration::from_secs(second), limit);
+                let (next, state) = take_points(full_at, Duration::from_secs(second), limit, 1);
                 full_at = next;
                 accepted += u64::from(state.retry_after.is_none());
             }
@@ -276,12 +298,12 @@ mod tests {
     fn subjects_and_classes_do_not_share_a_bucket() {
         let buckets = Buckets::default();
         let one = Limit { requests: 1, per: Duration::from_hours(1) };
-        assert!(buckets.take(Class::Read, "a", one).retry_after.is_none());
-        assert!(buckets.take(Class::Read, "a", one).retry_after.is_some());
-        assert!(buckets.take(Class::Read, "b", one).retry_after.is_none());
-        assert!(buckets.take(Class::Write, "a", one).retry_after.is_none());
+        assert!(buckets.take(Class::Read, "a", one, 1).retry_after.is_none());
+        assert!(buckets.take(Class::Read, "a", one, 1).retry_after.is_some());
+        assert!(buckets.take(Class::Read, "b", one, 1).retry_after.is_none());
+        assert!(buckets.take(Class::Write, "a", one, 1).retry_after.is_none());
         buckets.give_back(Class::Write, "a", one);
-        assert!(buckets.take(Class::Write, "a", one).retry_after.is_none());
+        assert!(buckets.take(Class::Write, "a", one, 1).retry_after.is_none());
     }
 
     #[test]

@@ -24,6 +24,12 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest time for one statement. None of ours takes this long unless something is wrong.
 const STATEMENT_TIMEOUT: &str = "5s";
 
+/// The same for reports: nobody waits for them at a checkout, and they are made of index look-ups too.
+const REPORT_TIMEOUT: &str = "2s";
+
+/// Reports take their turn on so many connections of each process, about a quarter of what the other requests have.
+const REPORT_CONNECTIONS: u32 = 4;
+
 /// The longest wait for a lock. A batch holds its locks for milliseconds.
 const LOCK_TIMEOUT: &str = "3s";
 
@@ -54,24 +60,50 @@ impl Database {
     }
 
     pub fn pool(&self, max_connections: u32, application: &str) -> PgPool {
+        self.pool_of(
+            max_connections,
+            Purpose { application: application.to_owned(), statement_timeout: STATEMENT_TIMEOUT },
+        )
+    }
+
+    /// A small pool for statements that clients compose. It is apart from the pool of the other requests, so that reports
+    /// never keep an order from being placed.
+    pub fn pool_for_reports(&self, application: &str) -> PgPool {
+        let purpose = Purpose { application: application.to_owned(), statement_timeout: REPORT_TIMEOUT };
+        self.pool_of(REPORT_CONNECTIONS, purpose)
+    }
+
+    fn pool_of(&self, max_connections: u32, purpose: Purpose) -> PgPool {
         let options = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
         match self {
-            Self::One(server) => options.connect_lazy_with(limited(server, application)),
+            Self::One(server) => options.connect_lazy_with(purpose.limited(server)),
             Self::Primary(target) => {
                 let mut target = target.clone();
                 let pool = options
                     .after_connect(|conn, _| refuse_standby(conn).boxed())
-                    .connect_lazy_with(limited(&target.borrow_and_update(), application));
-                tokio::spawn(update_options(pool.clone(), target, application.to_owned()));
+                    .connect_lazy_with(purpose.limited(&target.borrow_and_update()));
+                tokio::spawn(update_options(pool.clone(), target, purpose));
                 pool
             }
         }
     }
 }
 
-fn limited(server: &PgConnectOptions, application: &str) -> PgConnectOptions {
+/// What the connections of a pool are for.
+struct Purpose {
+    application: String,
+    statement_timeout: &'static str,
+}
+
+impl Purpose {
+    fn limited(&self, server: &PgConnectOptions) -> PgConnectOptions {
+        limited(server, &self.application, self.statement_timeout)
+    }
+}
+
+fn limited(server: &PgConnectOptions, application: &str, statement_timeout: &'static str) -> PgConnectOptions {
     server.clone().application_name(application).options([
-        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("statement_timeout", statement_timeout),
         ("lock_timeout", LOCK_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
         // Our statements are index look-ups; compiling them would cost more than running them.
@@ -93,11 +125,11 @@ async fn refuse_standby(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
 
 /// Gives the pool the new options after each failover. Code that opens a connection of its own takes the options from the
 /// pool, so it follows too.
-async fn update_options(pool: PgPool, mut target: watch::Receiver<PgConnectOptions>, application: String) {
+async fn update_options(pool: PgPool, mut target: watch::Receiver<PgConnectOptions>, purpose: Purpose) {
     let mut closed = pool.close_event();
     let update = async {
         while target.changed().await.is_ok() {
-            pool.set_connect_options(limited(&target.borrow_and_update(), &application));
+            pool.set_connect_options(purpose.limited(&target.borrow_and_update()));
         }
     };
     closed.do_until(update).await.ok();

@@ -221,8 +221,7 @@ fn invalid(message: &str) -> ApiError {
 fn too_expensive(requested: u64, limit: u64) -> ApiError {
     let detail = format!("the query costs {requested} points, and one query may cost {limit}; ask for smaller pages");
     let mut error = ApiError::new(StatusCode::BAD_REQUEST, "query_too_expensive", detail);
-    error.members =
-        [("requested".to_owned(), requested.into()), ("limit".to_owned(), limit.into())].into_iter().collect();
+    error.members.extend([("requested".to_owned(), requested.into()), ("limit".to_owned(), limit.into())]);
     error
 }
 

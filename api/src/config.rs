@@ -304,6 +304,8 @@ impl RateLimits {
             Class::Bulk => self.bulk,
             Class::Query => self.query,
             Class::Graphql => self.graphql,
+            // Each key has its own.
+            Class::Key => self.read,
         }
     }
 }

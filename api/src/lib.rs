@@ -13,6 +13,7 @@ pub mod serve;
 pub mod state;
 pub mod surface;
 
+mod api_keys;
 mod auth;
 mod bulk;
 mod catalog;
@@ -27,5 +28,6 @@ mod operations;
 mod ops;
 mod orders;
 mod pages;
+mod service_accounts;
 mod users;
 mod warehouses;

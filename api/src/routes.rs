@@ -6,7 +6,10 @@ use utoipa::openapi::OpenApi;
 use crate::pages;
 use crate::policy::{Access, Face, KeyAccess, Policy, Stale};
 use crate::router::Routes;
-use crate::{auth, bulk, catalog, customers, docs, graphql, health, inventory, me, ops, orders, users, warehouses};
+use crate::{
+    api_keys, auth, bulk, catalog, customers, docs, graphql, health, inventory, me, ops, orders, service_accounts,
+    users, warehouses,
+};
 
 /// Every JSON route, and what documents them.
 pub fn all() -> Routes {
@@ -33,6 +36,8 @@ pub fn without_docs() -> Routes {
         .merge(auth::routes())
         .merge(me::routes())
         .merge(users::routes())
+        .merge(service_accounts::routes())
+        .merge(api_keys::routes())
         .merge(catalog::routes())
         .merge(customers::routes())
         .merge(warehouses::routes())

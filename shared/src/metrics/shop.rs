@@ -11,6 +11,7 @@ use sqlx::PgPool;
 
 use crate::audit;
 use crate::error::Result;
+use crate::identity::api_keys;
 use crate::ops::queues::{self, QueueView};
 use crate::ops::workers;
 use crate::orders::status::Status;
@@ -33,6 +34,7 @@ struct Live {
     workers: i64,
     ticks: Vec<(String, DateTime<Utc>)>,
     audit: Option<audit::Report>,
+    expiring_keys: i64,
 }
 
 /// The orders in one status and currency.
@@ -81,7 +83,7 @@ impl ShopGauges {
         let (live, closed) = (self.live.value(), self.closed.value());
         if let Some(live) = &live {
             show_queues(&registry, &live.queues)?;
-            show_reservations_and_workers(&registry, live)?;
+            show_counts(&registry, live)?;
             show_schedule(&registry, &live.ticks)?;
             if let Some(audit) = &live.audit {
                 show_audit(&registry, audit)?;
@@ -131,6 +133,7 @@ async fn live(db: &PgPool) -> Result<Live> {
         workers: workers::count(&mut conn).await?,
         ticks: ticks.into_iter().map(|tick| (tick.name, tick.last_success_at)).collect(),
         audit: audit::last(&mut conn).await?,
+        expiring_keys: api_keys::count_expiring_in_use(&mut conn).await?,
     })
 }
 
@@ -186,10 +189,12 @@ fn show_queues(registry: &Registry, queues: &[QueueView]) -> prometheus::Result<
     Ok(())
 }
 
-fn show_reservations_and_workers(registry: &Registry, live: &Live) -> prometheus::Result<()> {
+fn show_counts(registry: &Registry, live: &Live) -> prometheus::Result<()> {
     gauge(registry, "millrace_reservations_held", "Reservations that wait to be paid or shipped")?.set(live.held);
     gauge(registry, "millrace_reservations_overdue", "Held reservations that have expired")?.set(live.overdue);
     gauge(registry, "millrace_workers", "Workers with a recent heartbeat")?.set(live.workers);
+    let help = "API keys that expire within 7 days and were used in the last 7";
+    gauge(registry, "millrace_api_keys_expiring_in_use", help)?.set(live.expiring_keys);
     Ok(())
 }
 

@@ -31,6 +31,8 @@ pub enum Class {
     Query,
     /// Counts the cost of queries in points, and not requests.
     Graphql,
+    /// All requests of an API key that has a limit of its own.
+    Key,
 }
 
 /// So many requests in this time, all at once or spread over it.

@@ -23,7 +23,7 @@ fn broken(report: &Value) -> Vec<&str> {
 }
 
 /// For each invariant: SQL that violates it and SQL that repairs it.
-const SABOTAGE: [(&str, &str, &str); 20] = [
+const SABOTAGE: [(&str, &str, &str); 21] = [
     (
         "reserved_is_what_reservations_hold",
         "update inventory set reserved = reserved + 1",
@@ -38,6 +38,16 @@ const SABOTAGE: [(&str, &str, &str); 20] = [
         "stock_is_never_negative",
         "alter table inventory drop constraint inventory_never_oversold; update inventory set on_hand = on_hand - 50",
         "update inventory set on_hand = on_hand + 50; alter table inventory add constraint inventory_never_oversold check (0 <= reserved and reserved <= on_hand)",
+    ),
+    (
+        "no_key_of_an_inactive_account_is_usable",
+        "with made as (
+             insert into users (kind, email, password_hash, name, active)
+             values ('service', 'robot@service.invalid', '*', 'Robot', false) returning id)
+         insert into api_keys (user_id, name, prefix, hash, scopes, created_by, expires_at)
+         select id, 'k', 'mr_test_00000000', decode(repeat('00', 32), 'hex'), '{ops:read}', id, now() + interval '1 day'
+           from made",
+        "update api_keys set revoked_at = now()",
     ),
     (
         "total_is_the_sum_of_its_items",

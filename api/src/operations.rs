@@ -20,11 +20,8 @@ pub fn complete(operation: &mut Operation, policy: &Policy) {
     refuse_null(operation);
     if policy.access != Access::Anyone {
         operation.security = Some(security(policy.keys));
-        add(operation, "401", "`unauthenticated`: the access token or the API key is missing, expired or not valid");
-        add(operation, "403", &refusals(policy.keys));
-        if !policy.before_totp {
-            add(operation, "403", "`totp_setup_required`: staff must set up a second factor first");
-        }
+        add(operation, "401", "`unauthenticated`: the access token or API key is missing, expired or not valid");
+        refusals(policy).iter().for_each(|refusal| add(operation, "403", refusal));
     }
     if policy.access == Access::Anyone && policy.keys == KeyAccess::Never {
         add(operation, "403", "`forbidden`: it came with an API key");
@@ -77,19 +74,23 @@ pub fn relax_body(operation: &mut Operation, schemas: &[(String, RefOr<Schema>)]
 }
 
 /// Whom a route refuses, and which scope a key needs.
-fn refusals(keys: KeyAccess) -> String {
-    let role = "`forbidden`: the caller's role does not allow it";
-    let address = "`address_not_allowed`: the API key is for other addresses";
-    match keys {
-        KeyAccess::Any => format!("{role}; {address}"),
-        KeyAccess::With(scope) => format!("{role}; `insufficient_scope`: an API key needs `{scope}`; {address}"),
+fn refusals(policy: &Policy) -> Vec<String> {
+    let no_scope = |needed: String| Some(format!("`insufficient_scope`: an API key needs {needed}"));
+    let (no_key, scope) = match policy.keys {
+        KeyAccess::Any => ("", None),
+        KeyAccess::With(scope) => ("", no_scope(format!("`{scope}`"))),
         KeyAccess::WithOrInPart(scope, in_part) => {
-            format!(
-                "{role}; `insufficient_scope`: an API key needs `{scope}`, or for a part of it `{in_part}`; {address}"
-            )
+            ("", no_scope(format!("`{scope}`, or for a part of it `{in_part}`")))
         }
-        KeyAccess::Never | KeyAccess::Unsaid => format!("{role}, or it is an API key; {address}"),
-    }
+        KeyAccess::Never | KeyAccess::Unsaid => (", or it is an API key", None),
+    };
+    let totp = "`totp_setup_required`: staff must set up a second factor first".to_owned();
+    [format!("`forbidden`: the caller's role does not allow it{no_key}")]
+        .into_iter()
+        .chain(scope)
+        .chain(["`address_not_allowed`: the API key is for other addresses".to_owned()])
+        .chain((!policy.before_totp).then_some(totp))
+        .collect()
 }
 
 fn add_key(operation: &mut Operation) {

@@ -4,6 +4,7 @@
 //! gives notices to `tracing`, where we read them.
 
 mod cases;
+mod graphql;
 pub mod plans;
 
 use std::collections::BTreeMap;
@@ -78,7 +79,7 @@ pub async fn run(url: &SecretString, json: Option<&Path>) -> anyhow::Result<bool
     ensure!(is_superuser, "only a superuser may switch auto_explain on");
     let mut bench = Bench::start(url, db).await?;
     let mut measured = bench.log_in().await?;
-    let cases = cases();
+    let cases: Vec<Case> = cases().into_iter().chain(graphql::cases()).collect();
     for case in &cases {
         eprint!("\r{:<100.100}", case.path);
         measured.extend(bench.measure(case).await.with_context(|| case.path.to_owned())?);

@@ -64,12 +64,14 @@ const POINTS_OF_A_KEY: u32 = 5;
 /// Takes what a query costs from its caller's points. `None` while rate limits are off.
 pub async fn take_points(state: &AppState, caller: &Principal, points: u32) -> Option<LimitState> {
     let limits = &state.settings.rate_limits;
-    let user_id = caller.user_id().filter(|_| limits.on)?;
-    let limit = match caller.service_account() {
-        Some(_) => limits.graphql.times(POINTS_OF_A_KEY),
-        None => limits.graphql,
+    if !limits.on {
+        return None;
+    }
+    let (subject, limit) = match caller.service_account() {
+        Some(account) => (account.key_id.to_string(), limits.graphql.times(POINTS_OF_A_KEY)),
+        None => (caller.user_id()?.to_string(), limits.graphql),
     };
-    Some(state.limiter.take_many(Class::Graphql, &user_id.to_string(), limit, points).await)
+    Some(state.limiter.take_many(Class::Graphql, &subject, limit, points).await)
 }
 
 /// Writes into an answer how its caller stands with the limit. A limit that the handler has written stays.

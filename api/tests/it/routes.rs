@@ -57,6 +57,7 @@ fn routes_have_the_policies_that_the_contract_promises() {
         ("PATCH", "/v1/orders/{id}/status", needs(Permission::OrdersWrite), Class::Write, false, Stale::Products),
         ("GET", "/v1/ops/actions", needs(Permission::OpsRead), Class::Read, false, Stale::Nothing),
         ("POST", "/v1/ops/jobs/retry", needs(Permission::OpsWrite), Class::Write, true, Stale::Nothing),
+        ("POST", "/v1/graphql", Access::SignedIn, Class::Read, false, Stale::Nothing),
         ("GET", "/health", Access::Anyone, Class::Read, false, Stale::Nothing),
         ("GET", "/docs/{*file}", Access::Anyone, Class::Read, false, Stale::Nothing),
     ] {

@@ -165,7 +165,6 @@ pub struct RotateApiKey {
 pub struct ApiKeyFilter {
     #[param(value_type = Option<uuid::Uuid>)]
     pub service_account_id: Option<UserId>,
-    #[param(inline)]
     pub state: Option<KeyState>,
 }
 

@@ -145,6 +145,11 @@ async fn hostile_queries_cost_us_little() {
         (repeated("x:me{id}", ("{", "}")), &["invalid_query"]),
         (repeated("9", ("{orders(first: ", ") {pageInfo {endCursor}}}")), &["invalid_query"]),
         (repeated("...{id} ", ("{me{", "}}")), &["fine"]),
+        // As deep as the parser gets to see, with an error at the bottom: it must not try every way to read it.
+        (format!("{}!{}", "{a".repeat(32), "}".repeat(32)), &["invalid_query"]),
+        (format!("{}!{}", "{a:b(c:[{d:$e}])".repeat(30), "}".repeat(30)), &["invalid_query"]),
+        (format!("{{order(id: {}!{}) {{id}}}}", "[".repeat(31), "]".repeat(31)), &["invalid_query"]),
+        (format!("{{order(id: {}!{}) {{id}}}}", "{a:".repeat(31), "}".repeat(31)), &["invalid_query"]),
         (doubling, &["query_too_deep"]),
         (shallow, &["invalid_query"]),
         (chain, &["query_too_deep"]),

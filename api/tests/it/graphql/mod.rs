@@ -2,6 +2,7 @@
 
 mod generated;
 mod hostile;
+mod keys;
 mod pages;
 mod points;
 mod rights;

@@ -96,6 +96,16 @@ pub enum Error {
     JobNotDead { state: String },
     #[error("{by} looks after this order; put it back first")]
     OrderTaken { by: String },
+    #[error("there are {limit} webhooks already; delete one first")]
+    TooManyWebhooks { limit: i64 },
+    #[error("the webhook is disabled; enable it instead")]
+    WebhookDisabled,
+    #[error("the webhook is not enabled; enable it first")]
+    WebhookNotEnabled,
+    #[error("the secret before is still good; wait until `previous_until`")]
+    RotationInProgress,
+    #[error("this delivery still waits to be sent")]
+    DeliveryPending,
     #[error("another attempt holds this job now; the changes of this attempt were rolled back")]
     LeaseLost,
     #[error("the selection has changed since the preview; look at the new one")]
@@ -104,6 +114,8 @@ pub enum Error {
     VersionMismatch,
 
     // Temporary.
+    #[error("webhooks are off here: WEBHOOK_MASTER_KEY is not set")]
+    WebhooksOff,
     #[error("the server is overloaded; try again shortly")]
     Overloaded,
     #[error("too many requests; try again in {retry_after_seconds} s")]
@@ -150,6 +162,8 @@ pub enum Resource {
     AuditRun,
     Bulk,
     View,
+    Webhook,
+    Delivery,
 }
 
 /// A line of an order or a reservation that asked for more than is available.
@@ -197,10 +211,15 @@ impl Error {
             | Self::JobNotDead { .. }
             | Self::OrderTaken { .. }
             | Self::PreviewStale { .. }
+            | Self::TooManyWebhooks { .. }
+            | Self::WebhookDisabled
+            | Self::WebhookNotEnabled
+            | Self::RotationInProgress
+            | Self::DeliveryPending
             | Self::LeaseLost => Kind::Conflict,
             Self::VersionMismatch => Kind::Stale,
             Self::RateLimited { .. } => Kind::RateLimited,
-            Self::Overloaded | Self::Unavailable(_) => Kind::Unavailable,
+            Self::Overloaded | Self::WebhooksOff | Self::Unavailable(_) => Kind::Unavailable,
             Self::OutcomeUnknown => Kind::Unknown,
             Self::Internal(_) => Kind::Internal,
         }

@@ -43,3 +43,4 @@ pub mod seed;
 pub mod shipping;
 pub mod values;
 pub mod warehouses;
+pub mod webhooks;

@@ -8,7 +8,7 @@
 //! | what every program needs | `platform`, `migrations` |
 //! | the words of the domain | `invalid`, then `values`, then `error`, then `page`, `batch` |
 //! | who acts | `principal` |
-//! | jobs, and records of what happened | `queue`, `actions`, `idempotency` |
+//! | jobs, and records of what happened | `queue`, `actions`, `idempotency`, `feed` |
 //! | tables that depend on few others | `customers`, `warehouses`, `schedule`, `health`, `history` |
 //! | who signs in, and what orders consist of | `identity`, `catalog`, `inventory`, `payments`, `shipping` |
 //! | orders | `orders` |
@@ -21,6 +21,7 @@ pub mod batch;
 pub mod catalog;
 pub mod customers;
 pub mod error;
+pub mod feed;
 pub mod health;
 pub mod history;
 pub mod idempotency;

@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["error"],
     &["page", "batch"],
     &["principal"],
-    &["queue", "actions", "idempotency"],
+    &["queue", "actions", "idempotency", "feed"],
     &["customers", "warehouses", "schedule", "health", "history"],
     &["identity", "catalog", "inventory", "payments", "shipping"],
     &["orders"],

@@ -20,6 +20,10 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
     ("charges", "select, insert, update"),
     ("clockwork", "select, insert, update"),
     ("customers", "select, insert, update"),
+    // Numbers are removed after `FEED_KEPT`, and with them the events that belong to no order.
+    ("entity_events", "select, insert, delete"),
+    ("feed", "select, insert, delete"),
+    ("feed_head", "select, update"),
     ("idempotency_keys", "select, insert, update, delete"),
     ("inventory", "select, insert, update"),
     ("invites", "select, insert, update, delete"),

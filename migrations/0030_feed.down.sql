@@ -1,0 +1,2 @@
+drop table feed_head, feed, entity_events;
+alter table order_events drop column xact;

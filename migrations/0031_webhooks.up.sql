@@ -51,6 +51,8 @@ create table webhook_deliveries (
     subject         uuid not null,
     sequence        int not null,
     type            text not null,
+    -- When it happened.
+    at              timestamptz not null,
     -- From the subject. Each shard of an endpoint has its own job, so one subject is in one job.
     shard           smallint not null,
     -- `pending` is shown as `held` while the endpoint is not enabled.
@@ -114,6 +116,7 @@ create table webhook_replays (
     only_failed    boolean not null,
     after_position bigint not null,
     upto_position  bigint not null,
+    from_time      timestamptz,
     upto_time      timestamptz,
     created_at     timestamptz not null default clock_timestamp()
 );

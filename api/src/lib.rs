@@ -28,3 +28,4 @@ mod orders;
 mod pages;
 mod users;
 mod warehouses;
+mod webhooks;

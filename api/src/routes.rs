@@ -5,7 +5,7 @@ use axum::http::Method;
 use crate::pages;
 use crate::policy::{Access, Policy, Stale};
 use crate::router::Routes;
-use crate::{auth, bulk, catalog, customers, docs, health, inventory, me, ops, orders, users, warehouses};
+use crate::{auth, bulk, catalog, customers, docs, health, inventory, me, ops, orders, users, warehouses, webhooks};
 
 /// Every JSON route, and what documents them.
 pub fn all() -> Routes {
@@ -29,6 +29,7 @@ pub fn without_docs() -> Routes {
         .merge(orders::routes())
         .merge(ops::routes())
         .merge(bulk::routes())
+        .merge(webhooks::routes())
 }
 
 /// The table of all routes in Markdown, for `docs/routes.md`.

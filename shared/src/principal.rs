@@ -82,6 +82,7 @@ pub enum Permission {
     CustomersWrite,
     OpsRead,
     OpsWrite,
+    WebhooksManage,
     /// Roles, deactivation.
     UsersWrite,
 }
@@ -105,7 +106,7 @@ impl Permissions {
     pub fn of(role: Role) -> Self {
         use Permission::{
             CatalogWrite, CustomersRead, CustomersWrite, InventoryRead, InventoryWrite, OpsRead, OpsWrite,
-            OrdersCancel, OrdersRead, OrdersWrite, UsersWrite,
+            OrdersCancel, OrdersRead, OrdersWrite, UsersWrite, WebhooksManage,
         };
         const STAFF: Permissions = Permissions::NONE
             .with(OrdersRead)
@@ -117,7 +118,8 @@ impl Permissions {
             .with(CustomersRead)
             .with(CustomersWrite)
             .with(OpsRead)
-            .with(OpsWrite);
+            .with(OpsWrite)
+            .with(WebhooksManage);
         match role {
             Role::Customer => Self::NONE,
             Role::Staff => STAFF,
@@ -139,6 +141,7 @@ impl Permission {
             Self::CustomersWrite => "customers:write",
             Self::OpsRead => "ops:read",
             Self::OpsWrite => "ops:write",
+            Self::WebhooksManage => "webhooks:manage",
             Self::UsersWrite => "users:write",
         }
     }

@@ -3,7 +3,8 @@
 //! `webhook_pumps`, `webhook_head` and `webhook_replays`.
 //!
 //! The files in the order of a delivery's life: `endpoints` registers where events go, `fill` writes a delivery for each
-//! new event of the feed that an endpoint wants, `pump` finds what is due and records how it went, `deliveries` shows the log
+//! new event of the feed that an endpoint wants, `pump` finds what is due, `outcome` records
+//! how it went, `sweep` repairs what has no job, `deliveries` shows the log
 //! and sends one again, `replay` sends many again, `prune` deletes old rows. The worker makes the requests
 //! (`worker/src/jobs/deliver_webhooks.rs`).
 
@@ -11,6 +12,7 @@ pub mod deliveries;
 pub mod endpoints;
 pub mod fill;
 pub mod jobs;
+pub mod outcome;
 pub mod prune;
 pub mod pump;
 pub mod receiver_url;

@@ -15,7 +15,7 @@ pub fn checked(types: &[String]) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     let mut known: Vec<String> = Vec::new();
     for (at, name) in types.iter().enumerate() {
-        if !catalogue::knows(name) {
+        if !catalogue::is_known(name) {
             let message = format!("`{}` is no type of event; GET /v1/webhooks/event-types lists them", shortened(name));
             wrong.push(Invalid::new("unknown_event_type", message).at(format!("types[{at}]")));
         } else if !known.contains(name) {
@@ -27,10 +27,7 @@ pub fn checked(types: &[String]) -> Result<Vec<String>> {
 
 /// Is this type of event among those that an endpoint wants?
 pub fn matches(wanted: &[String], name: &str) -> bool {
-    wanted.iter().any(|pattern| match pattern.strip_suffix('*') {
-        Some(prefix) => name.starts_with(prefix),
-        None => pattern == name,
-    })
+    wanted.iter().any(|pattern| catalogue::matches(pattern, name))
 }
 
 fn shortened(name: &str) -> String {

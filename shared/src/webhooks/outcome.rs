@@ -189,8 +189,10 @@ async fn write_log(conn: &mut PgConnection, job: DeliverWebhooks, made: &[MadeAt
     let ms = |took: Duration| i32::try_from(took.as_millis()).unwrap_or(i32::MAX);
     sqlx::query!(
         "insert into webhook_attempts (endpoint_id, position, attempt, at, status, ms, error, response)
-         select $1, made.* from unnest($2::bigint[], $3::int[], $4::timestamptz[], $5::int[], $6::int[], $7::text[], $8::text[]) made
-           join webhook_deliveries d on d.endpoint_id = $1 and d.position = made.unnest
+         select d.endpoint_id, made.*
+           from unnest($2::bigint[], $3::int[], $4::timestamptz[], $5::int[], $6::int[], $7::text[], $8::text[])
+                made (position, attempt, at, status, ms, error, response)
+           join webhook_deliveries d on d.endpoint_id = $1 and d.position = made.position
          on conflict do nothing",
         job.endpoint_id.0,
         &made.iter().map(|made| made.delivery.position).collect::<Vec<_>>(),

@@ -218,10 +218,10 @@ async fn space_out(
     let step = 1.0 / f64::from(most_per_second);
     let planned = sqlx::query!(
         r#"update webhook_endpoints e
-              set next_send_at = old.begin + make_interval(secs => old.places * $3)
+              set next_send_at = old.begin + make_interval(secs => old.places * $3::float8)
              from (select id, begin,
-                          greatest(0, least($2::int, floor(extract(epoch from clock_timestamp() + make_interval(secs => $4) - begin)
-                                                           / $3)::int)) as places
+                          greatest(0, least($2::int, floor(extract(epoch from clock_timestamp() + make_interval(secs => $4) - begin)::float8
+                                                           / $3::float8)::int)) as places
                      from (select id, greatest(next_send_at, clock_timestamp()) as begin
                              from webhook_endpoints where id = $1 for no key update) locked) old
             where e.id = old.id

@@ -30,6 +30,7 @@ use crate::surface::assets::Asset;
         (name = "customers", description = "The people who order"),
         (name = "inventory", description = "Stock, reservations, the ledger"),
         (name = "orders", description = "Placing, reading and moving orders"),
+        (name = "events", description = "The feed of everything that happens"),
         (name = "webhooks", description = "Endpoints that get events, and what was delivered to them"),
         (name = "operations", description = "Queues, jobs, workers, the audit, the record of actions"),
         (name = "health", description = "For probes"),

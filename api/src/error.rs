@@ -3,7 +3,7 @@
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use shared::error::{Error, Kind};
 use utoipa::ToSchema;
 use web::refusal;
@@ -19,6 +19,8 @@ pub struct ApiError {
     /// The same for people who look at a page.
     pub words: String,
     pub errors: Vec<Value>,
+    /// What this kind of problem says besides.
+    pub members: Map<String, Value>,
     pub retry_after_seconds: Option<u64>,
 }
 
@@ -43,13 +45,18 @@ pub struct Problem {
     /// The fields at fault: `field`, `code`, `message`, and further details for programs
     #[schema(value_type = Vec<Object>)]
     pub errors: Vec<Value>,
+    /// What this kind of problem says besides
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub members: Map<String, Value>,
 }
 
 impl ApiError {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         let words = refusal::sentence(&detail);
-        Self { status, code: code.to_owned(), detail, words, errors: Vec::new(), retry_after_seconds: None }
+        let (errors, members) = (Vec::new(), Map::new());
+        Self { status, code: code.to_owned(), detail, words, errors, members, retry_after_seconds: None }
     }
 
     /// For an error that a library answered: its status is right, but its form is not ours.
@@ -91,6 +98,7 @@ impl ApiError {
             code: self.code.clone(),
             request_id: request_id.to_owned(),
             errors: self.errors.clone(),
+            members: self.members.clone(),
         }
     }
 }
@@ -102,6 +110,7 @@ fn status_of(error: &Error) -> StatusCode {
         Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
         Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Gone => StatusCode::GONE,
         Kind::Stale => StatusCode::PRECONDITION_FAILED,
         Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -125,6 +134,7 @@ impl<E: Into<Error>> From<E> for ApiError {
             detail: error.to_string(),
             words: refusal::words(&error),
             errors: error.fields(),
+            members: error.members(),
             retry_after_seconds: error.retry_after_seconds(),
         }
     }

@@ -17,6 +17,7 @@ mod bulk;
 mod catalog;
 mod customers;
 mod docs;
+mod events;
 mod health;
 mod inventory;
 mod me;

@@ -49,6 +49,8 @@ impl ApiMetrics {
 fn class_of(method: &str, route: &str) -> Option<&'static str> {
     let is_page = !route.ends_with("/live") && !["/health", "/assets/", "/docs"].iter().any(|it| route.starts_with(it));
     match (route.starts_with("/v1/"), method) {
+        // A reader of the feed may wait for news.
+        _ if route == "/v1/events" => None,
         (true, "GET" | "HEAD" | "OPTIONS") => Some("reads"),
         (true, _) => Some("writes"),
         (false, _) => is_page.then_some("pages"),

@@ -4,6 +4,7 @@
 //! document and `docs/routes.md` all read the policy; none of them decides anything by the path.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, header};
@@ -35,6 +36,8 @@ pub struct Policy {
     pub order_param: Option<&'static str>,
     /// May staff call it who must set up a second factor first?
     pub before_totp: bool,
+    /// How long a request may wait for news. The time limit of every request begins after that.
+    pub waits: Duration,
 }
 
 /// Who may call a route.
@@ -80,6 +83,7 @@ impl Policy {
             face: Face::Json,
             order_param: None,
             before_totp: false,
+            waits: Duration::ZERO,
         }
     }
 
@@ -122,6 +126,11 @@ impl Policy {
     /// Staff may call it who must set up a second factor first.
     pub const fn before_totp(self) -> Self {
         Self { before_totp: true, ..self }
+    }
+
+    /// The route waits for news, at most so long.
+    pub const fn waits(self, waits: Duration) -> Self {
+        Self { waits, ..self }
     }
 
     /// May this caller call the route? `None` is a caller without a valid token.

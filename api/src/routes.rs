@@ -5,7 +5,9 @@ use axum::http::Method;
 use crate::pages;
 use crate::policy::{Access, Policy, Stale};
 use crate::router::Routes;
-use crate::{auth, bulk, catalog, customers, docs, health, inventory, me, ops, orders, users, warehouses, webhooks};
+use crate::{
+    auth, bulk, catalog, customers, docs, events, health, inventory, me, ops, orders, users, warehouses, webhooks,
+};
 
 /// Every JSON route, and what documents them.
 pub fn all() -> Routes {
@@ -27,6 +29,7 @@ pub fn without_docs() -> Routes {
         .merge(warehouses::routes())
         .merge(inventory::routes())
         .merge(orders::routes())
+        .merge(events::routes())
         .merge(ops::routes())
         .merge(bulk::routes())
         .merge(webhooks::routes())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
+use shared::feed::waiting::FeedReaders;
 use shared::health::Probe;
 use shared::history::WRITE_EVERY;
 use shared::identity::attempts::Attempts;
@@ -125,7 +126,9 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     identity.metrics.register(metrics.shared.registry())?;
     let identity = Arc::new(identity);
     let limiter = Arc::new(Limiter::new(redis));
+    let stopping = CancellationToken::new();
     Ok(AppState {
+        feed: FeedReaders::new(db.clone(), stopping.clone()),
         attempts: Arc::new(Attempts::new(
             db.clone(),
             limiter.clone(),
@@ -145,7 +148,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
         connection_limits: Limits::default(),
         tls: settings.tls()?.map(Arc::new),
         settings: Arc::new(settings),
-        stopping: CancellationToken::new(),
+        stopping,
         db,
     })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRef;
+use shared::feed::waiting::FeedReaders;
 use shared::health::Probe;
 use shared::identity::attempts::Attempts;
 use shared::identity::authenticate::Identity;
@@ -35,6 +36,8 @@ pub struct AppState {
     pub probe: Arc<Probe>,
     pub cache: Arc<Cache>,
     pub placing: Arc<PlacingLanes>,
+    /// Readers of the feed that wait for news.
+    pub feed: Arc<FeedReaders>,
     pub metrics: Arc<ApiMetrics>,
     /// What the console's overview shows, read once for all viewers.
     pub overview: Arc<Overview>,

@@ -113,6 +113,11 @@ pub enum Error {
     #[error("it has changed since you read it; read it again and repeat your change")]
     VersionMismatch,
 
+    #[error("events after this cursor are too old and were removed; go on from `oldest`, and read the present state of what you follow")]
+    CursorExpired { oldest: String },
+    #[error("the feed was restored from a dump of another database; run `millrace-api feed rebuild`")]
+    FeedOfAnotherDatabase,
+
     // Temporary.
     #[error("webhooks are off here: WEBHOOK_MASTER_KEY is not set")]
     WebhooksOff,
@@ -137,6 +142,7 @@ pub enum Kind {
     Unauthenticated,
     Forbidden,
     Conflict,
+    Gone,
     Stale,
     RateLimited,
     Unavailable,
@@ -217,11 +223,12 @@ impl Error {
             | Self::RotationInProgress
             | Self::DeliveryPending
             | Self::LeaseLost => Kind::Conflict,
+            Self::CursorExpired { .. } => Kind::Gone,
             Self::VersionMismatch => Kind::Stale,
             Self::RateLimited { .. } => Kind::RateLimited,
             Self::Overloaded | Self::WebhooksOff | Self::Unavailable(_) => Kind::Unavailable,
             Self::OutcomeUnknown => Kind::Unknown,
-            Self::Internal(_) => Kind::Internal,
+            Self::FeedOfAnotherDatabase | Self::Internal(_) => Kind::Internal,
         }
     }
 
@@ -265,6 +272,14 @@ impl Error {
                 "allowed": allowed,
             })],
             _ => Vec::new(),
+        }
+    }
+
+    /// What an answer says besides, for programs.
+    pub fn members(&self) -> serde_json::Map<String, Value> {
+        match self {
+            Self::CursorExpired { oldest } => [("oldest".to_owned(), json!(oldest))].into_iter().collect(),
+            _ => serde_json::Map::new(),
         }
     }
 

@@ -80,6 +80,7 @@ pub enum Permission {
     CatalogWrite,
     CustomersRead,
     CustomersWrite,
+    EventsRead,
     OpsRead,
     OpsWrite,
     WebhooksManage,
@@ -105,8 +106,8 @@ impl Permissions {
     /// What a role may. Each role may do what the ones before it may.
     pub fn of(role: Role) -> Self {
         use Permission::{
-            CatalogWrite, CustomersRead, CustomersWrite, InventoryRead, InventoryWrite, OpsRead, OpsWrite,
-            OrdersCancel, OrdersRead, OrdersWrite, UsersWrite, WebhooksManage,
+            CatalogWrite, CustomersRead, CustomersWrite, EventsRead, InventoryRead, InventoryWrite, OpsRead,
+            OpsWrite, OrdersCancel, OrdersRead, OrdersWrite, UsersWrite, WebhooksManage,
         };
         const STAFF: Permissions = Permissions::NONE
             .with(OrdersRead)
@@ -117,6 +118,7 @@ impl Permissions {
             .with(CatalogWrite)
             .with(CustomersRead)
             .with(CustomersWrite)
+            .with(EventsRead)
             .with(OpsRead)
             .with(OpsWrite)
             .with(WebhooksManage);
@@ -139,6 +141,7 @@ impl Permission {
             Self::CatalogWrite => "catalog:write",
             Self::CustomersRead => "customers:read",
             Self::CustomersWrite => "customers:write",
+            Self::EventsRead => "events:read",
             Self::OpsRead => "ops:read",
             Self::OpsWrite => "ops:write",
             Self::WebhooksManage => "webhooks:manage",

@@ -74,6 +74,10 @@ pub struct Work {
     #[arg(long, env = "REAPER_SCHEDULE", default_value = "0 * * * * *")]
     pub reaper_schedule: cron::Schedule,
 
+    /// How long the feed (`GET /v1/events`) keeps an event; at least 1s
+    #[arg(long, env = "FEED_KEPT", default_value = "90d", value_parser = feed_kept)]
+    pub feed_kept: Duration,
+
     /// The payment provider; required: simulated, which understands the test tokens and takes no money
     #[arg(long, env = "PAYMENT_PROVIDER")]
     pub payment_provider: Option<ProviderName>,
@@ -134,6 +138,11 @@ impl Work {
         let scripts = (simulated && self.simulated_scripts).then_some(Insecure::Scripts);
         payments.into_iter().chain(scripts).chain(common.insecure()).collect()
     }
+}
+
+fn feed_kept(text: &str) -> Result<Duration, String> {
+    let kept = duration(text)?;
+    if kept < Duration::from_secs(1) { Err("it must be at least 1s".to_owned()) } else { Ok(kept) }
 }
 
 /// A shorter lease would expire during the short pauses that any machine has.

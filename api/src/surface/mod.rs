@@ -31,7 +31,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::error::ApiError;
-use crate::policy::Policies;
+use crate::policy::{Policies, Policy};
 use crate::router::Routes;
 use crate::state::AppState;
 use crate::surface::body::WaitsForBody;
@@ -103,6 +103,7 @@ fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
 /// A body that does not arrive in time is the client's fault, and everything else is ours.
 async fn limit_time(State(timeout): State<Duration>, request: Request, next: Next) -> Response {
     let body = request.extensions().get::<WaitsForBody>().cloned();
+    let timeout = timeout + request.extensions().get::<Policy>().map_or(Duration::ZERO, |policy| policy.waits);
     match tokio::time::timeout(timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_elapsed) if body.is_some_and(|body| body.waits()) => {

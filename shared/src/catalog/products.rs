@@ -8,6 +8,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
+use crate::feed::data::ProductFacts;
+use crate::feed::record::{self, EntityEvent};
 use crate::invalid::Invalid;
 use crate::page::{List, Page, Position};
 use crate::platform::db::{self, CustomPlan};
@@ -342,7 +344,7 @@ pub async fn create(conn: &mut PgConnection, principal: &Principal, new: &NewPro
 
 /// Adds products in one statement, skips those whose SKU exists, and returns the ids of the new ones.
 pub async fn add(conn: &mut PgConnection, new: &[NewProduct]) -> Result<Vec<ProductId>> {
-    sqlx::query_scalar!(
+    let ids: Vec<ProductId> = sqlx::query_scalar!(
         "insert into products
             (id, sku, name, description, price_minor, currency, category_id, weight_grams, dimensions_mm, active)
          select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::uuid[],
@@ -360,9 +362,33 @@ pub async fn add(conn: &mut PgConnection, new: &[NewProduct]) -> Result<Vec<Prod
         new.iter().map(|new| new.dimensions_mm.map(Json)).collect::<Vec<_>>() as Vec<Option<Json<Dimensions>>>,
         &new.iter().map(|new| new.active.unwrap_or(true)).collect::<Vec<_>>(),
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await
-    .map_err(|error| refused_product(error, None))
+    .map_err(|error| refused_product(error, None))?;
+    tell(conn, &ids, EntityEvent::ProductCreated, &[]).await?;
+    Ok(ids)
+}
+
+/// Tells the feed how these products are now. The caller has just written them.
+async fn tell(
+    conn: &mut PgConnection,
+    ids: &[ProductId],
+    event: fn(ProductFacts) -> EntityEvent,
+    changed: &[String],
+) -> Result<()> {
+    let rows = sqlx::query!(
+        "select id, sku, name, price_minor, currency, active from products where id = any($1) order by id",
+        ids as &[ProductId],
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let facts = rows.into_iter().map(|row| {
+        let price = Money::stored(row.price_minor, &row.currency);
+        let changed = changed.to_vec();
+        (row.id, event(ProductFacts { sku: row.sku, name: row.name, price, active: row.active, changed }))
+    });
+    record::record(conn, &facts.collect::<Vec<_>>()).await?;
+    Ok(())
 }
 
 /// Changes the given fields. With `seen`, only if the product still has that version.
@@ -419,6 +445,7 @@ pub async fn change(
     let product = get(conn, id).await?;
     let changed = changed.ok_or(Error::VersionMismatch)?;
     if !changed.is_empty() {
+        tell(conn, &[id], EntityEvent::ProductChanged, &changed).await?;
         actions::record(conn, principal, Action::changed("product.changed", "product", id, &changed)).await?;
     }
     Ok(product)
@@ -441,6 +468,7 @@ pub async fn retire(conn: &mut PgConnection, principal: &Principal, id: ProductI
         }
         return Ok(());
     }
+    tell(conn, &[id], EntityEvent::ProductChanged, &["active".to_owned()]).await?;
     actions::record(conn, principal, Action::new("product.ended", "product", id)).await
 }
 

@@ -8,5 +8,12 @@
 //! - `retention`, `rebuild`: the old end, and a database that was restored from a dump.
 
 pub mod catalogue;
+pub mod cursor;
 pub mod data;
+pub mod read;
+pub mod rebuild;
 pub mod record;
+pub mod retention;
+pub mod sequencer;
+mod timeline;
+pub mod waiting;

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::ledger::{self, Change, MovementView, Reason};
+use super::news;
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::invalid::Invalid;
@@ -100,7 +101,9 @@ pub async fn adjust(
 
     let note = asked.note.clone().map(Note::into_string);
     let change = Change { on_hand_delta: delta, note, ..Change::of(pair.0, pair.1) };
-    let mut written = ledger::write(conn, principal.user_id(), asked.reason.into(), &[change]).await?;
+    let (reason, changes) = (Reason::from(asked.reason), [change]);
+    let mut written = ledger::write(conn, principal.user_id(), reason, &changes).await?;
+    news::adjusted(conn, reason, &changes).await?;
     let movement = written.pop().expect("`write` returns a movement for each change");
     let data = json!({ "delta": delta, "reason": movement.reason, "movement_id": movement.id });
     let action = Action::new("stock.adjusted", "stock", id).reason(movement.note.as_deref()).data(data);

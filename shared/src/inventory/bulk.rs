@@ -1,4 +1,4 @@
-//! Stock counts, thousands in one request: all of them or none. Writes through `inventory::open` and `ledger`.
+//! Stock counts, thousands in one request: all of them or none. Writes through `inventory::open_untold` and `ledger`.
 //!
 //! The number of statements does not grow with the rows.
 
@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::ledger::{self, Change, Reason};
-use super::{NewStock, Pair};
+use super::{NewStock, Pair, news};
 use crate::actions::{self, Action};
 use crate::error::{Error, Result};
 use crate::invalid::{FieldError, Invalid};
@@ -138,7 +138,7 @@ pub async fn count(conn: &mut PgConnection, principal: &Principal, counts: Count
         reorder_level: None,
         reorder_quantity: None,
     };
-    let created = super::open(conn, principal.user_id(), &counted.keys().map(rows).collect::<Vec<_>>()).await?.len();
+    let created = super::open_untold(conn, principal.user_id(), &counted.keys().map(rows).collect::<Vec<_>>()).await?;
     let levels = super::lock(conn, &counted.keys().copied().collect()).await?;
 
     let (mut changes, mut differences) = (Vec::new(), Vec::new());
@@ -161,6 +161,11 @@ pub async fn count(conn: &mut PgConnection, principal: &Principal, counts: Count
     }
     refuse(&mut complaints)?;
     ledger::write(conn, principal.user_id(), Reason::Counted, &changes).await?;
+    news::adjusted(conn, Reason::Counted, &changes).await?;
+    let changed = ledger::rows_of(&changes);
+    let empty: Vec<Pair> = created.iter().map(|(_, pair)| *pair).filter(|pair| !changed.contains(pair)).collect();
+    news::opened(conn, &empty, Reason::Counted).await?;
+    let created = created.len();
     let (counted, changed) = (counted.len(), changes.len());
     if changed + created > 0 {
         let data = json!({ "rows": counted, "changed": changed, "created": created });

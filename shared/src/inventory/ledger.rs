@@ -31,6 +31,22 @@ pub enum Reason {
     Shipped,
 }
 
+impl Reason {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Damaged => "damaged",
+            Self::Counted => "counted",
+            Self::Returned => "returned",
+            Self::Other => "other",
+            Self::Reserved => "reserved",
+            Self::Released => "released",
+            Self::Expired => "expired",
+            Self::Shipped => "shipped",
+        }
+    }
+}
+
 /// A row of the ledger. Rows never change; a correction is a new row.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({

@@ -11,6 +11,7 @@ pub(crate) mod expire;
 pub mod held;
 pub mod ledger;
 pub mod list;
+pub(crate) mod news;
 pub mod past;
 pub mod reserve;
 pub mod source;
@@ -24,6 +25,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
+use self::ledger::Reason;
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::platform::db;
@@ -116,6 +118,7 @@ pub struct OnShelf {
 pub(crate) struct Level {
     pub on_hand: i32,
     pub reserved: i32,
+    pub reorder_level: i32,
 }
 
 impl Level {
@@ -131,7 +134,8 @@ pub(crate) type Pair = (ProductId, WarehouseId);
 pub(crate) async fn lock(conn: &mut PgConnection, pairs: &BTreeSet<Pair>) -> Result<BTreeMap<Pair, Level>> {
     let (products, warehouses): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
     let rows = sqlx::query!(
-        r#"select product_id as "product_id: ProductId", warehouse_id as "warehouse_id: WarehouseId", on_hand, reserved
+        r#"select product_id as "product_id: ProductId", warehouse_id as "warehouse_id: WarehouseId", on_hand, reserved,
+                  reorder_level
              from inventory
             where (product_id, warehouse_id) in (select * from unnest($1::uuid[], $2::uuid[]))
             order by product_id, warehouse_id for no key update of inventory"#,
@@ -140,18 +144,30 @@ pub(crate) async fn lock(conn: &mut PgConnection, pairs: &BTreeSet<Pair>) -> Res
     )
     .fetch_all(conn)
     .await?;
-    let levels = rows
-        .into_iter()
-        .map(|row| ((row.product_id, row.warehouse_id), Level { on_hand: row.on_hand, reserved: row.reserved }));
+    let levels = rows.into_iter().map(|row| {
+        let level = Level { on_hand: row.on_hand, reserved: row.reserved, reorder_level: row.reorder_level };
+        ((row.product_id, row.warehouse_id), level)
+    });
     Ok(levels.collect())
 }
 
 /// Starts to stock products in warehouses. Rows that exist stay as they are; returns the ids of the new ones.
 pub async fn open(conn: &mut PgConnection, actor: Option<UserId>, rows: &[NewStock]) -> Result<Vec<InventoryId>> {
+    let (ids, pairs): (Vec<_>, Vec<_>) = open_untold(conn, actor, rows).await?.into_iter().unzip();
+    news::opened(conn, &pairs, Reason::Received).await?;
+    Ok(ids)
+}
+
+/// The same, where the caller changes the new rows at once and tells the feed of both together.
+async fn open_untold(
+    conn: &mut PgConnection,
+    actor: Option<UserId>,
+    rows: &[NewStock],
+) -> Result<Vec<(InventoryId, Pair)>> {
     let units = |pick: fn(&NewStock) -> Option<Units>| -> Vec<i32> {
         rows.iter().map(|row| pick(row).map_or(0, Units::get)).collect()
     };
-    sqlx::query_scalar!(
+    let opened = sqlx::query!(
         r#"with opened as (
                insert into inventory (product_id, warehouse_id, on_hand, reorder_level, reorder_quantity, restocked_at)
                select product_id, warehouse_id, on_hand, reorder_level, reorder_quantity,
@@ -164,7 +180,8 @@ pub async fn open(conn: &mut PgConnection, actor: Option<UserId>, rows: &[NewSto
            movement as (
                insert into stock_movements (product_id, warehouse_id, on_hand_delta, reason, actor_id)
                select product_id, warehouse_id, on_hand, 'received', $6 from opened where on_hand > 0)
-           select id as "id: InventoryId" from opened"#,
+           select id as "id: InventoryId", product_id as "product_id: ProductId",
+                  warehouse_id as "warehouse_id: WarehouseId" from opened"#,
         rows.iter().map(|row| row.product_id).collect::<Vec<_>>() as Vec<ProductId>,
         rows.iter().map(|row| row.warehouse_id).collect::<Vec<_>>() as Vec<WarehouseId>,
         &units(|row| Some(row.on_hand)),
@@ -177,8 +194,9 @@ pub async fn open(conn: &mut PgConnection, actor: Option<UserId>, rows: &[NewSto
     .map_err(|error| match db::broken_constraint(&error) {
         Some("inventory_product_id_fkey") => Error::NotFound(Resource::Product),
         Some("inventory_warehouse_id_fkey") => Error::NotFound(Resource::Warehouse),
-        _ => error.into(),
-    })
+        _ => Error::from(error),
+    })?;
+    Ok(opened.into_iter().map(|row| (row.id, (row.product_id, row.warehouse_id))).collect())
 }
 
 /// Starts to stock one product in one warehouse.
@@ -214,12 +232,14 @@ pub async fn update_settings(
     version: Option<i32>,
     settings: &ReorderSettings,
 ) -> Result<StockView> {
-    let updated = sqlx::query_scalar!(
-        "update inventory
-            set reorder_level = coalesce($3, reorder_level), reorder_quantity = coalesce($4, reorder_quantity),
-                version = version + 1, updated_at = clock_timestamp()
-          where id = $1 and ($2::int is null or version = $2)
-         returning true",
+    let updated = sqlx::query!(
+        r#"update inventory i
+              set reorder_level = coalesce($3, i.reorder_level), reorder_quantity = coalesce($4, i.reorder_quantity),
+                  version = i.version + 1, updated_at = clock_timestamp()
+             from (select id, reorder_level from inventory where id = $1 for no key update) old
+            where i.id = old.id and ($2::int is null or i.version = $2)
+           returning i.product_id as "product_id: ProductId", i.warehouse_id as "warehouse_id: WarehouseId",
+                     i.on_hand - i.reserved > old.reorder_level and i.shortfall is not null as "is_low_now!""#,
         id as InventoryId,
         version,
         settings.reorder_level.map(Units::get),
@@ -228,8 +248,10 @@ pub async fn update_settings(
     .fetch_optional(&mut *conn)
     .await?;
     let stock = find(conn, id).await?;
-    if updated.is_none() {
-        return Err(Error::VersionMismatch);
+    let updated = updated.ok_or(Error::VersionMismatch)?;
+    // What is available did not change, but it is low from now on, and nobody has been told.
+    if updated.is_low_now {
+        news::became_low(conn, &[(updated.product_id, updated.warehouse_id)]).await?;
     }
     let action = Action::new("stock.settings_changed", "stock", id).data(json!(settings));
     actions::record(conn, principal, action).await?;

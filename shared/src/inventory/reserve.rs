@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::ledger::{self, Change, Reason};
 use super::source::{Shelf, Shelves, SourceLine};
-use super::{Level, Pair};
+use super::{Level, Pair, news};
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result, Shortage};
 use crate::invalid::{FieldError, Invalid};
@@ -143,7 +143,8 @@ pub async fn reserve(
     }
     let skus = skus_of(conn, &asked.items).await?;
     let warehouses = warehouses_for(conn, &asked.items).await?;
-    let mut shelves = locked_shelves(conn, &asked.items, &warehouses).await?;
+    let levels = locked_levels(conn, &asked.items, &warehouses).await?;
+    let mut shelves = shelves_of(&levels, &warehouses);
     let lines: Vec<SourceLine> = asked.items.iter().map(ReserveLine::line).collect();
     let sourced = shelves.take(&lines).map_err(|short| Error::InsufficientStock(named(short, &skus)))?;
 
@@ -163,6 +164,7 @@ pub async fn reserve(
         })
         .collect();
     ledger::write(conn, Some(actor), Reason::Reserved, &changes).await?;
+    news::became_low(conn, &low(&levels, &taken)).await?;
     let action = Action::new("reservation.made", "reservation", id).data(json!({ "lines": asked.items.len() }));
     actions::record(conn, principal, action).await?;
     find(conn, id).await
@@ -404,19 +406,35 @@ fn refuse_unknown(items: &[ReserveLine], field: &str, code: &str, known: impl Fn
     if unknown.is_empty() { Ok(()) } else { Err(Error::InvalidFields(unknown)) }
 }
 
+/// The rows that become low when these units are taken.
+fn low(levels: &BTreeMap<Pair, Level>, taken: &BTreeMap<Pair, i32>) -> Vec<Pair> {
+    let is_low = |(pair, units): &(&Pair, &i32)| {
+        let before = levels[*pair].available();
+        news::makes_low(before, before - **units, levels[*pair].reorder_level)
+    };
+    taken.iter().filter(is_low).map(|(pair, _)| *pair).collect()
+}
+
 /// Locks all stock that the lines could come from.
-async fn locked_shelves(conn: &mut PgConnection, items: &[ReserveLine], warehouses: &[Warehouse]) -> Result<Shelves> {
+async fn locked_levels(
+    conn: &mut PgConnection,
+    items: &[ReserveLine],
+    warehouses: &[Warehouse],
+) -> Result<BTreeMap<Pair, Level>> {
     let of = |item: &ReserveLine| {
         let (product_id, named) = (item.product_id, item.warehouse_id);
         let may = warehouses.iter().filter(move |warehouse| named.is_none_or(|named| named == warehouse.id));
         may.map(move |warehouse| (product_id, warehouse.id)).collect::<Vec<_>>()
     };
-    let levels = super::lock(conn, &items.iter().flat_map(of).collect()).await?;
+    super::lock(conn, &items.iter().flat_map(of).collect()).await
+}
+
+fn shelves_of(levels: &BTreeMap<Pair, Level>, warehouses: &[Warehouse]) -> Shelves {
     let priorities: BTreeMap<_, _> = warehouses.iter().map(|warehouse| (warehouse.id, warehouse.priority)).collect();
-    let shelf = |((product_id, warehouse_id), level): (Pair, Level)| {
+    let shelf = |(&(product_id, warehouse_id), level): (&Pair, &Level)| {
         (product_id, Shelf { warehouse_id, priority: priorities[&warehouse_id], available: level.available() })
     };
-    Ok(Shelves::new(levels.into_iter().map(shelf)))
+    Shelves::new(levels.iter().map(shelf))
 }
 
 fn named(short: Vec<Shortage>, skus: &BTreeMap<ProductId, String>) -> Vec<Shortage> {

@@ -1,5 +1,5 @@
 //! Moving units of a product from one warehouse to another: they leave and arrive in one transaction, with one note. Writes
-//! through `inventory::open` and `ledger`.
+//! through `inventory::open_untold` and `ledger`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::ledger::{self, Change, MovementView, Reason};
-use super::{NewStock, adjust};
+use super::{NewStock, adjust, news};
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::principal::Principal;
@@ -47,7 +47,7 @@ pub async fn transfer(
     let none = Units::try_from(WholeNumber(0)).expect("none is a number of units");
     let row =
         NewStock { product_id: to.0, warehouse_id: to.1, on_hand: none, reorder_level: None, reorder_quantity: None };
-    super::open(conn, principal.user_id(), &[row]).await?;
+    super::open_untold(conn, principal.user_id(), &[row]).await?;
     let levels = super::lock(conn, &[from, to].into()).await?;
     let level = levels.get(&from).ok_or(Error::NotFound(Resource::Inventory))?;
     let quantity = asked.quantity.get();
@@ -70,6 +70,7 @@ pub async fn transfer(
     };
     let changes = [change(from, -quantity), change(to, quantity)];
     let movements = ledger::write(conn, principal.user_id(), Reason::Other, &changes).await?;
+    news::adjusted(conn, Reason::Other, &changes).await?;
     let data = json!({ "quantity": quantity, "to_warehouse_id": to.1 });
     let action = Action::new("stock.transferred", "stock", id).reason(note.as_deref()).data(data);
     actions::record(conn, principal, action).await?;

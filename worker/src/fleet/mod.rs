@@ -8,6 +8,7 @@ pub mod history;
 pub mod interval;
 pub mod leases;
 pub mod maintain;
+pub mod sequence;
 pub mod settle;
 pub mod slots;
 pub mod transport;
@@ -115,6 +116,7 @@ impl Worker {
         let history = history::keep_writing(db.clone(), vitals.metrics.counted.clone());
         let announcement = clocks::announce_all(db.clone(), self.registry.clocks(), self.schedules(work));
         let maintenance = maintain::keep_maintaining(self.ctx.clone(), rules, vitals.metrics.jobs.clone());
+        let sequencing = sequence::keep_sequencing(db.clone(), work.feed_kept);
         let handing_back = fetch::keep_handing_back(db.clone(), self.ctx.doorbell.clone(), slots.clone());
         let webhooks = webhooks::fill::keep_filling(self.ctx.clone());
         let stop = CancellationToken::new();
@@ -124,6 +126,7 @@ impl Worker {
         tokio::spawn(stop.clone().run_until_cancelled_owned(heartbeat));
         tokio::spawn(stop.clone().run_until_cancelled_owned(maintenance));
         tokio::spawn(stop.clone().run_until_cancelled_owned(history));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(sequencing));
         tokio::spawn(stop.clone().run_until_cancelled_owned(announcement));
         stop.drop_guard()
     }

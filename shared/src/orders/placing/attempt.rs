@@ -6,12 +6,13 @@ use sqlx::{PgPool, PgTransaction};
 
 use super::super::status::Status;
 use super::super::{OrderItem, OrderView};
-use super::decide::{Accepted, Decider};
+use super::decide::{Accepted, Decider, StockRow};
 use super::request::{PlaceOrder, Placement, PlacingTerms, as_placed};
 use super::statements::{self, TakenKeys};
 use super::write::{Written, write};
 use crate::error::Error;
-use crate::values::{Money, OrderId, OrderNumber};
+use crate::inventory::news;
+use crate::values::{Money, OrderId, OrderNumber, ProductId, WarehouseId};
 
 /// A transaction that failed.
 pub(super) struct Failed {
@@ -115,7 +116,9 @@ async fn transact(
     let mut written = if accepted.is_empty() && (keys_to_free.is_empty() || !found) {
         HashMap::new()
     } else {
-        write(tx, &accepted, &keys_to_free, terms).await?
+        let written = write(tx, &accepted, &keys_to_free, terms).await?;
+        news::became_low(tx, &low(&stock, &accepted)).await?;
+        written
     };
     let answer = |(order, decision): (&PlaceOrder, Decision)| match decision {
         Decision::Write(accepted) => {
@@ -125,6 +128,20 @@ async fn transact(
         Decision::Answer(placement) => placement,
     };
     Ok(batch.iter().zip(decisions).map(answer).collect())
+}
+
+/// The rows of stock that these orders bring down to their reorder level. Most batches have none, so the feed costs them
+/// no statement.
+fn low(stock: &[StockRow], accepted: &[(&PlaceOrder, &Accepted)]) -> Vec<(ProductId, WarehouseId)> {
+    let mut taken: HashMap<(ProductId, WarehouseId), i32> = HashMap::new();
+    for one in accepted.iter().flat_map(|(_, accepted)| &accepted.sourced.allocations) {
+        *taken.entry((one.product_id, one.warehouse_id)).or_default() += one.quantity;
+    }
+    let is_low = |row: &&StockRow| {
+        let (before, units) = (row.on_hand - row.reserved, taken.get(&(row.product_id, row.warehouse_id)));
+        units.is_some_and(|units| news::makes_low(before, before - units, row.reorder_level))
+    };
+    stock.iter().filter(is_low).map(|row| (row.product_id, row.warehouse_id)).collect()
 }
 
 /// The refusals that need no stock to be known. Not for a second attempt: the first one may have placed the orders, and

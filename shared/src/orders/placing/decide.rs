@@ -36,6 +36,7 @@ pub struct StockRow {
     pub warehouse_id: WarehouseId,
     pub on_hand: i32,
     pub reserved: i32,
+    pub reorder_level: i32,
 }
 
 /// Decides about the orders of a batch one after the other. Each finds what the ones before it have left.

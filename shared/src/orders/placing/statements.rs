@@ -160,7 +160,7 @@ pub(super) async fn existing(conn: &mut PgConnection, batch: &[PlaceOrder]) -> R
 pub(super) async fn lock_stock(conn: &mut PgConnection, batch: &[&PlaceOrder]) -> Result<Vec<StockRow>> {
     let (ids, skus) = products(batch);
     let rows = sqlx::query!(
-        r#"select i.product_id, i.warehouse_id, i.on_hand, i.reserved
+        r#"select i.product_id, i.warehouse_id, i.on_hand, i.reserved, i.reorder_level
              from inventory i
             where i.product_id in (select unnest($1::uuid[]) union select id from products where sku = any($2))
             order by i.product_id, i.warehouse_id
@@ -177,6 +177,7 @@ pub(super) async fn lock_stock(conn: &mut PgConnection, batch: &[&PlaceOrder]) -
             warehouse_id: WarehouseId(row.warehouse_id),
             on_hand: row.on_hand,
             reserved: row.reserved,
+            reorder_level: row.reorder_level,
         })
         .collect())
 }

@@ -159,8 +159,8 @@ pub async fn migrate_down(db: &PgPool, migrator: &Migrator, steps: usize) -> Res
     Ok(())
 }
 
-/// A connection without timeouts, for migrations. The caller closes it, so that it does not return to the pool.
-async fn without_timeouts(db: &PgPool) -> Result<sqlx::pool::PoolConnection<Postgres>, sqlx::Error> {
+/// A connection without timeouts, for migrations and repairs. The caller closes it, so that it does not return to the pool.
+pub async fn without_timeouts(db: &PgPool) -> Result<sqlx::pool::PoolConnection<Postgres>, sqlx::Error> {
     let mut conn = db.acquire().await?;
     sqlx::query("set statement_timeout = 0").execute(&mut *conn).await?;
     sqlx::query("set lock_timeout = 0").execute(&mut *conn).await?;

@@ -23,6 +23,8 @@ mod slip;
 mod stock;
 mod users;
 mod warehouses;
+mod webhook_log;
+mod webhooks;
 mod workers;
 
 use crate::rule::PageRoutes;
@@ -42,6 +44,8 @@ pub fn routes() -> PageRoutes {
         stock::routes(),
         count::routes(),
         warehouses::routes(),
+        webhooks::routes(),
+        webhook_log::routes(),
         failures::routes(),
         jobs::routes(),
         queues::routes(),

@@ -102,7 +102,7 @@ pub fn job_name(kind: &str) -> &str {
 }
 
 /// The kinds of jobs, and what each does.
-pub const JOBS: [(&str, &str); 8] = [
+pub const JOBS: [(&str, &str); 10] = [
     ("process_payment", "Charge the customer"),
     ("ship_order", "Ship the order"),
     ("deliver_order", "Deliver the order"),
@@ -111,4 +111,6 @@ pub const JOBS: [(&str, &str); 8] = [
     ("audit", "Audit"),
     ("retain", "Remove old rows"),
     ("bulk_step", "A step of a replay"),
+    ("deliver_webhooks", "Send webhooks"),
+    ("replay_webhooks", "Send webhooks again"),
 ];

@@ -10,3 +10,4 @@ mod lives;
 mod process;
 mod redis;
 mod transport;
+mod webhooks;

@@ -26,3 +26,4 @@ mod surface;
 mod tls;
 mod traces;
 mod warehouses;
+mod webhooks;

@@ -15,6 +15,7 @@ use crate::ops::queues::{self, QueueView};
 use crate::ops::workers;
 use crate::orders::status::Status;
 use crate::platform::metrics::{Cached, gauge, gauges};
+use crate::webhooks::endpoints::{self, WebhookCounts};
 
 /// The gauges, each group read by a query of its own.
 pub struct ShopGauges {
@@ -33,6 +34,7 @@ struct Live {
     workers: i64,
     ticks: Vec<(String, DateTime<Utc>)>,
     audit: Option<audit::Report>,
+    webhooks: WebhookCounts,
 }
 
 /// The orders in one status and currency.
@@ -83,6 +85,7 @@ impl ShopGauges {
             show_queues(&registry, &live.queues)?;
             show_reservations_and_workers(&registry, live)?;
             show_schedule(&registry, &live.ticks)?;
+            show_webhooks(&registry, &live.webhooks)?;
             if let Some(audit) = &live.audit {
                 show_audit(&registry, audit)?;
             }
@@ -131,6 +134,7 @@ async fn live(db: &PgPool) -> Result<Live> {
         workers: workers::count(&mut conn).await?,
         ticks: ticks.into_iter().map(|tick| (tick.name, tick.last_success_at)).collect(),
         audit: audit::last(&mut conn).await?,
+        webhooks: endpoints::count(&mut conn).await?,
     })
 }
 
@@ -198,6 +202,18 @@ fn show_schedule(registry: &Registry, ticks: &[(String, DateTime<Utc>)]) -> prom
     let last_success = gauges(registry, "millrace_cron_last_success_timestamp_seconds", help, &["name"])?;
     for (name, at) in ticks {
         last_success.with_label_values(&[name.as_str()]).set(at.timestamp());
+    }
+    Ok(())
+}
+
+fn show_webhooks(registry: &Registry, counts: &WebhookCounts) -> prometheus::Result<()> {
+    let help = "Endpoints of webhooks by state; failing: enabled, and only probed";
+    let webhooks = gauges(registry, "millrace_webhooks", help, &["state"])?;
+    let enabled = counts.enabled - counts.failing;
+    for (state, count) in
+        [("enabled", enabled), ("failing", counts.failing), ("paused", counts.paused), ("disabled", counts.disabled)]
+    {
+        webhooks.with_label_values(&[state]).set(count);
     }
     Ok(())
 }

@@ -412,6 +412,28 @@ pub async fn delete(conn: &mut PgConnection, principal: &Principal, id: WebhookI
     actions::record(conn, principal, Action::new("webhook.deleted", "webhook", id)).await
 }
 
+/// How many endpoints are in which state.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WebhookCounts {
+    pub enabled: i64,
+    /// Of those that are enabled.
+    pub failing: i64,
+    pub paused: i64,
+    pub disabled: i64,
+}
+
+pub async fn count(conn: &mut PgConnection) -> Result<WebhookCounts> {
+    Ok(sqlx::query_as!(
+        WebhookCounts,
+        r#"select count(*) filter (where state = 'enabled') as "enabled!",
+                  count(*) filter (where state = 'enabled' and failing_since is not null) as "failing!",
+                  count(*) filter (where state = 'paused') as "paused!", count(*) filter (where state = 'disabled') as "disabled!"
+             from webhook_endpoints where deleted_at is null"#
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
 /// Locks an endpoint against being deleted, before pumps are locked.
 pub(super) async fn hold(conn: &mut PgConnection, id: WebhookId) -> Result<WebhookState> {
     sqlx::query_scalar!(

@@ -78,7 +78,7 @@ pub async fn fill(conn: &mut PgConnection) -> Result<Filled> {
         .iter()
         .flat_map(|row| subscribers.iter().filter(|it| it.wants(row)).map(move |it| (it.id, row)))
         .collect();
-    let rings = enter(conn, &wanted).await?;
+    let rings = enter(conn, &wanted, false).await?;
     sqlx::query!("update webhook_head set position = $1", upto).execute(conn).await?;
     Ok(Filled { rings, is_full: page.is_some_and(|page| i64::try_from(rows.len()).is_ok_and(|found| found == page)) })
 }
@@ -112,8 +112,8 @@ pub(super) async fn rows_after(conn: &mut PgConnection, position: i64, limit: i6
 }
 
 /// Writes deliveries with their bodies, and wakes their jobs. A delivery that exists already stays as it is. The caller
-/// has locked the endpoints.
-pub(super) async fn enter(conn: &mut PgConnection, wanted: &[Wanted<'_>]) -> Result<Vec<Ring>> {
+/// has locked the endpoints. `replayed`: later events of the same subjects may have been delivered before.
+pub(super) async fn enter(conn: &mut PgConnection, wanted: &[Wanted<'_>], replayed: bool) -> Result<Vec<Ring>> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
@@ -123,8 +123,8 @@ pub(super) async fn enter(conn: &mut PgConnection, wanted: &[Wanted<'_>]) -> Res
     let rings = wake::wake(conn, &shards.into_iter().collect::<Vec<_>>(), None).await?;
     // One that comes after a parked delivery of its subject waits as long as that one.
     sqlx::query!(
-        "insert into webhook_deliveries (endpoint_id, position, subject, sequence, type, at, shard, next_attempt_at)
-         select w.*, greatest(now(), (select max(d.next_attempt_at) from webhook_deliveries d
+        "insert into webhook_deliveries (endpoint_id, position, subject, sequence, type, at, shard, replayed, next_attempt_at)
+         select w.*, $8, greatest(now(), (select max(d.next_attempt_at) from webhook_deliveries d
                                        where d.endpoint_id = w.endpoint_id and d.subject = w.subject and d.state = 'pending'
                                          and d.sequence < w.sequence))
            from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::int[], $5::text[], $6::timestamptz[], $7::smallint[])
@@ -137,6 +137,7 @@ pub(super) async fn enter(conn: &mut PgConnection, wanted: &[Wanted<'_>]) -> Res
         &wanted.iter().map(|(_, row)| row.name.clone()).collect::<Vec<String>>(),
         &wanted.iter().map(|(_, row)| row.at).collect::<Vec<DateTime<Utc>>>(),
         &wanted.iter().map(|(_, row)| shard_of(row.subject)).collect::<Vec<_>>(),
+        replayed,
     )
     .execute(conn)
     .await?;

@@ -239,7 +239,7 @@ impl Selection {
         let mut rings = self.wake(conn, wanted.iter().map(|(_, row)| shard_of(row.subject))).await?;
         let positions: Vec<i64> = wanted.iter().map(|(_, row)| row.position).collect();
         deliveries::again(conn, self.endpoint, &positions, false).await?;
-        rings.extend(fill::enter(conn, &wanted).await?);
+        rings.extend(fill::enter(conn, &wanted, true).await?);
         Ok((Some(last).filter(|last| *last < self.upto), rings))
     }
 

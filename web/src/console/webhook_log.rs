@@ -51,7 +51,11 @@ pub fn routes() -> PageRoutes {
 }
 
 pub(super) fn address(id: WebhookId) -> String {
-    format!("/console/webhooks/{id}/deliveries")
+    format!("{}/deliveries", endpoint(id))
+}
+
+fn endpoint(id: WebhookId) -> String {
+    format!("/console/webhooks/{id}")
 }
 
 /// The latest deliveries, for the page of the endpoint.
@@ -83,7 +87,7 @@ async fn list(
     let found = deliveries::list(&mut conn, id, &filter, &page).await?;
     drop(conn);
     let content = html! {
-        (ui::head_with("Deliveries", html! { a href=(super::webhooks::address(id)) { (webhook.url) } " · " (super::webhooks::state(&webhook)) }, html! {}))
+        (ui::head_with("Deliveries", html! { a href=(endpoint(id)) { (webhook.url) } " · " (status::webhook(&webhook)) }, html! {}))
         (tabs("State", &state_tabs(&visit, &asked)))
         (filters(&visit, &asked, html! {
             @if let Some(state) = asked.given("state") { input type="hidden" name="state" value=(state); }
@@ -166,7 +170,7 @@ async fn page(
     let has_ended = matches!(delivery.state, DeliveryState::Delivered | DeliveryState::Failed);
     let again = format!("{}/{}/redeliver", address(id), delivery.event_id);
     let content = html! {
-        (ui::head_with(&delivery.r#type, html! { "to " a href=(super::webhooks::address(id)) { (webhook.url) } }, html! {
+        (ui::head_with(&delivery.r#type, html! { "to " a href=(endpoint(id)) { (webhook.url) } }, html! {
             @if has_ended { (action::button(&again, "Send it again", if delivery.state == DeliveryState::Failed { Emphasis::Primary } else { Emphasis::Plain })) }
         }))
         @if let Some(problem) = problem { (notice::bad(problem)) }

@@ -23,10 +23,8 @@ use crate::refusal::{PageResult, refused_in_place, words};
 use crate::rule::{PageRoutes, changes, reads};
 use crate::ui::action::{self, Emphasis};
 use crate::ui::field::{self, Field};
-use crate::ui::icon::Icon;
 use crate::ui::list::{Row, column, numbers, table};
-use crate::ui::status::{self, Tone};
-use crate::ui::{self, notice, time};
+use crate::ui::{self, notice, status, time};
 use crate::visit::Visit;
 
 const HERE: &str = "/console/webhooks";
@@ -46,17 +44,8 @@ pub fn routes() -> PageRoutes {
         .form("/console/webhooks/{id}/replay", send_again, change)
 }
 
-pub(super) fn address(id: WebhookId) -> String {
+fn address(id: WebhookId) -> String {
     format!("{HERE}/{id}")
-}
-
-pub(super) fn state(webhook: &WebhookView) -> Markup {
-    match (webhook.state, webhook.failing_since) {
-        (WebhookState::Enabled, None) => status::badge(Tone::Good, Icon::Check, "Enabled"),
-        (WebhookState::Enabled, Some(_)) => status::badge(Tone::Bad, Icon::Alert, "Failing"),
-        (WebhookState::Paused, _) => status::badge(Tone::Waiting, Icon::Pause, "Paused"),
-        (WebhookState::Disabled, _) => status::badge(Tone::Bad, Icon::Cross, "Disabled"),
-    }
 }
 
 // ---- the list -------------------------------------------------------------------------------
@@ -75,7 +64,7 @@ async fn list_page(web: &WebState, visit: &Visit, sent: &Fields, problem: Option
             link: Some(address(webhook.id)),
             cells: vec![
                 html! { (webhook.description.as_ref().map_or(webhook.url.as_str(), |it| it.as_str())) },
-                state(webhook),
+                status::webhook(webhook),
                 html! { (webhook.types.join(", ")) },
                 html! { (ui::number(webhook.pending)) },
                 html! { @if let Some(at) = webhook.last_success_at { (time::ago(visit, at)) } @else { span.quiet { "none yet" } } },
@@ -217,7 +206,7 @@ fn facts(visit: &Visit, webhook: &WebhookView) -> Markup {
     ui::block(
         "About it",
         ui::facts(&[
-            ("State", state(webhook)),
+            ("State", status::webhook(webhook)),
             ("Events", html! { (webhook.types.join(", ")) }),
             ("Waiting", html! { (ui::number(webhook.pending)) }),
             ("Last success", webhook.last_success_at.map_or_else(none, |at| time::both(visit, at))),
@@ -329,7 +318,7 @@ async fn delete(State(web): State<WebState>, InPath(id): InPath<WebhookId>, mut 
 }
 
 /// Back to the endpoint, with a word for what was done or why it was not.
-pub(super) async fn finish(
+async fn finish(
     web: &WebState,
     once: OnceForm,
     id: WebhookId,

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use shared::orders::status::Status;
 use shared::orders::{PaymentStatus, ShipmentStatus};
 use shared::queue::JobState;
+use shared::webhooks::endpoints::{WebhookState, WebhookView};
 
 use super::icon::{self, Icon};
 
@@ -72,6 +73,15 @@ pub fn shipment(status: ShipmentStatus) -> Markup {
         ShipmentStatus::Booking => badge(Tone::Waiting, Icon::Clock, "Being booked"),
         ShipmentStatus::Shipped => badge(Tone::Busy, Icon::Truck, "On its way"),
         ShipmentStatus::Delivered => badge(Tone::Good, Icon::Check, "Delivered"),
+    }
+}
+
+pub fn webhook(webhook: &WebhookView) -> Markup {
+    match (webhook.state, webhook.failing_since) {
+        (WebhookState::Enabled, None) => badge(Tone::Good, Icon::Check, "Enabled"),
+        (WebhookState::Enabled, Some(_)) => badge(Tone::Bad, Icon::Alert, "Failing"),
+        (WebhookState::Paused, _) => badge(Tone::Waiting, Icon::Pause, "Paused"),
+        (WebhookState::Disabled, _) => badge(Tone::Bad, Icon::Cross, "Disabled"),
     }
 }
 

@@ -42,6 +42,11 @@ pub const WEBHOOKS: [(&str, &str); 4] = [
     ("WEBHOOK_TIMEOUT", "2s"),
 ];
 
+/// The options of an API whose webhooks reach this machine.
+pub fn webhook_options() -> [String; 2] {
+    [format!("--webhook-master-key={WEBHOOK_KEY}"), "--webhook-allow=127.0.0.0/8".to_owned()]
+}
+
 impl WorkerProcess {
     /// These settings override those of `SETTINGS`.
     pub fn start(system: &TestSystem, settings: &[(&str, &str)]) -> Self {
@@ -98,11 +103,10 @@ impl TestSystem {
 
     /// With webhooks that reach this machine. Workers take `WEBHOOKS`.
     pub async fn with_webhooks(redis: Option<String>) -> Self {
-        let key = format!("--webhook-master-key={WEBHOOK_KEY}");
-        Self::with_options(redis, 4, &[key, "--webhook-allow=127.0.0.0/8".to_owned()]).await
+        Self::with_options(redis, 4, &webhook_options()).await
     }
 
-    async fn with_options(redis: Option<String>, attempts: u32, further: &[String]) -> Self {
+    pub async fn with_options(redis: Option<String>, attempts: u32, further: &[String]) -> Self {
         let prefix = format!("test-{}", Uuid::now_v7().simple());
         let mut options = vec![
             "--max-open-orders=0".to_owned(),

@@ -4,14 +4,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::app::TestApp;
 use testkit::person::Person;
-use testkit::workers::WEBHOOK_KEY;
+use testkit::workers::webhook_options;
 use uuid::Uuid;
 
 const HOOK: &str = "https://erp.example/hooks";
 
 async fn app() -> TestApp {
-    let key = format!("--webhook-master-key={WEBHOOK_KEY}");
-    TestApp::with(&[&key, "--webhook-allow=127.0.0.0/8"]).await
+    TestApp::with(&webhook_options().each_ref().map(String::as_str)).await
 }
 
 async fn made(staff: &Person<'_>) -> (String, Value) {

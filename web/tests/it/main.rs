@@ -10,3 +10,4 @@ mod faults;
 mod orders;
 mod shop;
 mod visitor;
+mod webhooks;

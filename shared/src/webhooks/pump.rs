@@ -18,7 +18,7 @@ use crate::queue::{self, LeasedJob, Ring, settle};
 /// With `max_per_second`, attempts are planned this far ahead.
 const AHEAD: Duration = Duration::from_secs(1);
 /// A job waits so long for its next delivery, before it leaves that to another job.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_millis(500);
 
 /// An attempt that may be made now.
 #[derive(Debug, Clone)]
@@ -302,8 +302,7 @@ async fn next_due(conn: &mut PgConnection, job: DeliverWebhooks) -> Result<Optio
     let row = sqlx::query!(
         r#"select next as "next!", extract(epoch from next - clock_timestamp())::float8 as "wait!"
              from (select greatest(d.next_attempt_at, e.probe_at,
-                                   case when e.max_per_second is not null
-                                        then e.next_send_at - make_interval(secs => $3) end) as next
+                                   e.next_send_at + make_interval(secs => 1.0::float8 / e.max_per_second - $3::float8)) as next
                      from webhook_endpoints e
                     cross join lateral (
                           select case when e.probe_at is null then d.next_attempt_at end as next_attempt_at
@@ -316,7 +315,7 @@ async fn next_due(conn: &mut PgConnection, job: DeliverWebhooks) -> Result<Optio
                     where e.id = $1 and e.state = 'enabled' and e.deleted_at is null) soonest"#,
         job.endpoint_id.0,
         job.shard,
-        AHEAD.as_secs_f64() / 2.0,
+        AHEAD.as_secs_f64(),
     )
     .fetch_optional(conn)
     .await?;

@@ -20,6 +20,8 @@ use crate::error::{Done, JobError, JobResult};
 const SENDS: usize = 8;
 /// How often we look for more while attempts are out.
 const LOOK: Duration = Duration::from_millis(250);
+/// Between two looks, if something is due at once.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 /// After this the job takes nothing new, and another one follows. So no job runs for ever.
 const LONGEST: Duration = Duration::from_mins(10);
 /// The time limit of the job: attempts end by themselves before.
@@ -31,7 +33,9 @@ pub async fn run(job: DeliverWebhooks, leased: LeasedJob, ctx: Context) -> JobRe
     let Some(key) = ctx.deliverer.key.clone() else {
         return Err(JobError::Transient("WEBHOOK_MASTER_KEY is not set, so this worker cannot sign webhooks".to_owned()));
     };
-    Shard { job, leased, ctx, key, out: FuturesUnordered::new(), busy: Vec::new(), since: Instant::now() }.run().await
+    Shard { job, leased, ctx, key, out: FuturesUnordered::new(), busy: Vec::new(), since: Instant::now(), in_vain: 0 }
+        .run()
+        .await
 }
 
 struct Shard {
@@ -43,6 +47,8 @@ struct Shard {
     out: FuturesUnordered<BoxFuture<'static, Result<MadeAttempt, Uuid>>>,
     busy: Vec<Uuid>,
     since: Instant,
+    /// So many times in a row something was due and could not be sent: another shard has the next probe.
+    in_vain: u32,
 }
 
 impl Shard {
@@ -54,15 +60,22 @@ impl Shard {
             }
             if self.out.is_empty() {
                 match self.finish(must_end).await? {
-                    Some(wait) => tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
-                        () = self.ctx.stopping.cancelled() => {}
-                    },
+                    Some(wait) => self.pause(wait).await,
                     None => return Ok(Done::Recorded),
                 }
             } else {
                 self.record_some().await?;
             }
+        }
+    }
+
+    /// Longer each time, where something is due and cannot be sent.
+    async fn pause(&mut self, wait: Duration) {
+        let longer = SHORTEST_PAUSE * 2_u32.pow(self.in_vain.min(5));
+        self.in_vain += 1;
+        tokio::select! {
+            () = tokio::time::sleep(wait.max(longer)) => {}
+            () = self.ctx.stopping.cancelled() => {}
         }
     }
 
@@ -73,6 +86,9 @@ impl Shard {
         let taken = pump::take(&mut tx, self.job, &self.busy, SENDS - self.out.len(), hold).await?;
         tx.commit().await?;
         let Some((recipient, due)) = taken else { return Ok(()) };
+        if !due.is_empty() {
+            self.in_vain = 0;
+        }
         for delivery in due {
             self.busy.push(delivery.subject);
             self.out.push(self.attempt(recipient.clone(), delivery));

@@ -118,15 +118,15 @@ impl Sent {
 
 /// Why no answer came.
 fn reason(error: &reqwest::Error) -> AttemptError {
-    let mut causes = std::iter::successors(error.source(), |cause| cause.source());
-    let mut is_tls = false;
-    for cause in &mut causes {
+    let (mut next, mut is_tls) = (error.source(), false);
+    while let Some(cause) = next {
         if cause.is::<NotAllowed>() {
             return AttemptError::AddressNotAllowed;
         }
         // TLS errors arrive inside of an `io::Error`, whose `source` passes over its own content.
         let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         is_tls |= cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>());
+        next = cause.source();
     }
     match error {
         _ if is_tls => AttemptError::Tls,

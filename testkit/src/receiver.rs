@@ -155,6 +155,9 @@ async fn serve(listener: TcpListener, arrived: Arc<Mutex<Vec<Arrival>>>, react: 
     }
 }
 
+/// With this byte a client begins that speaks TLS.
+const TLS_HANDSHAKE: u8 = 22;
+
 async fn read(socket: &mut TcpStream) -> Option<Arrival> {
     let mut bytes = Vec::new();
     let head = loop {
@@ -162,6 +165,10 @@ async fn read(socket: &mut TcpStream) -> Option<Arrival> {
             break end;
         }
         if socket.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+        if bytes.first() == Some(&TLS_HANDSHAKE) {
+            _ = socket.write_all(b"HTTP/1.1 400 This is no TLS\r\n\r\n").await;
             return None;
         }
     };

@@ -100,6 +100,7 @@ async fn a_worker_that_was_frozen_changes_nothing() {
     }
     whole_lives(&receiver, 14).await;
     receiver.assert_in_order();
+    system.until_count("every delivery is recorded", all_ended, 0).await;
     let attempts = "select count(*) from webhook_deliveries where attempts < 1 or delivered_at is null";
     assert_eq!(system.count(attempts).await, 0);
 }

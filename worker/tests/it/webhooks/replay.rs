@@ -56,6 +56,7 @@ async fn everything_since_a_cursor_is_sent_again() {
     let two = json!({ "after": begin, "only": "all", "types": ["order.placed", "order.paid", "stock.low"] });
     assert_eq!(staff.post(&replay, two).await.done(202).body, json!({ "count": 2 }));
     receiver.has(2).await;
+    until("none waits", async || staff.get(&path).await.body["pending"] == 0).await;
     assert_eq!(staff.post(&replay, json!({ "after": begin, "only": "all" })).await.done(202).body["count"], 5);
     receiver.has(7).await;
     until("none waits", async || staff.get(&path).await.body["pending"] == 0).await;

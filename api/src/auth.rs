@@ -25,7 +25,7 @@ use crate::state::AppState;
 pub const CREDENTIALS_LIMIT: usize = 8 * 1024;
 
 pub fn routes() -> Routes {
-    let by_anyone = Policy::write(Access::Anyone).class(Class::Login).body_limit(CREDENTIALS_LIMIT);
+    let by_anyone = Policy::write(Access::Anyone).no_key().class(Class::Login).body_limit(CREDENTIALS_LIMIT);
     Routes::default()
         .on(routes!(register), by_anyone)
         .on(routes!(log_in), by_anyone)
@@ -33,7 +33,7 @@ pub fn routes() -> Routes {
         .on(routes!(accept_invite), by_anyone)
         .on(
             routes!(log_out),
-            Policy::write(Access::SignedIn).class(Class::Login).body_limit(CREDENTIALS_LIMIT).before_totp(),
+            Policy::write(Access::SignedIn).no_key().class(Class::Login).body_limit(CREDENTIALS_LIMIT).before_totp(),
         )
         .on(routes!(jwks), Policy::read(Access::Anyone))
 }

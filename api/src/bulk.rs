@@ -11,6 +11,7 @@ use shared::ops::search::{self, Found, SearchAll};
 use shared::page::{List, Paging};
 use shared::principal::Permission;
 use shared::queue::Origin;
+use shared::scope::Scope;
 use sqlx::PgPool;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -24,8 +25,8 @@ use crate::router::Routes;
 use crate::state::AppState;
 
 pub fn routes() -> Routes {
-    let read = Policy::read(Access::Needs(Permission::OpsRead));
-    let write = Policy::write(Access::Needs(Permission::OpsWrite)).takes_key();
+    let read = Policy::read(Access::Needs(Permission::OpsRead)).scope(Scope::OpsRead);
+    let write = Policy::write(Access::Needs(Permission::OpsWrite)).scope(Scope::OpsWrite).takes_key();
     Routes::default()
         .on(routes!(list_errors), read)
         .on(routes!(one_error), read)
@@ -34,7 +35,7 @@ pub fn routes() -> Routes {
         .on(routes!(get), read)
         .on(routes!(go_on), write)
         .on(routes!(stop), write)
-        .on(routes!(find), read)
+        .on(routes!(find), read.no_key())
 }
 
 /// List the errors that jobs are dead of

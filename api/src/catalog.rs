@@ -12,6 +12,7 @@ use shared::page::{List, Paging};
 use shared::principal::Permission;
 use shared::product_cache::Cache;
 use shared::product_cache::facts::VisibleProduct;
+use shared::scope::Scope;
 use shared::values::{CategoryId, ProductId};
 use sqlx::PgPool;
 use utoipa_axum::routes;
@@ -26,7 +27,7 @@ use crate::router::Routes;
 
 pub fn routes() -> Routes {
     let read = Policy::read(Access::Anyone);
-    let write = Policy::write(Access::Needs(Permission::CatalogWrite));
+    let write = Policy::write(Access::Needs(Permission::CatalogWrite)).scope(Scope::CatalogWrite);
     let write_product = write.stales_products();
     Routes::default()
         .on(routes!(products), read)

@@ -55,6 +55,14 @@ pub async fn seed_with_users(common: &Common, api: &Serve, dir: &Path, force: bo
     Ok(())
 }
 
+/// After a dump was restored, or to number events from before the feed.
+pub async fn rebuild_feed(common: &Common) -> anyhow::Result<()> {
+    let db = pool(common)?;
+    let numbered = shared::feed::rebuild::rebuild(&db).await.context("the feed could not be rebuilt")?;
+    println!("the feed is rebuilt: {numbered} events got a number");
+    Ok(())
+}
+
 pub async fn create_user(
     common: &Common,
     email: Email,

@@ -62,6 +62,11 @@ pub enum Command {
     },
     /// Ask the API of this machine whether it is ready, at `METRICS_ADDR`; fails if it is not
     Health,
+    /// Look after the feed of events
+    Feed {
+        #[command(subcommand)]
+        command: FeedCommand,
+    },
     /// Create a user, such as the first administrator
     CreateUser {
         #[arg(long)]
@@ -75,6 +80,12 @@ pub enum Command {
         #[arg(long)]
         name: Option<Name>,
     },
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum FeedCommand {
+    /// After a dump was restored: number every event that is not in the feed. Needs the owner of the schema
+    Rebuild,
 }
 
 #[derive(Debug, Clone, Args)]

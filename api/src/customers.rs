@@ -6,6 +6,7 @@ use axum::response::Response;
 use shared::customers::{self, ChangeCustomer, CustomerFilter, CustomerView, NewCustomer};
 use shared::page::{List, Paging};
 use shared::principal::Permission;
+use shared::scope::Scope;
 use shared::values::CustomerId;
 use sqlx::PgPool;
 use utoipa_axum::routes;
@@ -19,8 +20,8 @@ use crate::policy::{Access, Policy};
 use crate::router::Routes;
 
 pub fn routes() -> Routes {
-    let read = Policy::read(Access::Needs(Permission::CustomersRead));
-    let write = Policy::write(Access::Needs(Permission::CustomersWrite));
+    let read = Policy::read(Access::Needs(Permission::CustomersRead)).scope(Scope::CustomersRead);
+    let write = Policy::write(Access::Needs(Permission::CustomersWrite)).scope(Scope::CustomersWrite);
     Routes::default()
         .on(routes!(customers), read)
         .on(routes!(create_customer), write.takes_key())

@@ -7,6 +7,8 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Redirect, Response};
 use axum::routing::get;
+use serde_json::{Value, json};
+use shared::feed::catalogue::{EventType, catalogue};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::Config;
@@ -54,9 +56,42 @@ pub fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
+/// What endpoints of webhooks get: each type of event as the body of a POST. `utoipa` has no place for this section.
+fn webhooks() -> Value {
+    let webhook = |event: EventType| {
+        let body = json!({
+            "type": "object",
+            "required": ["id", "type", "timestamp", "subject", "sequence", "data"],
+            "properties": {
+                "id": { "type": "string", "description": "The same at each attempt, and in the feed" },
+                "type": { "type": "string", "const": event.name },
+                "timestamp": { "type": "string", "format": "date-time" },
+                "subject": {
+                    "type": "object", "required": ["type", "id"],
+                    "properties": {
+                        "type": { "type": "string", "const": event.subject },
+                        "id": { "type": "string", "format": "uuid" },
+                    },
+                },
+                "sequence": { "type": "integer", "description": "From 1 for each subject, without gaps" },
+                "data": event.schema,
+            },
+        });
+        let post = json!({
+            "tags": ["events"], "summary": event.description,
+            "requestBody": { "required": true, "content": { "application/json": { "schema": body } } },
+            "responses": { "2XX": { "description": "The event was taken" } },
+        });
+        (event.name.to_owned(), json!({ "post": post }))
+    };
+    Value::Object(catalogue().into_iter().map(webhook).collect())
+}
+
 /// The document, written and compressed once, and the files of the page that shows it.
 pub fn routes(document: &utoipa::openapi::OpenApi) -> Routes {
-    let document = Asset::new("application/json", document.to_json().expect("the document can be written as JSON"));
+    let mut document = json!(document);
+    document["webhooks"] = webhooks();
+    let document = Asset::new("application/json", document.to_string());
     let document = async move |headers: HeaderMap| document.answer(&headers).await;
     let page = Arc::new(Page::default());
     let index = page.clone();

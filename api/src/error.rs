@@ -19,7 +19,7 @@ pub struct ApiError {
     /// The same for people who look at a page.
     pub words: String,
     pub errors: Vec<Value>,
-    /// What this kind of problem says besides.
+    /// Further members of the answer.
     pub members: Map<String, Value>,
     pub retry_after_seconds: Option<u64>,
 }
@@ -45,7 +45,7 @@ pub struct Problem {
     /// The fields at fault: `field`, `code`, `message`, and further details for programs
     #[schema(value_type = Vec<Object>)]
     pub errors: Vec<Value>,
-    /// What this kind of problem says besides
+    /// What a program needs besides, such as `needed` of `insufficient_scope`
     #[serde(flatten)]
     #[schema(ignore)]
     pub members: Map<String, Value>,

@@ -9,6 +9,7 @@ use shared::error::Error;
 use shared::feed::cursor::After;
 use shared::feed::read::{self, FeedFilter, FeedPage};
 use shared::principal::Permission;
+use shared::scope::Scope;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ use crate::state::AppState;
 const MAX_WAIT_SECONDS: i64 = 20;
 
 pub fn routes() -> Routes {
-    let policy = Policy::read(Access::Needs(Permission::EventsRead));
+    let policy = Policy::read(Access::Needs(Permission::EventsRead)).scope(Scope::EventsRead);
     Routes::default().on(routes!(events), policy.waits(Duration::from_secs(MAX_WAIT_SECONDS.unsigned_abs())))
 }
 
@@ -71,6 +72,8 @@ async fn events(State(state): State<AppState>, Query(asked): Query<FeedQuery>) -
 fn wait(seconds: i64) -> ApiResult<Duration> {
     match u64::try_from(seconds) {
         Ok(whole) if seconds <= MAX_WAIT_SECONDS => Ok(Duration::from_secs(whole)),
-        _ => Err(Error::field("wait", "invalid_wait", format!("it must be from 0 to {MAX_WAIT_SECONDS} seconds")).into()),
+        _ => {
+            Err(Error::field("wait", "invalid_wait", format!("it must be from 0 to {MAX_WAIT_SECONDS} seconds")).into())
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use api::config::{Cli, Command};
+use api::config::{Cli, Command, FeedCommand};
 use clap::Parser;
 use mimalloc::MiMalloc;
 
@@ -35,6 +35,7 @@ async fn run() -> anyhow::Result<()> {
             api::commands::seed_with_users(&cli.common, &cli.serve, &dir, force).await
         }
         Command::Health => shared::health::ask_process(cli.serve.metrics_addr).await.map_err(anyhow::Error::msg),
+        Command::Feed { command: FeedCommand::Rebuild } => api::commands::rebuild_feed(&cli.common).await,
         Command::CreateUser { email, password, role, name } => {
             api::commands::create_user(&cli.common, email, password, role, name).await
         }

@@ -12,6 +12,7 @@ use shared::ops::views::{self, NewView, SavedView};
 use shared::page::{List, Paging};
 use shared::platform::limits::Class;
 use shared::principal::Permission;
+use shared::scope::Scope;
 use shared::values::SessionId;
 use sqlx::PgPool;
 use utoipa_axum::routes;
@@ -22,15 +23,15 @@ use crate::extract::etag::Tagged;
 use crate::extract::idempotent::Once;
 use crate::extract::json::{Json, Listed, NoFilter, Path};
 use crate::extract::principal::Caller;
-use crate::policy::{Access, Policy};
+use crate::policy::{Access, KeyAccess, Policy};
 use crate::router::Routes;
 use crate::state::AppState;
 
 pub fn routes() -> Routes {
-    let read = Policy::read(Access::SignedIn).before_totp();
-    let write = Policy::write(Access::SignedIn).body_limit(CREDENTIALS_LIMIT).before_totp();
+    let read = Policy::read(Access::SignedIn).no_key().before_totp();
+    let write = Policy::write(Access::SignedIn).no_key().body_limit(CREDENTIALS_LIMIT).before_totp();
     Routes::default()
-        .on(routes!(me), read)
+        .on(routes!(me), read.keys(KeyAccess::Any))
         .on(routes!(change_password), write.class(Class::Login))
         .on(routes!(confirm_password), write.class(Class::Login))
         .on(routes!(list_sessions), read)
@@ -39,9 +40,9 @@ pub fn routes() -> Routes {
         .on(routes!(set_up_totp), write)
         .on(routes!(confirm_totp), write.class(Class::Login))
         .on(routes!(switch_off_totp), write)
-        .on(routes!(views), Policy::read(Access::Needs(Permission::OpsRead)))
-        .on(routes!(save_view), Policy::write(Access::Needs(Permission::OpsRead)).takes_key())
-        .on(routes!(delete_view), Policy::write(Access::Needs(Permission::OpsRead)))
+        .on(routes!(views), Policy::read(Access::Needs(Permission::OpsRead)).scope(Scope::OpsRead))
+        .on(routes!(save_view), Policy::write(Access::Needs(Permission::OpsRead)).scope(Scope::OpsWrite).takes_key())
+        .on(routes!(delete_view), Policy::write(Access::Needs(Permission::OpsRead)).scope(Scope::OpsWrite))
 }
 
 /// Read the caller's own account

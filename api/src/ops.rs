@@ -17,6 +17,7 @@ use shared::page::{List, Paging};
 use shared::principal::Permission;
 use shared::queue::Queue;
 use shared::schedule::{self, ClockView};
+use shared::scope::Scope;
 use shared::values::JobId;
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -32,8 +33,8 @@ use crate::router::Routes;
 use crate::state::AppState;
 
 pub fn routes() -> Routes {
-    let read = Policy::read(Access::Needs(Permission::OpsRead));
-    let write = Policy::write(Access::Needs(Permission::OpsWrite)).takes_key();
+    let read = Policy::read(Access::Needs(Permission::OpsRead)).scope(Scope::OpsRead);
+    let write = Policy::write(Access::Needs(Permission::OpsWrite)).scope(Scope::OpsWrite).takes_key();
     Routes::default()
         .on(routes!(queues), read)
         .on(routes!(pause), write)

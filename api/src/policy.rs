@@ -10,7 +10,8 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, header};
 use shared::error::{Error, Result};
 use shared::platform::limits::Class;
-use shared::principal::{Permission, Principal};
+use shared::principal::{Permission, Principal, ServiceAccount};
+use shared::scope::{Scope, Scopes};
 use uuid::Uuid;
 use web::rule::Site;
 
@@ -21,7 +22,10 @@ pub const BODY_LIMIT: usize = 1024 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Policy {
+    /// Which people may call it.
     pub access: Access,
+    /// Which API keys may call it.
+    pub keys: KeyAccess,
     /// Which rate limit a request counts against. `None` only for probes: a probe that is refused takes the process out
     /// of service.
     pub class: Option<Class>,
@@ -50,6 +54,21 @@ pub enum Access {
     Needs(Permission),
 }
 
+/// Which API keys open a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyAccess {
+    /// The route does not say it, so no key opens it. Routes of pages, where nobody has a key; a test refuses it elsewhere.
+    Unsaid,
+    /// Each valid key.
+    Any,
+    /// KeyAccess with this scope, or with one that includes it.
+    With(Scope),
+    /// KeyAccess with the first scope; and keys with the second, for a part of what the route does, which the handler checks.
+    WithOrInPart(Scope, Scope),
+    /// None.
+    Never,
+}
+
 /// What a successful request makes stale in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stale {
@@ -76,6 +95,10 @@ impl Policy {
     pub const fn read(access: Access) -> Self {
         Self {
             access,
+            keys: match access {
+                Access::Anyone => KeyAccess::Any,
+                Access::SignedIn | Access::Needs(_) => KeyAccess::Unsaid,
+            },
             class: Some(Class::Read),
             body_limit: BODY_LIMIT,
             takes_key: false,
@@ -90,6 +113,20 @@ impl Policy {
     /// For a route that changes something.
     pub const fn write(access: Access) -> Self {
         Self::read(access).class(Class::Write)
+    }
+
+    /// KeyAccess with this scope may call the route.
+    pub const fn scope(self, scope: Scope) -> Self {
+        self.keys(KeyAccess::With(scope))
+    }
+
+    /// No key may call the route.
+    pub const fn no_key(self) -> Self {
+        self.keys(KeyAccess::Never)
+    }
+
+    pub const fn keys(self, keys: KeyAccess) -> Self {
+        Self { keys, ..self }
     }
 
     pub const fn class(self, class: Class) -> Self {
@@ -139,7 +176,10 @@ impl Policy {
         if needs_totp && !self.before_totp && self.access != Access::Anyone {
             return Err(Error::TotpSetupRequired);
         }
-        self.access.check(caller)
+        match caller.and_then(Principal::service_account) {
+            Some(key) => self.keys.check(key),
+            None => self.access.check(caller),
+        }
     }
 
     /// For an address or a method that does not exist: it is answered with 404 or 405, and counts like any request. A browser
@@ -182,6 +222,25 @@ impl Access {
             (Self::SignedIn | Self::Needs(_), None) => Err(Error::Unauthenticated),
         }
     }
+}
+
+impl KeyAccess {
+    fn check(self, key: &ServiceAccount) -> Result<()> {
+        match self {
+            Self::Any => Ok(()),
+            Self::With(needed) => require(key.scopes, needed, None),
+            Self::WithOrInPart(needed, in_part) => require(key.scopes, needed, Some(in_part)),
+            Self::Never | Self::Unsaid => Err(Error::NotForKeys),
+        }
+    }
+}
+
+/// The refusal names what would open the whole route.
+fn require(scopes: Scopes, needed: Scope, or: Option<Scope>) -> Result<()> {
+    if scopes.contain(needed) || or.is_some_and(|or| scopes.contain(or)) {
+        return Ok(());
+    }
+    Err(Error::InsufficientScope { needed: vec![needed.name()] })
 }
 
 /// The policies of all routes, by path and method.

@@ -3,7 +3,7 @@
 use axum::http::Method;
 
 use crate::pages;
-use crate::policy::{Access, Policy, Stale};
+use crate::policy::{Access, Face, KeyAccess, Policy, Stale};
 use crate::router::Routes;
 use crate::{
     auth, bulk, catalog, customers, docs, events, health, inventory, me, ops, orders, users, warehouses, webhooks,
@@ -53,13 +53,15 @@ Every route of the API with its policy, as declared beside its handler (`routes(
 `UPDATE=1 ./dev test routes` rewrites this file, and `./dev test` fails when it is out of date.
 
 - **who**: `anyone`, `signed in`, or the permission that a caller needs.
+- **scope**: what an API key needs: a scope, `any` (each key opens it), or `no key`. Of two, the second one opens a part
+  of the route. Pages take no keys.
 - **limit**: which rate limit counts the request (`RATE_LIMIT_…`); none for probes.
 - **body**: the largest request body, in KiB.
 - **key**: the route takes an `Idempotency-Key`.
 - **stale**: the change makes cached products stale; its answer waits until this process no longer shows the old ones.
 
-| method | path | who | limit | body | key | stale |
-| --- | --- | --- | --- | --- | --- | --- |
+| method | path | who | scope | limit | body | key | stale |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 ";
 
 /// Sorted by path, then by method.
@@ -69,6 +71,7 @@ fn row(method: &Method, path: &str, policy: &Policy) -> (String, String, String)
         Access::SignedIn => "signed in",
         Access::Needs(permission) => permission.name(),
     };
+    let scope = if policy.face == Face::Json { scope(policy.keys) } else { String::new() };
     let class = policy.class.map_or_else(|| "none".to_owned(), |class| format!("{class:?}").to_lowercase());
     let body = policy.body_limit / 1024;
     let key = if policy.takes_key { "yes" } else { "" };
@@ -76,6 +79,16 @@ fn row(method: &Method, path: &str, policy: &Policy) -> (String, String, String)
         Stale::Nothing => "",
         Stale::Products => "products",
     };
-    let row = format!("| {method} | `{path}` | {who} | {class} | {body} | {key} | {stale} |\n");
+    let row = format!("| {method} | `{path}` | {who} | {scope} | {class} | {body} | {key} | {stale} |\n");
     (path.to_owned(), method.to_string(), row)
+}
+
+fn scope(keys: KeyAccess) -> String {
+    match keys {
+        KeyAccess::Any => "any".to_owned(),
+        KeyAccess::With(scope) => scope.name().to_owned(),
+        KeyAccess::WithOrInPart(scope, in_part) => format!("{scope}, {in_part}"),
+        KeyAccess::Never => "no key".to_owned(),
+        KeyAccess::Unsaid => "?".to_owned(),
+    }
 }

@@ -24,14 +24,15 @@ use crate::state::AppState;
 
 pub fn routes() -> Routes {
     let access = Access::Needs(Permission::UsersWrite);
+    let (read, write) = (Policy::read(access).no_key(), Policy::write(access).no_key());
     Routes::default()
-        .on(routes!(list), Policy::read(access))
-        .on(routes!(invite), Policy::write(access).takes_key())
-        .on(routes!(invite_again), Policy::write(access).takes_key())
-        .on(routes!(get), Policy::read(access))
-        .on(routes!(change), Policy::write(access))
-        .on(routes!(end_sessions), Policy::write(access))
-        .on(routes!(switch_off_totp_of), Policy::write(access))
+        .on(routes!(list), read)
+        .on(routes!(invite), write.takes_key())
+        .on(routes!(invite_again), write.takes_key())
+        .on(routes!(get), read)
+        .on(routes!(change), write)
+        .on(routes!(end_sessions), write)
+        .on(routes!(switch_off_totp_of), write)
 }
 
 /// List users

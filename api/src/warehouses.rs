@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use shared::page::{List, Paging};
 use shared::principal::Permission;
+use shared::scope::Scope;
 use shared::values::WarehouseId;
 use shared::warehouses::{self, ChangeWarehouse, NewWarehouse, WarehouseView};
 use sqlx::PgPool;
@@ -19,8 +20,8 @@ use crate::policy::{Access, Policy};
 use crate::router::Routes;
 
 pub fn routes() -> Routes {
-    let read = Policy::read(Access::Needs(Permission::InventoryRead));
-    let write = Policy::write(Access::Needs(Permission::InventoryWrite)).stales_products();
+    let read = Policy::read(Access::Needs(Permission::InventoryRead)).scope(Scope::InventoryRead);
+    let write = Policy::write(Access::Needs(Permission::InventoryWrite)).scope(Scope::InventoryWrite).stales_products();
     Routes::default()
         .on(routes!(warehouses), read)
         .on(routes!(create_warehouse), write.takes_key())

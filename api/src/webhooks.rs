@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json as Answer;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::Json as Answer;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use shared::error::{Error, Resource};
 use shared::feed::catalogue::{self, EventType};
 use shared::page::{List, Paging};
 use shared::principal::Permission;
+use shared::scope::Scope;
 use shared::values::WebhookId;
 use shared::webhooks::deliveries::{self, DeliveryDetail, DeliveryFilter, DeliveryView, EventRef};
 use shared::webhooks::endpoints::{self, ChangeWebhook, NewWebhook, RotateSecret, WebhookView};
@@ -34,8 +35,8 @@ use crate::router::Routes;
 use crate::state::AppState;
 
 pub fn routes() -> Routes {
-    let read = Policy::read(Access::Needs(Permission::WebhooksManage));
-    let write = Policy::write(Access::Needs(Permission::WebhooksManage));
+    let read = Policy::read(Access::Needs(Permission::WebhooksManage)).scope(Scope::WebhooksManage);
+    let write = Policy::write(Access::Needs(Permission::WebhooksManage)).scope(Scope::WebhooksManage);
     Routes::default()
         .on(routes!(list), read)
         .on(routes!(create), write.takes_key())

@@ -182,6 +182,13 @@ select o.id, e.sequence, e.type,
            else array['placed', 'processing', 'paid', 'shipped', 'delivered'] end) with ordinality e (type, sequence)
  order by o.n, e.sequence;
 
+-- ## feed
+insert into feed (position, subject, sequence, type, created_at)
+select row_number() over (order by created_at, order_id, sequence), order_id, sequence, 'order.' || type, created_at
+  from order_events;
+update feed_head set position = (select max(position) from feed), seen = pg_current_snapshot();
+analyze feed;
+
 -- ## charges
 -- Our charges, and the charges of the provider.
 insert into charges (id, order_id, amount_minor, currency, state, created_at, updated_at)

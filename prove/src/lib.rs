@@ -8,6 +8,7 @@ pub mod client;
 pub mod cluster;
 mod drain;
 mod faults;
+mod feed;
 mod hooks;
 mod page;
 pub mod plan;
@@ -32,6 +33,7 @@ use crate::catalog::Catalog;
 use crate::client::{Clients, Person};
 use crate::cluster::{APIS, Cluster, STAFF, WORKERS};
 use crate::faults::{InjectedFault, inject};
+use crate::feed::FeedReader;
 use crate::report::Report;
 use crate::sabotage::Sabotage;
 use crate::verdict::{Evidence, Webhooks};
@@ -99,6 +101,7 @@ async fn run_on(settings: &Settings, seed: u64, cluster: &Arc<Cluster>) -> Resul
     let (begun, start) = (Utc::now(), Instant::now());
     let (open, is_open) = watch::channel(true);
     let mut people = JoinSet::new();
+    let reading = tokio::spawn(FeedReader::new(clients.clone(), staff.clone()).read(is_open.clone()));
     people.spawn(staff::work(clients.clone(), catalog.clone(), staff.clone(), is_open.clone()));
     for (buyer, name) in buyers {
         people.spawn(buyers::buy(clients.clone(), catalog.clone(), buyer, name, is_open.clone()));
@@ -114,6 +117,7 @@ async fn run_on(settings: &Settings, seed: u64, cluster: &Arc<Cluster>) -> Resul
     clients.until.send_replace(Some(Instant::now() + LAST_REPEATS));
     open.send_replace(false);
     people.join_all().await;
+    let mut feed = reading.await?;
     let remembered = clients.history().order_ids();
     for sabotage in settings.sabotage.iter().filter(|kind| kind.is_before_rest()) {
         sabotage.apply(cluster, &remembered).await?;
@@ -124,9 +128,18 @@ async fn run_on(settings: &Settings, seed: u64, cluster: &Arc<Cluster>) -> Resul
         sabotage.apply(cluster, &remembered).await?;
     }
 
+    feed.finish(cluster).await?;
     let ended_by_themselves = cluster.ended_by_themselves().await?;
     let webhooks = Webhooks { receiver: &receiver, undelivered };
-    let evidence = Evidence { cluster, clients: &clients, faults: &faults, open: &left, webhooks, ended_by_themselves };
+    let evidence = Evidence {
+        cluster,
+        clients: &clients,
+        faults: &faults,
+        open: &left,
+        feed: &feed,
+        webhooks,
+        ended_by_themselves,
+    };
     let (verdict, recoveries) = verdict::check(&evidence, &mut staff).await?;
     let run = report::Run { seed, seconds: settings.seconds, sabotage: settings.sabotage.clone(), begun, ended, rest };
     let report = Report::write(run, &evidence, verdict, recoveries).await?;

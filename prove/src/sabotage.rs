@@ -22,6 +22,8 @@ pub enum Sabotage {
     Item,
     /// An order that was answered 201 is deleted
     Order,
+    /// An event is deleted from the feed
+    Feed,
 }
 
 impl Sabotage {
@@ -53,6 +55,7 @@ impl Sabotage {
                      select max(id::text)::uuid as id from orders where status = 'cancelled' and id = any($1)",
                 "delete from jobs where order_id = (select id from gone)",
                 "delete from charges where order_id = (select id from gone)",
+                "delete from feed where subject = (select id from gone)",
                 "delete from order_events where order_id = (select id from gone)",
                 "delete from order_items where order_id = (select id from gone)",
                 "delete from reservation_lines where reservation_id = (
@@ -61,6 +64,7 @@ impl Sabotage {
                 "delete from idempotency_keys where resource = (select id from gone)",
                 "delete from orders where id = (select id from gone)",
             ],
+            Self::Feed => &["delete from feed where position = (select max(position) from feed)"],
         };
         let mut tx = cluster.db.begin().await?;
         let mut changed = 0;

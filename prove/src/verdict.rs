@@ -14,6 +14,7 @@ use crate::client::{Clients, History, Person};
 use crate::cluster::{Cluster, LEASE};
 use crate::drain::OpenWork;
 use crate::faults::InjectedFault;
+use crate::feed::FeedReader;
 use crate::hooks;
 
 /// How long after the lease the job of a killed worker may take to become `ready`. When another worker claims it
@@ -52,6 +53,7 @@ pub struct Evidence<'a> {
     pub clients: &'a Clients,
     pub faults: &'a [InjectedFault],
     pub open: &'a OpenWork,
+    pub feed: &'a FeedReader,
     pub webhooks: Webhooks<'a>,
     pub ended_by_themselves: Vec<String>,
 }
@@ -70,6 +72,8 @@ pub async fn check(evidence: &Evidence<'_>, staff: &mut Person) -> Result<(Vec<C
     checks.push(provider(cluster).await?);
     let stock = clients.history().stock.clone();
     checks.push(units(cluster, &stock).await?);
+    let (events, offenders) = evidence.feed.offenders(cluster).await?;
+    checks.push(Check::new("the_feed_told_each_event_once_and_in_order", format!("{events} events"), offenders));
     let recoveries = recoveries(cluster, faults).await?;
     checks.push(check_recoveries(&recoveries));
     checks.push(webhooks(cluster, &evidence.webhooks).await?);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::invalid::{FieldError, Invalid};
 use crate::platform::db;
@@ -45,6 +45,13 @@ pub enum Error {
     TotpSetupRequired,
     #[error("this requires the role `{needed}`")]
     Forbidden { needed: &'static str },
+    #[error("no API key opens this; only a person who is signed in may do it")]
+    #[strum(serialize = "forbidden")]
+    NotForKeys,
+    #[error("the API key lacks a scope; this needs {}", scopes(.needed))]
+    InsufficientScope { needed: Vec<&'static str> },
+    #[error("the API key may not be used from this address; see its `allowed_ips`")]
+    AddressNotAllowed,
 
     // The present state does not allow it.
     #[error("an account with this e-mail address already exists; log in instead")]
@@ -113,7 +120,9 @@ pub enum Error {
     #[error("it has changed since you read it; read it again and repeat your change")]
     VersionMismatch,
 
-    #[error("events after this cursor are too old and were removed; go on from `oldest`, and read the present state of what you follow")]
+    #[error(
+        "events after this cursor are too old and were removed; go on from `oldest`, and read the present state of what you follow"
+    )]
     CursorExpired { oldest: String },
     #[error("the feed was restored from a dump of another database; run `millrace-api feed rebuild`")]
     FeedOfAnotherDatabase,
@@ -193,7 +202,12 @@ impl Error {
             | Self::InvalidToken
             | Self::TotpRequired
             | Self::InvalidCode => Kind::Unauthenticated,
-            Self::Forbidden { .. } | Self::PasswordRequired | Self::TotpSetupRequired => Kind::Forbidden,
+            Self::Forbidden { .. }
+            | Self::NotForKeys
+            | Self::InsufficientScope { .. }
+            | Self::AddressNotAllowed
+            | Self::PasswordRequired
+            | Self::TotpSetupRequired => Kind::Forbidden,
             Self::EmailTaken
             | Self::TotpAlreadyOn
             | Self::TotpNotSetUp
@@ -275,11 +289,12 @@ impl Error {
         }
     }
 
-    /// What an answer says besides, for programs.
-    pub fn members(&self) -> serde_json::Map<String, Value> {
+    /// Members of the answer besides those that every error has.
+    pub fn members(&self) -> Map<String, Value> {
         match self {
-            Self::CursorExpired { oldest } => [("oldest".to_owned(), json!(oldest))].into_iter().collect(),
-            _ => serde_json::Map::new(),
+            Self::CursorExpired { oldest } => Map::from_iter([("oldest".to_owned(), json!(oldest))]),
+            Self::InsufficientScope { needed } => Map::from_iter([("needed".to_owned(), json!(needed))]),
+            _ => Map::new(),
         }
     }
 
@@ -343,6 +358,10 @@ fn either(allowed: &[&str]) -> String {
     }
 }
 
+fn scopes(needed: &[&str]) -> String {
+    needed.iter().map(|scope| format!("`{scope}`")).collect::<Vec<_>>().join(" and ")
+}
+
 fn shortages(lines: &[Shortage]) -> String {
     lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
@@ -388,6 +407,9 @@ mod tests {
             (Error::field("q", "invalid_search", "x"), "invalid_search"),
             (Error::IdempotencyKeyReused, "idempotency_key_reused"),
             (Error::Forbidden { needed: "staff" }, "forbidden"),
+            (Error::NotForKeys, "forbidden"),
+            (Error::InsufficientScope { needed: vec!["orders:write"] }, "insufficient_scope"),
+            (Error::AddressNotAllowed, "address_not_allowed"),
             (Error::SkuTaken { sku: "MUG".to_owned() }, "sku_taken"),
             (Error::RateLimited { retry_after_seconds: 1 }, "rate_limited"),
             (Error::internal("x"), "internal"),

@@ -6,7 +6,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | what every program needs | `platform`, `migrations` |
-//! | the words of the domain | `invalid`, then `values`, then `error`, then `page`, `batch` |
+//! | the words of the domain | `invalid`, then `values` and `scope`, then `error`, then `page`, `batch` |
 //! | who acts | `principal` |
 //! | jobs, and records of what happened | `queue`, `actions`, `idempotency`, `feed` |
 //! | tables that depend on few others | `customers`, `warehouses`, `schedule`, `health`, `history` |
@@ -41,6 +41,7 @@ pub mod product_cache;
 pub mod queue;
 pub mod retention;
 pub mod schedule;
+pub mod scope;
 pub mod seed;
 pub mod shipping;
 pub mod values;

@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::values::{CustomerId, Name, SessionId, UserId};
+use crate::scope::{Scope, Scopes};
+use crate::values::{ApiKeyId, CustomerId, Name, SessionId, UserId};
 
 /// The one who acts, with their rights. Every function that changes something by hand takes one.
 #[derive(Debug, Clone)]
@@ -17,10 +18,11 @@ pub struct Principal {
     pub source: Source,
 }
 
-/// A person who is signed in, or Millrace itself: its workers and its schedule.
+/// A person who is signed in, a program with an API key, or Millrace itself: its workers and its schedule.
 #[derive(Debug, Clone)]
 pub enum Actor {
     Person(Person),
+    Service(ServiceAccount),
     /// A worker that carries out what a person has started.
     OnBehalf(By),
     System,
@@ -37,6 +39,18 @@ pub struct Person {
     pub customer_id: CustomerId,
     /// Staff without the second factor that is demanded of them: all they may do is set it up.
     pub needs_totp: bool,
+}
+
+/// A program with a valid API key, as its account and key were in the database at most 30 s ago.
+#[derive(Debug, Clone)]
+pub struct ServiceAccount {
+    /// Service accounts are users without a password.
+    pub user_id: UserId,
+    pub name: Name,
+    pub key_id: ApiKeyId,
+    pub scopes: Scopes,
+    /// Requests in a minute, in place of the limits of each class.
+    pub limit_per_minute: Option<u32>,
 }
 
 /// Where a request came from. Empty for what the system does.
@@ -81,10 +95,10 @@ pub enum Permission {
     CustomersRead,
     CustomersWrite,
     EventsRead,
+    WebhooksManage,
     OpsRead,
     OpsWrite,
-    WebhooksManage,
-    /// Roles, deactivation.
+    /// Roles, deactivation, service accounts and their keys.
     UsersWrite,
 }
 
@@ -106,8 +120,8 @@ impl Permissions {
     /// What a role may. Each role may do what the ones before it may.
     pub fn of(role: Role) -> Self {
         use Permission::{
-            CatalogWrite, CustomersRead, CustomersWrite, EventsRead, InventoryRead, InventoryWrite, OpsRead,
-            OpsWrite, OrdersCancel, OrdersRead, OrdersWrite, UsersWrite, WebhooksManage,
+            CatalogWrite, CustomersRead, CustomersWrite, EventsRead, InventoryRead, InventoryWrite, OpsRead, OpsWrite,
+            OrdersCancel, OrdersRead, OrdersWrite, UsersWrite, WebhooksManage,
         };
         const STAFF: Permissions = Permissions::NONE
             .with(OrdersRead)
@@ -119,18 +133,42 @@ impl Permissions {
             .with(CustomersRead)
             .with(CustomersWrite)
             .with(EventsRead)
+            .with(WebhooksManage)
             .with(OpsRead)
-            .with(OpsWrite)
-            .with(WebhooksManage);
+            .with(OpsWrite);
         match role {
             Role::Customer => Self::NONE,
             Role::Staff => STAFF,
             Role::Admin => STAFF.with(UsersWrite),
         }
     }
+
+    /// What the scopes of a key allow. Never what only administrators may.
+    pub fn of_scopes(scopes: Scopes) -> Self {
+        let included = scopes.given().filter_map(Scope::includes);
+        scopes.given().chain(included).map(Permission::of).fold(Self::NONE, Self::with)
+    }
 }
 
 impl Permission {
+    /// What a scope allows has the scope's name.
+    const fn of(scope: Scope) -> Self {
+        match scope {
+            Scope::OrdersRead => Self::OrdersRead,
+            Scope::OrdersWrite => Self::OrdersWrite,
+            Scope::OrdersCancel => Self::OrdersCancel,
+            Scope::InventoryRead => Self::InventoryRead,
+            Scope::InventoryWrite => Self::InventoryWrite,
+            Scope::CatalogWrite => Self::CatalogWrite,
+            Scope::CustomersRead => Self::CustomersRead,
+            Scope::CustomersWrite => Self::CustomersWrite,
+            Scope::EventsRead => Self::EventsRead,
+            Scope::WebhooksManage => Self::WebhooksManage,
+            Scope::OpsRead => Self::OpsRead,
+            Scope::OpsWrite => Self::OpsWrite,
+        }
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::OrdersRead => "orders:read",
@@ -142,9 +180,9 @@ impl Permission {
             Self::CustomersRead => "customers:read",
             Self::CustomersWrite => "customers:write",
             Self::EventsRead => "events:read",
+            Self::WebhooksManage => "webhooks:manage",
             Self::OpsRead => "ops:read",
             Self::OpsWrite => "ops:write",
-            Self::WebhooksManage => "webhooks:manage",
             Self::UsersWrite => "users:write",
         }
     }
@@ -169,6 +207,10 @@ impl Principal {
         Self { permissions, actor: Actor::Person(person), source }
     }
 
+    pub fn service(account: ServiceAccount, source: Source) -> Self {
+        Self { permissions: Permissions::of_scopes(account.scopes), actor: Actor::Service(account), source }
+    }
+
     /// For what workers and the schedule do by themselves.
     pub fn system() -> Self {
         Self { actor: Actor::System, permissions: Permissions::NONE, source: Source::default() }
@@ -186,18 +228,43 @@ impl Principal {
         matches!(&self.actor, Actor::Person(person) if person.role == Role::Customer)
     }
 
+    /// The account whose key the request came with.
+    pub fn service_account(&self) -> Option<&ServiceAccount> {
+        match &self.actor {
+            Actor::Service(account) => Some(account),
+            Actor::Person(_) | Actor::OnBehalf(_) | Actor::System => None,
+        }
+    }
+
+    /// Does the caller see everybody's orders? A key does on each route that its scopes open, also with `orders:cancel`
+    /// alone: it has no orders of its own.
+    pub fn sees_all_orders(&self) -> bool {
+        self.may(Permission::OrdersRead) || self.service_account().is_some()
+    }
+
     pub fn may(&self, permission: Permission) -> bool {
         self.permissions.contains(permission)
     }
 
     pub fn require(&self, permission: Permission) -> Result<()> {
-        if self.may(permission) { Ok(()) } else { Err(Error::Forbidden { needed: permission.role().name() }) }
+        if self.may(permission) { Ok(()) } else { Err(self.refusal(permission)) }
+    }
+
+    fn refusal(&self, permission: Permission) -> Error {
+        match self.actor {
+            Actor::Service(_) if permission.role() == Role::Admin => Error::NotForKeys,
+            Actor::Service(_) => Error::InsufficientScope { needed: vec![permission.name()] },
+            Actor::Person(_) | Actor::OnBehalf(_) | Actor::System => {
+                Error::Forbidden { needed: permission.role().name() }
+            }
+        }
     }
 
     /// The person, for what only people have: a session, a customer, a password.
     pub fn require_person(&self) -> Result<&Person> {
         match &self.actor {
             Actor::Person(person) => Ok(person),
+            Actor::Service(_) => Err(Error::NotForKeys),
             Actor::OnBehalf(_) | Actor::System => Err(Error::Forbidden { needed: Role::Customer.name() }),
         }
     }
@@ -207,10 +274,16 @@ impl Principal {
         matches!(&self.actor, Actor::Person(person) if person.needs_totp)
     }
 
+    /// The user who acts, for what people and programs have alike: idempotency keys, reservations.
+    pub fn require_user_id(&self) -> Result<UserId> {
+        self.user_id().ok_or(Error::Unauthenticated)
+    }
+
     /// For columns that name the user who did it. `None` for the system.
     pub fn user_id(&self) -> Option<UserId> {
         match &self.actor {
             Actor::Person(person) => Some(person.user_id),
+            Actor::Service(account) => Some(account.user_id),
             Actor::OnBehalf(by) => Some(UserId(by.id)),
             Actor::System => None,
         }
@@ -220,6 +293,7 @@ impl Principal {
     pub fn by(&self) -> Option<By> {
         match &self.actor {
             Actor::Person(person) => Some(By { id: person.user_id.0, name: person.name.as_str().to_owned() }),
+            Actor::Service(account) => Some(By { id: account.user_id.0, name: account.name.as_str().to_owned() }),
             Actor::OnBehalf(by) => Some(by.clone()),
             Actor::System => None,
         }

@@ -4,6 +4,7 @@ pub mod app;
 mod audit;
 mod builders;
 pub mod database;
+mod feed;
 pub mod manual_worker;
 pub mod network;
 pub mod person;

@@ -224,7 +224,7 @@ impl<T> Once<T> {
 /// The user whose key it is: keys are per caller.
 async fn caller(parts: &mut Parts, state: &AppState) -> ApiResult<UserId> {
     let caller = <Caller as FromRequestParts<AppState>>::from_request_parts(parts, state).await?;
-    Ok(caller.require_person()?.user_id)
+    Ok(caller.require_user_id()?)
 }
 
 /// After a connection is lost during a commit, nobody knows whether the commit took effect.

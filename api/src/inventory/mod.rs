@@ -9,14 +9,15 @@ mod transfer;
 
 use shared::platform::limits::Class;
 use shared::principal::Permission;
+use shared::scope::Scope;
 use utoipa_axum::routes;
 
 use crate::policy::{Access, Policy};
 use crate::router::Routes;
 
 pub fn routes() -> Routes {
-    let read = Policy::read(Access::Needs(Permission::InventoryRead));
-    let write = Policy::write(Access::Needs(Permission::InventoryWrite)).stales_products();
+    let read = Policy::read(Access::Needs(Permission::InventoryRead)).scope(Scope::InventoryRead);
+    let write = Policy::write(Access::Needs(Permission::InventoryWrite)).scope(Scope::InventoryWrite).stales_products();
     Routes::default()
         .on(routes!(stock::list), read)
         .on(routes!(stock::create), write.takes_key())

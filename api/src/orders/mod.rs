@@ -18,6 +18,7 @@ use shared::orders::{OrderView, past, read};
 use shared::page::{List, Paging};
 use shared::principal::Permission;
 use shared::queue::Origin;
+use shared::scope::Scope;
 use shared::values::OrderId;
 use sqlx::PgPool;
 use utoipa_axum::routes;
@@ -27,27 +28,32 @@ use crate::extract::etag::{IfMatch, Tagged};
 use crate::extract::idempotent::Once;
 use crate::extract::json::{self, Listed, NoFilter, Path, Query};
 use crate::extract::principal::Caller;
-use crate::policy::{Access, Policy};
+use crate::policy::{Access, KeyAccess, Policy};
 use crate::router::Routes;
 use crate::state::AppState;
 
 /// Customers may cancel their own orders without a permission; `shared` decides whose order it is.
 pub fn routes() -> Routes {
-    let read = Policy::read(Access::SignedIn);
-    let write = |access| Policy::write(access).stales_products().about_order();
+    let read = Policy::read(Access::SignedIn).scope(Scope::OrdersRead);
+    let of_all = Policy::read(Access::Needs(Permission::OrdersRead)).scope(Scope::OrdersRead).about_order();
+    let by_staff = Policy::write(Access::Needs(Permission::OrdersWrite)).scope(Scope::OrdersWrite).about_order();
+    let cancel_only = KeyAccess::WithOrInPart(Scope::OrdersWrite, Scope::OrdersCancel);
     Routes::default()
         .on(routes!(list), read)
-        .on(routes!(place::place), Policy::write(Access::SignedIn).takes_key())
+        .on(routes!(place::place), Policy::write(Access::SignedIn).scope(Scope::OrdersWrite).takes_key())
         .on(routes!(get), read.about_order())
         .on(routes!(events), read.about_order())
-        .on(routes!(allocation), Policy::read(Access::Needs(Permission::OrdersRead)).about_order())
-        .on(routes!(charges), Policy::read(Access::Needs(Permission::OrdersRead)).about_order())
-        .on(routes!(add_note), Policy::write(Access::Needs(Permission::OrdersWrite)).takes_key().about_order())
-        .on(routes!(slip_printed), Policy::write(Access::Needs(Permission::OrdersWrite)).takes_key().about_order())
-        .on(routes!(take), Policy::write(Access::Needs(Permission::OrdersWrite)).takes_key().about_order())
-        .on(routes!(put_back), Policy::write(Access::Needs(Permission::OrdersWrite)).about_order())
-        .on(routes!(cancel), write(Access::SignedIn).takes_key())
-        .on(routes!(set_status), write(Access::Needs(Permission::OrdersWrite)))
+        .on(routes!(allocation), of_all)
+        .on(routes!(charges), of_all)
+        .on(routes!(add_note), by_staff.takes_key())
+        .on(routes!(slip_printed), by_staff.takes_key())
+        .on(routes!(take), by_staff.takes_key())
+        .on(routes!(put_back), by_staff)
+        .on(
+            routes!(cancel),
+            Policy::write(Access::SignedIn).scope(Scope::OrdersCancel).stales_products().about_order().takes_key(),
+        )
+        .on(routes!(set_status), by_staff.stales_products().keys(cancel_only))
 }
 
 /// List orders

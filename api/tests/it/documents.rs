@@ -60,6 +60,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("post", "/v1/orders/{id}/cancel"),
     ("post", "/v1/orders/{id}/notes"),
     ("patch", "/v1/orders/{id}/status"),
+    ("get", "/v1/events"),
     ("get", "/v1/ops/queues"),
     ("post", "/v1/ops/queues/{name}/pause"),
     ("post", "/v1/ops/queues/{name}/resume"),
@@ -321,4 +322,19 @@ fn has_example(document: &Value, of: &Value, depth: usize) -> bool {
         return part(&of["items"]);
     }
     parts("oneOf").or(parts("anyOf")).or(parts("allOf")).unwrap_or(false)
+}
+
+#[tokio::test]
+async fn each_type_of_event_is_described_as_a_webhook() {
+    let app = TestApp::new().await;
+    let document = app.anyone().get("/openapi.json").await.done(200).body;
+    let described: Vec<&String> = document["webhooks"].as_object().unwrap().keys().collect();
+    let mut types: Vec<&str> = shared::feed::catalogue::catalogue().iter().map(|one| one.name).collect();
+    types.sort_unstable();
+    assert_eq!(described, types);
+    let body = &document["webhooks"]["order.shipped"]["post"]["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(body["properties"]["type"]["const"], "order.shipped");
+    let data = &body["properties"]["data"];
+    assert_eq!(data["properties"]["shipments"]["items"]["properties"]["id"]["format"], "uuid", "{data:#}");
+    assert_eq!(data["properties"]["number"]["type"], "string");
 }

@@ -8,6 +8,7 @@ mod clockwork;
 mod customers;
 mod deploy;
 mod documents;
+mod events;
 mod hostile;
 mod identity;
 mod inventory;

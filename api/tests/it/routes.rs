@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use api::policy::{Access, Policy, Stale};
+use api::policy::{Access, Face, KeyAccess, Policy, Stale};
 use axum::http::Method;
 use shared::platform::limits::Class;
 use shared::principal::Permission;
@@ -63,6 +63,23 @@ fn routes_have_the_policies_that_the_contract_promises() {
         let found = policy(method, path);
         let found = (found.access, found.class, found.takes_key, found.stale);
         assert_eq!(found, (access, Some(class), key, stale), "{method} {path}");
+    }
+}
+
+#[test]
+fn each_route_says_which_keys_open_it() {
+    let (_, policies) = api::routes::all().into_parts();
+    for (method, path, policy) in policies.iter().filter(|(_, _, policy)| policy.face == Face::Json) {
+        assert_ne!(
+            policy.keys,
+            KeyAccess::Unsaid,
+            "{method} {path}: say `.scope(…)` or `.no_key()` where it is declared"
+        );
+        let is_admins = policy.access == Access::Needs(Permission::UsersWrite);
+        assert!(
+            !is_admins || policy.keys == KeyAccess::Never,
+            "{method} {path}: keys must not open what administrators do"
+        );
     }
 }
 

@@ -48,16 +48,23 @@ async fn an_endpoint_is_registered_read_listed_changed_and_deleted() {
     let changed = staff.patch(&path, change).await.done(200);
     assert_eq!(changed.header("etag"), "\"2\"");
     let is = |field: &str| changed.body[field].clone();
-    assert_eq!((is("types"), is("description"), is("max_per_second"), is("url")), (json!(["*"]), Value::Null, Value::Null, json!(HOOK)));
+    assert_eq!(
+        (is("types"), is("description"), is("max_per_second"), is("url")),
+        (json!(["*"]), Value::Null, Value::Null, json!(HOOK))
+    );
     let stale = [("if-match", "\"1\"")];
-    staff.send(Method::PATCH, &path, Some(json!({ "types": ["order.paid"] })), &stale).await.refused(412, "version_mismatch");
+    staff
+        .send(Method::PATCH, &path, Some(json!({ "types": ["order.paid"] })), &stale)
+        .await
+        .refused(412, "version_mismatch");
     staff.send(Method::DELETE, &path, None, &stale).await.refused(412, "version_mismatch");
     assert_eq!(staff.get(&path).await.done(200).body["types"], json!(["*"]));
     staff.send(Method::DELETE, &path, None, &[("if-match", "\"2\"")]).await.done(204);
     staff.get(&path).await.refused(404, "webhook_not_found");
     staff.delete(&path).await.refused(404, "webhook_not_found");
     let actions = staff.get(&format!("/v1/ops/actions?subject_id={}", made.id())).await.done(200);
-    let names: Vec<&str> = actions.body["data"].as_array().unwrap().iter().map(|it| it["action"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        actions.body["data"].as_array().unwrap().iter().map(|it| it["action"].as_str().unwrap()).collect();
     assert_eq!(names, ["webhook.deleted", "webhook.changed", "webhook.created"]);
 }
 
@@ -109,7 +116,10 @@ async fn only_staff_may_and_without_a_key_there_are_none() {
         staff.post(&format!("{nobody}{path}"), json!({})).await.refused(404, "webhook_not_found");
     }
     staff.get(&format!("{nobody}/deliveries")).await.refused(404, "webhook_not_found");
-    staff.post(&format!("{nobody}/replay"), json!({ "from": "2026-01-01T00:00:00Z" })).await.refused(404, "webhook_not_found");
+    staff
+        .post(&format!("{nobody}/replay"), json!({ "from": "2026-01-01T00:00:00Z" }))
+        .await
+        .refused(404, "webhook_not_found");
     let off = TestApp::new().await;
     off.staff().await.post("/v1/webhooks", body).await.refused(503, "webhooks_off");
 }
@@ -160,9 +170,9 @@ fn hex(text: &str) -> String {
 async fn there_are_at_most_fifty() {
     let app = app().await;
     let staff = app.staff().await;
-    let results = futures::future::join_all((0..55).map(|_| async {
-        staff.post("/v1/webhooks", json!({ "url": HOOK, "types": ["order.*"] })).await
-    }))
+    let results = futures::future::join_all(
+        (0..55).map(|_| async { staff.post("/v1/webhooks", json!({ "url": HOOK, "types": ["order.*"] })).await }),
+    )
     .await;
     let refused: Vec<_> = results.iter().filter(|reply| reply.status != 201).collect();
     assert_eq!(refused.len(), 5);
@@ -202,7 +212,10 @@ async fn replays_and_logs_refuse_what_makes_no_sense() {
     ] {
         staff.post(&replay, body).await.refused(422, code);
     }
-    assert_eq!(staff.post(&replay, json!({ "after": "now", "dry_run": true })).await.done(200).body, json!({ "count": 0 }));
+    assert_eq!(
+        staff.post(&replay, json!({ "after": "now", "dry_run": true })).await.done(200).body,
+        json!({ "count": 0 })
+    );
     let log = format!("{path}/deliveries");
     assert_eq!(staff.get(&log).await.done(200).body, json!({ "data": [], "next_cursor": null }));
     staff.get(&format!("{log}?state=lost")).await.refused(422, "invalid_value");

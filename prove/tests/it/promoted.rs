@@ -186,6 +186,59 @@ async fn a_primary_that_was_frozen_during_the_promotion_and_wakes_up_is_used_by_
     system.finish().await;
 }
 
+impl StandbyTest {
+    /// The order that each event of the feed is about, from a cursor on until nothing lies behind it. Waits until an
+    /// order is among them, if one is named. Returns the cursor at the end.
+    async fn feed(&mut self, mut cursor: Option<String>, wanted: Option<&str>) -> (Vec<String>, String) {
+        let mut told = Vec::new();
+        loop {
+            let after = cursor.as_ref().map_or_else(String::new, |cursor| format!("&after={cursor}"));
+            let asked = Request::get(&format!("/v1/events?types=order.placed&limit=500&wait=1{after}"));
+            let page = self.clients.done(&mut self.staff, &asked).await.unwrap();
+            let events = page["data"].as_array().unwrap();
+            told.extend(events.iter().map(|event| event["subject"]["id"].as_str().unwrap().to_owned()));
+            let next = page["next_cursor"].as_str().unwrap().to_owned();
+            if page["caught_up"] == true && wanted.is_none_or(|wanted| told.iter().any(|id| id == wanted)) {
+                return (told, next);
+            }
+            cursor = Some(next);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_promotion_that_loses_commits_lets_no_reader_of_the_feed_skip_an_event() {
+    let mut system = StandbyTest::start(1, 1).await;
+    let mut buyer = system.clients.register("buyer@prove.test", 2).await.unwrap();
+    let clients = system.clients.clone();
+    let mut buy = async || {
+        let placed = clients.ask(&mut buyer, &order("SPREAD-1")).await.unwrap();
+        placed.body["id"].as_str().unwrap().to_owned()
+    };
+    let first = buy().await;
+    let (_, replicated) = system.feed(None, Some(&first)).await;
+    // These commits never reach the standby, but a reader sees their events.
+    system.cluster.postgres.lock().await.commit_on(None).await.unwrap();
+    system.standby().lock().await.stop(Stop::Fast).await.unwrap();
+    let mut lost = String::new();
+    for _ in 0..5 {
+        lost = buy().await;
+    }
+    let (told, seen) = system.feed(Some(replicated.clone()), Some(&lost)).await;
+    assert_eq!(told.len(), 5);
+    system.cluster.postgres.lock().await.stop(Stop::Immediate).await.unwrap();
+    system.standby().lock().await.start_again().await.unwrap();
+    system.standby().lock().await.promote().await.unwrap();
+
+    let (second, third) = (buy().await, buy().await);
+    let (told, _) = system.feed(Some(seen), Some(&third)).await;
+    assert_eq!(told, [second.clone(), third.clone()], "the reader was further than the new primary");
+    let (told, _) = system.feed(Some(replicated), Some(&third)).await;
+    assert_eq!(told, [second, third]);
+    system.cluster.close().await.unwrap();
+    system.cluster.home.remove().unwrap();
+}
+
 #[tokio::test]
 async fn nothing_is_promised_that_the_standby_does_not_have() {
     let mut system = StandbyTest::start(1, 1).await;

@@ -38,6 +38,11 @@ async fn a_charge_made_twice_and_a_unit_from_nowhere_and_a_deleted_job_are_seen(
 }
 
 #[tokio::test]
+async fn an_event_that_is_not_in_the_feed_any_more_is_seen() {
+    detects(&["feed"], &["every_event_is_in_the_feed_once: VIOLATED by 1"]).await;
+}
+
+#[tokio::test]
 async fn a_movement_that_never_was_and_an_order_for_something_else_and_a_lost_order_are_seen() {
     let lines = [
         "stock_is_the_sum_of_its_movements: VIOLATED by 1",

@@ -35,7 +35,7 @@ pub(super) fn with_states(sql: &str) -> String {
 
 pub(super) const LEDGER: &str = "stock_is_the_sum_of_its_movements";
 
-pub(super) const INVARIANTS: [Invariant; 13] = [
+pub(super) const INVARIANTS: [Invariant; 15] = [
     Invariant {
         name: "reserved_is_what_reservations_hold",
         offenders: Of::All("
@@ -208,6 +208,45 @@ pub(super) const INVARIANTS: [Invariant; 13] = [
                          group by 1) e on e.order_id = o.id
              where o.id >= $2 and o.id < $3
                and (e.events, e.first, e.last) is distinct from (o.event_sequence::bigint, 1, o.event_sequence)
+             order by 1 limit $1"),
+    },
+    // The sequencer has seen the event, or should have: some worker has run for a minute since. A unique key holds that
+    // an event is not there twice. Of products and stock the ids begin with the time too.
+    Invariant {
+        name: "every_event_is_in_the_feed_once",
+        offenders: Of::Orders("
+            with events as (
+                select order_id as subject, sequence, xact, created_at from order_events
+                 where order_id >= $2 and order_id < $3
+                union all
+                select subject, sequence, xact, created_at from entity_events where subject >= $2 and subject < $3)
+            select subject || ' ' || sequence,
+                   jsonb_build_object('subject', subject, 'sequence', sequence, 'at', created_at, 'wrong', wrong)
+              from (select e.subject, e.sequence, e.created_at, 'not in the feed' as wrong
+                      from events e, feed_head h
+                     where e.xact is not null and (h.removed_until is null or e.created_at > h.removed_until)
+                       and (pg_visible_in_snapshot(e.xact, h.seen)
+                            or e.created_at < clock_timestamp() - interval '1 minute'
+                               and exists (select from workers
+                                            where gone_at is null and started_at < clock_timestamp() - interval '1 minute'
+                                              and heartbeat_at > clock_timestamp() - interval '10 seconds'))
+                       and not exists (select from feed f where f.subject = e.subject and f.sequence = e.sequence)
+                    union all
+                    select f.subject, f.sequence, f.created_at, 'no such event' from feed f
+                     where f.subject >= $2 and f.subject < $3
+                       and not exists (select from events e where e.subject = f.subject and e.sequence = f.sequence)
+                   ) offenders
+             order by 1 limit $1"),
+    },
+    Invariant {
+        name: "feed_keeps_each_orders_order",
+        offenders: Of::Orders("
+            select subject || ' ' || sequence,
+                   jsonb_build_object('subject', subject, 'sequence', sequence, 'position', position, 'after', before)
+              from (select subject, sequence, position,
+                           lag(sequence) over (partition by subject order by position) as before
+                      from feed where subject >= $2 and subject < $3) rows
+             where sequence <> before + 1
              order by 1 limit $1"),
     },
     // A shard of an endpoint has a job, or nothing of it is due. Its job is looked for by its key.

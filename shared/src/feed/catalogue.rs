@@ -2,8 +2,8 @@
 //! Writes no table.
 
 use serde_json::{Map, Value, json};
-use utoipa::openapi::schema::Schema;
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
 use super::data::{

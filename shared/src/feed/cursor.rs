@@ -31,7 +31,8 @@ impl After {
             None => Ok(Self::Oldest),
             Some("now") => Ok(Self::Now),
             Some(text) => decode(text).map(Self::Position).ok_or_else(|| {
-                let message = "this is neither `now` nor a `next_cursor` of the feed; leave it out to begin with the oldest";
+                let message =
+                    "this is neither `now` nor a `next_cursor` of the feed; leave it out to begin with the oldest";
                 Error::field("after", "invalid_cursor", message)
             }),
         }

@@ -139,14 +139,24 @@ pub async fn page(conn: &mut PgConnection, after: i64, filter: &FeedFilter, limi
         let events = events(conn, &rows).await?;
         if events.len() == rows.len() {
             let caught_up = looked_to >= head;
-            return Ok(FeedPage { data: events, next_cursor: cursor::encode(looked_to), caught_up, position: looked_to });
+            return Ok(FeedPage {
+                data: events,
+                next_cursor: cursor::encode(looked_to),
+                caught_up,
+                position: looked_to,
+            });
         }
     }
     Err(Error::internal("an event of the feed is not in its timeline"))
 }
 
 /// The rows of a page, how far it looked, and the end of the feed.
-async fn rows(conn: &mut PgConnection, after: i64, filter: &FeedFilter, limit: i64) -> Result<(Vec<FeedRow>, i64, i64)> {
+async fn rows(
+    conn: &mut PgConnection,
+    after: i64,
+    filter: &FeedFilter,
+    limit: i64,
+) -> Result<(Vec<FeedRow>, i64, i64)> {
     let look = if filter.is_plain() { limit } else { LOOKED_AT };
     let found = sqlx::query!(
         r#"with head as materialized (select position, removed_to from feed_head),

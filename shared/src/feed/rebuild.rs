@@ -1,7 +1,7 @@
 //! After a dump was restored: forgets the transactions of the lost database, and feeds what is not in the feed. Writes
 //! `order_events.xact` for `orders`, because only the owner of the schema may change a timeline.
 
-use sqlx::{Connection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 
 use super::sequencer;
 use crate::error::Result;
@@ -17,6 +17,7 @@ pub async fn rebuild(db: &PgPool) -> Result<i64> {
     sqlx::query!("update entity_events set xact = null where xact is not null").execute(&mut *tx).await?;
     // One snapshot for all: what it shows is numbered here, and what it does not show is new to the next pass.
     let head = sequencer::start_anew(&mut tx).await?;
+    take_back_later_events(&mut tx).await?;
     let numbered = sqlx::query_scalar!(
         r#"with missing as materialized (
                select order_id as subject, sequence, 'order.' || type as type, created_at from order_events
@@ -40,4 +41,22 @@ pub async fn rebuild(db: &PgPool) -> Result<i64> {
     tx.commit().await?;
     conn.close().await?;
     Ok(numbered)
+}
+
+/// A missing event must not come after a later one of its subject. So such a subject is numbered anew from its beginning,
+/// and readers get its events again, under the same ids.
+async fn take_back_later_events(conn: &mut PgConnection) -> Result<()> {
+    sqlx::query!(
+        "with events as (
+             select order_id as subject, sequence, created_at from order_events
+             union all
+             select subject, sequence, created_at from entity_events)
+         delete from feed later using events e, feed_head h
+          where later.subject = e.subject and later.sequence > e.sequence
+            and (h.removed_until is null or e.created_at > h.removed_until)
+            and not exists (select from feed f where f.subject = e.subject and f.sequence = e.sequence)"
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }

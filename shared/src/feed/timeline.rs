@@ -115,7 +115,7 @@ fn say(row: TimelineRow, items: Vec<PlacedItem>) -> Value {
         "paid" => json!(OrderPaid { order, by_hand, amount: total }),
         "shipped" => json!(OrderShipped { order, by_hand, shipments: shipments(&data["shipments"]) }),
         "cancelling" => json!(OrderCancelling { order, reason }),
-        "cancelled" => json!(OrderCancelled { order, reason, payment: payment(&data["payment"]) }),
+        "cancelled" => json!(OrderCancelled { order, reason, payment: payment(data) }),
         "job_retried" | "job_discarded" => json!(OrderJob {
             order,
             job_id: serde_json::from_value(data["job_id"].clone()).ok(),
@@ -147,7 +147,11 @@ fn shipments(stored: &Value) -> Vec<EventShipment> {
     serde_json::from_value(stored.clone()).unwrap_or_default()
 }
 
-/// An order that was cancelled before anything was charged does not say so.
-fn payment(stored: &Value) -> PaymentOutcome {
-    serde_json::from_value(stored.clone()).unwrap_or(PaymentOutcome::None)
+/// Older events say it only by their reason. An order that expired says nothing: nobody was asked for money.
+fn payment(data: &Value) -> PaymentOutcome {
+    serde_json::from_value(data["payment"].clone()).unwrap_or_else(|_| match data["reason"].as_str() {
+        Some("payment_declined") => PaymentOutcome::Declined,
+        Some("payment_voided") => PaymentOutcome::Voided,
+        _ => PaymentOutcome::None,
+    })
 }

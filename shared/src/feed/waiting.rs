@@ -60,7 +60,18 @@ impl FeedReaders {
         if wait.is_zero() || !page.data.is_empty() { Ok(page) } else { self.wait(page, filter, limit, until).await }
     }
 
-    async fn wait(self: &Arc<Self>, mut page: FeedPage, filter: &FeedFilter, limit: i64, until: Instant) -> Result<FeedPage> {
+    /// How many readers wait now.
+    pub fn waiting(&self) -> usize {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).readers
+    }
+
+    async fn wait(
+        self: &Arc<Self>,
+        mut page: FeedPage,
+        filter: &FeedFilter,
+        limit: i64,
+        until: Instant,
+    ) -> Result<FeedPage> {
         let mut reader = self.enter()?;
         while page.data.is_empty() {
             if page.caught_up && !reader.news(page.position, until).await {

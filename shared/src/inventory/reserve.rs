@@ -153,7 +153,7 @@ pub async fn reserve(
         *taken.entry((allocation.product_id, allocation.warehouse_id)).or_default() += allocation.quantity;
     }
     let ttl = asked.ttl_seconds.map_or(default_ttl, |TtlSeconds(seconds)| Duration::from_secs(seconds.into()));
-    let actor = principal.require_person()?.user_id;
+    let actor = principal.require_user_id()?;
     let id = insert(conn, actor, &taken, ttl).await?;
     let changes: Vec<Change> = taken
         .iter()

@@ -11,6 +11,7 @@ use sqlx::PgPool;
 
 use crate::audit;
 use crate::error::Result;
+use crate::feed::sequencer;
 use crate::ops::queues::{self, QueueView};
 use crate::ops::workers;
 use crate::orders::status::Status;
@@ -33,6 +34,7 @@ struct Live {
     overdue: i64,
     workers: i64,
     ticks: Vec<(String, DateTime<Utc>)>,
+    feed_lag_seconds: f64,
     audit: Option<audit::Report>,
     webhooks: WebhookCounts,
 }
@@ -85,6 +87,7 @@ impl ShopGauges {
             show_queues(&registry, &live.queues)?;
             show_reservations_and_workers(&registry, live)?;
             show_schedule(&registry, &live.ticks)?;
+            show_feed(&registry, live.feed_lag_seconds)?;
             show_webhooks(&registry, &live.webhooks)?;
             if let Some(audit) = &live.audit {
                 show_audit(&registry, audit)?;
@@ -133,6 +136,7 @@ async fn live(db: &PgPool) -> Result<Live> {
         overdue: reservations.overdue,
         workers: workers::count(&mut conn).await?,
         ticks: ticks.into_iter().map(|tick| (tick.name, tick.last_success_at)).collect(),
+        feed_lag_seconds: sequencer::lag(&mut conn).await?,
         audit: audit::last(&mut conn).await?,
         webhooks: endpoints::count(&mut conn).await?,
     })
@@ -215,6 +219,13 @@ fn show_webhooks(registry: &Registry, counts: &WebhookCounts) -> prometheus::Res
     {
         webhooks.with_label_values(&[state]).set(count);
     }
+    Ok(())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a lag has far fewer than 2^63 seconds")]
+fn show_feed(registry: &Registry, lag_seconds: f64) -> prometheus::Result<()> {
+    let help = "For how long the oldest event that is not in the feed has waited; 0 if there is none";
+    gauge(registry, "millrace_feed_lag_seconds", help)?.set(lag_seconds as i64);
     Ok(())
 }
 

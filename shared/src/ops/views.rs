@@ -68,7 +68,7 @@ pub struct SavedView {
 
 /// Keeps a view under its name. One with the same name is replaced.
 pub async fn save(conn: &mut PgConnection, staff: &Principal, new: &NewView) -> Result<SavedView> {
-    let user_id = staff.require_person()?.user_id;
+    let user_id = staff.require_user_id()?;
     let saved = sqlx::query_as!(
         SavedView,
         "insert into saved_views (id, user_id, name, path)
@@ -93,14 +93,14 @@ pub async fn list(conn: &mut PgConnection, staff: &Principal) -> Result<Vec<Save
     let views = sqlx::query_as!(
         SavedView,
         "select id, name, path, created_at from saved_views where user_id = $1 order by name limit $2",
-        staff.require_person()?.user_id.0,
+        staff.require_user_id()?.0,
         MAX_VIEWS,
     );
     Ok(views.fetch_all(conn).await?)
 }
 
 pub async fn delete(conn: &mut PgConnection, staff: &Principal, id: Uuid) -> Result<()> {
-    let user_id = staff.require_person()?.user_id;
+    let user_id = staff.require_user_id()?;
     let deleted = sqlx::query!("delete from saved_views where id = $1 and user_id = $2", id, user_id.0);
     if deleted.execute(conn).await?.rows_affected() == 0 {
         return Err(Error::NotFound(Resource::View));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::event::{Event, PAYMENT_DECLINED, PAYMENT_VOIDED};
+use super::event::{Event, PAYMENT_DECLINED, PAYMENT_VOIDED, PaymentEnd};
 use super::jobs::{ProcessPayment, ShipOrder};
 use super::status::{Edge, Status};
 use super::transition::{self, Moved};
@@ -135,15 +135,16 @@ impl Answered {
 
     /// The order with what its timeline says if it moves.
     fn event(&self) -> (OrderId, Event) {
-        let cancelled = |reason: &str, declined: Option<&String>| Event::Cancelled {
+        let cancelled = |reason: &str, payment, declined: Option<&String>| Event::Cancelled {
             reason: Some(reason.to_owned()),
-            payment: None,
+            payment: Some(payment),
             declined: declined.cloned(),
         };
         let event = match &self.outcome {
             Outcome::Charged => Event::Paid { charge_id: Some(self.charge.id), by_hand: false },
-            Outcome::Declined { reason } => cancelled(PAYMENT_DECLINED, Some(reason)),
-            Outcome::Closed | Outcome::Refunded => cancelled(PAYMENT_VOIDED, None),
+            Outcome::Declined { reason } => cancelled(PAYMENT_DECLINED, PaymentEnd::Declined, Some(reason)),
+            Outcome::Closed => cancelled(PAYMENT_VOIDED, PaymentEnd::Voided, None),
+            Outcome::Refunded => cancelled(PAYMENT_VOIDED, PaymentEnd::Refunded, None),
         };
         (self.charge.order_id, event)
     }

@@ -8,40 +8,40 @@ use ipnet::IpNet;
 /// Networks that are not the public internet: our own machines and networks, and addresses that belong to nobody.
 /// From the IANA special-purpose registries of IPv4 and IPv6.
 const NOT_PUBLIC: &[&str] = &[
-    "0.0.0.0/8",          // this network
-    "10.0.0.0/8",         // private
-    "100.64.0.0/10",      // carrier-grade NAT
-    "127.0.0.0/8",        // loopback
-    "169.254.0.0/16",     // link-local; clouds serve their credentials there
-    "172.16.0.0/12",      // private
-    "192.0.0.0/24",       // protocol assignments
-    "192.0.2.0/24",       // documentation
-    "192.31.196.0/24",    // AS112
-    "192.52.193.0/24",    // AMT
-    "192.88.99.0/24",     // 6to4 relays
-    "192.168.0.0/16",     // private
-    "192.175.48.0/24",    // AS112
-    "198.18.0.0/15",      // benchmarks
-    "198.51.100.0/24",    // documentation
-    "203.0.113.0/24",     // documentation
-    "224.0.0.0/4",        // multicast
-    "240.0.0.0/4",        // reserved, broadcast
-    "::/96",              // unspecified, loopback, IPv4-compatible
-    "::ffff:0:0:0/96",    // IPv4-translated
-    "64:ff9b::/96",       // NAT64: an IPv4 address inside, which the gateway reaches for us
-    "64:ff9b:1::/48",     // NAT64 of a site
-    "100::/64",           // discard
-    "100:0:0:1::/64",     // dummy
-    "2001::/23",          // protocol assignments, Teredo, ORCHID, benchmarks
-    "2001:db8::/32",      // documentation
-    "2002::/16",          // 6to4: an IPv4 address inside
-    "2620:4f:8000::/48",  // AS112
-    "3fff::/20",          // documentation
-    "5f00::/16",          // segment routing
-    "fc00::/7",           // unique local
-    "fe80::/10",          // link-local
-    "fec0::/10",          // site-local
-    "ff00::/8",           // multicast
+    "0.0.0.0/8",         // this network
+    "10.0.0.0/8",        // private
+    "100.64.0.0/10",     // carrier-grade NAT
+    "127.0.0.0/8",       // loopback
+    "169.254.0.0/16",    // link-local; clouds serve their credentials there
+    "172.16.0.0/12",     // private
+    "192.0.0.0/24",      // protocol assignments
+    "192.0.2.0/24",      // documentation
+    "192.31.196.0/24",   // AS112
+    "192.52.193.0/24",   // AMT
+    "192.88.99.0/24",    // 6to4 relays
+    "192.168.0.0/16",    // private
+    "192.175.48.0/24",   // AS112
+    "198.18.0.0/15",     // benchmarks
+    "198.51.100.0/24",   // documentation
+    "203.0.113.0/24",    // documentation
+    "224.0.0.0/4",       // multicast
+    "240.0.0.0/4",       // reserved, broadcast
+    "::/96",             // unspecified, loopback, IPv4-compatible
+    "::ffff:0:0:0/96",   // IPv4-translated
+    "64:ff9b::/96",      // NAT64: an IPv4 address inside, which the gateway reaches for us
+    "64:ff9b:1::/48",    // NAT64 of a site
+    "100::/64",          // discard
+    "100:0:0:1::/64",    // dummy
+    "2001::/23",         // protocol assignments, Teredo, ORCHID, benchmarks
+    "2001:db8::/32",     // documentation
+    "2002::/16",         // 6to4: an IPv4 address inside
+    "2620:4f:8000::/48", // AS112
+    "3fff::/20",         // documentation
+    "5f00::/16",         // segment routing
+    "fc00::/7",          // unique local
+    "fe80::/10",         // link-local
+    "fec0::/10",         // site-local
+    "ff00::/8",          // multicast
 ];
 
 /// Only these IPv6 addresses are given out for the public internet.
@@ -57,7 +57,8 @@ impl FromStr for Networks {
     fn from_str(text: &str) -> Result<Self, String> {
         let network = |text: &str| {
             let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-            net.map(|net| net.trunc()).map_err(|_| format!("`{text}` is neither an address nor a network such as 10.1.0.0/16"))
+            net.map(|net| net.trunc())
+                .map_err(|_| format!("`{text}` is neither an address nor a network such as 10.1.0.0/16"))
         };
         text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(network).collect::<Result<_, _>>().map(Self)
     }
@@ -74,7 +75,8 @@ impl Networks {
 /// May anybody on the internet have this address? An IPv4 address that is written as IPv6 is judged as IPv4.
 pub fn is_public(address: IpAddr) -> bool {
     let address = address.to_canonical();
-    let within = |network: &&str| network.parse::<IpNet>().expect("the networks in the code are valid").contains(&address);
+    let within =
+        |network: &&str| network.parse::<IpNet>().expect("the networks in the code are valid").contains(&address);
     let given_out = match address {
         IpAddr::V4(_) => true,
         IpAddr::V6(_) => within(&PUBLIC_V6),

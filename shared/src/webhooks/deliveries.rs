@@ -153,7 +153,8 @@ pub async fn list(
         Some(DeliveryState::Failed) => Some("failed"),
     };
     // All that waits is pending at an enabled endpoint, and held at any other.
-    let none = matches!((filter.state, enabled), (Some(DeliveryState::Pending), false) | (Some(DeliveryState::Held), true));
+    let none =
+        matches!((filter.state, enabled), (Some(DeliveryState::Pending), false) | (Some(DeliveryState::Held), true));
     let rows = sqlx::query_as!(
         DeliveryColumns,
         r#"select d.position, subject, sequence, type as kind,
@@ -182,7 +183,10 @@ pub async fn list(
 
 /// While an endpoint is failing, nothing is sent before its next probe.
 async fn probe_at(conn: &mut PgConnection, id: WebhookId) -> Result<Option<DateTime<Utc>>> {
-    Ok(sqlx::query_scalar!("select probe_at from webhook_endpoints where id = $1", id.0).fetch_optional(conn).await?.flatten())
+    Ok(sqlx::query_scalar!("select probe_at from webhook_endpoints where id = $1", id.0)
+        .fetch_optional(conn)
+        .await?
+        .flatten())
 }
 
 pub async fn get(conn: &mut PgConnection, id: WebhookId, event: EventRef) -> Result<DeliveryDetail> {
@@ -253,12 +257,7 @@ pub async fn redeliver(
 }
 
 /// Makes ended deliveries pending again, and returns how many. The caller has locked their pumps.
-pub(super) async fn again(
-    conn: &mut PgConnection,
-    id: WebhookId,
-    positions: &[i64],
-    only_failed: bool,
-) -> Result<u64> {
+pub(super) async fn again(conn: &mut PgConnection, id: WebhookId, positions: &[i64], only_failed: bool) -> Result<u64> {
     let revived = sqlx::query!(
         "update webhook_deliveries
             set state = 'pending', used = 0, replayed = true, next_attempt_at = now(), delivered_at = null, ended_at = null

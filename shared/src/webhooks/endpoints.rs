@@ -334,11 +334,7 @@ pub async fn pause(conn: &mut PgConnection, principal: &Principal, id: WebhookId
 }
 
 /// Sends again, and first what has gathered. Repeating it changes nothing.
-pub async fn enable(
-    conn: &mut PgConnection,
-    principal: &Principal,
-    id: WebhookId,
-) -> Result<(WebhookView, Vec<Ring>)> {
+pub async fn enable(conn: &mut PgConnection, principal: &Principal, id: WebhookId) -> Result<(WebhookView, Vec<Ring>)> {
     let enabled = sqlx::query!(
         "update webhook_endpoints
             set state = 'enabled', disabled_reason = null, failures = 0, failing_since = null, probes = 0, probe_at = null,

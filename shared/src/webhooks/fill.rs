@@ -74,10 +74,8 @@ pub async fn fill(conn: &mut PgConnection) -> Result<Filled> {
         None => None,
     };
     let Some(upto) = upto.filter(|upto| *upto > head) else { return Ok(Filled::default()) };
-    let wanted: Vec<Wanted<'_>> = rows
-        .iter()
-        .flat_map(|row| subscribers.iter().filter(|it| it.wants(row)).map(move |it| (it.id, row)))
-        .collect();
+    let wanted: Vec<Wanted<'_>> =
+        rows.iter().flat_map(|row| subscribers.iter().filter(|it| it.wants(row)).map(move |it| (it.id, row))).collect();
     let rings = enter(conn, &wanted, false).await?;
     sqlx::query!("update webhook_head set position = $1", upto).execute(conn).await?;
     Ok(Filled { rings, is_full: page.is_some_and(|page| i64::try_from(rows.len()).is_ok_and(|found| found == page)) })

@@ -68,7 +68,11 @@ impl ReceiverUrl {
 
     pub fn reach(&self) -> Reachable {
         let port = self.port();
-        if self.url.scheme() == "https" && (port == 443 || port >= 1024) { Reachable::Internet } else { Reachable::OpenedNetworks }
+        if self.url.scheme() == "https" && (port == 443 || port >= 1024) {
+            Reachable::Internet
+        } else {
+            Reachable::OpenedNetworks
+        }
     }
 
     /// Must its name be looked up when it is registered? Names on the internet are judged when we connect only.
@@ -176,7 +180,11 @@ mod tests {
         }
         let nothing = Networks::default();
         for url in ["http://localhost:3000/", "https://localhost/", "http://127.0.0.1/", "https://app.localhost/"] {
-            assert_eq!(ReceiverUrl::parse(url).unwrap().judge(&nothing).await.unwrap_err().code(), "url_not_allowed", "{url}");
+            assert_eq!(
+                ReceiverUrl::parse(url).unwrap().judge(&nothing).await.unwrap_err().code(),
+                "url_not_allowed",
+                "{url}"
+            );
         }
         assert!(ReceiverUrl::parse("https://shop.example/?to=a@b.example").is_ok());
     }

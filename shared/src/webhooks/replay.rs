@@ -110,7 +110,8 @@ pub async fn replay(
     )
     .execute(&mut *conn)
     .await?;
-    actions::record(conn, principal, Action::new("webhook.replayed", "webhook", id).data(json!({ "count": count }))).await?;
+    actions::record(conn, principal, Action::new("webhook.replayed", "webhook", id).data(json!({ "count": count })))
+        .await?;
     let ring = queue::enqueue(conn, &ReplayWebhooks { replay_id }, &plan(std::time::Duration::ZERO)).await?;
     Ok((ReplayCount { count }, ring))
 }
@@ -119,7 +120,8 @@ pub async fn replay(
 async fn start(conn: &mut PgConnection, asked: &ReplayWebhook) -> Result<i64> {
     let head = sqlx::query!("select position, removed_to, removed_until from feed_head").fetch_one(&mut *conn).await?;
     let too_far_back = |field: &str| {
-        let message = "the feed no longer keeps all events since then; GET /v1/events without `after` begins with the oldest";
+        let message =
+            "the feed no longer keeps all events since then; GET /v1/events without `after` begins with the oldest";
         Error::field(field, "too_far_back", message)
     };
     match (&asked.after, asked.from) {
@@ -142,12 +144,10 @@ async fn first_since(conn: &mut PgConnection, low: i64, high: i64, from: DateTim
     let (mut low, mut high) = (low, high);
     while low < high {
         let middle = low + (high - low) / 2;
-        let next = sqlx::query!(
-            "select position, fed_at from feed where position > $1 order by position limit 1",
-            middle,
-        )
-        .fetch_optional(&mut *conn)
-        .await?;
+        let next =
+            sqlx::query!("select position, fed_at from feed where position > $1 order by position limit 1", middle,)
+                .fetch_optional(&mut *conn)
+                .await?;
         match next {
             Some(next) if next.fed_at < from && next.position <= high => low = next.position,
             _ => high = middle,
@@ -159,35 +159,39 @@ async fn first_since(conn: &mut PgConnection, low: i64, high: i64, from: DateTim
 impl Selection {
     async fn count(&self, conn: &mut PgConnection) -> Result<i64> {
         let count = match self.only {
-            ReplayOnly::Failed => sqlx::query_scalar!(
-                r#"select count(*) as "count!" from webhook_deliveries
+            ReplayOnly::Failed => {
+                sqlx::query_scalar!(
+                    r#"select count(*) as "count!" from webhook_deliveries
                     where endpoint_id = $1 and state = 'failed' and position > $2 and position <= $3 and type = any($4)
                       and ($5::timestamptz is null or at >= $5) and ($6::timestamptz is null or at < $6)"#,
-                self.endpoint.0,
-                self.after,
-                self.upto,
-                &self.types,
-                self.from,
-                self.to,
-            )
-            .fetch_one(conn)
-            .await?,
-            ReplayOnly::All => sqlx::query_scalar!(
-                r#"select count(*) as "count!" from feed f
+                    self.endpoint.0,
+                    self.after,
+                    self.upto,
+                    &self.types,
+                    self.from,
+                    self.to,
+                )
+                .fetch_one(conn)
+                .await?
+            }
+            ReplayOnly::All => {
+                sqlx::query_scalar!(
+                    r#"select count(*) as "count!" from feed f
                     where position > $2 and position <= $3 and type = any($4) and (type <> $7 or subject = $1)
                       and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
                       and not exists (select from webhook_deliveries d
                                        where d.endpoint_id = $1 and d.position = f.position and d.state = 'pending')"#,
-                self.endpoint.0,
-                self.after,
-                self.upto,
-                &self.types,
-                self.from,
-                self.to,
-                TEST,
-            )
-            .fetch_one(conn)
-            .await?,
+                    self.endpoint.0,
+                    self.after,
+                    self.upto,
+                    &self.types,
+                    self.from,
+                    self.to,
+                    TEST,
+                )
+                .fetch_one(conn)
+                .await?
+            }
         };
         Ok(count)
     }

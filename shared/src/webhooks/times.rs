@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn the_schedule_has_ten_attempts() {
-        let waits: Vec<_> = (1..).map_while(|attempt| REAL.after_failure(attempt, 0.5)).map(|it| it.as_secs()).collect();
+        let waits: Vec<_> =
+            (1..).map_while(|attempt| REAL.after_failure(attempt, 0.5)).map(|it| it.as_secs()).collect();
         assert_eq!(waits, AFTER_FAILURE);
         assert_eq!(ATTEMPTS, 10);
         assert_eq!(REAL.after_failure(1, 0.0), Some(Duration::from_millis(4500)));
@@ -122,7 +123,8 @@ mod tests {
 
     #[test]
     fn a_scale_has_bounds() {
-        for (text, fine) in [("1", true), ("0.00001", true), ("0", false), ("1.1", false), ("NaN", false), ("x", false)] {
+        for (text, fine) in [("1", true), ("0.00001", true), ("0", false), ("1.1", false), ("NaN", false), ("x", false)]
+        {
             assert_eq!(scale(text).is_ok(), fine, "{text}");
         }
     }

@@ -24,7 +24,8 @@ pub fn all_of(endpoint: WebhookId) -> Vec<Shard> {
 
 /// Locks these pumps, in one order, until the end of the transaction.
 pub async fn lock(conn: &mut PgConnection, shards: &[Shard]) -> Result<()> {
-    let (endpoints, shards): (Vec<Uuid>, Vec<i16>) = shards.iter().map(|(endpoint, shard)| (endpoint.0, *shard)).unzip();
+    let (endpoints, shards): (Vec<Uuid>, Vec<i16>) =
+        shards.iter().map(|(endpoint, shard)| (endpoint.0, *shard)).unzip();
     sqlx::query!(
         "select 1 as one from webhook_pumps
            join unnest($1::uuid[], $2::smallint[]) wanted (endpoint_id, shard) using (endpoint_id, shard)
@@ -41,7 +42,8 @@ pub async fn lock(conn: &mut PgConnection, shards: &[Shard]) -> Result<()> {
 /// becomes stale.
 pub async fn wake(conn: &mut PgConnection, shards: &[Shard], at: Option<DateTime<Utc>>) -> Result<Vec<Ring>> {
     lock(conn, shards).await?;
-    let (endpoints, shards): (Vec<Uuid>, Vec<i16>) = shards.iter().map(|(endpoint, shard)| (endpoint.0, *shard)).unzip();
+    let (endpoints, shards): (Vec<Uuid>, Vec<i16>) =
+        shards.iter().map(|(endpoint, shard)| (endpoint.0, *shard)).unzip();
     let woken = sqlx::query!(
         r#"update webhook_pumps p
               set turn = turn + 1, due_at = greatest($3, clock_timestamp())

@@ -10,7 +10,7 @@ use crate::sources::{SHIPPED, Token, members, root, shipped_part, sources, token
 const LAYERS: &[&[&str]] = &[
     &["platform", "migrations"],
     &["invalid"],
-    &["values"],
+    &["values", "scope"],
     &["error"],
     &["page", "batch"],
     &["principal"],

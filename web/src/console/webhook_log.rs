@@ -43,11 +43,7 @@ pub fn routes() -> PageRoutes {
     PageRoutes::default()
         .page("/console/webhooks/{id}/deliveries", list, reads(Permission::WebhooksManage))
         .page("/console/webhooks/{id}/deliveries/{event_id}", show, reads(Permission::WebhooksManage))
-        .form(
-            "/console/webhooks/{id}/deliveries/{event_id}/redeliver",
-            redeliver,
-            changes(Permission::WebhooksManage),
-        )
+        .form("/console/webhooks/{id}/deliveries/{event_id}/redeliver", redeliver, changes(Permission::WebhooksManage))
 }
 
 pub(super) fn address(id: WebhookId) -> String {
@@ -125,7 +121,14 @@ fn state(state: DeliveryState) -> Markup {
 }
 
 fn rows(visit: &Visit, id: WebhookId, deliveries: &[DeliveryView]) -> Markup {
-    let columns = [column("Event"), column("State"), numbers("Attempts"), column("About"), column("Happened"), column("Next attempt")];
+    let columns = [
+        column("Event"),
+        column("State"),
+        numbers("Attempts"),
+        column("About"),
+        column("Happened"),
+        column("Next attempt"),
+    ];
     let rows: Vec<Row> = deliveries
         .iter()
         .map(|delivery| Row {
@@ -155,13 +158,7 @@ fn event(id: &str) -> Result<EventRef> {
     EventRef::parse(id).ok_or(Error::NotFound(Resource::Delivery))
 }
 
-async fn page(
-    web: &WebState,
-    visit: &Visit,
-    id: WebhookId,
-    event: EventRef,
-    problem: Option<&str>,
-) -> Result<Markup> {
+async fn page(web: &WebState, visit: &Visit, id: WebhookId, event: EventRef, problem: Option<&str>) -> Result<Markup> {
     let mut conn = web.db.acquire().await?;
     let webhook = endpoints::get(&mut conn, id).await?;
     let detail = deliveries::get(&mut conn, id, event).await?;

@@ -109,7 +109,11 @@ async fn create(State(web): State<WebState>, mut once: OnceForm) -> PageResult<R
             url: once.fields.text("url").trim().to_owned(),
             types: types(&once.fields),
             description: once.fields.optional("description")?,
-            max_per_second: once.fields.given("max_per_second").map(|_| once.fields.whole("max_per_second")).transpose()?,
+            max_per_second: once
+                .fields
+                .given("max_per_second")
+                .map(|_| once.fields.whole("max_per_second"))
+                .transpose()?,
         };
         judge(&web, &new.url).await?;
         let webhook = endpoints::create(&mut once.tx, once.visit.principal()?, &new).await?;
@@ -190,8 +194,12 @@ fn attention(visit: &Visit, webhook: &WebhookView) -> Markup {
             "Nothing has arrived since " (time::ago(visit, since)) ". We try one event at a time; after three days it is disabled."
         },
         (WebhookState::Paused, ..) => html! { "It is paused. Events gather, and go out in order when you enable it." },
-        (WebhookState::Disabled, Some(DisabledReason::Gone), _) => html! { "The receiver answered that it is gone (410). Events gather until you enable it." },
-        (WebhookState::Disabled, ..) => html! { "Nothing arrived for three days, so it is disabled. Events gather until you enable it." },
+        (WebhookState::Disabled, Some(DisabledReason::Gone), _) => {
+            html! { "The receiver answered that it is gone (410). Events gather until you enable it." }
+        }
+        (WebhookState::Disabled, ..) => {
+            html! { "Nothing arrived for three days, so it is disabled. Events gather until you enable it." }
+        }
     };
     html! {
         section.next.attention aria-label="What can be done" {
@@ -274,7 +282,11 @@ async fn pause(State(web): State<WebState>, InPath(id): InPath<WebhookId>, mut o
     finish(&web, once, id, done, "webhook_paused").await
 }
 
-async fn enable(State(web): State<WebState>, InPath(id): InPath<WebhookId>, mut once: OnceForm) -> PageResult<Response> {
+async fn enable(
+    State(web): State<WebState>,
+    InPath(id): InPath<WebhookId>,
+    mut once: OnceForm,
+) -> PageResult<Response> {
     let principal = once.visit.principal()?.clone();
     match endpoints::enable(&mut once.tx, &principal, id).await {
         Ok((_, rings)) => {
@@ -292,7 +304,11 @@ async fn test(State(web): State<WebState>, InPath(id): InPath<WebhookId>, mut on
     finish(&web, once, id, done, "webhook_tested").await
 }
 
-async fn rotate(State(web): State<WebState>, InPath(id): InPath<WebhookId>, mut once: OnceForm) -> PageResult<Response> {
+async fn rotate(
+    State(web): State<WebState>,
+    InPath(id): InPath<WebhookId>,
+    mut once: OnceForm,
+) -> PageResult<Response> {
     let principal = once.visit.principal()?.clone();
     let done = async {
         let key = web.settings.webhooks.master_key()?;
@@ -309,7 +325,11 @@ async fn rotate(State(web): State<WebState>, InPath(id): InPath<WebhookId>, mut 
     }
 }
 
-async fn delete(State(web): State<WebState>, InPath(id): InPath<WebhookId>, mut once: OnceForm) -> PageResult<Response> {
+async fn delete(
+    State(web): State<WebState>,
+    InPath(id): InPath<WebhookId>,
+    mut once: OnceForm,
+) -> PageResult<Response> {
     let principal = once.visit.principal()?.clone();
     match endpoints::delete(&mut once.tx, &principal, id, None).await {
         Ok(()) => once.leave(&and_say(HERE, "deleted")).await,
@@ -318,13 +338,7 @@ async fn delete(State(web): State<WebState>, InPath(id): InPath<WebhookId>, mut 
 }
 
 /// Back to the endpoint, with a word for what was done or why it was not.
-async fn finish(
-    web: &WebState,
-    once: OnceForm,
-    id: WebhookId,
-    done: Result<()>,
-    word: &str,
-) -> PageResult<Response> {
+async fn finish(web: &WebState, once: OnceForm, id: WebhookId, done: Result<()>, word: &str) -> PageResult<Response> {
     match done {
         Ok(()) => once.leave(&and_say(&address(id), word)).await,
         Err(error) => {
@@ -387,7 +401,8 @@ async fn send_again(
 
 fn preview(id: WebhookId, sent: &Fields, count: i64) -> Markup {
     let again = format!("{}/replay", address(id));
-    let kept = [("from", sent.text("from")), ("types", sent.text("types")), ("only", sent.text("only")), ("sure", "yes")];
+    let kept =
+        [("from", sent.text("from")), ("types", sent.text("types")), ("only", sent.text("only")), ("sure", "yes")];
     html! {
         section.next.attention aria-label="Send again" {
             p.lead { (ui::plural(count, "event is", "events are")) " sent again. What waits already stays as it is." }

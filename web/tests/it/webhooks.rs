@@ -41,7 +41,10 @@ async fn staff_register_a_webhook_and_see_its_secret_once() {
     sam.send(&here, &change).await.leads_to(&format!("{here}?done=changed"));
     sam.send(&here, &change).await.says("Somebody has changed this meanwhile");
     let seen = staff.get(&format!("/v1/webhooks/{id}")).await.done(200).body;
-    assert_eq!((&seen["url"], &seen["types"], &seen["max_per_second"]), (&json!("https://erp.example/new"), &json!(["*"]), &json!(5)));
+    assert_eq!(
+        (&seen["url"], &seen["types"], &seen["max_per_second"]),
+        (&json!("https://erp.example/new"), &json!(["*"]), &json!(5))
+    );
     sam.send(&format!("{here}/delete"), &[]).await.leads_to("/console/webhooks?done=deleted");
     assert_eq!(sam.open(&here).await.status, 404);
 }
@@ -68,7 +71,13 @@ async fn the_log_shows_attempts_and_a_replay_is_previewed() {
     sam.open(&one).await.ok().says("hello").says("What is sent").says("customer_id");
     sam.send(&format!("{one}/redeliver"), &[]).await.leads_to(&format!("{one}?done=redelivered"));
     receiver.has(2).await;
-    system.until_count("it is recorded again", "select count(*) from webhook_deliveries where attempts = 2 and state = 'delivered'", 1).await;
+    system
+        .until_count(
+            "it is recorded again",
+            "select count(*) from webhook_deliveries where attempts = 2 and state = 'delivered'",
+            1,
+        )
+        .await;
 
     let replay = format!("{here}/replay");
     let since = [("from", "2020-01-01T00:00"), ("only", "all"), ("types", "")];

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use futures::FutureExt;
 use shared::queue::LeasedJob;
 use shared::webhooks::jobs::DeliverWebhooks;
 use shared::webhooks::outcome::{self, MadeAttempt};
@@ -31,7 +31,9 @@ const LOST_AFTER: Duration = Duration::from_secs(10);
 
 pub async fn run(job: DeliverWebhooks, leased: LeasedJob, ctx: Context) -> JobResult {
     let Some(key) = ctx.deliverer.key.clone() else {
-        return Err(JobError::Transient("WEBHOOK_MASTER_KEY is not set, so this worker cannot sign webhooks".to_owned()));
+        return Err(JobError::Transient(
+            "WEBHOOK_MASTER_KEY is not set, so this worker cannot sign webhooks".to_owned(),
+        ));
     };
     Shard { job, leased, ctx, key, out: FuturesUnordered::new(), busy: Vec::new(), since: Instant::now(), in_vain: 0 }
         .run()

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod bulk;
+mod feed;
 mod fleet;
 mod history;
 mod limits;

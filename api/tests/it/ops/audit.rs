@@ -23,7 +23,7 @@ fn broken(report: &Value) -> Vec<&str> {
 }
 
 /// For each invariant: SQL that violates it and SQL that repairs it.
-const SABOTAGE: [(&str, &str, &str); 20] = [
+const SABOTAGE: [(&str, &str, &str); 23] = [
     (
         "reserved_is_what_reservations_hold",
         "update inventory set reserved = reserved + 1",
@@ -123,6 +123,21 @@ const SABOTAGE: [(&str, &str, &str); 20] = [
         "event_sequences_have_no_gaps",
         "alter table order_events drop constraint order_events_order_id_fkey; delete from order_events where type = 'placed' and order_id = (select id from orders where status = 'pending')",
         "insert into order_events (order_id, sequence, type) select id, 1, 'placed' from orders where status = 'pending'",
+    ),
+    (
+        "every_event_is_in_the_feed_once",
+        "update feed_head set seen = pg_current_snapshot()",
+        "update feed_head set seen = '3:3:'",
+    ),
+    (
+        "every_event_is_in_the_feed_once",
+        "insert into feed (position, subject, sequence, type, created_at) values (1, uuidv7(), 1, 'order.placed', now())",
+        "delete from feed",
+    ),
+    (
+        "feed_keeps_each_orders_order",
+        "insert into feed (position, subject, sequence, type, created_at) select 9 - sequence, order_id, sequence, 'order.' || type, created_at from order_events where order_id = (select id from orders where status = 'paid')",
+        "delete from feed",
     ),
 ];
 

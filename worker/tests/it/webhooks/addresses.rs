@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use serde_json::{Value, json};
+use shared::values::WebhookId;
 use shared::webhooks::outcome::AttemptError;
 use shared::webhooks::pump::{DueDelivery, Recipient};
 use shared::webhooks::times::RetryTimes;
-use shared::values::WebhookId;
 use testkit::receiver::Receiver;
 use testkit::workers::{TestSystem, WEBHOOK_KEY};
 use uuid::Uuid;
@@ -78,12 +78,8 @@ async fn an_address_in_a_url_is_judged_in_any_spelling() {
 
 async fn attempt(client: GuardedClient, url: &str) -> Option<AttemptError> {
     let key = secrecy::SecretString::from(WEBHOOK_KEY).try_into().unwrap();
-    let deliverer = Deliverer {
-        client,
-        key: None,
-        times: RetryTimes { scale: 1.0 },
-        timeout: std::time::Duration::from_secs(5),
-    };
+    let deliverer =
+        Deliverer { client, key: None, times: RetryTimes { scale: 1.0 }, timeout: std::time::Duration::from_secs(5) };
     let recipient = Recipient { url: url.to_owned(), secret_number: 1, previous_signs: false };
     let due = DueDelivery {
         position: 1,

@@ -48,7 +48,8 @@ async fn a_success_is_decided_when_its_headers_are_there() {
     let receiver = Receiver::that(|_, _| Reaction::EndlessBody).await;
     let (path, _) = endpoint(&staff, &receiver.url, &["order.*"]).await;
     let sent = staff.post(&format!("{path}/test"), json!({})).await.done(202);
-    let delivery = delivery_is(&staff, &path, sent.body["event_id"].as_str().unwrap(), |it| it["state"] != "pending").await;
+    let delivery =
+        delivery_is(&staff, &path, sent.body["event_id"].as_str().unwrap(), |it| it["state"] != "pending").await;
     assert_eq!((&delivery["state"], &delivery["history"][0]["status"]), (&json!("delivered"), &json!(200)));
 }
 
@@ -82,7 +83,8 @@ async fn a_delivery_is_given_up_after_ten_attempts() {
     let again = staff.post(&format!("{path}/deliveries/{event}/redeliver"), json!({})).await.done(202);
     assert_eq!(again.body["state"], "pending");
     delivery_is(&staff, &path, &event, |it| it["state"] == "delivered").await;
-    let same: Vec<String> = receiver.arrivals().iter().filter(|it| it.id() == event).map(|it| it.body.clone()).collect();
+    let same: Vec<String> =
+        receiver.arrivals().iter().filter(|it| it.id() == event).map(|it| it.body.clone()).collect();
     assert!(same.iter().all(|body| *body == same[0]), "the same body, also when it is sent again by hand");
 }
 

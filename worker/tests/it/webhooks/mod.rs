@@ -25,7 +25,8 @@ async fn endpoint(staff: &Person<'_>, url: &str, types: &[&str]) -> (String, Str
 
 /// Waits until the endpoint is like this.
 async fn endpoint_is(staff: &Person<'_>, path: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-    until_some(&format!("{path}: {what}"), async || Some(staff.get(path).await.done(200).body).filter(|it| is(it))).await
+    until_some(&format!("{path}: {what}"), async || Some(staff.get(path).await.done(200).body).filter(|it| is(it)))
+        .await
 }
 
 /// Waits until the delivery of this event is like this.
@@ -37,7 +38,14 @@ async fn delivery_is(staff: &Person<'_>, path: &str, event: &str, is: impl Fn(&V
 
 /// Waits until this endpoint got every event of these orders up to `delivered`.
 async fn whole_lives(receiver: &Receiver, orders: usize) {
-    let delivered = || receiver.arrivals().iter().filter(|it| it.kind() == "order.delivered").map(|it| it.id().to_owned())
-        .collect::<std::collections::BTreeSet<_>>().len();
+    let delivered = || {
+        receiver
+            .arrivals()
+            .iter()
+            .filter(|it| it.kind() == "order.delivered")
+            .map(|it| it.id().to_owned())
+            .collect::<std::collections::BTreeSet<_>>()
+            .len()
+    };
     testkit::until::until(&format!("{orders} orders are told to their end"), async || delivered() >= orders).await;
 }

@@ -52,7 +52,11 @@ async fn everything_since_a_cursor_is_sent_again() {
     let replay = format!("{path}/replay");
     let counted = staff.post(&replay, json!({ "after": begin, "only": "all", "dry_run": true })).await.done(200);
     assert_eq!(counted.body, json!({ "count": 5 }));
-    assert_eq!(staff.post(&replay, json!({ "after": begin })).await.done(202).body, json!({ "count": 0 }), "none failed");
+    assert_eq!(
+        staff.post(&replay, json!({ "after": begin })).await.done(202).body,
+        json!({ "count": 0 }),
+        "none failed"
+    );
     let two = json!({ "after": begin, "only": "all", "types": ["order.placed", "order.paid", "stock.low"] });
     assert_eq!(staff.post(&replay, two).await.done(202).body, json!({ "count": 2 }));
     receiver.has(2).await;

@@ -70,7 +70,10 @@ async fn verified_elsewhere(cases: &Value) {
         child.stdin.take().unwrap().write_all(cases.to_string().as_bytes()).await.unwrap();
         let output = child.wait_with_output().await.unwrap();
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("{} verified", cases.as_array().unwrap().len()));
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout).trim(),
+            format!("{} verified", cases.as_array().unwrap().len())
+        );
     }
 }
 

@@ -26,8 +26,11 @@ pub struct EventType {
     pub schema: Value,
 }
 
+/// A type, what it means, and the schema of its `data`.
+type Described = (&'static str, &'static str, fn() -> Value);
+
 /// Every type, in the order of a life.
-pub const TYPES: &[(&str, &str, fn() -> Value)] = &[
+const TYPES: &[Described] = &[
     ("order.placed", "An order was placed, and its stock is reserved.", schema_of::<OrderPlaced>),
     ("order.processing", "The payment of the order has begun.", schema_of::<OrderMoved>),
     ("order.paid", "The order is paid.", schema_of::<OrderPaid>),
@@ -49,7 +52,7 @@ pub const TYPES: &[(&str, &str, fn() -> Value)] = &[
 
 /// Every type of event, for `GET /v1/webhooks/event-types`.
 pub fn catalogue() -> Vec<EventType> {
-    let one = |(name, description, schema): &(&'static str, &'static str, fn() -> Value)| EventType {
+    let one = |(name, description, schema): &Described| EventType {
         name,
         subject: subject_of(name),
         description,
@@ -93,7 +96,9 @@ fn resolved(schema: Value, parts: &Map<String, Value>) -> Value {
             let mut object: Map<String, Value> =
                 object.into_iter().map(|(key, value)| (key, resolved(value, parts))).collect();
             if let Some(Value::Array(members)) = all_of {
-                members.into_iter().for_each(|member| merge(&mut object, resolved(member, parts)));
+                for member in members {
+                    merge(&mut object, resolved(member, parts));
+                }
             }
             Value::Object(object)
         }

@@ -18,8 +18,9 @@ use crate::error::{Error, Result};
 /// The advisory lock of the task ("feed" in ASCII). It avoids idle work; what is right rests on the lock of `feed_head`.
 const LOCK: i64 = 0x6665_6564;
 
-/// Events that one statement numbers: some tens of milliseconds. After a long outage there may be millions.
-const PART: i64 = 10_000;
+/// Events that one statement numbers: about a second. After a long outage there may be millions. Each part reads all of
+/// them and keeps its own, so many small parts would take longer.
+const PART: i64 = 200_000;
 
 /// Positions of one timeline. None writes so many.
 const TIMELINE_BITS: u32 = 40;
@@ -38,13 +39,14 @@ pub struct Numbered {
 /// Tries to become the one that numbers. This lasts as long as the connection, which leaves the pool.
 ///
 /// A frozen process keeps its connections open. Postgres therefore closes this one when it idles for a second, also
-/// within a transaction.
+/// within a transaction. After a long outage a statement may take longer than those of requests may.
 pub async fn lead(db: &PgPool) -> Result<Option<PgConnection>> {
     let mut conn = db.acquire().await?;
     let leads = sqlx::query_scalar!(
         r#"select case when pg_try_advisory_lock($1)
                        then set_config('idle_session_timeout', '1s', false) is not null
                         and set_config('idle_in_transaction_session_timeout', '1s', false) is not null
+                        and set_config('statement_timeout', '60s', false) is not null
                        else false end as "leads!""#,
         LOCK,
     )

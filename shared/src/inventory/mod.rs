@@ -118,7 +118,8 @@ pub struct OnShelf {
 pub(crate) struct Level {
     pub on_hand: i32,
     pub reserved: i32,
-    pub reorder_level: i32,
+    /// It is low when so many or fewer are available.
+    pub low_from: i32,
 }
 
 impl Level {
@@ -145,7 +146,7 @@ pub(crate) async fn lock(conn: &mut PgConnection, pairs: &BTreeSet<Pair>) -> Res
     .fetch_all(conn)
     .await?;
     let levels = rows.into_iter().map(|row| {
-        let level = Level { on_hand: row.on_hand, reserved: row.reserved, reorder_level: row.reorder_level };
+        let level = Level { on_hand: row.on_hand, reserved: row.reserved, low_from: row.reorder_level };
         ((row.product_id, row.warehouse_id), level)
     });
     Ok(levels.collect())

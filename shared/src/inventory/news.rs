@@ -71,9 +71,11 @@ impl StockNow {
     }
 
     fn low_since(&self, available_before: i32) -> Option<(Uuid, EntityEvent)> {
+        if !makes_low(available_before, self.facts.available, self.reorder_level) {
+            return None;
+        }
         let low = LowStock { stock: self.facts.clone(), reorder_level: self.reorder_level };
-        let is_new = makes_low(available_before, self.facts.available, self.reorder_level);
-        is_new.then(|| (self.id.0, EntityEvent::StockLow(low)))
+        Some((self.id.0, EntityEvent::StockLow(low)))
     }
 }
 

@@ -410,7 +410,7 @@ fn refuse_unknown(items: &[ReserveLine], field: &str, code: &str, known: impl Fn
 fn low(levels: &BTreeMap<Pair, Level>, taken: &BTreeMap<Pair, i32>) -> Vec<Pair> {
     let is_low = |(pair, units): &(&Pair, &i32)| {
         let before = levels[*pair].available();
-        news::makes_low(before, before - **units, levels[*pair].reorder_level)
+        news::makes_low(before, before - **units, levels[*pair].low_from)
     };
     taken.iter().filter(is_low).map(|(pair, _)| *pair).collect()
 }

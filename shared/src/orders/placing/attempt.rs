@@ -116,9 +116,7 @@ async fn transact(
     let mut written = if accepted.is_empty() && (keys_to_free.is_empty() || !found) {
         HashMap::new()
     } else {
-        let written = write(tx, &accepted, &keys_to_free, terms).await?;
-        news::became_low(tx, &low(&stock, &accepted)).await?;
-        written
+        write_and_tell(tx, &accepted, &keys_to_free, &stock, terms).await?
     };
     let answer = |(order, decision): (&PlaceOrder, Decision)| match decision {
         Decision::Write(accepted) => {
@@ -128,6 +126,19 @@ async fn transact(
         Decision::Answer(placement) => placement,
     };
     Ok(batch.iter().zip(decisions).map(answer).collect())
+}
+
+/// Writes the accepted orders, and tells the feed which rows of stock have become low.
+async fn write_and_tell(
+    tx: &mut PgTransaction<'_>,
+    accepted: &[(&PlaceOrder, &Accepted)],
+    keys_to_free: &[&PlaceOrder],
+    stock: &[StockRow],
+    terms: &PlacingTerms,
+) -> Result<HashMap<OrderId, Written>, Error> {
+    let written = write(tx, accepted, keys_to_free, terms).await?;
+    news::became_low(tx, &low(stock, accepted)).await?;
+    Ok(written)
 }
 
 /// The rows of stock that these orders bring down to their reorder level. Most batches have none, so the feed costs them

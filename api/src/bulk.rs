@@ -1,25 +1,27 @@
 //! Dead jobs by their error, actions on many, and the search over everything; for staff.
 
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json as Answer};
+use serde_json::Value;
 use shared::error::{Error, Resource};
 use shared::ops::bulk::{self, BulkPreview, BulkView, StartBulk};
 use shared::ops::errors::{self, ErrorGroup};
 use shared::ops::search::{self, Found, SearchAll};
 use shared::page::{List, Paging};
-use shared::principal::Permission;
+use shared::principal::{Permission, ServiceAccount};
 use shared::queue::Origin;
 use shared::scope::Scope;
 use sqlx::PgPool;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::error::{ApiResult, Problem};
+use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::idempotent::Once;
 use crate::extract::json::{Listed, NoBody, NoFilter, Path, Query};
 use crate::extract::principal::Caller;
+use crate::extract::scope;
 use crate::policy::{Access, Policy};
 use crate::router::Routes;
 use crate::state::AppState;
@@ -79,6 +81,23 @@ async fn start(
     State(state): State<AppState>,
     caller: Caller,
     Extension(origin): Extension<Origin>,
+    request: Request,
+) -> Result<Response, Response> {
+    let refused = ApiError::into_response;
+    let request = scope::require(&state, &caller, request, scopes_to_start).await.map_err(refused)?;
+    let once = Once::<StartBulk>::from_request(request, &state).await?;
+    start_or_preview(&state, &caller, origin, once).await.map_err(refused)
+}
+
+/// Who cancels orders needs the scope for it, however many they are.
+fn scopes_to_start(_: &ServiceAccount, body: &Value) -> Vec<Scope> {
+    if body["action"] == "cancel_orders" { vec![Scope::OpsWrite, Scope::OrdersCancel] } else { vec![Scope::OpsWrite] }
+}
+
+async fn start_or_preview(
+    state: &AppState,
+    caller: &Caller,
+    origin: Origin,
     mut once: Once<StartBulk>,
 ) -> ApiResult<Response> {
     if once.body.dry_run {
@@ -87,7 +106,7 @@ async fn start(
         return Ok(Answer(preview).into_response());
     }
     let asked = once.body.clone();
-    let (view, rings) = bulk::start(&mut once.tx, &caller, &asked, &state.plan(origin)).await?;
+    let (view, rings) = bulk::start(&mut once.tx, caller, &asked, &state.plan(origin)).await?;
     let answer = once.accepted(format!("/v1/ops/bulk/{}", view.id), &view).await?;
     state.doorbell.ring(rings);
     Ok(answer)

@@ -309,6 +309,8 @@ impl RateLimits {
             Class::Read => self.read,
             Class::Bulk => self.bulk,
             Class::Query => self.query,
+            // Each key has its own.
+            Class::Key => self.read,
         }
     }
 }

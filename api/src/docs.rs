@@ -28,6 +28,7 @@ use crate::surface::assets::Asset;
     modifiers(&Token),
     tags(
         (name = "identity", description = "Accounts, sessions, roles"),
+        (name = "keys", description = "Service accounts and their API keys"),
         (name = "catalog", description = "Products and categories"),
         (name = "customers", description = "The people who order"),
         (name = "inventory", description = "Stock, reservations, the ledger"),

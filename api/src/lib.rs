@@ -12,6 +12,7 @@ pub mod serve;
 pub mod state;
 pub mod surface;
 
+mod api_keys;
 mod auth;
 mod bulk;
 mod catalog;
@@ -27,6 +28,7 @@ mod operations;
 mod ops;
 mod orders;
 mod pages;
+mod service_accounts;
 mod users;
 mod warehouses;
 mod webhooks;

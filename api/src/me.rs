@@ -4,6 +4,9 @@ use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use shared::identity::api_keys;
 use shared::identity::own_password::{ChangePassword, ConfirmPassword};
 use shared::identity::second_factor::{self, ConfirmTotp, RecoveryCodes, TotpSetup, TotpView};
 use shared::identity::sessions::{self, SessionView};
@@ -13,8 +16,9 @@ use shared::page::{List, Paging};
 use shared::platform::limits::Class;
 use shared::principal::Permission;
 use shared::scope::Scope;
-use shared::values::SessionId;
+use shared::values::{ApiKeyId, Name, SessionId, UserId};
 use sqlx::PgPool;
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::auth::CREDENTIALS_LIMIT;
@@ -45,13 +49,51 @@ pub fn routes() -> Routes {
         .on(routes!(delete_view), Policy::write(Access::Needs(Permission::OpsRead)).scope(Scope::OpsWrite))
 }
 
+/// Who the caller is: a person, or a program with an API key.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum MeView {
+    Person(UserView),
+    Service(ServiceView),
+}
+
+/// A service account, as its key sees it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-2c10-7d21-9a40-5e1f7b3c8d11", "name": "Warehouse robot", "api_key_id": "019a4f6e-2c10-7d21-9a40-5e1f7b3c8d12",
+    "scopes": ["orders:write"], "limit_per_minute": null, "expires_at": "2027-02-19T09:30:00Z"
+}))]
+struct ServiceView {
+    id: UserId,
+    name: Name,
+    api_key_id: ApiKeyId,
+    scopes: Vec<Scope>,
+    limit_per_minute: Option<u32>,
+    expires_at: DateTime<Utc>,
+}
+
 /// Read the caller's own account
+///
+/// Each API key may call it. It then shows the service account and the key.
 #[utoipa::path(get, path = "/v1/me", tag = "identity", responses(
-    (status = 200, description = "The caller", body = UserView, headers(("ETag" = String, description = "Its version"))),
+    (status = 200, description = "The caller", body = MeView, headers(("ETag" = String, description = "Its version"))),
 ))]
-async fn me(State(db): State<PgPool>, caller: Caller) -> ApiResult<Tagged<UserView>> {
-    let user = users::get_user(&mut *db.acquire().await?, caller.require_person()?.user_id).await?;
-    Ok(Tagged(user.version, user))
+async fn me(State(db): State<PgPool>, caller: Caller) -> ApiResult<Tagged<MeView>> {
+    let mut conn = db.acquire().await?;
+    if let Some(account) = caller.service_account() {
+        let key = api_keys::get(&mut conn, account.key_id).await?;
+        let service = ServiceView {
+            id: account.user_id,
+            name: account.name.clone(),
+            api_key_id: account.key_id,
+            scopes: account.scopes.given().collect(),
+            limit_per_minute: account.limit_per_minute,
+            expires_at: key.expires_at,
+        };
+        return Ok(Tagged(key.version, MeView::Service(service)));
+    }
+    let user = users::get_user(&mut conn, caller.require_person()?.user_id).await?;
+    Ok(Tagged(user.version, MeView::Person(user)))
 }
 
 /// Change the caller's own password

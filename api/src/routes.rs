@@ -6,7 +6,8 @@ use crate::pages;
 use crate::policy::{Access, Face, KeyAccess, Policy, Stale};
 use crate::router::Routes;
 use crate::{
-    auth, bulk, catalog, customers, docs, events, health, inventory, me, ops, orders, users, warehouses, webhooks,
+    api_keys, auth, bulk, catalog, customers, docs, events, health, inventory, me, ops, orders, service_accounts,
+    users, warehouses, webhooks,
 };
 
 /// Every JSON route, and what documents them.
@@ -24,6 +25,8 @@ pub fn without_docs() -> Routes {
         .merge(auth::routes())
         .merge(me::routes())
         .merge(users::routes())
+        .merge(service_accounts::routes())
+        .merge(api_keys::routes())
         .merge(catalog::routes())
         .merge(customers::routes())
         .merge(warehouses::routes())

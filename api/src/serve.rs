@@ -12,6 +12,7 @@ use shared::health::Probe;
 use shared::history::WRITE_EVERY;
 use shared::identity::attempts::Attempts;
 use shared::identity::authenticate::Identity;
+use shared::identity::known_keys::USES_WRITTEN_EVERY;
 use shared::ops::summary::Overview;
 use shared::orders::placing::lanes::{PlacedBatch, PlacingLanes};
 use shared::platform::http::limits::Limits;
@@ -169,6 +170,8 @@ pub async fn serve_on(listeners: Listeners, state: AppState) -> anyhow::Result<(
     let scraping = connections::serve(metrics, None, scrapers, limits, scrape, CancellationToken::new());
     let scraping = tokio::spawn(scraping);
     let writing = tokio::spawn(write_history(state.clone()));
+    let identity = state.identity.clone();
+    let writing_uses = tokio::spawn(write_uses_of_keys(state.clone()));
     let console = serve_console(console, &state)?;
     let serving = connections::serve(api, tls, places, limits, app(state), stopping.clone());
     let serving = async { tokio::join!(serving, console) };
@@ -182,6 +185,10 @@ pub async fn serve_on(listeners: Listeners, state: AppState) -> anyhow::Result<(
     }
     scraping.abort();
     drop(writing.await); // It ended when the process was asked to stop, or shortly after.
+    drop(writing_uses.await);
+    if let Err(error) = identity.api_keys.write_uses(&db).await {
+        tracing::warn!(%error, "when API keys were last used could not be written: {error}");
+    }
     if let Err(error) = history.write(&db).await {
         tracing::warn!(%error, "statistics could not be written: {error}");
     }
@@ -213,6 +220,17 @@ async fn write_history(state: AppState) {
     while state.stopping.run_until_cancelled(every.tick()).await.is_some() {
         if let Err(error) = state.metrics.shared.counted.write(&state.db).await {
             tracing::warn!(%error, "statistics could not be written: {error}");
+        }
+    }
+}
+
+/// Writes once a minute when API keys were last used, until it is asked to stop.
+async fn write_uses_of_keys(state: AppState) {
+    let mut every = tokio::time::interval(USES_WRITTEN_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while state.stopping.run_until_cancelled(every.tick()).await.is_some() {
+        if let Err(error) = state.identity.api_keys.write_uses(&state.db).await {
+            tracing::warn!(%error, "when API keys were last used could not be written: {error}");
         }
     }
 }

@@ -62,6 +62,10 @@ pub enum Error {
     TotpNotSetUp,
     #[error("this is the last administrator who can log in; create another one first")]
     LastAdmin,
+    #[error("the service account is not active; make it active first")]
+    ServiceAccountInactive,
+    #[error("the key is {state}; only one that is active can be rotated, so make a new one")]
+    KeyNotActive { state: String },
     #[error("a product with the SKU `{sku}` already exists")]
     SkuTaken { sku: String },
     #[error("a category with this name already exists")]
@@ -179,6 +183,8 @@ pub enum Resource {
     View,
     Webhook,
     Delivery,
+    ServiceAccount,
+    ApiKey,
 }
 
 /// A line of an order or a reservation that asked for more than is available.
@@ -212,6 +218,8 @@ impl Error {
             | Self::TotpAlreadyOn
             | Self::TotpNotSetUp
             | Self::LastAdmin
+            | Self::ServiceAccountInactive
+            | Self::KeyNotActive { .. }
             | Self::SkuTaken { .. }
             | Self::CategoryNameTaken
             | Self::WarehouseCodeTaken

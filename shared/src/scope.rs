@@ -42,6 +42,8 @@ pub enum Scope {
 }
 
 impl Scope {
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::OrdersRead => "orders:read",
@@ -87,7 +89,7 @@ impl FromStr for Scope {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let known = Self::VARIANTS.iter().copied().find(|scope| scope.name() == text);
+        let known = Self::ALL.iter().copied().find(|scope| scope.name() == text);
         known.ok_or_else(|| Invalid::new("unknown_scope", "there is no such scope; docs/keys.md lists them"))
     }
 }
@@ -106,7 +108,7 @@ pub struct Scopes(u16);
 
 impl Scopes {
     pub fn given(self) -> impl Iterator<Item = Scope> {
-        Scope::VARIANTS.iter().copied().filter(move |scope| self.0 & 1 << *scope as u16 != 0)
+        Scope::ALL.iter().copied().filter(move |scope| self.0 & 1 << *scope as u16 != 0)
     }
 
     /// Is this scope there, or one that includes it?
@@ -147,10 +149,10 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for scope in Scope::VARIANTS {
+        for scope in Scope::ALL {
             assert_eq!(scope.name().parse(), Ok(*scope));
         }
         assert!("orders:*".parse::<Scope>().is_err());
-        assert_eq!(Scope::VARIANTS.iter().copied().collect::<Scopes>().names().len(), Scope::VARIANTS.len());
+        assert_eq!(Scope::ALL.iter().copied().collect::<Scopes>().names().len(), Scope::ALL.len());
     }
 }

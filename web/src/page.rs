@@ -190,6 +190,10 @@ const fn entry(path: &'static str, name: &'static str, icon: Icon) -> Entry {
     Entry { path, name, icon, needs: None }
 }
 
+const fn for_admins(path: &'static str, name: &'static str, icon: Icon) -> Entry {
+    Entry { path, name, icon, needs: Some(Permission::UsersWrite) }
+}
+
 const RAIL: &[&[Entry]] = &[
     &[entry("/console", "Overview", Icon::Overview), entry("/console/inbox", "Inbox", Icon::Inbox)],
     &[entry("/console/orders", "Orders", Icon::Orders), entry("/console/customers", "Customers", Icon::Person)],
@@ -208,7 +212,10 @@ const RAIL: &[&[Entry]] = &[
         },
     ],
     &[entry("/console/audit", "Audit", Icon::Check), entry("/console/activity", "Activity", Icon::Activity)],
-    &[Entry { path: "/console/users", name: "Users", icon: Icon::Users, needs: Some(Permission::UsersWrite) }],
+    &[
+        for_admins("/console/users", "Users", Icon::Users),
+        for_admins("/console/service-accounts", "Service accounts", Icon::Key),
+    ],
 ];
 
 const ON_PHONES: [&str; 4] = ["/console", "/console/inbox", "/console/orders", "/console/stock"];

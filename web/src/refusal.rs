@@ -47,6 +47,7 @@ pub fn words(error: &Error) -> String {
         Error::Unauthenticated | Error::InvalidToken => "sign in first".to_owned(),
         Error::TotpRequired => "enter the code that your app shows".to_owned(),
         Error::Forbidden { needed } => format!("this needs the role {needed}"),
+        Error::KeyNotActive { state } => format!("the key is {state}, so it cannot be rotated; make a new one"),
         Error::IdempotencyKeyReused => {
             "this form was sent before with other values; reload the page and try again".to_owned()
         }
@@ -71,6 +72,8 @@ fn noun(resource: Resource) -> &'static str {
     match resource {
         Resource::AuditRun => "audit",
         Resource::Inventory => "stock row",
+        Resource::ServiceAccount => "service account",
+        Resource::ApiKey => "API key",
         other => {
             let code: &'static str = other.into();
             code.trim_end_matches("_not_found")

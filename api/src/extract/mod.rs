@@ -4,3 +4,4 @@ pub mod etag;
 pub mod idempotent;
 pub mod json;
 pub mod principal;
+pub mod scope;

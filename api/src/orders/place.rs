@@ -10,7 +10,7 @@ use shared::idempotency::BodyHash;
 use shared::orders::placing::lanes::Placed;
 use shared::orders::placing::request::{MAX_LINES, OrderLine, PlaceOrder, ProductRef};
 use shared::orders::{OrderView, manual};
-use shared::principal::{By, Permission, Principal};
+use shared::principal::{Permission, Principal};
 use shared::queue::Origin;
 use shared::values::{Address, CustomerId, OrderId, PaymentToken, ProductId, Quantity, Sku};
 use tracing::{Instrument, Span, field, info_span};
@@ -72,7 +72,7 @@ pub(super) async fn place(State(state): State<AppState>, caller: Caller, request
     let placing = info_span!("place", otel.kind = "producer");
     let share_of = (!caller.may(Permission::OrdersWrite)).then_some(order.placed_by.id);
     let Placed { order, replayed } = state.placing.place(order, share_of).instrument(placing).await?;
-    if !replayed && order.customer_id != caller.require_person()?.customer_id {
+    if !replayed && own_customer(&caller) != Some(order.customer_id) {
         Box::pin(manual::record_placed_for(&state.db, &caller, &order)).await;
     }
     Span::current().record("order_id", field::display(order.id));
@@ -86,7 +86,7 @@ pub(super) async fn place(State(state): State<AppState>, caller: Caller, request
 
 /// Reads the order from the request. `Once` is not used here: the transaction that places a batch takes the keys.
 async fn read_order(state: &AppState, principal: &Principal, request: Request) -> ApiResult<PlaceOrder> {
-    let person = principal.require_person()?;
+    let placed_by = principal.by().ok_or(Error::Unauthenticated)?;
     let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
     let (parts, body) = request.into_parts();
     let key = idempotent::key(&parts)?;
@@ -95,17 +95,31 @@ async fn read_order(state: &AppState, principal: &Principal, request: Request) -
     let body: PlaceOrderBody = json::parse(&bytes)?;
     Ok(PlaceOrder {
         id: OrderId::new(),
-        placed_by: By { id: person.user_id.0, name: person.name.as_str().to_owned() },
-        customer_id: match body.customer_id.filter(|asked| *asked != person.customer_id) {
-            None => person.customer_id,
-            Some(other) => another_customer(state, principal, other).await?,
-        },
+        placed_by,
+        customer_id: customer(state, principal, body.customer_id).await?,
         lines: lines(body.items)?,
         payment_token: body.payment_token,
         shipping_address: body.shipping_address,
         key: key.map(|key| (key, BodyHash::of("POST", "/v1/orders", &bytes))),
         origin,
     })
+}
+
+/// Whom people order for unless they name somebody else. Keys have no customer.
+fn own_customer(principal: &Principal) -> Option<CustomerId> {
+    principal.require_person().ok().map(|person| person.customer_id)
+}
+
+async fn customer(state: &AppState, principal: &Principal, asked: Option<CustomerId>) -> ApiResult<CustomerId> {
+    match (asked, own_customer(principal)) {
+        (None, Some(own)) => Ok(own),
+        (Some(asked), Some(own)) if asked == own => Ok(own),
+        (Some(other), _) => another_customer(state, principal, other).await,
+        (None, None) => {
+            let message = "an API key has no orders of its own; say which customer orders";
+            Err(Error::field("customer_id", "missing_field", message).into())
+        }
+    }
 }
 
 /// Staff may order for any customer that exists.

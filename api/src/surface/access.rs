@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use shared::error::Error;
+use shared::identity::key_text;
 use shared::platform::limits::Class;
 use shared::principal::{Principal, Source};
 use web::entrance::session_cookie;
@@ -26,13 +27,21 @@ use crate::surface::request_id::RequestId;
 pub async fn admit(State(state): State<AppState>, mut request: Request, next: Next) -> ApiResult<Response> {
     let policy = *request.extensions().get::<Policy>().expect("`around` runs before this");
     let source = source(&state, &request);
-    let caller = authenticate(&state, policy.face, request.headers(), &source).await?;
+    let (caller, refused) = match authenticate(&state, policy.face, request.headers(), &source).await {
+        Ok(caller) => (Some(caller), None),
+        Err(error @ (Error::Unauthenticated | Error::AddressNotAllowed)) => (None, Some(error)),
+        Err(other) => return Err(other.into()),
+    };
     let standing = match policy.class {
         Some(class) => limits::take(&state, class, subject(class, caller.as_deref(), &source)).await,
         None => None,
     };
     let refusal = standing.as_ref().and_then(limits::refusal);
-    let refusal = refusal.or_else(|| policy.check(caller.as_deref()).err().map(ApiError::from));
+    let refusal = refusal.or_else(|| {
+        let error = policy.check(caller.as_deref()).err()?;
+        // For a caller who is nobody the reason is why they are nobody.
+        Some(ApiError::from(refused.filter(|_| matches!(error, Error::Unauthenticated)).unwrap_or(error)))
+    });
     let mut response = if let Some(refusal) = refusal {
         refusal.into_response()
     } else {
@@ -49,9 +58,12 @@ pub async fn admit(State(state): State<AppState>, mut request: Request, next: Ne
     Ok(response)
 }
 
-/// For whom a request counts: its user, else its address. Where passwords are guessed it is always the address: otherwise
+/// For whom a request counts: its key or its user, else its address. Where passwords are guessed it is always the address: otherwise
 /// each account that somebody registers would give them a limit of its own for guessing at others.
 fn subject(class: Class, caller: Option<&Principal>, source: &Source) -> Subject {
+    if let Some(account) = caller.and_then(Principal::service_account) {
+        return account.into();
+    }
     match caller.and_then(Principal::user_id) {
         Some(user_id) if class != Class::Login => Subject::User(user_id),
         _ => Subject::Address(source.address),
@@ -66,27 +78,27 @@ fn source(state: &AppState, request: &Request) -> Source {
     Source { request_id, address: Some(state.settings.trusted_proxies.client(peer, request.headers())) }
 }
 
-/// `None` without a token or a cookie, or with one that is not valid. Routes believe only tokens, and pages only cookies: a
-/// browser adds cookies by itself, so a form on a foreign page could otherwise use the API.
-async fn authenticate(state: &AppState, face: Face, headers: &HeaderMap, source: &Source) -> ApiResult<Option<Caller>> {
-    let person = match face {
-        Face::Html(site) => match session_cookie(headers, site, state.serves_tls()) {
-            Some(cookie) => state.identity.authenticate_cookie(&state.db, site.surface(), &cookie).await,
-            None => return Ok(None),
-        },
-        Face::Json | Face::Docs | Face::Asset => match bearer(headers) {
-            Some(token) => state.identity.authenticate(&state.db, token).await,
-            None => return Ok(None),
-        },
-    };
-    match person {
-        Ok(person) => {
-            tracing::Span::current().record("user_id", tracing::field::display(person.user_id));
-            Ok(Some(Caller(Arc::new(Principal::person(person, source.clone())))))
+/// Routes believe only tokens and keys, and pages only cookies: a browser adds cookies by itself, so a form on a foreign page
+/// could otherwise use the API.
+async fn authenticate(state: &AppState, face: Face, headers: &HeaderMap, source: &Source) -> Result<Caller, Error> {
+    let principal = match (face, bearer(headers)) {
+        (Face::Html(site), _) => {
+            let cookie = session_cookie(headers, site, state.serves_tls()).ok_or(Error::Unauthenticated)?;
+            let person = state.identity.authenticate_cookie(&state.db, site.surface(), &cookie).await?;
+            Principal::person(person, source.clone())
         }
-        Err(Error::Unauthenticated) => Ok(None),
-        Err(other) => Err(other.into()),
+        (_, Some(key)) if key_text::is_key(key) => {
+            let account = state.identity.api_keys.authenticate(&state.db, key, source.address).await?;
+            tracing::Span::current().record("api_key_id", tracing::field::display(account.key_id));
+            Principal::service(account, source.clone())
+        }
+        (_, Some(token)) => Principal::person(state.identity.authenticate(&state.db, token).await?, source.clone()),
+        (_, None) => return Err(Error::Unauthenticated),
+    };
+    if let Some(user_id) = principal.user_id() {
+        tracing::Span::current().record("user_id", tracing::field::display(user_id));
     }
+    Ok(Caller(Arc::new(principal)))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -1,13 +1,15 @@
 //! Rate limits of requests: counting them, and the headers that tell the caller.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::http::HeaderName;
 use axum::response::Response;
 use shared::error::Error;
-use shared::platform::limits::{Class, LimitState, OF_A_SITE};
+use shared::platform::limits::{Class, Limit, LimitState, OF_A_SITE};
 use shared::platform::networks;
-use shared::values::UserId;
+use shared::principal::ServiceAccount;
+use shared::values::{ApiKeyId, UserId};
 
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -20,7 +22,15 @@ static RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 #[derive(Debug, Clone, Copy)]
 pub enum Subject {
     User(UserId),
+    /// A key, and its own limit for requests of all classes together.
+    Key(ApiKeyId, Option<u32>),
     Address(Option<IpAddr>),
+}
+
+impl From<&ServiceAccount> for Subject {
+    fn from(account: &ServiceAccount) -> Self {
+        Self::Key(account.key_id, account.limit_per_minute)
+    }
 }
 
 /// Counts a request against its subject's limit. `None` while rate limits are off.
@@ -29,9 +39,13 @@ pub async fn take(state: &AppState, class: Class, subject: Subject) -> Option<Li
     if !limits.on {
         return None;
     }
-    let limit = limits.of(class);
+    let (class, limit) = match subject {
+        Subject::Key(_, Some(requests)) => (Class::Key, Limit { requests, per: Duration::from_mins(1) }),
+        _ => (class, limits.of(class)),
+    };
     let (key, site) = match subject {
         Subject::User(id) => (id.to_string(), None),
+        Subject::Key(id, _) => (id.to_string(), None),
         Subject::Address(address) => (networks::key(address), networks::site_key(address)),
     };
     let standing = state.limiter.take(class, &key, limit).await;

@@ -12,6 +12,7 @@ mod events;
 mod hostile;
 mod identity;
 mod inventory;
+mod keys;
 mod limits;
 mod ops;
 mod orders;

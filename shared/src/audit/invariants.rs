@@ -35,7 +35,7 @@ pub(super) fn with_states(sql: &str) -> String {
 
 pub(super) const LEDGER: &str = "stock_is_the_sum_of_its_movements";
 
-pub(super) const INVARIANTS: [Invariant; 15] = [
+pub(super) const INVARIANTS: [Invariant; 16] = [
     Invariant {
         name: "reserved_is_what_reservations_hold",
         offenders: Of::All("
@@ -194,6 +194,15 @@ pub(super) const INVARIANTS: [Invariant; 15] = [
               from jobs
              where state = 'running'
                and (lease_until is null or lease_until < clock_timestamp() - interval '1 minute')
+             order by 1 limit $1"),
+    },
+    Invariant {
+        name: "no_key_of_an_inactive_account_is_usable",
+        offenders: Of::All("
+            select k.id::text, jsonb_build_object('api_key_id', k.id, 'service_account_id', u.id, 'prefix', k.prefix)
+              from api_keys k join users u on u.id = k.user_id
+             where k.revoked_at is null and k.expires_at > clock_timestamp()
+               and (not u.active or u.kind <> 'service')
              order by 1 limit $1"),
     },
     Invariant {

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 
+use super::known_keys::KnownKeys;
 use super::metrics::IdentityMetrics;
 use super::tokens::{self, Keys, Session};
 use crate::error::{Error, Result};
@@ -58,6 +59,7 @@ pub struct Identity {
     pub(super) cookies: Cache<[u8; 32], SessionId>,
     /// `None`: the session has ended. An ended session never becomes valid again.
     callers: Cache<SessionId, Option<Person>>,
+    pub api_keys: KnownKeys,
 }
 
 impl Identity {
@@ -75,6 +77,7 @@ impl Identity {
             metrics: IdentityMetrics::new().map_err(|error| error.to_string())?,
             tokens: Cache::builder().max_capacity(TOKENS_REMEMBERED).time_to_live(settings.access_token_ttl).build(),
             cookies: Cache::builder().max_capacity(CALLERS_REMEMBERED).time_to_idle(Duration::from_hours(1)).build(),
+            api_keys: KnownKeys::new(settings.caller_believed_for),
             callers: Cache::builder()
                 .max_capacity(CALLERS_REMEMBERED)
                 .time_to_live(settings.caller_believed_for)

@@ -129,7 +129,7 @@ async fn make(conn: &mut PgConnection, user_id: UserId) -> Result<String> {
 }
 
 /// A hash in the usual form that no password has: its bytes are random. So a login costs what it always costs.
-fn hash_of_nothing() -> Result<String> {
+pub(super) fn hash_of_nothing() -> Result<String> {
     let (salt, hash) = (random()?, random()?);
     let written = |bytes: &[u8]| STANDARD_NO_PAD.encode(bytes);
     Ok(format!("$argon2id$v=19$m=19456,t=2,p=1${}${}", written(&salt[..16]), written(&hash)))

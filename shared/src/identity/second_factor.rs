@@ -128,7 +128,10 @@ pub async fn confirm(conn: &mut PgConnection, principal: &Principal, asked: &Con
 /// changes nothing. The caller must then call `Identity::forget_user`.
 pub async fn switch_off(conn: &mut PgConnection, principal: &Principal, user_id: UserId) -> Result<()> {
     sessions::require_fresh_password(conn, principal).await?;
-    let exists = sqlx::query_scalar!("select exists (select from users where id = $1) as \"exists!\"", user_id.0);
+    let exists = sqlx::query_scalar!(
+        "select exists (select from users where id = $1 and kind = 'person') as \"exists!\"",
+        user_id.0
+    );
     if !exists.fetch_one(&mut *conn).await? {
         return Err(Error::NotFound(Resource::User));
     }

@@ -112,9 +112,12 @@ pub async fn end_own(conn: &mut PgConnection, principal: &Principal, id: Session
 /// Ends all sessions of a user. The caller must then call `Identity::forget_user`.
 pub async fn end_those_of(conn: &mut PgConnection, principal: &Principal, user_id: UserId) -> Result<()> {
     require_fresh_password(conn, principal).await?;
-    let exists = sqlx::query_scalar!("select exists (select from users where id = $1) as \"exists!\"", user_id.0)
-        .fetch_one(&mut *conn)
-        .await?;
+    let exists = sqlx::query_scalar!(
+        "select exists (select from users where id = $1 and kind = 'person') as \"exists!\"",
+        user_id.0
+    )
+    .fetch_one(&mut *conn)
+    .await?;
     if !exists {
         return Err(Error::NotFound(Resource::User));
     }

@@ -357,7 +357,7 @@ async fn find_account(db: &PgPool, email: &Email) -> Result<Option<Account>> {
         Account,
         "select id as \"id: UserId\", name as \"name: Name\", role as \"role: Role\", password_hash, active,
                 exists (select from totp t where t.user_id = u.id and t.confirmed_at is not null) as \"has_totp!\"
-           from users u where email_key = $1",
+           from users u where email_key = $1 and kind = 'person'",
         email.key(),
     )
     .fetch_optional(db)

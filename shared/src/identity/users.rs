@@ -148,7 +148,7 @@ pub async fn get_user(conn: &mut PgConnection, id: UserId) -> Result<UserView> {
         UserView,
         "select id as \"id: UserId\", email as \"email: Email\", name as \"name: Name\", role as \"role: Role\",
                 active, created_at, version
-           from users where id = $1",
+           from users where id = $1 and kind = 'person'",
         id.0,
     )
     .fetch_optional(conn)
@@ -164,7 +164,10 @@ pub async fn names(conn: &mut PgConnection, ids: &[UserId]) -> Result<HashMap<Us
 
 /// The account with this address.
 pub async fn id_of_email(conn: &mut PgConnection, email: &Email) -> Result<Option<UserId>> {
-    let id = sqlx::query_scalar!(r#"select id as "id: UserId" from users where email_key = $1"#, email.key());
+    let id = sqlx::query_scalar!(
+        r#"select id as "id: UserId" from users where email_key = $1 and kind = 'person'"#,
+        email.key()
+    );
     Ok(id.fetch_optional(conn).await?)
 }
 
@@ -175,7 +178,7 @@ pub async fn list_users(conn: &mut PgConnection, filter: &Users, page: &Page) ->
         "select id as \"id: UserId\", email as \"email: Email\", name as \"name: Name\", role as \"role: Role\",
                 active, created_at, version
            from users
-          where ($1::text is null or email_key = $1) and ($2::uuid is null or id > $2)
+          where kind = 'person' and ($1::text is null or email_key = $1) and ($2::uuid is null or id > $2)
             and ($4::text is null or email_key like $4 or lower(name) like $5)
             and ($6::text is null or role = $6) and ($7::bool is null or active = $7)
           order by id limit $3",
@@ -236,7 +239,7 @@ async fn update(
         "update users u
             set role = coalesce($3, u.role), active = coalesce($4, u.active),
                 version = u.version + 1, updated_at = clock_timestamp()
-           from (select id, role, active from users where id = $1 for no key update) old
+           from (select id, role, active from users where id = $1 and kind = 'person' for no key update) old
           where u.id = old.id and ($2::int is null or u.version = $2)
          returning u.id as \"id: UserId\", u.email as \"email: Email\", u.name as \"name: Name\", u.role as \"role: Role\",
                    u.active, u.created_at, u.version, old.role as \"old_role!: Role\", old.active as \"old_active!\"",

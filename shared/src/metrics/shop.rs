@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use crate::audit;
 use crate::error::Result;
 use crate::feed::sequencer;
+use crate::identity::api_keys;
 use crate::ops::queues::{self, QueueView};
 use crate::ops::workers;
 use crate::orders::status::Status;
@@ -37,6 +38,7 @@ struct Live {
     feed_lag_seconds: f64,
     audit: Option<audit::Report>,
     webhooks: WebhookCounts,
+    expiring_keys: i64,
 }
 
 /// The orders in one status and currency.
@@ -85,7 +87,7 @@ impl ShopGauges {
         let (live, closed) = (self.live.value(), self.closed.value());
         if let Some(live) = &live {
             show_queues(&registry, &live.queues)?;
-            show_reservations_and_workers(&registry, live)?;
+            show_counts(&registry, live)?;
             show_schedule(&registry, &live.ticks)?;
             show_feed(&registry, live.feed_lag_seconds)?;
             show_webhooks(&registry, &live.webhooks)?;
@@ -139,6 +141,7 @@ async fn live(db: &PgPool) -> Result<Live> {
         feed_lag_seconds: sequencer::lag(&mut conn).await?,
         audit: audit::last(&mut conn).await?,
         webhooks: endpoints::count(&mut conn).await?,
+        expiring_keys: api_keys::count_expiring_in_use(&mut conn).await?,
     })
 }
 
@@ -194,10 +197,12 @@ fn show_queues(registry: &Registry, queues: &[QueueView]) -> prometheus::Result<
     Ok(())
 }
 
-fn show_reservations_and_workers(registry: &Registry, live: &Live) -> prometheus::Result<()> {
+fn show_counts(registry: &Registry, live: &Live) -> prometheus::Result<()> {
     gauge(registry, "millrace_reservations_held", "Reservations that wait to be paid or shipped")?.set(live.held);
     gauge(registry, "millrace_reservations_overdue", "Held reservations that have expired")?.set(live.overdue);
     gauge(registry, "millrace_workers", "Workers with a recent heartbeat")?.set(live.workers);
+    let help = "API keys that expire within 7 days and were used in the last 7";
+    gauge(registry, "millrace_api_keys_expiring_in_use", help)?.set(live.expiring_keys);
     Ok(())
 }
 

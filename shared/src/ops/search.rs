@@ -155,7 +155,7 @@ const NEWEST_DEAD: i64 = 10_000;
 
 async fn users(conn: &mut PgConnection, text: &str, id: Option<Uuid>) -> Result<Vec<Found>> {
     let rows = sqlx::query!(
-        "select id, name, email, role from users where id = $1 or email_key = lower($2) order by id limit $3",
+        "select id, name, email, role from users where kind = 'person' and (id = $1 or email_key = lower($2)) order by id limit $3",
         id,
         text,
         OF_EACH,

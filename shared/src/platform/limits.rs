@@ -29,6 +29,8 @@ pub enum Class {
     Read,
     Bulk,
     Query,
+    /// All requests of an API key that has a limit of its own.
+    Key,
 }
 
 /// So many requests in this time, all at once or spread over it.

@@ -99,6 +99,7 @@ fn sentence(name: &str) -> String {
     match name {
         "reserved_is_what_reservations_hold" => "What is reserved is what live reservations hold",
         "stock_is_the_sum_of_its_movements" => "Stock is the sum of its ledger",
+        "no_key_of_an_inactive_account_is_usable" => "No key works whose service account was switched off",
         "stock_is_never_negative" => "Nothing is oversold",
         "total_is_the_sum_of_its_items" => "The total of an order is the sum of its lines",
         "our_ledger_charged_each_sale_once" => "Our ledger has each sale charged once",

@@ -18,6 +18,7 @@ mod place;
 mod products;
 mod queues;
 mod search;
+mod service_accounts;
 mod shell;
 mod slip;
 mod stock;
@@ -54,6 +55,7 @@ pub fn routes() -> PageRoutes {
         activity::routes(),
         search::routes(),
         users::routes(),
+        service_accounts::routes(),
         me::routes(),
     ];
     screens.into_iter().fold(PageRoutes::default(), PageRoutes::merge)

@@ -18,6 +18,7 @@ fn words(name: &str) -> Option<&'static str> {
         "discarded" => "The job is given up. The order waits for a person now.",
         "ended" => "The session has ended.",
         "invited" => "The account is made.",
+        "made" => "It is made.",
         "moved" => "The order is moved on.",
         "noted" => "Your note is on the timeline.",
         "password" => "Your password is changed. Your other sessions have ended.",

@@ -23,7 +23,7 @@ fn broken(report: &Value) -> Vec<&str> {
 }
 
 /// For each invariant: SQL that violates it and SQL that repairs it.
-const SABOTAGE: [(&str, &str, &str); 23] = [
+const SABOTAGE: [(&str, &str, &str); 26] = [
     (
         "reserved_is_what_reservations_hold",
         "update inventory set reserved = reserved + 1",
@@ -38,6 +38,16 @@ const SABOTAGE: [(&str, &str, &str); 23] = [
         "stock_is_never_negative",
         "alter table inventory drop constraint inventory_never_oversold; update inventory set on_hand = on_hand - 50",
         "update inventory set on_hand = on_hand + 50; alter table inventory add constraint inventory_never_oversold check (0 <= reserved and reserved <= on_hand)",
+    ),
+    (
+        "no_key_of_an_inactive_account_is_usable",
+        "with made as (
+             insert into users (kind, email, password_hash, name, active)
+             values ('service', 'robot@service.invalid', '*', 'Robot', false) returning id)
+         insert into api_keys (user_id, name, prefix, hash, scopes, created_by, expires_at)
+         select id, 'k', 'mr_test_00000000', decode(repeat('00', 32), 'hex'), '{ops:read}', id, now() + interval '1 day'
+           from made",
+        "update api_keys set revoked_at = now()",
     ),
     (
         "total_is_the_sum_of_its_items",
@@ -138,6 +148,23 @@ const SABOTAGE: [(&str, &str, &str); 23] = [
         "feed_keeps_each_orders_order",
         "insert into feed (position, subject, sequence, type, created_at) select 9 - sequence, order_id, sequence, 'order.' || type, created_at from order_events where order_id = (select id from orders where status = 'paid')",
         "delete from feed",
+    ),
+    (
+        "every_pending_delivery_has_a_pump_or_waits",
+        "insert into webhook_endpoints (id, url, types, after_position, created_by, created_by_name) values (uuidv7(), 'x', '{*}', 0, uuidv7(), 'x');
+         insert into webhook_pumps (endpoint_id, shard) select id, 0 from webhook_endpoints;
+         insert into webhook_bodies (position, body) values (1, '{}');
+         insert into webhook_deliveries (endpoint_id, position, subject, sequence, type, at, shard, next_attempt_at)
+         select id, 1, id, 1, 'webhook.test', now(), 0, now() - interval '2 minutes' from webhook_endpoints",
+        "delete from webhook_endpoints; delete from webhook_bodies",
+    ),
+    (
+        "nothing_is_delivered_out_of_order",
+        "insert into webhook_endpoints (id, url, types, after_position, created_by, created_by_name) values (uuidv7(), 'x', '{*}', 0, uuidv7(), 'x');
+         insert into webhook_bodies (position, body) values (1, '{}'), (2, '{}');
+         insert into webhook_deliveries (endpoint_id, position, subject, sequence, type, at, shard, next_attempt_at, state, ended_at, delivered_at)
+         select id, n, id, n, 'webhook.test', now(), 0, now(), 'delivered', now(), now() - make_interval(secs => n) from webhook_endpoints, generate_series(1, 2) n",
+        "delete from webhook_endpoints; delete from webhook_bodies",
     ),
 ];
 

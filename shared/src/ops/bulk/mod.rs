@@ -19,9 +19,10 @@ use crate::error::{Error, Resource, Result};
 use crate::orders::read::{self, OrderFilter};
 use crate::orders::status::Status;
 use crate::page::{List, Page, Position};
-use crate::principal::{By, Principal};
+use crate::principal::{By, Permission, Principal};
 use crate::queue::dead::{self, DeadJobs};
 use crate::queue::{self, Job, Plan, Queue, Ring};
+use crate::scope::Scope;
 use crate::values::{CustomerId, JobId, Money, Note};
 
 /// Counting stops here.
@@ -289,6 +290,7 @@ pub async fn start(
     plan: &Plan,
 ) -> Result<(BulkView, Vec<Ring>)> {
     let by = principal.by().ok_or(Error::Forbidden { needed: "staff" })?;
+    require_for(principal, asked.action)?;
     let now = preview(conn, asked.action, &asked.filter, asked.upto).await?;
     if asked.expected.is_some_and(|expected| expected != now.count) {
         return Err(Error::PreviewStale { preview: json!(now) });
@@ -324,6 +326,16 @@ pub async fn start(
     Ok((get(conn, id).await?, ring.into_iter().collect()))
 }
 
+/// A key that may not cancel one order may not cancel many.
+fn require_for(principal: &Principal, action: BulkAction) -> Result<()> {
+    if action == BulkAction::CancelOrders
+        && principal.service_account().is_some_and(|_| !principal.may(Permission::OrdersCancel))
+    {
+        return Err(Error::InsufficientScope { needed: vec![Scope::OpsWrite.name(), Scope::OrdersCancel.name()] });
+    }
+    Ok(())
+}
+
 /// Goes on although the canary failed, or after somebody stopped it: then with the canary, if that had not passed yet.
 pub async fn go_on(
     conn: &mut PgConnection,
@@ -331,6 +343,9 @@ pub async fn go_on(
     id: Uuid,
     plan: &Plan,
 ) -> Result<(BulkView, Vec<Ring>)> {
+    if principal.service_account().is_some() {
+        require_for(principal, get(conn, id).await?.action)?;
+    }
     let changed = sqlx::query!(
         "update bulk_actions
             set state = case when state = 'stopped' and untried then 'canary' else 'running' end,

@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 pub const PRIVILEGES: &[(&str, &str)] = &[
     ("_sqlx_migrations", "select"),
     ("actions", "select, insert"),
+    ("api_keys", "select, insert, update"),
     // Runs are removed after 30 days.
     ("audit_runs", "select, insert, delete"),
     ("audit_starts", "select, insert, delete"),
@@ -44,6 +45,7 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
     ("reservations", "select, insert, update"),
     ("saved_views", "select, insert, update, delete"),
     ("schedules", "select, insert, update, delete"),
+    ("service_accounts", "select, insert, update"),
     ("sessions", "select, insert, update, delete"),
     ("shipments", "select, insert, update"),
     ("shop_history", "select, insert, update, delete"),

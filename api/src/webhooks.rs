@@ -101,7 +101,7 @@ async fn list(State(db): State<PgPool>, asked: Listed<NoFilter>) -> ApiResult<An
     (status = 503, description = "`webhooks_off`: WEBHOOK_MASTER_KEY is not set", body = Problem),
 ))]
 async fn create(State(state): State<AppState>, caller: Caller, request: Request) -> Result<Response, Response> {
-    let key = master_key(&state)?;
+    let key = master_key(&state).map_err(IntoResponse::into_response)?;
     let received = ReceivedBody::<NewWebhook>::read(request, &state, Reading::json()).await?;
     judge(&state, Some(&received.body().url)).await.map_err(IntoResponse::into_response)?;
     let mut once = match received.begin(&state.db).await {
@@ -113,7 +113,7 @@ async fn create(State(state): State<AppState>, caller: Caller, request: Request)
         ("location".to_owned(), format!("/v1/webhooks/{}", webhook.id)),
         ("etag".to_owned(), etag::of(webhook.version)),
     ]);
-    let stored = stored(&webhook, FIRST)?;
+    let stored = stored(&webhook, FIRST).map_err(IntoResponse::into_response)?;
     let shown = WebhookWithSecret { secret: key.secret(webhook.id, FIRST).text(), webhook };
     once.answer_with_secret(StatusCode::CREATED, headers, &shown, &stored).await.map_err(IntoResponse::into_response)
 }
@@ -251,7 +251,7 @@ async fn rotate(
     Path(id): Path<WebhookId>,
     request: Request,
 ) -> Result<Response, Response> {
-    let key = master_key(&state)?;
+    let key = master_key(&state).map_err(IntoResponse::into_response)?;
     let received = ReceivedBody::<RotateSecret>::read(request, &state, Reading::json()).await?;
     let mut once = match received.begin(&state.db).await {
         Ok(once) => once,
@@ -259,7 +259,8 @@ async fn rotate(
     };
     let rotated = endpoints::rotate(&mut once.tx, &caller, id, &once.body).await.map_err(failed)?;
     let shown = NewSecret { secret: key.secret(id, rotated.number).text(), previous_until: rotated.previous_until };
-    let stored = stored(&json!({ "previous_until": rotated.previous_until }), rotated.number)?;
+    let stored = stored(&json!({ "previous_until": rotated.previous_until }), rotated.number)
+        .map_err(IntoResponse::into_response)?;
     once.answer_with_secret(StatusCode::OK, BTreeMap::new(), &shown, &stored).await.map_err(IntoResponse::into_response)
 }
 
@@ -346,8 +347,8 @@ fn event(id: &str) -> ApiResult<EventRef> {
     Ok(EventRef::parse(id).ok_or(Error::NotFound(Resource::Delivery))?)
 }
 
-fn master_key(state: &AppState) -> Result<&MasterKey, Response> {
-    state.settings.webhooks.master_key().map_err(failed)
+fn master_key(state: &AppState) -> ApiResult<&MasterKey> {
+    Ok(state.settings.webhooks.master_key()?)
 }
 
 /// Judges a URL. It may ask the DNS, so it comes before the transaction.
@@ -359,8 +360,8 @@ async fn judge(state: &AppState, url: Option<&str>) -> ApiResult<()> {
 // ---- secrets under an Idempotency-Key -------------------------------------------------------
 
 /// What is stored under the key: the number of the secret in its place.
-fn stored(answer: &impl Serialize, number: i32) -> Result<Value, Response> {
-    let mut stored = serde_json::to_value(answer).map_err(|error| failed(Error::internal(error)))?;
+fn stored(answer: &impl Serialize, number: i32) -> ApiResult<Value> {
+    let mut stored = serde_json::to_value(answer).map_err(Error::internal)?;
     stored["secret"] = json!(number);
     Ok(stored)
 }

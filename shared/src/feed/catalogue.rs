@@ -66,6 +66,11 @@ pub fn subject_of(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
 
+/// The names of all types.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TYPES.iter().map(|(name, ..)| *name)
+}
+
 /// Does this pattern fit at least one type? A pattern is a type, `order.*` or `*`.
 pub fn is_known(pattern: &str) -> bool {
     TYPES.iter().any(|(name, ..)| matches(pattern, name))

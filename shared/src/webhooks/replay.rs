@@ -15,7 +15,7 @@ use super::wake::{self, Shard};
 use super::{deliveries, wanted};
 use crate::actions::{self, Action};
 use crate::error::{Error, Result};
-use crate::feed::catalogue::TYPES;
+use crate::feed::catalogue;
 use crate::feed::cursor::After;
 use crate::feed::read::FeedRow;
 use crate::principal::Principal;
@@ -85,7 +85,7 @@ pub async fn replay(
     let fits = |name: &&str| {
         wanted::matches(&webhook.types, name) && asked_types.as_ref().is_none_or(|types| wanted::matches(types, name))
     };
-    let types = TYPES.iter().map(|(name, ..)| *name).filter(fits).map(ToOwned::to_owned).collect();
+    let types = catalogue::names().filter(fits).map(ToOwned::to_owned).collect();
     let after = start(conn, asked).await?;
     let upto = sqlx::query_scalar!("select position from webhook_head").fetch_one(&mut *conn).await?;
     let only = asked.only.unwrap_or_default();

@@ -38,37 +38,46 @@ pub fn routes() -> Routes {
     let read = Policy::read(Access::Needs(Permission::WebhooksManage)).scope(Scope::WebhooksManage);
     let write = Policy::write(Access::Needs(Permission::WebhooksManage)).scope(Scope::WebhooksManage);
     Routes::default()
-        .on(routes!(list), read)
-        .on(routes!(create), write.takes_key())
-        .on(routes!(event_types), read)
-        .on(routes!(get), read)
-        .on(routes!(change), write)
-        .on(routes!(delete), write)
-        .on(routes!(pause), write.takes_key())
-        .on(routes!(enable), write.takes_key())
-        .on(routes!(test), write.takes_key())
-        .on(routes!(rotate), write.takes_key())
+        .on(routes!(list_webhooks), read)
+        .on(routes!(register_webhook), write.takes_key())
+        .on(routes!(list_event_types), read)
+        .on(routes!(webhook), read)
+        .on(routes!(change_webhook), write)
+        .on(routes!(delete_webhook), write)
+        .on(routes!(pause_webhook), write.takes_key())
+        .on(routes!(enable_webhook), write.takes_key())
+        .on(routes!(test_webhook), write.takes_key())
+        .on(routes!(rotate_webhook_secret), write.takes_key())
         .on(routes!(list_deliveries), read)
-        .on(routes!(delivery), read)
-        .on(routes!(redeliver), write.takes_key())
-        .on(routes!(send_again), write.takes_key())
+        .on(routes!(webhook_delivery), read)
+        .on(routes!(redeliver_webhook), write.takes_key())
+        .on(routes!(replay_webhook), write.takes_key())
 }
 
 /// An endpoint with its secret, which is shown only here and at a rotation.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05", "url": "https://erp.example/hooks", "types": ["order.*"],
+    "description": "The ERP", "max_per_second": null, "state": "enabled", "disabled_reason": null, "failing_since": null,
+    "last_success_at": null, "previous_until": null, "pending": 0,
+    "created_by": {"id": "019a4f6e-2c10-7d21-9a40-5e1f7b3c8d01", "name": "Sam Staff"}, "version": 1,
+    "created_at": "2026-11-21T07:00:00Z", "updated_at": "2026-11-21T07:00:00Z",
+    "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDQJ6gjhWKJXo="
+}))]
 struct WebhookWithSecret {
     #[serde(flatten)]
     webhook: WebhookView,
     /// The key of the signatures: `whsec_` and the base64 of 32 bytes
-    #[schema(example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDQJ6gjhWKJXo=")]
     secret: String,
 }
 
 /// The new secret.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDQJ6gjhWKJXo=", "previous_until": "2026-11-22T07:00:00Z"
+}))]
 struct NewSecret {
     /// The key of the signatures: `whsec_` and the base64 of 32 bytes
-    #[schema(example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDQJ6gjhWKJXo=")]
     secret: String,
     /// Until then the secret before also signs; null: it ended at once
     previous_until: Option<DateTime<Utc>>,
@@ -76,8 +85,8 @@ struct NewSecret {
 
 /// A test that is on its way.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"event_id": "evt_019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05_1"}))]
 struct TestSent {
-    #[schema(example = "evt_019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05_1")]
     event_id: String,
 }
 
@@ -86,7 +95,7 @@ struct TestSent {
     (status = 200, description = "A page of endpoints, oldest first", body = List<WebhookView>),
     (status = 422, description = "`invalid_limit` or `invalid_cursor`", body = Problem),
 ))]
-async fn list(State(db): State<PgPool>, asked: Listed<NoFilter>) -> ApiResult<Answer<List<WebhookView>>> {
+async fn list_webhooks(State(db): State<PgPool>, asked: Listed<NoFilter>) -> ApiResult<Answer<List<WebhookView>>> {
     Ok(Answer(endpoints::list(&mut *db.acquire().await?, &asked.page).await?))
 }
 
@@ -100,7 +109,11 @@ async fn list(State(db): State<PgPool>, asked: Listed<NoFilter>) -> ApiResult<An
     (status = 422, description = "`invalid_url`, `url_not_allowed`, `unknown_event_type`", body = Problem),
     (status = 503, description = "`webhooks_off`: WEBHOOK_MASTER_KEY is not set", body = Problem),
 ))]
-async fn create(State(state): State<AppState>, caller: Caller, request: Request) -> Result<Response, Response> {
+async fn register_webhook(
+    State(state): State<AppState>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Response> {
     let key = master_key(&state).map_err(IntoResponse::into_response)?;
     let received = ReceivedBody::<NewWebhook>::read(request, &state, Reading::json()).await?;
     judge(&state, Some(&received.body().url)).await.map_err(IntoResponse::into_response)?;
@@ -127,7 +140,7 @@ const FIRST: i32 = 1;
 #[utoipa::path(get, path = "/v1/webhooks/event-types", tag = "webhooks", responses(
     (status = 200, description = "All types", body = List<EventType>),
 ))]
-async fn event_types() -> Answer<List<EventType>> {
+async fn list_event_types() -> Answer<List<EventType>> {
     Answer(List { data: catalogue::catalogue(), next_cursor: None })
 }
 
@@ -136,7 +149,7 @@ async fn event_types() -> Answer<List<EventType>> {
     (status = 200, description = "The endpoint, its version in `ETag`", body = WebhookView, headers(("ETag" = String))),
     (status = 404, description = "`webhook_not_found`", body = Problem),
 ))]
-async fn get(State(db): State<PgPool>, Path(id): Path<WebhookId>) -> ApiResult<Tagged<WebhookView>> {
+async fn webhook(State(db): State<PgPool>, Path(id): Path<WebhookId>) -> ApiResult<Tagged<WebhookView>> {
     let webhook = endpoints::get(&mut *db.acquire().await?, id).await?;
     Ok(Tagged(webhook.version, webhook))
 }
@@ -153,7 +166,7 @@ async fn get(State(db): State<PgPool>, Path(id): Path<WebhookId>) -> ApiResult<T
     (status = 412, description = "`version_mismatch`", body = Problem),
     (status = 422, description = "`invalid_url`, `url_not_allowed`, `unknown_event_type`", body = Problem),
 ))]
-async fn change(
+async fn change_webhook(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<WebhookId>,
@@ -178,7 +191,7 @@ async fn change(
     (status = 404, description = "`webhook_not_found`", body = Problem),
     (status = 412, description = "`version_mismatch`", body = Problem),
 ))]
-async fn delete(
+async fn delete_webhook(
     State(db): State<PgPool>,
     caller: Caller,
     Path(id): Path<WebhookId>,
@@ -198,7 +211,7 @@ async fn delete(
     (status = 404, description = "`webhook_not_found`", body = Problem),
     (status = 409, description = "`webhook_disabled`: Millrace has disabled it", body = Problem),
 ))]
-async fn pause(caller: Caller, Path(id): Path<WebhookId>, mut once: Once<NoBody>) -> ApiResult<Response> {
+async fn pause_webhook(caller: Caller, Path(id): Path<WebhookId>, mut once: Once<NoBody>) -> ApiResult<Response> {
     let webhook = endpoints::pause(&mut once.tx, &caller, id).await?;
     once.answer(StatusCode::OK, &webhook).await
 }
@@ -210,7 +223,7 @@ async fn pause(caller: Caller, Path(id): Path<WebhookId>, mut once: Once<NoBody>
     (status = 200, description = "The endpoint, `enabled`", body = WebhookView),
     (status = 404, description = "`webhook_not_found`", body = Problem),
 ))]
-async fn enable(
+async fn enable_webhook(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<WebhookId>,
@@ -230,7 +243,7 @@ async fn enable(
     (status = 404, description = "`webhook_not_found`", body = Problem),
     (status = 409, description = "`webhook_not_enabled`", body = Problem),
 ))]
-async fn test(caller: Caller, Path(id): Path<WebhookId>, mut once: Once<NoBody>) -> ApiResult<Response> {
+async fn test_webhook(caller: Caller, Path(id): Path<WebhookId>, mut once: Once<NoBody>) -> ApiResult<Response> {
     let event_id = deliveries::test(&mut once.tx, &caller, id).await?;
     once.answer(StatusCode::ACCEPTED, &TestSent { event_id }).await
 }
@@ -245,7 +258,7 @@ async fn test(caller: Caller, Path(id): Path<WebhookId>, mut once: Once<NoBody>)
     (status = 409, description = "`rotation_in_progress`: the secret before still signs", body = Problem),
     (status = 503, description = "`webhooks_off`: WEBHOOK_MASTER_KEY is not set", body = Problem),
 ))]
-async fn rotate(
+async fn rotate_webhook_secret(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<WebhookId>,
@@ -287,7 +300,7 @@ async fn list_deliveries(
     (status = 200, description = "The delivery", body = DeliveryDetail),
     (status = 404, description = "`webhook_not_found` or `delivery_not_found`", body = Problem),
 ))]
-async fn delivery(
+async fn webhook_delivery(
     State(db): State<PgPool>,
     Path((id, event_id)): Path<(WebhookId, String)>,
 ) -> ApiResult<Answer<DeliveryDetail>> {
@@ -304,7 +317,7 @@ async fn delivery(
     (status = 404, description = "`webhook_not_found` or `delivery_not_found`", body = Problem),
     (status = 409, description = "`delivery_pending`: it still waits to be sent", body = Problem),
 ))]
-async fn redeliver(
+async fn redeliver_webhook(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, event_id)): Path<(WebhookId, String)>,
@@ -327,7 +340,7 @@ async fn redeliver(
     (status = 404, description = "`webhook_not_found`", body = Problem),
     (status = 422, description = "`too_far_back`, `invalid_cursor`, `unknown_event_type`, `missing_field`", body = Problem),
 ))]
-async fn send_again(
+async fn replay_webhook(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<WebhookId>,

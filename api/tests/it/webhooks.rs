@@ -176,7 +176,9 @@ async fn there_are_at_most_fifty() {
     .await;
     let refused: Vec<_> = results.iter().filter(|reply| reply.status != 201).collect();
     assert_eq!(refused.len(), 5);
-    refused.iter().for_each(|reply| reply.refused(409, "too_many_webhooks"));
+    for reply in refused {
+        reply.refused(409, "too_many_webhooks");
+    }
     let listed = staff.get("/v1/webhooks?limit=30").await.done(200);
     let next = listed.body["next_cursor"].as_str().unwrap();
     let rest = staff.get(&format!("/v1/webhooks?limit=30&cursor={next}")).await.done(200);

@@ -13,6 +13,10 @@ use super::data::{
 
 /// A type of event.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "order.paid", "subject": "order", "description": "The order is paid.",
+    "schema": {"type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]}
+}))]
 pub struct EventType {
     #[serde(rename = "type")]
     #[schema(example = "order.placed")]

@@ -56,6 +56,13 @@ pub struct DeliveryView {
 
 /// A delivery with what is sent, and how each attempt went.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "event_id": "evt_019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05_1", "type": "webhook.test",
+    "subject": {"type": "webhook", "id": "019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05"}, "sequence": 1, "state": "delivered",
+    "attempts": 1, "next_attempt_at": null, "delivered_at": "2026-11-21T09:31:08Z", "created_at": "2026-11-21T09:31:07Z",
+    "body": "{\"data\":{},\"id\":\"evt_019a4f6e-5b20-7c44-8f3d-2a6b9c1e7d05_1\",\"type\":\"webhook.test\"}",
+    "history": [{"attempt": 1, "at": "2026-11-21T09:31:08Z", "status": 200, "ms": 41, "error": null, "response": "ok"}]
+}))]
 pub struct DeliveryDetail {
     #[serde(flatten)]
     pub delivery: DeliveryView,

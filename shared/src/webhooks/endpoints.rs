@@ -144,6 +144,7 @@ impl TryFrom<WholeNumber> for OverlapHours {
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"overlap_hours": 24}))]
 pub struct RotateSecret {
     /// 24 by default; 0: the old secret ends at once
     pub overlap_hours: Option<OverlapHours>,

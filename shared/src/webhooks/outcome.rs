@@ -314,7 +314,7 @@ mod tests {
         for (since, probes, disabled) in [
             (three_days, 9, Some(DisabledReason::Failing)),
             (three_days, 8, None),
-            (three_days - Duration::from_secs(1), 100, None),
+            (Duration::from_hours(71), 100, None),
         ] {
             assert_eq!(failing(since, probes).after(&made(500, true), now, TIMES).disabled, disabled, "{probes}");
         }

@@ -56,8 +56,8 @@ pub struct ReplayWebhook {
 
 /// How many deliveries are sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"count": 120}))]
 pub struct ReplayCount {
-    #[schema(example = 120)]
     pub count: i64,
 }
 

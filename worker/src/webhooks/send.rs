@@ -125,7 +125,8 @@ fn reason(error: &reqwest::Error) -> AttemptError {
         }
         // TLS errors arrive inside of an `io::Error`, whose `source` passes over its own content.
         let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        is_tls |= cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>());
+        is_tls |= cause.is::<rustls::Error>()
+            || inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
         next = cause.source();
     }
     match error {

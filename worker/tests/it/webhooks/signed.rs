@@ -55,7 +55,7 @@ async fn the_life_of_an_order_arrives_signed_and_in_order() {
     assert_eq!(newest["subject"]["type"], "order");
 }
 
-/// Both packages `standardwebhooks`, of PyPI and of npm, accept what we signed, and refuse it with another body.
+/// The package `standardwebhooks` for Python and the one for JavaScript accept what we signed, and refuse it with another body.
 async fn verified_elsewhere(cases: &Value) {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     for (program, script) in [(".dev/tools/bin/python", "verify.py"), ("node", "verify.mjs")] {

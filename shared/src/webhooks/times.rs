@@ -112,7 +112,7 @@ mod tests {
             ("99999999999999999999999", Some(86_400)),
             ("Sat, 21 Nov 2026 08:01:00 GMT", Some(60)),
             ("Sat, 21 Nov 2026 07:00:00 GMT", Some(0)),
-            ("Sat, 21 Nov 2027 08:01:00 GMT", Some(86_400)),
+            ("Sun, 21 Nov 2027 08:01:00 GMT", Some(86_400)),
             ("soon", None),
             ("-1", None),
             ("", None),

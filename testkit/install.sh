@@ -26,16 +26,16 @@ need_tools() {
   [ -w "$DEV/log" ] || die "$DEV belongs to another user, who ran ./dev here first. Run it as that user, or clone again."
 }
 
-# Tools for tests only: Prometheus with promtool, a browser with its driver, pkill to freeze a server with its children,
-# schemas and linters from PyPI in their own folder, and the generator of types from npm in sdk/.
+# Tools for tests only: Node.js, Prometheus with promtool, a browser with its driver, pkill to freeze a server with its
+# children, schemas, linters and verifiers of signatures from PyPI and npm in their own folder, and the generator of types
+# from npm in sdk/.
 need_test_tools() {
   local debian=()
   { command -v prometheus && command -v promtool; } >/dev/null || debian+=(prometheus)
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian+=(python3-venv)
   command -v pkill >/dev/null || debian+=(procps)
+  { command -v node && command -v npm; } >/dev/null || debian+=(nodejs npm)
   { command -v chromium && command -v chromedriver; } >/dev/null || debian+=(chromium chromium-driver)
-  command -v node >/dev/null || debian+=(nodejs)
-  command -v npm >/dev/null || debian+=(npm)
   if [ ${#debian[@]} -gt 0 ]; then
     say "Installing what tests need: ${debian[*]}"
     if command -v apt-get >/dev/null; then apt_install "${debian[*]}" "${debian[@]}"
@@ -43,13 +43,18 @@ need_test_tools() {
     else die "Please install Prometheus (with promtool), Python 3 with venv and Node with npm, and run this again."; fi
     hash -r
   fi
-  if ! cat deploy/requirements.txt deploy/requirements-axe.txt | cmp -s - "$DEV/tools/requirements.txt"; then
+  local wanted=(deploy/requirements.txt deploy/requirements-axe.txt deploy/requirements-webhooks.txt testkit/standardwebhooks/package-lock.json)
+  if ! cat "${wanted[@]}" | cmp -s - "$DEV/tools/requirements.txt"; then
     say "Installing the tools of deploy/requirements.txt"
     rm -rf "$DEV/tools"
     python3 -m venv "$DEV/tools"
     "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes -r deploy/requirements.txt
     "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes --no-deps -r deploy/requirements-axe.txt
-    cat deploy/requirements.txt deploy/requirements-axe.txt >"$DEV/tools/requirements.txt"
+    "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes --no-deps -r deploy/requirements-webhooks.txt
+    # npm compares each package with the hash in package-lock.json.
+    mkdir "$DEV/tools/node" && cp testkit/standardwebhooks/package*.json "$DEV/tools/node/"
+    npm ci --silent --ignore-scripts --no-audit --no-fund --prefix "$DEV/tools/node"
+    cat "${wanted[@]}" >"$DEV/tools/requirements.txt"
   fi
   if ! cmp -s sdk/package-lock.json sdk/node_modules/installed.json; then
     say "Installing the tools of sdk/package-lock.json"

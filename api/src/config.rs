@@ -15,6 +15,7 @@ use shared::platform::limits::{Class, Limit};
 use shared::platform::settings::{Common, JobSettings, duration, on_or_off, positive_duration};
 use shared::principal::Role;
 use shared::values::{Email, Name};
+use shared::webhooks::settings::WebhookSettings;
 
 use crate::surface::cors::Origins;
 use crate::surface::proxies::TrustedProxies;
@@ -202,6 +203,9 @@ pub struct Serve {
     /// with commas
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
     pub trusted_proxies: TrustedProxies,
+
+    #[command(flatten)]
+    pub webhooks: WebhookSettings,
 }
 
 /// Which pages this process serves.

@@ -36,6 +36,7 @@ use crate::surface::assets::Asset;
         (name = "orders", description = "Placing, reading and moving orders"),
         (name = "events", description = "The feed of everything that happens"),
         (name = "graphql", description = "Reads that join orders, products, stock and customers"),
+        (name = "webhooks", description = "Endpoints that get events, and what was delivered to them"),
         (name = "operations", description = "Queues, jobs, workers, the audit, the record of actions"),
         (name = "health", description = "For probes"),
     )

@@ -32,3 +32,4 @@ mod pages;
 mod service_accounts;
 mod users;
 mod warehouses;
+mod webhooks;

@@ -131,6 +131,7 @@ impl AppState {
             public_url: self.settings.public_url.clone(),
             reservation_ttl: self.settings.reservation_ttl,
             delivery_delay: self.settings.jobs.delivery_delay,
+            webhooks: self.settings.webhooks.clone(),
         }
     }
 

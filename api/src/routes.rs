@@ -8,7 +8,7 @@ use crate::policy::{Access, Face, KeyAccess, Policy, Stale};
 use crate::router::Routes;
 use crate::{
     api_keys, auth, bulk, catalog, customers, docs, events, graphql, health, inventory, me, ops, orders, service_accounts,
-    users, warehouses,
+    users, warehouses, webhooks,
 };
 
 /// Every JSON route, and what documents them.
@@ -47,6 +47,7 @@ pub fn without_docs() -> Routes {
         .merge(ops::routes())
         .merge(bulk::routes())
         .merge(graphql::routes())
+        .merge(webhooks::routes())
 }
 
 /// The table of all routes in Markdown, for `docs/routes.md`.

@@ -55,6 +55,14 @@ const WORKER: [(&str, &str); 9] = [
     ("RUST_LOG", "info"),
 ];
 
+/// What takes minutes takes milliseconds.
+const WEBHOOKS: [(&str, &str); 4] = [
+    ("WEBHOOK_MASTER_KEY", "a master key for the chaos run, which everybody knows"),
+    ("WEBHOOK_ALLOW", "127.0.0.0/8"),
+    ("WEBHOOK_RETRY_SCALE", "0.001"),
+    ("WEBHOOK_TIMEOUT", "2s"),
+];
+
 pub const PASSWORD: &str = "correct horse battery";
 pub const STAFF: &str = "staff@prove.test";
 
@@ -232,11 +240,13 @@ impl Member {
         let process = match who {
             ProcessRef::Api(_) => {
                 settings.extend(API);
+                settings.extend(WEBHOOKS);
                 settings.extend(own);
                 Process::api(home, bins, &name, &settings)
             }
             ProcessRef::Worker(_) => {
                 settings.extend(WORKER);
+                settings.extend(WEBHOOKS);
                 settings.extend(own);
                 Process::worker(home, bins, &name, &settings)
             }

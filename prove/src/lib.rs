@@ -9,6 +9,7 @@ pub mod cluster;
 mod drain;
 mod faults;
 mod feed;
+mod hooks;
 mod page;
 pub mod plan;
 mod report;
@@ -35,7 +36,7 @@ use crate::faults::{InjectedFault, inject};
 use crate::feed::FeedReader;
 use crate::report::Report;
 use crate::sabotage::Sabotage;
-use crate::verdict::Evidence;
+use crate::verdict::{Evidence, Webhooks};
 
 const BUYERS: usize = 16;
 /// How long clients repeat unanswered requests after the last fault.
@@ -94,6 +95,7 @@ async fn run_on(settings: &Settings, seed: u64, cluster: &Arc<Cluster>) -> Resul
     let clients = Arc::new(Clients::new(cluster.clone())?);
     let mut staff = clients.log_in(STAFF, seed).await?;
     let catalog = Arc::new(Catalog::open(&clients, &mut staff).await?);
+    let receiver = hooks::open(&clients, &mut staff).await?;
     let buyers = register(&clients, seed).await?;
 
     let (begun, start) = (Utc::now(), Instant::now());
@@ -121,14 +123,23 @@ async fn run_on(settings: &Settings, seed: u64, cluster: &Arc<Cluster>) -> Resul
         sabotage.apply(cluster, &remembered).await?;
     }
     let (rest, left) = drain::wait_until_done(cluster, &clients, &mut staff).await?;
+    let undelivered = hooks::wait_until_delivered(cluster).await?;
     for sabotage in settings.sabotage.iter().filter(|kind| !kind.is_before_rest()) {
         sabotage.apply(cluster, &remembered).await?;
     }
 
     feed.finish(cluster).await?;
     let ended_by_themselves = cluster.ended_by_themselves().await?;
-    let evidence =
-        Evidence { cluster, clients: &clients, faults: &faults, open: &left, feed: &feed, ended_by_themselves };
+    let webhooks = Webhooks { receiver: &receiver, undelivered };
+    let evidence = Evidence {
+        cluster,
+        clients: &clients,
+        faults: &faults,
+        open: &left,
+        feed: &feed,
+        webhooks,
+        ended_by_themselves,
+    };
     let (verdict, recoveries) = verdict::check(&evidence, &mut staff).await?;
     let run = report::Run { seed, seconds: settings.seconds, sabotage: settings.sabotage.clone(), begun, ended, rest };
     let report = Report::write(run, &evidence, verdict, recoveries).await?;

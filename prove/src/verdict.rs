@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
+use testkit::receiver::Receiver;
 use uuid::Uuid;
 
 use crate::client::{Clients, History, Person};
@@ -14,6 +15,7 @@ use crate::cluster::{Cluster, LEASE};
 use crate::drain::OpenWork;
 use crate::faults::InjectedFault;
 use crate::feed::FeedReader;
+use crate::hooks;
 
 /// How long after the lease the job of a killed worker may take to become `ready`. When another worker claims it
 /// depends on the queue before it, so that is reported and not checked.
@@ -52,7 +54,14 @@ pub struct Evidence<'a> {
     pub faults: &'a [InjectedFault],
     pub open: &'a OpenWork,
     pub feed: &'a FeedReader,
+    pub webhooks: Webhooks<'a>,
     pub ended_by_themselves: Vec<String>,
+}
+
+/// What a receiver of webhooks got, and what was still on its way at the end.
+pub struct Webhooks<'a> {
+    pub receiver: &'a Receiver,
+    pub undelivered: i64,
 }
 
 pub async fn check(evidence: &Evidence<'_>, staff: &mut Person) -> Result<(Vec<Check>, Vec<Recovery>)> {
@@ -67,6 +76,7 @@ pub async fn check(evidence: &Evidence<'_>, staff: &mut Person) -> Result<(Vec<C
     checks.push(Check::new("the_feed_told_each_event_once_and_in_order", format!("{events} events"), offenders));
     let recoveries = recoveries(cluster, faults).await?;
     checks.push(check_recoveries(&recoveries));
+    checks.push(webhooks(cluster, &evidence.webhooks).await?);
     checks.push(check_processes(evidence));
     checks.extend(audit(clients, staff).await?);
     Ok((checks, recoveries))
@@ -158,6 +168,15 @@ fn check_clients(history: &History, orders: &Orders) -> Vec<Check> {
 fn items_of(answer: &Value) -> Value {
     let item = |item: &Value| json!([item["sku"], item["quantity"], item["unit_price"]["amount"]]);
     answer["items"].as_array().map(|items| items.iter().map(item).collect()).unwrap_or_default()
+}
+
+/// Every event of an order arrived at least once, and those of one order first arrived in order.
+async fn webhooks(cluster: &Cluster, Webhooks { receiver, undelivered }: &Webhooks<'_>) -> Result<Check> {
+    let (events, mut offenders) = hooks::offenders(cluster, receiver).await?;
+    if *undelivered > 0 {
+        offenders.push(json!({ "undelivered": undelivered }));
+    }
+    Ok(Check::new("every_event_arrives_at_its_webhook_in_order", format!("{events} events"), offenders))
 }
 
 /// A delivered order was charged its total once, by the provider or by hand. A cancelled order has no charge left.

@@ -107,6 +107,16 @@ pub enum Error {
     JobNotDead { state: String },
     #[error("{by} looks after this order; put it back first")]
     OrderTaken { by: String },
+    #[error("there are {limit} webhooks already; delete one first")]
+    TooManyWebhooks { limit: i64 },
+    #[error("the webhook is disabled; enable it instead")]
+    WebhookDisabled,
+    #[error("the webhook is not enabled; enable it first")]
+    WebhookNotEnabled,
+    #[error("the secret before is still good; wait until `previous_until`")]
+    RotationInProgress,
+    #[error("this delivery still waits to be sent")]
+    DeliveryPending,
     #[error("another attempt holds this job now; the changes of this attempt were rolled back")]
     LeaseLost,
     #[error("the selection has changed since the preview; look at the new one")]
@@ -122,6 +132,8 @@ pub enum Error {
     FeedOfAnotherDatabase,
 
     // Temporary.
+    #[error("webhooks are off here: WEBHOOK_MASTER_KEY is not set")]
+    WebhooksOff,
     #[error("the server is overloaded; try again shortly")]
     Overloaded,
     #[error("too many requests; try again in {retry_after_seconds} s")]
@@ -169,6 +181,8 @@ pub enum Resource {
     AuditRun,
     Bulk,
     View,
+    Webhook,
+    Delivery,
     ServiceAccount,
     ApiKey,
 }
@@ -225,11 +239,16 @@ impl Error {
             | Self::JobNotDead { .. }
             | Self::OrderTaken { .. }
             | Self::PreviewStale { .. }
+            | Self::TooManyWebhooks { .. }
+            | Self::WebhookDisabled
+            | Self::WebhookNotEnabled
+            | Self::RotationInProgress
+            | Self::DeliveryPending
             | Self::LeaseLost => Kind::Conflict,
             Self::CursorExpired { .. } => Kind::Gone,
             Self::VersionMismatch => Kind::Stale,
             Self::RateLimited { .. } => Kind::RateLimited,
-            Self::Overloaded | Self::Unavailable(_) => Kind::Unavailable,
+            Self::Overloaded | Self::WebhooksOff | Self::Unavailable(_) => Kind::Unavailable,
             Self::OutcomeUnknown => Kind::Unknown,
             Self::FeedOfAnotherDatabase | Self::Internal(_) => Kind::Internal,
         }

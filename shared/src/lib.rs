@@ -12,6 +12,7 @@
 //! | tables that depend on few others | `customers`, `warehouses`, `schedule`, `health`, `history` |
 //! | who signs in, and what orders consist of | `identity`, `catalog`, `inventory`, `payments`, `shipping` |
 //! | orders | `orders` |
+//! | what happened, sent out | `webhooks` |
 //! | above several domains | `audit` and `product_cache`, then `ops` |
 //! | whole programs | `metrics`, `retention`, `seed` |
 
@@ -45,3 +46,4 @@ pub mod seed;
 pub mod shipping;
 pub mod values;
 pub mod warehouses;
+pub mod webhooks;

@@ -13,6 +13,7 @@ use crate::ops;
 use crate::orders::pay;
 use crate::queue::prune;
 use crate::schedule;
+use crate::webhooks::prune as prune_webhooks;
 
 /// Rows deleted by one statement: some tens of milliseconds.
 const STEP: i64 = 5_000;
@@ -35,12 +36,15 @@ enum Old {
     PaymentTokens,
     Schedules,
     TakenOrders,
+    EndedDeliveries,
+    DeletedWebhooks,
+    WebhookBodies,
     /// Added up to longer steps first.
     History,
 }
 
 impl Old {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::DoneJobs,
         Self::DiscardedJobs,
         Self::SilentWorkers,
@@ -50,6 +54,9 @@ impl Old {
         Self::PaymentTokens,
         Self::Schedules,
         Self::TakenOrders,
+        Self::EndedDeliveries,
+        Self::DeletedWebhooks,
+        Self::WebhookBodies,
         Self::History,
     ];
 
@@ -64,6 +71,9 @@ impl Old {
             Self::PaymentTokens => "payment tokens",
             Self::Schedules => "schedules",
             Self::TakenOrders => "orders taken",
+            Self::EndedDeliveries => "webhook deliveries",
+            Self::DeletedWebhooks => "deliveries of deleted webhooks",
+            Self::WebhookBodies => "webhook bodies",
             Self::History => "statistics",
         }
     }
@@ -80,6 +90,9 @@ impl Old {
             Self::PaymentTokens => pay::erase_old_tokens(conn, PAYMENT_TOKENS_KEPT, limit).await,
             Self::Schedules => schedule::remove_unused(conn).await,
             Self::TakenOrders => ops::taken::remove_old(conn, limit).await,
+            Self::EndedDeliveries => prune_webhooks::remove_ended(conn, limit).await,
+            Self::DeletedWebhooks => prune_webhooks::remove_deleted(conn, limit).await,
+            Self::WebhookBodies => prune_webhooks::remove_bodies(conn, limit).await,
             Self::History => fold::remove_old(conn, limit).await,
         }
     }

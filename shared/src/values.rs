@@ -71,7 +71,8 @@ id!(
     ReservationId,
     OrderId,
     JobId,
-    ApiKeyId
+    ApiKeyId,
+    WebhookId
 );
 
 /// Declares a text of bounded length without control characters. White space around it is removed; `$min` counts what is

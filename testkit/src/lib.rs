@@ -11,6 +11,7 @@ pub mod network;
 pub mod person;
 pub mod providers;
 pub mod proxy;
+pub mod receiver;
 pub mod redis_server;
 pub mod until;
 pub mod workers;

@@ -31,6 +31,22 @@ const SETTINGS: [(&str, &str); 10] = [
     ("RUST_LOG", "warn"),
 ];
 
+/// For tests only.
+pub const WEBHOOK_KEY: &str = "a master key for tests, which everybody knows";
+
+/// The settings of a worker that sends webhooks to this machine. What takes minutes takes milliseconds.
+pub const WEBHOOKS: [(&str, &str); 4] = [
+    ("WEBHOOK_MASTER_KEY", WEBHOOK_KEY),
+    ("WEBHOOK_ALLOW", "127.0.0.0/8"),
+    ("WEBHOOK_RETRY_SCALE", "0.001"),
+    ("WEBHOOK_TIMEOUT", "2s"),
+];
+
+/// The options of an API whose webhooks reach this machine.
+pub fn webhook_options() -> [String; 2] {
+    [format!("--webhook-master-key={WEBHOOK_KEY}"), "--webhook-allow=127.0.0.0/8".to_owned()]
+}
+
 impl WorkerProcess {
     /// These settings override those of `SETTINGS`.
     pub fn start(system: &TestSystem, settings: &[(&str, &str)]) -> Self {
@@ -82,6 +98,15 @@ impl TestSystem {
 
     /// With so many attempts for each job that the API writes. Workers take the same from `JOB_MAX_ATTEMPTS`.
     pub async fn with_attempts(redis: Option<String>, attempts: u32) -> Self {
+        Self::with_options(redis, attempts, &[]).await
+    }
+
+    /// With webhooks that reach this machine. Workers take `WEBHOOKS`.
+    pub async fn with_webhooks(redis: Option<String>) -> Self {
+        Self::with_options(redis, 4, &webhook_options()).await
+    }
+
+    pub async fn with_options(redis: Option<String>, attempts: u32, further: &[String]) -> Self {
         let prefix = format!("test-{}", Uuid::now_v7().simple());
         let mut options = vec![
             "--max-open-orders=0".to_owned(),
@@ -91,6 +116,7 @@ impl TestSystem {
             format!("--job-max-attempts={attempts}"),
         ];
         options.extend(redis.iter().map(|url| format!("--redis-url={url}")));
+        options.extend_from_slice(further);
         let app = TestApp::with(&options.iter().map(String::as_str).collect::<Vec<_>>()).await;
         let mug = app.product("mug", 1250, 1000).await;
         Self { app, redis, prefix, mug }

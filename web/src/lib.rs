@@ -37,6 +37,7 @@ use shared::ops::summary::Overview;
 use shared::orders::placing::lanes::PlacingLanes;
 use shared::product_cache::Cache;
 use shared::queue::doorbell::Doorbell;
+use shared::webhooks::settings::WebhookSettings;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -73,4 +74,5 @@ pub struct WebSettings {
     pub reservation_ttl: std::time::Duration,
     /// How long the simulated carrier takes.
     pub delivery_delay: std::time::Duration,
+    pub webhooks: WebhookSettings,
 }

@@ -204,6 +204,12 @@ const RAIL: &[&[Entry]] = &[
         entry("/console/queues", "Queues", Icon::Queues),
         entry("/console/workers", "Workers", Icon::Workers),
         entry("/console/clock", "Clock", Icon::Clock),
+        Entry {
+            path: "/console/webhooks",
+            name: "Webhooks",
+            icon: Icon::Send,
+            needs: Some(Permission::WebhooksManage),
+        },
     ],
     &[entry("/console/audit", "Audit", Icon::Check), entry("/console/activity", "Activity", Icon::Activity)],
     &[

@@ -10,6 +10,8 @@ use shared::platform::insecure::Insecure;
 use shared::platform::redis::server::Server;
 use shared::platform::settings::{Common, JobSettings, duration, on_or_off, positive_duration};
 use shared::queue::Queue;
+use shared::webhooks::settings::WebhookSettings;
+use shared::webhooks::times;
 
 /// Millrace's worker: carries out the jobs that the API and other jobs have written.
 ///
@@ -87,6 +89,17 @@ pub struct Work {
     /// How long the simulated provider takes to answer
     #[arg(long, env = "PAYMENT_LATENCY", default_value = "50ms", value_parser = duration)]
     pub payment_latency: Duration,
+
+    #[command(flatten)]
+    pub webhooks: WebhookSettings,
+
+    /// How long the receiver of a webhook may take to answer
+    #[arg(long, env = "WEBHOOK_TIMEOUT", default_value = "15s", value_parser = webhook_timeout)]
+    pub webhook_timeout: Duration,
+
+    /// Multiplies all waits of webhooks, from 0.00001 to 1: less than 1 to rehearse failures
+    #[arg(long, env = "WEBHOOK_RETRY_SCALE", default_value = "1", value_parser = times::scale)]
+    pub webhook_retry_scale: f64,
 }
 
 impl Work {
@@ -134,6 +147,14 @@ fn feed_kept(text: &str) -> Result<Duration, String> {
 
 /// A shorter lease would expire during the short pauses that any machine has.
 const SHORTEST_LEASE: Duration = Duration::from_millis(500);
+
+/// A worker that stops waits for 20 s; a longer attempt would be cut and made again.
+const LONGEST_WEBHOOK: Duration = Duration::from_mins(1);
+
+fn webhook_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = positive_duration(text)?;
+    if timeout > LONGEST_WEBHOOK { Err("it must be at most 1m".to_owned()) } else { Ok(timeout) }
+}
 
 fn lease(text: &str) -> Result<Duration, String> {
     let lease = duration(text)?;
@@ -236,6 +257,10 @@ mod tests {
             ("--payment-provider", "stripe", "PAYMENT_PROVIDER"),
             ("--payment-latency", "-1s", "PAYMENT_LATENCY"),
             ("--delivery-delay", "1", "DELIVERY_DELAY"),
+            ("--webhook-timeout", "2m", "WEBHOOK_TIMEOUT"),
+            ("--webhook-retry-scale", "2", "WEBHOOK_RETRY_SCALE"),
+            ("--webhook-master-key", "short", "WEBHOOK_MASTER_KEY"),
+            ("--webhook-allow", "everything", "WEBHOOK_ALLOW"),
         ] {
             let given = format!("{option}={value}");
             let provider = if option == "--payment-provider" { None } else { Some("--payment-provider=simulated") };

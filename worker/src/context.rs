@@ -10,13 +10,17 @@ use shared::queue::doorbell::Doorbell;
 use shared::queue::retry::Schedule;
 use shared::queue::{LeasedJob, Plan, Queue};
 use shared::shipping::{self, Carrier};
+use shared::webhooks::times::RetryTimes;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Transport, Work};
 use crate::fleet::slots;
 use crate::fleet::transport::apalis_redis::RedisStorageTransport;
 use crate::steps::Steps;
 use crate::waiting_payments::WaitingPayments;
+use crate::webhooks::client::GuardedClient;
+use crate::webhooks::send::Deliverer;
 
 /// The latency of the simulated carrier.
 const CARRIER_LATENCY: Duration = Duration::from_millis(20);
@@ -36,6 +40,10 @@ pub struct Context {
     pub steps: Steps,
     pub payments: Arc<WaitingPayments>,
     pub terms: JobTerms,
+    /// Sends webhooks.
+    pub deliverer: Deliverer,
+    /// Cancelled when the process is asked to stop. Jobs that run for long look at it.
+    pub stopping: CancellationToken,
 }
 
 /// The settings that handlers need.
@@ -72,9 +80,16 @@ impl Context {
             _ => None,
         };
         let payments = WaitingPayments::new(slots::share(Queue::High, work.worker_concurrency.into()));
+        let deliverer = Deliverer {
+            client: GuardedClient::new(&work.webhooks.webhook_allow)?,
+            key: work.webhooks.webhook_master_key.clone(),
+            times: RetryTimes { scale: work.webhook_retry_scale },
+            timeout: work.webhook_timeout,
+        };
         Ok(Self {
             redis_storage,
             payments,
+            deliverer,
             ..Self::new(pool("millrace-worker"), doorbell, provider, Arc::new(carrier), terms)
         })
     }
@@ -89,7 +104,9 @@ impl Context {
     ) -> Self {
         let steps = Steps::start(&db, &doorbell, None);
         let payments = WaitingPayments::new(PAYMENTS_AT_ONCE);
-        Self { db, doorbell, redis_storage: None, provider, carrier, steps, payments, terms }
+        let deliverer = Deliverer::off().expect("a client without settings can be made");
+        let stopping = CancellationToken::new();
+        Self { db, doorbell, redis_storage: None, provider, carrier, steps, payments, terms, deliverer, stopping }
     }
 
     /// The plan for a job that follows from this one at once.

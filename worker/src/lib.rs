@@ -10,6 +10,7 @@ pub mod provider;
 pub mod serve;
 pub mod steps;
 pub mod waiting_payments;
+pub mod webhooks;
 
 use std::sync::Arc;
 

@@ -67,17 +67,29 @@ impl<T> Once<T> {
 
     /// As `created`, for an answer that holds a secret. Under the key we store the answer without it, so a replay has none.
     pub async fn created_with_secret<B: Serialize>(
-        mut self,
+        self,
         location: String,
         shown: &B,
         stored: &B,
     ) -> Result<Response, ApiError> {
         let headers = BTreeMap::from([("location".to_owned(), location)]);
+        self.answer_with_secret(StatusCode::CREATED, headers, shown, stored).await
+    }
+
+    /// An answer that holds a secret. Under the key we store another one without it.
+    pub async fn answer_with_secret(
+        mut self,
+        status: StatusCode,
+        headers: BTreeMap<String, String>,
+        shown: &impl Serialize,
+        stored: &impl Serialize,
+    ) -> Result<Response, ApiError> {
+        let status = status.as_u16();
         if let Some((caller, key, _)) = self.kept_as.take() {
-            let answer = Answer { status: 201, headers: headers.clone(), body: written(stored)? };
+            let answer = Answer { status, headers: headers.clone(), body: written(stored)? };
             idempotency::remember(&mut self.tx, caller, &key, &answer).await?;
         }
-        self.finish(Answer { status: 201, headers, body: written(shown)? }).await
+        self.finish(Answer { status, headers, body: written(shown)? }).await
     }
 
     async fn finish(mut self, answer: Answer) -> Result<Response, ApiError> {
@@ -118,9 +130,7 @@ impl<T: DeserializeOwned + Send> FromRequest<AppState> for Once<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Response> {
-        let reading =
-            Reading { check: json::require_json, large: false, parse: |bytes| json::parse(bytes), hash: BodyHash::of };
-        ReceivedBody::read(request, state, reading).await?.begin(&state.db).await
+        ReceivedBody::read(request, state, Reading::json()).await?.begin(&state.db).await
     }
 }
 
@@ -133,6 +143,13 @@ pub struct Reading<T> {
     pub parse: fn(&Bytes) -> ApiResult<T>,
     /// By what a repeat of the request is recognised.
     pub hash: fn(&str, &str, &[u8]) -> BodyHash,
+}
+
+impl<T: DeserializeOwned> Reading<T> {
+    /// As most requests are.
+    pub fn json() -> Self {
+        Self { check: json::require_json, large: false, parse: |bytes| json::parse(bytes), hash: BodyHash::of }
+    }
 }
 
 /// A request that was read, before its transaction begins.
@@ -160,6 +177,10 @@ impl<T> ReceivedBody<T> {
         let body = (reading.parse)(&bytes).map_err(refused)?;
         let key = key.map(|key| (key, (reading.hash)(method.as_str(), &path, &bytes)));
         Ok(Self { body, caller, key })
+    }
+
+    pub fn body(&self) -> &T {
+        &self.body
     }
 
     /// Begins the transaction, or answers again if the key was used before.

@@ -30,3 +30,4 @@ mod surface;
 mod tls;
 mod traces;
 mod warehouses;
+mod webhooks;

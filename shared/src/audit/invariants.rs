@@ -35,7 +35,7 @@ pub(super) fn with_states(sql: &str) -> String {
 
 pub(super) const LEDGER: &str = "stock_is_the_sum_of_its_movements";
 
-pub(super) const INVARIANTS: [Invariant; 14] = [
+pub(super) const INVARIANTS: [Invariant; 16] = [
     Invariant {
         name: "reserved_is_what_reservations_hold",
         offenders: Of::All("
@@ -256,6 +256,38 @@ pub(super) const INVARIANTS: [Invariant; 14] = [
                            lag(sequence) over (partition by subject order by position) as before
                       from feed where subject >= $2 and subject < $3) rows
              where sequence <> before + 1
+             order by 1 limit $1"),
+    },
+    // A shard of an endpoint has a job, or nothing of it is due. Its job is looked for by its key.
+    Invariant {
+        name: "every_pending_delivery_has_a_pump_or_waits",
+        offenders: Of::All("
+            select p.endpoint_id || ' ' || p.shard,
+                   jsonb_build_object('webhook_id', p.endpoint_id, 'shard', p.shard, 'due_at', p.due_at)
+              from webhook_pumps p join webhook_endpoints e on e.id = p.endpoint_id
+             where e.state = 'enabled' and e.deleted_at is null
+               and exists (select from webhook_deliveries d
+                            where d.endpoint_id = p.endpoint_id and d.shard = p.shard and d.state = 'pending'
+                              and d.next_attempt_at < now() - interval '1 minute')
+               and coalesce(e.probe_at, p.due_at, now() - interval '1 day') < now() - interval '1 minute'
+               and not exists (select from jobs j
+                                where j.unique_key = 'deliver_webhooks ' || p.endpoint_id || ' ' || p.shard || ' ' || p.turn
+                                  and j.state in ('ready', 'running'))
+             order by 1 limit $1"),
+    },
+    // Of what was delivered in the last hour. What was sent again by hand is apart.
+    Invariant {
+        name: "nothing_is_delivered_out_of_order",
+        offenders: Of::All("
+            select d.endpoint_id || ' ' || d.subject || ' ' || d.sequence,
+                   jsonb_build_object('webhook_id', d.endpoint_id, 'subject', d.subject, 'sequence', d.sequence,
+                                      'delivered_at', d.delivered_at)
+              from (select * from webhook_deliveries
+                     where state <> 'pending' and ended_at > now() - interval '1 hour' order by ended_at desc limit 100000) d
+             where d.state = 'delivered' and not d.replayed
+               and exists (select from webhook_deliveries e
+                            where e.endpoint_id = d.endpoint_id and e.subject = d.subject and e.sequence < d.sequence
+                              and not e.replayed and (e.state = 'pending' or e.delivered_at > d.delivered_at))
              order by 1 limit $1"),
     },
 ];

@@ -13,6 +13,10 @@ use super::data::{
 
 /// A type of event.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "order.paid", "subject": "order", "description": "The order is paid.",
+    "schema": {"type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]}
+}))]
 pub struct EventType {
     #[serde(rename = "type")]
     #[schema(example = "order.placed")]
@@ -64,6 +68,11 @@ pub fn catalogue() -> Vec<EventType> {
 /// What an event of this type is about: `order` for `order.placed`.
 pub fn subject_of(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
+}
+
+/// The names of all types.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TYPES.iter().map(|(name, ..)| *name)
 }
 
 /// Does this pattern fit at least one type? A pattern is a type, `order.*` or `*`.

@@ -11,12 +11,13 @@ use sqlx::PgPool;
 
 use crate::audit;
 use crate::error::Result;
-use crate::identity::api_keys;
 use crate::feed::sequencer;
+use crate::identity::api_keys;
 use crate::ops::queues::{self, QueueView};
 use crate::ops::workers;
 use crate::orders::status::Status;
 use crate::platform::metrics::{Cached, gauge, gauges};
+use crate::webhooks::endpoints::{self, WebhookCounts};
 
 /// The gauges, each group read by a query of its own.
 pub struct ShopGauges {
@@ -36,6 +37,7 @@ struct Live {
     ticks: Vec<(String, DateTime<Utc>)>,
     feed_lag_seconds: f64,
     audit: Option<audit::Report>,
+    webhooks: WebhookCounts,
     expiring_keys: i64,
 }
 
@@ -88,6 +90,7 @@ impl ShopGauges {
             show_counts(&registry, live)?;
             show_schedule(&registry, &live.ticks)?;
             show_feed(&registry, live.feed_lag_seconds)?;
+            show_webhooks(&registry, &live.webhooks)?;
             if let Some(audit) = &live.audit {
                 show_audit(&registry, audit)?;
             }
@@ -137,6 +140,7 @@ async fn live(db: &PgPool) -> Result<Live> {
         ticks: ticks.into_iter().map(|tick| (tick.name, tick.last_success_at)).collect(),
         feed_lag_seconds: sequencer::lag(&mut conn).await?,
         audit: audit::last(&mut conn).await?,
+        webhooks: endpoints::count(&mut conn).await?,
         expiring_keys: api_keys::count_expiring_in_use(&mut conn).await?,
     })
 }
@@ -207,6 +211,18 @@ fn show_schedule(registry: &Registry, ticks: &[(String, DateTime<Utc>)]) -> prom
     let last_success = gauges(registry, "millrace_cron_last_success_timestamp_seconds", help, &["name"])?;
     for (name, at) in ticks {
         last_success.with_label_values(&[name.as_str()]).set(at.timestamp());
+    }
+    Ok(())
+}
+
+fn show_webhooks(registry: &Registry, counts: &WebhookCounts) -> prometheus::Result<()> {
+    let help = "Endpoints of webhooks by state; failing: enabled, and only probed";
+    let webhooks = gauges(registry, "millrace_webhooks", help, &["state"])?;
+    let enabled = counts.enabled - counts.failing;
+    for (state, count) in
+        [("enabled", enabled), ("failing", counts.failing), ("paused", counts.paused), ("disabled", counts.disabled)]
+    {
+        webhooks.with_label_values(&[state]).set(count);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What every program needs and no domain owns: Postgres, Redis, logs and traces, metrics, settings, rate limits, shutdown.
 //! It imports nothing of the rest of this crate.
 
+pub mod addresses;
 pub mod briefly;
 pub mod db;
 pub mod http;

@@ -23,6 +23,20 @@ pub async fn finish(conn: &mut PgConnection, job: &LeasedJob) -> Result<()> {
     }
 }
 
+/// Locks the job's row until the end of the transaction, for an effect that does not end the job. `LeaseLost`: another
+/// attempt has begun, and this transaction must not commit.
+pub async fn hold(conn: &mut PgConnection, job: &LeasedJob) -> Result<()> {
+    let held = sqlx::query!(
+        "select attempt from jobs where id = $1 and attempt = $2 and state = $3 for no key update",
+        job.id.0,
+        job.attempt,
+        "running",
+    )
+    .fetch_optional(conn)
+    .await?;
+    held.map(|_| ()).ok_or(Error::LeaseLost)
+}
+
 /// Marks several jobs as done. Returns those whose attempt was still the current one.
 pub async fn finish_many(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Result<Vec<JobId>> {
     let (ids, attempts): (Vec<Uuid>, Vec<i32>) = jobs.iter().map(|(id, attempt)| (id.0, *attempt)).unzip();

@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["customers", "warehouses", "schedule", "health", "history"],
     &["identity", "catalog", "inventory", "payments", "shipping"],
     &["orders"],
+    &["webhooks"],
     &["audit", "product_cache"],
     &["ops"],
     &["metrics", "retention", "seed"],

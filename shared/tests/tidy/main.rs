@@ -47,6 +47,9 @@ const READ_FROM_OURSELVES: &[&str] = &[
     "Prune",
     "Reap",
     "RunningJob",
+    "DeliverWebhooks",
+    "ReplayCount",
+    "ReplayWebhooks",
     "ShipOrder",
     "Tick",
 ];

@@ -4,6 +4,7 @@
 pub mod home;
 pub mod postgres;
 pub mod process;
+pub mod receiver;
 pub mod redis;
 pub mod redis_group;
 pub mod shutdown;

@@ -5,6 +5,7 @@
 //! millrace-servers DIR test [--fsync] -- COMMAND… temporary servers on free ports
 //! millrace-servers DIR psql ARGS…                 psql in the database of ./dev up
 //! millrace-servers DIR stop                       stops the servers of a killed ./dev up
+//! millrace-servers DIR receive ADDRESS            a receiver of webhooks that prints and shows what arrives
 //! ```
 //!
 //! DIR is where their data is. The command finds in its environment: `SERVER_URL` (of Postgres, without a database),
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use servers::home::{Home, free_port};
 use servers::postgres::{Postgres, Stop, postgres_bin};
+use servers::receiver;
 use servers::redis::Redis;
 use servers::shutdown::Asked;
 use tokio::process::Command;
@@ -56,6 +58,7 @@ async fn run(args: &[&str]) -> Result<u8> {
             stop_left_over(&Home::at(dir.join("up")).await?).await?;
             Ok(0)
         }
+        ("receive", [address]) => receiver::run(address).await.map(|()| 0),
         _ => bail!("use it through ./dev"),
     }
 }

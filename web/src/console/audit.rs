@@ -108,6 +108,8 @@ fn sentence(name: &str) -> String {
         "what_was_shipped_left_once" => "What was shipped left its warehouse once",
         "every_open_order_waits_for_somebody" => "Every open order has a next step",
         "nothing_runs_without_a_lease" => "No job runs without a lease",
+        "every_pending_delivery_has_a_pump_or_waits" => "Every webhook that waits has its turn",
+        "nothing_is_delivered_out_of_order" => "Webhooks arrive in order",
         "event_sequences_have_no_gaps" => "No timeline has a gap",
         "every_event_is_in_the_feed_once" => "Every event is in the feed, once",
         "feed_keeps_each_orders_order" => "The feed keeps the order of each timeline",

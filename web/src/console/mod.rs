@@ -24,6 +24,8 @@ mod slip;
 mod stock;
 mod users;
 mod warehouses;
+mod webhook_log;
+mod webhooks;
 mod workers;
 
 use crate::rule::PageRoutes;
@@ -43,6 +45,8 @@ pub fn routes() -> PageRoutes {
         stock::routes(),
         count::routes(),
         warehouses::routes(),
+        webhooks::routes(),
+        webhook_log::routes(),
         failures::routes(),
         jobs::routes(),
         queues::routes(),

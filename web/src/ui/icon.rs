@@ -29,6 +29,7 @@ pub enum Icon {
     Play,
     Queues,
     Search,
+    Send,
     Tag,
     Truck,
     Users,
@@ -61,6 +62,7 @@ impl Icon {
             Self::Play => "M4.500 2.500v11l8.500-5.500z",
             Self::Queues => "M2 3.500h12v3H2zM2 9.500h12v3H2z",
             Self::Search => "M7 2.500a4.500 4.500 0 1 0 0 9 4.500 4.500 0 0 0 0-9M10.500 10.500l3.500 3.500",
+            Self::Send => "M1.500 8 14.500 2.500 10 14l-2.500-5z",
             Self::Tag => "M2 2.500h5.500l6.500 6.500-5 5-7-7zM5 5.500v.1",
             Self::Truck => "M1.500 3.500h8v7h-8zM9.500 6h3l2 2.500v2h-5M4 12.500v.1M12 12.500v.1",
             Self::Users => {

@@ -30,6 +30,7 @@ fn words(name: &str) -> Option<&'static str> {
         "reaped" => "Expired reservations are released.",
         "registered" => "Welcome. Your account is made.",
         "resumed" => "The queue takes jobs again.",
+        "redelivered" => "It is sent again.",
         "retried" => "It runs again.",
         "saved" => "The view is saved. It is in your account.",
         "signed-out" => "You are signed out.",
@@ -37,6 +38,9 @@ fn words(name: &str) -> Option<&'static str> {
         "stopped" => "It is stopped.",
         "taken" => "You look after this order now.",
         "totp" => "Set up your second factor first. Until then nothing else is open to you.",
+        "webhook_enabled" => "It is enabled. What has gathered goes out first.",
+        "webhook_paused" => "It is paused. Events gather.",
+        "webhook_tested" => "A test is on its way.",
         _ => return None,
     })
 }

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use shared::orders::status::Status;
 use shared::orders::{PaymentStatus, ShipmentStatus};
 use shared::queue::JobState;
+use shared::webhooks::endpoints::{WebhookState, WebhookView};
 
 use super::icon::{self, Icon};
 
@@ -75,6 +76,15 @@ pub fn shipment(status: ShipmentStatus) -> Markup {
     }
 }
 
+pub fn webhook(webhook: &WebhookView) -> Markup {
+    match (webhook.state, webhook.failing_since) {
+        (WebhookState::Enabled, None) => badge(Tone::Good, Icon::Check, "Enabled"),
+        (WebhookState::Enabled, Some(_)) => badge(Tone::Bad, Icon::Alert, "Failing"),
+        (WebhookState::Paused, _) => badge(Tone::Waiting, Icon::Pause, "Paused"),
+        (WebhookState::Disabled, _) => badge(Tone::Bad, Icon::Cross, "Disabled"),
+    }
+}
+
 pub fn job(state: JobState) -> Markup {
     let (tone, icon) = match state {
         JobState::Ready => (Tone::Waiting, Icon::Clock),
@@ -102,7 +112,7 @@ pub fn job_name(kind: &str) -> &str {
 }
 
 /// The kinds of jobs, and what each does.
-pub const JOBS: [(&str, &str); 8] = [
+pub const JOBS: [(&str, &str); 10] = [
     ("process_payment", "Charge the customer"),
     ("ship_order", "Ship the order"),
     ("deliver_order", "Deliver the order"),
@@ -111,4 +121,6 @@ pub const JOBS: [(&str, &str); 8] = [
     ("audit", "Audit"),
     ("retain", "Remove old rows"),
     ("bulk_step", "A step of a replay"),
+    ("deliver_webhooks", "Send webhooks"),
+    ("replay_webhooks", "Send webhooks again"),
 ];

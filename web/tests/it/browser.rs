@@ -6,8 +6,9 @@ use serde_json::json;
 use testkit::app::PASSWORD;
 use testkit::database::redis_url;
 use testkit::manual_worker::ManualWorker;
+use testkit::receiver::{Reaction, Receiver};
 use testkit::until::until;
-use testkit::workers::{TestSystem, WorkerProcess};
+use testkit::workers::{TestSystem, WEBHOOKS, WorkerProcess, webhook_options};
 
 use web::rule::Sites;
 
@@ -15,8 +16,8 @@ use crate::driver::Browser;
 
 /// A shop whose workers try each job eight times, quickly.
 async fn shop() -> (TestSystem, WorkerProcess) {
-    let system = TestSystem::with_attempts(Some(redis_url()), 8).await;
-    let worker = WorkerProcess::start(&system, &[("JOB_MAX_ATTEMPTS", "8")]);
+    let system = TestSystem::with_options(Some(redis_url()), 8, &webhook_options()).await;
+    let worker = WorkerProcess::start(&system, &[&WEBHOOKS[..], &[("JOB_MAX_ATTEMPTS", "8")]].concat());
     (system, worker)
 }
 
@@ -155,6 +156,8 @@ async fn screens(system: &TestSystem, number: &str) -> Vec<(String, String)> {
     let category = text("select id::text from categories limit 1").await;
     let warehouse = text("select code from warehouses limit 1").await;
     let service = text("select id::text from service_accounts limit 1").await;
+    let webhook = text("select id::text from webhook_endpoints limit 1").await;
+    let event = text("select 'evt_' || subject || '_' || sequence from webhook_deliveries limit 1").await;
     let pages = web::routes::shop()
         .merge(web::routes::console())
         .merge(web::routes::entrance(Sites { shop: true, console: true }))
@@ -178,6 +181,8 @@ async fn screens(system: &TestSystem, number: &str) -> Vec<(String, String)> {
                 .replace("service-accounts/{id}", &format!("service-accounts/{service}"))
                 .replace("categories/{id}", &format!("categories/{category}"))
                 .replace("{code}", &warehouse)
+                .replace("webhooks/{id}", &format!("webhooks/{webhook}"))
+                .replace("{event_id}", &event)
                 .replace("bulk/{id}", &format!("bulk/{bulk}")),
         };
         let name = page.path.trim_matches('/').replace(['/', '{', '}'], "-").replace("--", "-");
@@ -359,6 +364,11 @@ async fn every_screen_fits_in_light_and_dark_wide_and_narrow() {
     let halted = "select count(*) from bulk_actions where state = 'halted'";
     system.until_count("the canary failed", halted, 1).await;
     let number = admin.see(&order).await["number"].as_str().unwrap().to_owned();
+    let receiver = Receiver::that(|_, number| Reaction::Status(if number == 0 { 503 } else { 200 })).await;
+    let webhook = json!({ "url": receiver.url, "types": ["order.*"], "description": "The ERP" });
+    let webhook = admin.post("/v1/webhooks", webhook).await.done(201);
+    admin.post(&format!("{}/test", webhook.header("location")), json!({})).await.done(202);
+    receiver.has(2).await;
 
     let browser = Browser::open(&system.app.url).await;
     browser.sign_in("/signin", &buyer.email, PASSWORD).await;

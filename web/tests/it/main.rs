@@ -11,3 +11,4 @@ mod keys;
 mod orders;
 mod shop;
 mod visitor;
+mod webhooks;

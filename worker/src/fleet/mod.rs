@@ -41,6 +41,7 @@ use crate::fleet::transport::doorbell::DoorbellSubscription;
 use crate::jobs;
 use crate::jobs::registry::Registry;
 use crate::steps::{OwnSlots, Steps};
+use crate::webhooks;
 
 /// When the worker stops, running jobs may take so long to finish. Then it hands the rest back.
 pub const GRACE: Duration = Duration::from_secs(20);
@@ -51,7 +52,7 @@ pub async fn run(ctx: Context, work: &Work, vitals: &Vitals) -> anyhow::Result<(
     if vitals.stopping.run_until_cancelled(migrated).await.is_none() {
         return Ok(());
     }
-    let worker = Worker::new(ctx, work);
+    let worker = Worker::new(Context { stopping: vitals.stopping.clone(), ..ctx }, work);
     let _side_tasks = worker.start_side_tasks(work, vitals);
     let fetching =
         tokio::spawn(worker.fetcher().run(worker.subscription(work, &vitals.stopping), vitals.stopping.clone()));
@@ -117,7 +118,9 @@ impl Worker {
         let maintenance = maintain::keep_maintaining(self.ctx.clone(), rules, vitals.metrics.jobs.clone());
         let sequencing = sequence::keep_sequencing(db.clone(), work.feed_kept);
         let handing_back = fetch::keep_handing_back(db.clone(), self.ctx.doorbell.clone(), slots.clone());
+        let webhooks = webhooks::fill::keep_filling(self.ctx.clone());
         let stop = CancellationToken::new();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(webhooks));
         tokio::spawn(stop.clone().run_until_cancelled_owned(handing_back));
         tokio::spawn(stop.clone().run_until_cancelled_owned(leases));
         tokio::spawn(stop.clone().run_until_cancelled_owned(heartbeat));
@@ -206,5 +209,8 @@ async fn carry_out(
     Data(ctx): Data<Context>,
     Data(registry): Data<Arc<Registry>>,
 ) -> Result<Done, BoxDynError> {
+    if registry.is_beside_slots(&claimed.job) {
+        claimed.slot.step_aside();
+    }
     Ok(registry.run(claimed.job, ctx).await?)
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,9 @@ pub struct Slot {
     queue: Queue,
     job: JobId,
     attempt: i32,
-    begun: std::sync::atomic::AtomicBool,
+    begun: AtomicBool,
+    /// It does not count any more.
+    aside: AtomicBool,
 }
 
 /// The most jobs of a queue that run at the same time in a worker with so many slots. Long jobs of high or low priority
@@ -143,7 +145,7 @@ impl Slots {
             self.claimed[queue as usize].fetch_add(1, Ordering::Relaxed);
             self.running.lock().insert(job.id, (job.attempt, job.lease.clone()));
             let (id, attempt) = (job.id, job.attempt);
-            let slot = Slot { slots: self.clone(), queue, job: id, attempt, begun: false.into() };
+            let slot = Slot { slots: self.clone(), queue, job: id, attempt, begun: false.into(), aside: false.into() };
             let claimed = ClaimedJob { job, slot: Arc::new(slot) };
             waiting.jobs[queue as usize].push_back((now, claimed));
         }
@@ -223,8 +225,12 @@ impl Slots {
     }
 }
 
-impl Drop for Slot {
-    fn drop(&mut self) {
+impl Slot {
+    /// Gives the place to other jobs, while this one goes on and keeps its lease. Repeating it changes nothing.
+    pub fn step_aside(&self) {
+        if self.aside.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let slots = &self.slots;
         slots.claimed[self.queue as usize].fetch_sub(1, Ordering::Relaxed);
         if self.begun.load(Ordering::Relaxed) {
@@ -232,6 +238,14 @@ impl Drop for Slot {
             slots.pace.lock().count(Instant::now());
             slots.may_begin.wake();
         }
+        slots.ended.notify_waiters();
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.step_aside();
+        let slots = &self.slots;
         let mut running = slots.running.lock();
         // If this process lost the lease and claimed the job again, the entry belongs to the newer attempt.
         if running.get(&self.job).is_some_and(|(attempt, _)| *attempt == self.attempt) {
@@ -240,8 +254,6 @@ impl Drop for Slot {
         if running.is_empty() {
             slots.emptied.notify_waiters();
         }
-        drop(running);
-        slots.ended.notify_waiters();
     }
 }
 

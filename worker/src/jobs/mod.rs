@@ -10,11 +10,13 @@ pub mod audit;
 pub mod bulk_step;
 pub mod cancel_order;
 pub mod deliver_order;
+pub mod deliver_webhooks;
 pub mod noop;
 pub mod process_payment;
 pub mod prune;
 pub mod reap;
 pub mod registry;
+pub mod replay_webhooks;
 pub mod ship_order;
 pub mod tick;
 
@@ -24,11 +26,17 @@ use shared::ops::bulk::BulkStep;
 use shared::orders::jobs::{CancelOrder, DeliverOrder, ProcessPayment, ShipOrder};
 use shared::queue::Noop;
 use shared::schedule::{Audit, Prune, Reap, Tick};
+use shared::webhooks::jobs::{DeliverWebhooks, ReplayWebhooks};
 
 use crate::jobs::registry::{Registry, cron};
 
 /// An audit may wait a minute for another run, and each of its statements may take two.
 const AUDIT_TIME_LIMIT: Duration = Duration::from_mins(4);
+
+/// A replay of a million events takes minutes. It goes on where it was cut.
+const REPLAY_TIME_LIMIT: Duration = Duration::from_mins(15);
+/// As many as there can be, so that no endpoint waits for a slow one. Such a job waits for the network nearly all the time.
+const WEBHOOKS_AT_ONCE: usize = 50 * 4;
 
 pub fn registry() -> Registry {
     Registry::default()
@@ -43,6 +51,12 @@ pub fn registry() -> Registry {
         .every::<Prune, _>(|_| cron("30 * * * * *"), prune::run) // Half a minute after the reaper starts.
         .at_once(1)
         .on::<BulkStep, _>(bulk_step::run)
+        .on::<DeliverWebhooks, _>(deliver_webhooks::run)
+        .time_limit(deliver_webhooks::TIME_LIMIT)
+        .beside_slots(WEBHOOKS_AT_ONCE)
+        .on::<ReplayWebhooks, _>(replay_webhooks::run)
+        .time_limit(REPLAY_TIME_LIMIT)
+        .at_once(1)
         .on::<Tick, _>(tick::run)
         .on::<Noop, _>(noop::run)
 }

@@ -36,6 +36,8 @@ struct Entry {
     time_limit: Duration,
     /// How many of this kind a worker runs at once. None: as many as its queue's share allows.
     places: Option<Arc<Semaphore>>,
+    /// Does it run beside the slots, because it only waits for others?
+    beside_slots: bool,
     run: Handler,
     clock: Option<Clock>,
 }
@@ -72,6 +74,7 @@ impl Registry {
             version: J::VERSION,
             time_limit: TIME_LIMIT,
             places: None,
+            beside_slots: false,
             run,
             clock: None,
         });
@@ -114,6 +117,18 @@ impl Registry {
     pub fn at_once(mut self, most: usize) -> Self {
         self.last().places = Some(Arc::new(Semaphore::new(most)));
         self
+    }
+
+    /// As `at_once`, for a kind that waits for the network nearly all the time: its jobs give their slots back when they
+    /// begin.
+    pub fn beside_slots(mut self, most: usize) -> Self {
+        self.last().beside_slots = true;
+        self.at_once(most)
+    }
+
+    /// Does this job run beside the slots?
+    pub fn is_beside_slots(&self, job: &LeasedJob) -> bool {
+        self.find(&job.kind, job.version).is_some_and(|kind| kind.beside_slots)
     }
 
     fn last(&mut self) -> &mut Entry {

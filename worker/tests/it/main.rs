@@ -11,3 +11,4 @@ mod lives;
 mod process;
 mod redis;
 mod transport;
+mod webhooks;

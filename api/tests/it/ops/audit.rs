@@ -23,7 +23,7 @@ fn broken(report: &Value) -> Vec<&str> {
 }
 
 /// For each invariant: SQL that violates it and SQL that repairs it.
-const SABOTAGE: [(&str, &str, &str); 24] = [
+const SABOTAGE: [(&str, &str, &str); 26] = [
     (
         "reserved_is_what_reservations_hold",
         "update inventory set reserved = reserved + 1",
@@ -149,6 +149,23 @@ const SABOTAGE: [(&str, &str, &str); 24] = [
         "insert into feed (position, subject, sequence, type, created_at) select 9 - sequence, order_id, sequence, 'order.' || type, created_at from order_events where order_id = (select id from orders where status = 'paid')",
         "delete from feed",
     ),
+    (
+        "every_pending_delivery_has_a_pump_or_waits",
+        "insert into webhook_endpoints (id, url, types, after_position, created_by, created_by_name) values (uuidv7(), 'x', '{*}', 0, uuidv7(), 'x');
+         insert into webhook_pumps (endpoint_id, shard) select id, 0 from webhook_endpoints;
+         insert into webhook_bodies (position, body) values (1, '{}');
+         insert into webhook_deliveries (endpoint_id, position, subject, sequence, type, at, shard, next_attempt_at)
+         select id, 1, id, 1, 'webhook.test', now(), 0, now() - interval '2 minutes' from webhook_endpoints",
+        "delete from webhook_endpoints; delete from webhook_bodies",
+    ),
+    (
+        "nothing_is_delivered_out_of_order",
+        "insert into webhook_endpoints (id, url, types, after_position, created_by, created_by_name) values (uuidv7(), 'x', '{*}', 0, uuidv7(), 'x');
+         insert into webhook_bodies (position, body) values (1, '{}'), (2, '{}');
+         insert into webhook_deliveries (endpoint_id, position, subject, sequence, type, at, shard, next_attempt_at, state, ended_at, delivered_at)
+         select id, n, id, n, 'webhook.test', now(), 0, now(), 'delivered', now(), now() - make_interval(secs => n) from webhook_endpoints, generate_series(1, 2) n",
+        "delete from webhook_endpoints; delete from webhook_bodies",
+    ),
 ];
 
 #[tokio::test]
@@ -224,7 +241,7 @@ async fn the_audit_is_answered_as_it_last_ran_and_runs_in_full_when_it_is_starte
 
     let first = staff.get("/v1/ops/audit").await.done(200);
     assert_eq!(first.body["violations"], 0, "without a run before it runs now");
-    assert_eq!(first.body["invariants"].as_array().unwrap().len(), 13);
+    assert_eq!(first.body["invariants"].as_array().unwrap().len(), 16);
 
     sql(&app, "update inventory set on_hand = on_hand + 1").await;
     assert_eq!(staff.get("/v1/ops/audit").await.done(200).body, first.body, "the last run is answered as it was");

@@ -60,6 +60,13 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
     ("totp", "select, insert, update, delete"),
     ("users", "select, insert, update"),
     ("warehouses", "select, insert, update"),
+    ("webhook_attempts", "select, insert"),
+    ("webhook_bodies", "select, insert, delete"),
+    ("webhook_deliveries", "select, insert, update, delete"),
+    ("webhook_endpoints", "select, insert, update, delete"),
+    ("webhook_head", "select, update"),
+    ("webhook_pumps", "select, insert, update"),
+    ("webhook_replays", "select, insert, update, delete"),
     ("workers", "select, insert, update, delete"),
 ];
 

@@ -7,8 +7,8 @@ use crate::pages;
 use crate::policy::{Access, Face, KeyAccess, Policy, Stale};
 use crate::router::Routes;
 use crate::{
-    api_keys, auth, bulk, catalog, customers, docs, events, graphql, health, inventory, me, ops, orders, service_accounts,
-    users, warehouses, webhooks,
+    api_keys, auth, bulk, catalog, customers, docs, events, graphql, health, inventory, me, ops, orders,
+    service_accounts, users, warehouses, webhooks,
 };
 
 /// Every JSON route, and what documents them.

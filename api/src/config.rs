@@ -315,11 +315,10 @@ impl RateLimits {
             Class::Account => self.account,
             Class::AccountAll => self.account_all,
             Class::Write => self.write,
-            Class::Read => self.read,
+            // A key with a limit of its own has that one.
+            Class::Read | Class::Key => self.read,
             Class::Bulk => self.bulk,
             Class::Query => self.query,
-            // Each key has its own.
-            Class::Key => self.read,
             Class::Graphql => self.graphql,
         }
     }

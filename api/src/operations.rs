@@ -21,7 +21,9 @@ pub fn complete(operation: &mut Operation, policy: &Policy) {
     if policy.access != Access::Anyone {
         operation.security = Some(security(policy.keys));
         add(operation, "401", "`unauthenticated`: the access token or API key is missing, expired or not valid");
-        refusals(policy).iter().for_each(|refusal| add(operation, "403", refusal));
+        for refusal in refusals(policy) {
+            add(operation, "403", &refusal);
+        }
     }
     if policy.access == Access::Anyone && policy.keys == KeyAccess::Never {
         add(operation, "403", "`forbidden`: it came with an API key");

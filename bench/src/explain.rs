@@ -5,6 +5,7 @@
 
 mod cases;
 mod graphql;
+mod names;
 pub mod plans;
 
 use std::collections::BTreeMap;
@@ -411,7 +412,7 @@ fn cursor(path: &str, last: Position) -> anyhow::Result<String> {
 /// Looks up the values of the names. Each may use the names before it.
 async fn names(db: &PgPool) -> anyhow::Result<Vec<(&'static str, String)>> {
     let mut names = Vec::new();
-    for (name, sql) in cases::NAMES {
+    for (name, sql) in names::NAMES {
         let sql = AssertSqlSafe(format!("select ({})::text", named(sql, &names)));
         let value: Option<String> = sqlx::query_scalar(sql).fetch_one(db).await?;
         names.push((*name, value.with_context(|| format!("the database has nothing for {{{name}}}"))?));

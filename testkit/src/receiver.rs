@@ -169,6 +169,9 @@ async fn read(socket: &mut TcpStream) -> Option<Arrival> {
         }
         if bytes.first() == Some(&TLS_HANDSHAKE) {
             _ = socket.write_all(b"HTTP/1.1 400 This is no TLS\r\n\r\n").await;
+            _ = socket.shutdown().await;
+            // What is left unread would make the end a reset, which hides the answer.
+            while socket.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {}
             return None;
         }
     };

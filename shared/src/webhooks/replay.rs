@@ -86,8 +86,7 @@ pub async fn replay(
         wanted::matches(&webhook.types, name) && asked_types.as_ref().is_none_or(|types| wanted::matches(types, name))
     };
     let types = catalogue::names().filter(fits).map(ToOwned::to_owned).collect();
-    let after = start(conn, asked).await?;
-    let upto = sqlx::query_scalar!("select position from webhook_head").fetch_one(&mut *conn).await?;
+    let (after, upto) = range(conn, asked).await?;
     let only = asked.only.unwrap_or_default();
     let selection = Selection { endpoint: id, types, only, after, upto, from: asked.from, to: asked.to };
     let count = selection.count(conn).await?;
@@ -116,15 +115,15 @@ pub async fn replay(
     Ok((ReplayCount { count }, ring))
 }
 
-/// The position before the first event that may be meant.
-async fn start(conn: &mut PgConnection, asked: &ReplayWebhook) -> Result<i64> {
+/// The position before the first event that may be meant, and that of the last one there is.
+async fn range(conn: &mut PgConnection, asked: &ReplayWebhook) -> Result<(i64, i64)> {
     let head = sqlx::query!("select position, removed_to, removed_until from feed_head").fetch_one(&mut *conn).await?;
     let too_far_back = |field: &str| {
         let message =
             "the feed no longer keeps all events since then; GET /v1/events without `after` begins with the oldest";
         Error::field(field, "too_far_back", message)
     };
-    match (&asked.after, asked.from) {
+    let after = match (&asked.after, asked.from) {
         (Some(after), None) => match After::parse(Some(after))? {
             After::Position(position) if position < head.removed_to => Err(too_far_back("after")),
             After::Position(position) => Ok(position),
@@ -135,7 +134,8 @@ async fn start(conn: &mut PgConnection, asked: &ReplayWebhook) -> Result<i64> {
         (None, Some(from)) => first_since(conn, head.removed_to, head.position, from).await,
         (None, None) => Err(Error::field("from", "missing_field", "give `from` (a time) or `after` (a cursor)")),
         (Some(_), Some(_)) => Err(Error::field("from", "invalid_value", "give `from` or `after`, and not both")),
-    }
+    };
+    Ok((after?, head.position))
 }
 
 /// The last position that was numbered before this time: the numbers rise with the times at which they were given. An event

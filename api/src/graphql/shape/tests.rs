@@ -72,15 +72,18 @@ fn variables_count_by_their_values() {
 fn hostile_queries_are_refused() {
     let deep =
         |levels: usize| format!("{{order(id: 1) {}{{id}}{}}}", "{items{order".repeat(levels), "}}".repeat(levels));
-    let many = |count: usize| format!("{{{}}}", (0..count).map(|n| format!("a{n}: __typename ")).collect::<String>());
+    let many =
+        |count: usize| format!("{{{}}}", (0..count).map(|n| format!("a{n}: __typename ")).collect::<Vec<_>>().concat());
     let chain = |count: usize| {
-        let fragments: String = (0..count).map(|n| format!("fragment f{n} on Query {{...f{}}} ", n + 1)).collect();
+        let fragments =
+            (0..count).map(|n| format!("fragment f{n} on Query {{...f{}}} ", n + 1)).collect::<Vec<_>>().concat();
         format!("{{...f0}} {fragments} fragment f{count} on Query {{__typename}}")
     };
-    let doubling: String = (0..40).map(|n| format!("fragment f{n} on Me {{...f{m} ...f{m}}} ", m = n + 1)).collect();
+    let doubling =
+        (0..40).map(|n| format!("fragment f{n} on Me {{...f{m} ...f{m}}} ", m = n + 1)).collect::<Vec<_>>().concat();
     let doubling = format!("{{me {{...f0}}}} {doubling} fragment f40 on Me {{id}}");
-    let doubling_shallow: String =
-        (0..20).map(|n| format!("fragment f{n} on Me {{...f{m} ...f{m}}} ", m = n + 1)).collect();
+    let doubling_shallow =
+        (0..20).map(|n| format!("fragment f{n} on Me {{...f{m} ...f{m}}} ", m = n + 1)).collect::<Vec<_>>().concat();
     let doubling_shallow = format!("{{me {{...f0}}}} {doubling_shallow} fragment f20 on Me {{id}}");
     let invalid = [
         "mutation {me {id}}",

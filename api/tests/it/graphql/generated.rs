@@ -82,7 +82,8 @@ impl Generator {
         query.push_str("{ ");
         for n in 0..=self.below(3) {
             let fields = &self.types[object];
-            let field = fields[self.random as usize % fields.len()].clone();
+            let index = self.random % u64::try_from(fields.len()).unwrap();
+            let field = fields[usize::try_from(index).unwrap()].clone();
             let of = named(&field.ty.node).to_owned();
             let is_object = self.types.contains_key(&of);
             if is_object && depth > 8 {

@@ -17,10 +17,10 @@ pub struct ApiError {
     pub code: String,
     pub detail: String,
     /// The same for people who look at a page.
-    pub words: String,
+    pub words: Box<str>,
     pub errors: Vec<Value>,
-    /// Further members of the answer.
-    pub members: Map<String, Value>,
+    /// Further members of the answer. Boxed, like `words`, because most results carry an error that is never made.
+    pub members: Option<Box<Map<String, Value>>>,
     pub retry_after_seconds: Option<u64>,
 }
 
@@ -54,9 +54,9 @@ pub struct Problem {
 impl ApiError {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        let words = refusal::sentence(&detail);
-        let (errors, members) = (Vec::new(), Map::new());
-        Self { status, code: code.to_owned(), detail, words, errors, members, retry_after_seconds: None }
+        let words = refusal::sentence(&detail).into();
+        let errors = Vec::new();
+        Self { status, code: code.to_owned(), detail, words, errors, members: None, retry_after_seconds: None }
     }
 
     /// For an error that a library answered: its status is right, but its form is not ours.
@@ -85,7 +85,7 @@ impl ApiError {
             "method_not_allowed" => "This address is no page. Go back and use the button there.".to_owned(),
             "body_too_large" => "That was too large to send.".to_owned(),
             "forbidden_origin" => "This form came from another site, so nothing was done.".to_owned(),
-            _ => self.words.clone(),
+            _ => self.words.to_string(),
         }
     }
 
@@ -98,7 +98,7 @@ impl ApiError {
             code: self.code.clone(),
             request_id: request_id.to_owned(),
             errors: self.errors.clone(),
-            members: self.members.clone(),
+            members: self.members.as_deref().cloned().unwrap_or_default(),
         }
     }
 }
@@ -131,9 +131,9 @@ impl<E: Into<Error>> From<E> for ApiError {
             status: status_of(&error),
             code: error.code().to_owned(),
             detail: error.to_string(),
-            words: refusal::words(&error),
+            words: refusal::words(&error).into(),
             errors: error.fields(),
-            members: error.members(),
+            members: Some(error.members()).filter(|members| !members.is_empty()).map(Box::new),
             retry_after_seconds: error.retry_after_seconds(),
         }
     }

@@ -71,10 +71,10 @@ async fn a_key_is_made_in_a_browser() {
     browser.sign_in("/console/signin", &admin.email, PASSWORD).await;
     browser.go(HERE).await;
     browser.click("details.ask summary").await;
+    assert!(browser.sticks_out().await <= 0, "the open sheet fits");
     browser.fill("#field-name", "Robot").await;
     browser.click("details.ask form button").await;
     browser.sees("It is made").await;
-    browser.click("details.ask summary").await;
     browser.fill("#field-key-name", "production").await;
     browser.click("input[name='orders:read']").await;
     for (width, name) in [(1440, "wide"), (390, "narrow")] {
@@ -82,10 +82,16 @@ async fn a_key_is_made_in_a_browser() {
         assert!(browser.sticks_out().await <= 0, "{name}");
         browser.screenshot(&crate::browser::shots().join(format!("key-form-{name}.png"))).await;
     }
-    browser.click("details.ask form button").await;
+    browser.click("form[action$='/keys'] button").await;
     browser.sees("not shown again").await;
     browser.screenshot(&crate::browser::shots().join("key-shown.png")).await;
     let key = key_on(&browser.text().await);
+    browser.size(1440, 900).await;
+    browser.click("main p a").await;
+    browser.click("td details.ask:last-child summary").await;
+    browser.sees("It cannot be brought back").await;
+    assert!(browser.sticks_out().await <= 0, "the open sheet fits");
+    browser.screenshot(&crate::browser::shots().join("key-revoke.png")).await;
     app.anyone().with(&key).get("/v1/orders").await.done(200);
     assert_eq!(browser.complaints().await, [""; 0]);
 }

@@ -209,7 +209,7 @@ async fn the_audit_is_answered_as_it_last_ran_and_runs_in_full_when_it_is_starte
 
     let first = staff.get("/v1/ops/audit").await.done(200);
     assert_eq!(first.body["violations"], 0, "without a run before it runs now");
-    assert_eq!(first.body["invariants"].as_array().unwrap().len(), 11);
+    assert_eq!(first.body["invariants"].as_array().unwrap().len(), 12);
 
     sql(&app, "update inventory set on_hand = on_hand + 1").await;
     assert_eq!(staff.get("/v1/ops/audit").await.done(200).body, first.body, "the last run is answered as it was");

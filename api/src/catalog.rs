@@ -46,7 +46,7 @@ pub fn routes() -> Routes {
 /// List products on sale
 #[utoipa::path(get, path = "/v1/products", tag = "catalog", params(ProductFilter, Paging), responses(
     (status = 200, description = "A page of products, oldest first", body = List<ProductView>),
-    (status = 403, description = "`forbidden`: only staff may ask for `active=false`", body = Problem),
+    (status = 403, description = "`forbidden`, or `insufficient_scope` for a key: only staff may ask for `active=false`", body = Problem),
     (status = 422, description = "`invalid_search`, `invalid_limit`, `invalid_cursor`, or a filter that is not known", body = Problem),
 ))]
 async fn products(

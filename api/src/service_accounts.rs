@@ -25,9 +25,9 @@ pub fn routes() -> Routes {
     let access = Access::Needs(Permission::UsersWrite);
     let (read, write) = (Policy::read(access).no_key(), Policy::write(access).no_key());
     Routes::default()
-        .on(routes!(list_accounts), read)
+        .on(routes!(list), read)
         .on(routes!(create), write.takes_key())
-        .on(routes!(account), read)
+        .on(routes!(get), read)
         .on(routes!(change), write)
         .on(routes!(create_key), write.takes_key())
 }
@@ -39,10 +39,7 @@ pub fn routes() -> Routes {
     (status = 200, description = "A page of service accounts", body = List<ServiceAccountView>),
     (status = 422, description = "`invalid_limit`, `invalid_cursor`, `unknown_field`", body = Problem),
 ))]
-async fn list_accounts(
-    State(db): State<PgPool>,
-    asked: Listed<NoFilter>,
-) -> ApiResult<Answer<List<ServiceAccountView>>> {
+async fn list(State(db): State<PgPool>, asked: Listed<NoFilter>) -> ApiResult<Answer<List<ServiceAccountView>>> {
     Ok(Answer(service_accounts::list(&mut *db.acquire().await?, &asked.page).await?))
 }
 
@@ -66,7 +63,7 @@ async fn create(caller: Caller, mut once: Once<NewServiceAccount>) -> ApiResult<
         (status = 200, description = "The account", body = ServiceAccountView, headers(("ETag" = String))),
         (status = 404, description = "`service_account_not_found`", body = Problem),
     ))]
-async fn account(State(db): State<PgPool>, Path(id): Path<UserId>) -> ApiResult<Tagged<ServiceAccountView>> {
+async fn get(State(db): State<PgPool>, Path(id): Path<UserId>) -> ApiResult<Tagged<ServiceAccountView>> {
     let account = service_accounts::get(&mut *db.acquire().await?, id).await?;
     Ok(Tagged(account.version, account))
 }

@@ -1,4 +1,4 @@
-//! Joins what many resolvers ask for into one statement (the pattern is called a data loader).
+//! Joins what many resolvers ask for into one statement (the pattern is called `DataLoader`).
 //!
 //! The crate's own `DataLoader` waits for a millisecond and then loads what was asked for. How many statements that makes
 //! depends on how busy the machine is. Here a batch begins when every resolver of the request waits for something, so it has

@@ -81,9 +81,9 @@ impl Generator {
     fn selection(&mut self, object: &str, depth: usize, query: &mut String) {
         query.push_str("{ ");
         for n in 0..=self.below(3) {
-            let fields = &self.types[object];
-            let index = self.random % u64::try_from(fields.len()).unwrap();
-            let field = fields[usize::try_from(index).unwrap()].clone();
+            let count = self.types[object].len();
+            let at = self.below(count);
+            let field = self.types[object][at].clone();
             let of = named(&field.ty.node).to_owned();
             let is_object = self.types.contains_key(&of);
             if is_object && depth > 8 {

@@ -60,20 +60,10 @@ macro_rules! id {
     )+};
 }
 
-id!(
-    UserId,
-    SessionId,
-    CustomerId,
-    CategoryId,
-    ProductId,
-    WarehouseId,
-    InventoryId,
-    ReservationId,
-    OrderId,
-    JobId,
-    ApiKeyId,
-    WebhookId
-);
+id! {
+    UserId, SessionId, CustomerId, CategoryId, ProductId, WarehouseId, InventoryId,
+    ReservationId, OrderId, JobId, ApiKeyId, WebhookId
+}
 
 /// Declares a text of bounded length without control characters. White space around it is removed; `$min` counts what is
 /// left, `$max` counts what was sent. The pattern says the same in the OpenAPI document.

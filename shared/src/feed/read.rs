@@ -211,6 +211,7 @@ async fn rows(
 pub async fn events(conn: &mut PgConnection, rows: &[FeedRow]) -> Result<Vec<FeedEvent>> {
     let (orders, others): (Vec<&FeedRow>, Vec<&FeedRow>) =
         rows.iter().partition(|row| catalogue::subject_of(&row.name) == "order");
+    let orders: Vec<(Uuid, i32)> = orders.iter().map(|row| (row.subject, row.sequence)).collect();
     let mut data = timeline::data(conn, &orders).await?;
     data.extend(entity_data(conn, &others).await?);
     let event = |row: &FeedRow| {

@@ -11,7 +11,6 @@ use super::data::{
     EventBy, EventShipment, OrderCancelled, OrderCancelling, OrderFacts, OrderJob, OrderMoved, OrderNoted, OrderPaid,
     OrderPlaced, OrderShipped, PaymentOutcome, PlacedItem,
 };
-use super::read::FeedRow;
 use crate::error::Result;
 use crate::values::{CustomerId, Money, OrderNumber, ProductId};
 
@@ -42,11 +41,11 @@ struct TimelineRow {
 }
 
 /// What each of these events says.
-pub(super) async fn data(conn: &mut PgConnection, rows: &[&FeedRow]) -> Result<HashMap<(Uuid, i32), Value>> {
-    if rows.is_empty() {
+pub(super) async fn data(conn: &mut PgConnection, events: &[(Uuid, i32)]) -> Result<HashMap<(Uuid, i32), Value>> {
+    if events.is_empty() {
         return Ok(HashMap::new());
     }
-    let timeline = read(conn, rows).await?;
+    let timeline = read(conn, events).await?;
     let placed: Vec<Uuid> = timeline.iter().filter(|row| row.name == "placed").map(|row| row.order_id).collect();
     let mut items = items(conn, &placed).await?;
     let said = |row: TimelineRow| {
@@ -56,7 +55,7 @@ pub(super) async fn data(conn: &mut PgConnection, rows: &[&FeedRow]) -> Result<H
     Ok(timeline.into_iter().map(said).collect())
 }
 
-async fn read(conn: &mut PgConnection, rows: &[&FeedRow]) -> Result<Vec<TimelineRow>> {
+async fn read(conn: &mut PgConnection, events: &[(Uuid, i32)]) -> Result<Vec<TimelineRow>> {
     let moving: Vec<&str> = STATUS_AFTER.iter().map(|(name, _)| *name).collect();
     Ok(sqlx::query_as!(
         TimelineRow,
@@ -71,8 +70,8 @@ async fn read(conn: &mut PgConnection, rows: &[&FeedRow]) -> Result<Vec<Timeline
              join order_events e on e.order_id = asked.subject and e.sequence = asked.sequence
              join orders o on o.id = e.order_id
              left join users u on u.id = (e.data -> 'by' ->> 'id')::uuid"#,
-        &rows.iter().map(|row| row.subject).collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.sequence).collect::<Vec<_>>(),
+        &events.iter().map(|(order_id, _)| *order_id).collect::<Vec<_>>(),
+        &events.iter().map(|(_, sequence)| *sequence).collect::<Vec<_>>(),
         &moving as &[&str],
     )
     .fetch_all(conn)
@@ -147,7 +146,7 @@ fn shipments(stored: &Value) -> Vec<EventShipment> {
     serde_json::from_value(stored.clone()).unwrap_or_default()
 }
 
-/// Older events say it only by their reason. An order that expired says nothing: nobody was asked for money.
+/// Some events say it only by their reason. An order that expired says nothing: nobody was asked for money.
 fn payment(data: &Value) -> PaymentOutcome {
     serde_json::from_value(data["payment"].clone()).unwrap_or_else(|_| match data["reason"].as_str() {
         Some("payment_declined") => PaymentOutcome::Declined,

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::ledger::{self, Change, MovementView, Reason};
-use super::news;
+use super::{level, news};
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::invalid::Invalid;
@@ -87,7 +87,7 @@ pub async fn adjust(
     asked: &Adjust,
 ) -> Result<Adjustment> {
     let pair = pair_of(conn, id).await?;
-    let levels = super::lock(conn, &[pair].into()).await?;
+    let levels = level::lock(conn, &[pair].into()).await?;
     let level = levels.get(&pair).ok_or(Error::NotFound(Resource::Inventory))?;
 
     let Delta(delta) = asked.delta;

@@ -13,7 +13,8 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::ledger::{self, Change, Reason};
-use super::{NewStock, Pair, news};
+use super::level::{self, Pair};
+use super::{NewStock, news};
 use crate::actions::{self, Action};
 use crate::error::{Error, Result};
 use crate::invalid::{FieldError, Invalid};
@@ -139,7 +140,7 @@ pub async fn count(conn: &mut PgConnection, principal: &Principal, counts: Count
         reorder_quantity: None,
     };
     let created = super::open_untold(conn, principal.user_id(), &counted.keys().map(rows).collect::<Vec<_>>()).await?;
-    let levels = super::lock(conn, &counted.keys().copied().collect()).await?;
+    let levels = level::lock(conn, &counted.keys().copied().collect()).await?;
 
     let (mut changes, mut differences) = (Vec::new(), Vec::new());
     for (pair, count) in &counted {

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::level::Pair;
 use crate::error::{Error, Result};
 use crate::page::{IdRange, List, Page};
 use crate::platform::db::CustomPlan;
@@ -109,7 +110,7 @@ impl Change {
     }
 }
 
-/// Changes rows of stock and writes the ledger, in one statement. The caller has locked the rows (`inventory::lock`):
+/// Changes rows of stock and writes the ledger, in one statement. The caller has locked the rows (`level::lock`):
 /// an update takes its locks in the order of its plan, and two of them could deadlock.
 pub(crate) async fn write(
     conn: &mut PgConnection,
@@ -165,7 +166,7 @@ pub(crate) async fn write(
 }
 
 /// The rows that changes touch: lock them first.
-pub(crate) fn rows_of(changes: &[Change]) -> BTreeSet<super::Pair> {
+pub(crate) fn rows_of(changes: &[Change]) -> BTreeSet<Pair> {
     changes.iter().map(|change| (change.product_id, change.warehouse_id)).collect()
 }
 

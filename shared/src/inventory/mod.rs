@@ -2,7 +2,7 @@
 //! `reservations`, `reservation_lines`, `stock_movements`, `stock_checkpoints` and `stock_checkpointed`, except that
 //! placing reserves the stock of a whole batch of orders in its own statement (`orders::placing`).
 //!
-//! Everything else locks rows with `lock` and changes them with `ledger::write`. So all locks are taken in one
+//! Everything else locks rows with `level::lock` and changes them with `ledger::write`. So all locks are taken in one
 //! order, and no unit moves without a row in the ledger.
 
 pub mod adjust;
@@ -10,14 +10,13 @@ pub mod bulk;
 pub(crate) mod expire;
 pub mod held;
 pub mod ledger;
+pub(crate) mod level;
 pub mod list;
 pub(crate) mod news;
 pub mod past;
 pub mod reserve;
 pub mod source;
 pub mod transfer;
-
-use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -26,6 +25,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use self::ledger::Reason;
+use self::level::Pair;
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::platform::db;
@@ -111,45 +111,6 @@ pub struct OnShelf {
     pub on_hand: i32,
     pub reserved: i32,
     pub available: i32,
-}
-
-/// The quantities of a locked row: they do not change before this transaction ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Level {
-    pub on_hand: i32,
-    pub reserved: i32,
-    /// It is low when so many or fewer are available.
-    pub low_from: i32,
-}
-
-impl Level {
-    pub(crate) fn available(self) -> i32 {
-        self.on_hand - self.reserved
-    }
-}
-
-/// A row of stock: a product in a warehouse.
-pub(crate) type Pair = (ProductId, WarehouseId);
-
-/// Locks rows of stock, always in the order (product, warehouse), and reads them. A pair without a row is left out.
-pub(crate) async fn lock(conn: &mut PgConnection, pairs: &BTreeSet<Pair>) -> Result<BTreeMap<Pair, Level>> {
-    let (products, warehouses): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
-    let rows = sqlx::query!(
-        r#"select product_id as "product_id: ProductId", warehouse_id as "warehouse_id: WarehouseId", on_hand, reserved,
-                  reorder_level
-             from inventory
-            where (product_id, warehouse_id) in (select * from unnest($1::uuid[], $2::uuid[]))
-            order by product_id, warehouse_id for no key update of inventory"#,
-        products as Vec<ProductId>,
-        warehouses as Vec<WarehouseId>,
-    )
-    .fetch_all(conn)
-    .await?;
-    let levels = rows.into_iter().map(|row| {
-        let level = Level { on_hand: row.on_hand, reserved: row.reserved, low_from: row.reorder_level };
-        ((row.product_id, row.warehouse_id), level)
-    });
-    Ok(levels.collect())
 }
 
 /// Starts to stock products in warehouses. Rows that exist stay as they are; returns the ids of the new ones.

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Pair;
 use super::ledger::{Change, Reason};
+use super::level::Pair;
 use crate::error::Result;
 use crate::feed::data::{AdjustedStock, LowStock, StockFacts};
 use crate::feed::record::{self, EntityEvent};

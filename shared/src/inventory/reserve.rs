@@ -14,8 +14,9 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::ledger::{self, Change, Reason};
+use super::level::{self, Level, Pair};
+use super::news;
 use super::source::{Shelf, Shelves, SourceLine};
-use super::{Level, Pair, news};
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result, Shortage};
 use crate::invalid::{FieldError, Invalid};
@@ -339,7 +340,7 @@ pub(super) async fn take_out_of_stock(
     if changes.is_empty() {
         return Ok(());
     }
-    super::lock(conn, &ledger::rows_of(&changes)).await?;
+    level::lock(conn, &ledger::rows_of(&changes)).await?;
     ledger::write(conn, actor, reason, &changes).await?;
     Ok(())
 }
@@ -426,7 +427,7 @@ async fn locked_levels(
         let may = warehouses.iter().filter(move |warehouse| named.is_none_or(|named| named == warehouse.id));
         may.map(move |warehouse| (product_id, warehouse.id)).collect::<Vec<_>>()
     };
-    super::lock(conn, &items.iter().flat_map(of).collect()).await
+    level::lock(conn, &items.iter().flat_map(of).collect()).await
 }
 
 fn shelves_of(levels: &BTreeMap<Pair, Level>, warehouses: &[Warehouse]) -> Shelves {

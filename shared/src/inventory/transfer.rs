@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::ledger::{self, Change, MovementView, Reason};
-use super::{NewStock, adjust, news};
+use super::{NewStock, adjust, level, news};
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::principal::Principal;
@@ -48,7 +48,7 @@ pub async fn transfer(
     let row =
         NewStock { product_id: to.0, warehouse_id: to.1, on_hand: none, reorder_level: None, reorder_quantity: None };
     super::open_untold(conn, principal.user_id(), &[row]).await?;
-    let levels = super::lock(conn, &[from, to].into()).await?;
+    let levels = level::lock(conn, &[from, to].into()).await?;
     let level = levels.get(&from).ok_or(Error::NotFound(Resource::Inventory))?;
     let quantity = asked.quantity.get();
     if level.available() < quantity {

@@ -133,18 +133,19 @@ impl Answered {
         self.outcome == Outcome::Charged
     }
 
-    /// The order with what its timeline says if it moves.
+    /// The order with what its timeline says if it moves. The reason tells what became of the payment, except that
+    /// `payment_voided` may mean that money was given back.
     fn event(&self) -> (OrderId, Event) {
         let cancelled = |reason: &str, payment, declined: Option<&String>| Event::Cancelled {
             reason: Some(reason.to_owned()),
-            payment: Some(payment),
+            payment,
             declined: declined.cloned(),
         };
         let event = match &self.outcome {
             Outcome::Charged => Event::Paid { charge_id: Some(self.charge.id), by_hand: false },
-            Outcome::Declined { reason } => cancelled(PAYMENT_DECLINED, PaymentEnd::Declined, Some(reason)),
-            Outcome::Closed => cancelled(PAYMENT_VOIDED, PaymentEnd::Voided, None),
-            Outcome::Refunded => cancelled(PAYMENT_VOIDED, PaymentEnd::Refunded, None),
+            Outcome::Declined { reason } => cancelled(PAYMENT_DECLINED, None, Some(reason)),
+            Outcome::Closed => cancelled(PAYMENT_VOIDED, None, None),
+            Outcome::Refunded => cancelled(PAYMENT_VOIDED, Some(PaymentEnd::Refunded), None),
         };
         (self.charge.order_id, event)
     }

@@ -32,6 +32,7 @@ const READ_FROM_OURSELVES: &[&str] = &[
     "CancelOrder",
     "Claims",
     "DeliverOrder",
+    "EventShipment",
     "Finding",
     "HeldItem",
     "ItemRow",

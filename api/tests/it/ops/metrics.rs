@@ -37,7 +37,6 @@ async fn metrics_tell_how_the_shop_stands() {
         r#"millrace_orders_value_minor_units{currency="USD",status="cancelled"} 2400"#,
         "millrace_reservations_held 2",
         "millrace_reservations_overdue 0",
-        "millrace_feed_lag_seconds",
         "millrace_workers 0",
         r#"millrace_cron_last_success_timestamp_seconds{name="reap"} 1795248900"#,
         r#"millrace_audit_violations{invariant="stock_is_never_negative"} 0"#,
@@ -58,6 +57,7 @@ async fn metrics_tell_how_the_shop_stands() {
         "process_cpu_seconds_total",
         "millrace_database_connections{state=\"idle\"}",
         "millrace_queue_oldest_ready_seconds",
+        "millrace_feed_lag_seconds",
         "millrace_orders_oldest_seconds{status=\"paid\"} 36",
     ] {
         assert!(page.contains(name), "no {name}");

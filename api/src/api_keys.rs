@@ -25,8 +25,8 @@ pub fn routes() -> Routes {
     let access = Access::Needs(Permission::UsersWrite);
     let (read, write) = (Policy::read(access).no_key(), Policy::write(access).no_key());
     Routes::default()
-        .on(routes!(list), read)
-        .on(routes!(get), read)
+        .on(routes!(list_keys), read)
+        .on(routes!(get_key), read)
         .on(routes!(revoke), write)
         .on(routes!(rotate), write.takes_key())
 }
@@ -38,7 +38,7 @@ pub fn routes() -> Routes {
     (status = 200, description = "A page of keys", body = List<ApiKeyView>),
     (status = 422, description = "`invalid_limit`, `invalid_cursor`, `unknown_field`", body = Problem),
 ))]
-async fn list(State(db): State<PgPool>, asked: Listed<ApiKeyFilter>) -> ApiResult<Answer<List<ApiKeyView>>> {
+async fn list_keys(State(db): State<PgPool>, asked: Listed<ApiKeyFilter>) -> ApiResult<Answer<List<ApiKeyView>>> {
     Ok(Answer(api_keys::list(&mut *db.acquire().await?, &asked.filter, &asked.page).await?))
 }
 
@@ -49,7 +49,7 @@ async fn list(State(db): State<PgPool>, asked: Listed<ApiKeyFilter>) -> ApiResul
         (status = 200, description = "The key, without its secret", body = ApiKeyView, headers(("ETag" = String))),
         (status = 404, description = "`api_key_not_found`", body = Problem),
     ))]
-async fn get(State(db): State<PgPool>, Path(id): Path<ApiKeyId>) -> ApiResult<Tagged<ApiKeyView>> {
+async fn get_key(State(db): State<PgPool>, Path(id): Path<ApiKeyId>) -> ApiResult<Tagged<ApiKeyView>> {
     let key = api_keys::get(&mut *db.acquire().await?, id).await?;
     Ok(Tagged(key.version, key))
 }

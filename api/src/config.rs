@@ -306,11 +306,10 @@ impl RateLimits {
             Class::Account => self.account,
             Class::AccountAll => self.account_all,
             Class::Write => self.write,
-            Class::Read => self.read,
+            // A key with a limit of its own is not counted by this one.
+            Class::Read | Class::Key => self.read,
             Class::Bulk => self.bulk,
             Class::Query => self.query,
-            // Each key has its own.
-            Class::Key => self.read,
         }
     }
 }

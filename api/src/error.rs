@@ -19,8 +19,8 @@ pub struct ApiError {
     /// The same for people who look at a page.
     pub words: Box<str>,
     pub errors: Vec<Value>,
-    /// Further members of the answer.
-    pub members: Box<Map<String, Value>>,
+    /// Further members of the answer. Boxed, like `words`, because most results carry an error that is never made.
+    pub members: Option<Box<Map<String, Value>>>,
     pub retry_after_seconds: Option<u64>,
 }
 
@@ -55,8 +55,8 @@ impl ApiError {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         let words = refusal::sentence(&detail).into();
-        let (errors, members) = (Vec::new(), Box::default());
-        Self { status, code: code.to_owned(), detail, words, errors, members, retry_after_seconds: None }
+        let errors = Vec::new();
+        Self { status, code: code.to_owned(), detail, words, errors, members: None, retry_after_seconds: None }
     }
 
     /// For an error that a library answered: its status is right, but its form is not ours.
@@ -98,7 +98,7 @@ impl ApiError {
             code: self.code.clone(),
             request_id: request_id.to_owned(),
             errors: self.errors.clone(),
-            members: (*self.members).clone(),
+            members: self.members.as_deref().cloned().unwrap_or_default(),
         }
     }
 }
@@ -134,7 +134,7 @@ impl<E: Into<Error>> From<E> for ApiError {
             detail: error.to_string(),
             words: refusal::words(&error).into(),
             errors: error.fields(),
-            members: Box::new(error.members()),
+            members: Some(error.members()).filter(|members| !members.is_empty()).map(Box::new),
             retry_after_seconds: error.retry_after_seconds(),
         }
     }

@@ -7,7 +7,7 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
 
 use crate::error::PROBLEM_JSON;
-use crate::policy::{Access, Policy};
+use crate::policy::{Access, KeyAccess, Policy};
 
 /// The name of the security scheme.
 pub const TOKEN: &str = "token";
@@ -19,8 +19,11 @@ pub fn complete(operation: &mut Operation, policy: &Policy) {
     refuse_null(operation);
     if policy.access != Access::Anyone {
         operation.security = Some(vec![SecurityRequirement::new(TOKEN, Vec::<String>::new())]);
-        add(operation, "401", "`unauthenticated`: the access token is missing, expired or not valid");
-        add(operation, "403", "`forbidden`: the caller's role does not allow it");
+        add(operation, "401", "`unauthenticated`: the access token or API key is missing, expired or not valid");
+        add(operation, "403", &refusals(policy.keys));
+    }
+    if policy.access == Access::Anyone && policy.keys == KeyAccess::Never {
+        add(operation, "403", "`forbidden`: it came with an API key");
     }
     if policy.takes_key {
         add_key(operation);
@@ -48,6 +51,22 @@ pub fn relax_body(operation: &mut Operation, schemas: &[(String, RefOr<Schema>)]
     });
     if is_optional {
         body.required = Some(Required::False);
+    }
+}
+
+/// Whom a route refuses, and which scope a key needs.
+fn refusals(keys: KeyAccess) -> String {
+    let role = "`forbidden`: the caller's role does not allow it";
+    let address = "`address_not_allowed`: the API key is for other addresses";
+    match keys {
+        KeyAccess::Any => format!("{role}; {address}"),
+        KeyAccess::With(scope) => format!("{role}; `insufficient_scope`: an API key needs `{scope}`; {address}"),
+        KeyAccess::WithOrInPart(scope, in_part) => {
+            format!(
+                "{role}; `insufficient_scope`: an API key needs `{scope}`, or for a part of it `{in_part}`; {address}"
+            )
+        }
+        KeyAccess::Never | KeyAccess::Unsaid => format!("{role}, or it is an API key; {address}"),
     }
 }
 

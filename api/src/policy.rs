@@ -61,9 +61,9 @@ pub enum KeyAccess {
     Unsaid,
     /// Each valid key.
     Any,
-    /// KeyAccess with this scope, or with one that includes it.
+    /// Keys with this scope, or with one that includes it.
     With(Scope),
-    /// KeyAccess with the first scope; and keys with the second, for a part of what the route does, which the handler checks.
+    /// Keys with the first scope; and keys with the second, for a part of what the route does, which the handler checks.
     WithOrInPart(Scope, Scope),
     /// None.
     Never,
@@ -115,7 +115,7 @@ impl Policy {
         Self::read(access).class(Class::Write)
     }
 
-    /// KeyAccess with this scope may call the route.
+    /// Keys with this scope may call the route.
     pub const fn scope(self, scope: Scope) -> Self {
         self.keys(KeyAccess::With(scope))
     }

@@ -89,7 +89,6 @@ async fn authenticate(state: &AppState, face: Face, headers: &HeaderMap, source:
         }
         (_, Some(key)) if key_text::is_key(key) => {
             let account = state.identity.api_keys.authenticate(&state.db, key, source.address).await?;
-            tracing::Span::current().record("api_key_id", tracing::field::display(account.key_id));
             Principal::service(account, source.clone())
         }
         (_, Some(token)) => Principal::person(state.identity.authenticate(&state.db, token).await?, source.clone()),

@@ -44,7 +44,7 @@ impl RequestReport {
         // A span of the highest level: log lines inside it carry the request's fields at every log level.
         let span = error_span!(
             "request", otel.name = format!("{method} {route}"), otel.kind = "server", request_id,
-            trace_id = field::Empty, %method, route, status = field::Empty, user_id = field::Empty, api_key_id = field::Empty,
+            trace_id = field::Empty, %method, route, status = field::Empty, user_id = field::Empty,
             order_id = policy.order_id(&route, request.uri().path()),
         );
         let trace_parent = trace::join(&span, trace_parent(state, request));

@@ -446,6 +446,8 @@ fn people() -> Vec<Case> {
         one(User::Admin, "/v1/users?q=zzzzz"),
         one(User::Admin, "/v1/users?role=staff"),
         one(User::Admin, "/v1/users/{user}"),
+        one(User::Admin, "/v1/api-keys?service_account_id={user}"),
+        one(User::Admin, "/v1/api-keys?state=active"),
     ]
 }
 

@@ -168,8 +168,8 @@ pub async fn list(
     page: &Page,
 ) -> Result<List<ProductView>> {
     let active = filter.active.unwrap_or(true);
-    if !active && !caller.is_some_and(|principal| principal.may(Permission::CatalogWrite)) {
-        return Err(Error::Forbidden { needed: "staff" });
+    if !active {
+        caller.ok_or(Error::Forbidden { needed: "staff" })?.require(Permission::CatalogWrite)?;
     }
     let ids = match (&filter.q, filter.by_price()) {
         (None, false) => oldest_first(conn, active, filter, page).await?,

@@ -138,9 +138,8 @@ async fn one(web: &WebState, visit: &Visit, id: UserId, asked: &Fields, problem:
     let keys = api_keys::list(&mut conn, &filter, &page).await?;
     drop(conn);
     let here = format!("{HERE}/{id}");
-    let make = html! { @if account.active { (action::ask("Make a key", Emphasis::Primary, key_form(&here))) } };
     let content = html! {
-        (ui::head_with(account.name.as_str(), html! { (account.description) " " (state(&account)) }, make))
+        (ui::head_with(account.name.as_str(), html! { (account.description) " " (state(&account)) }, html! {}))
         @if let Some(problem) = problem { (notice::bad(problem)) }
         (ui::block("Keys", html! {
             @if keys.data.is_empty() {
@@ -150,6 +149,7 @@ async fn one(web: &WebState, visit: &Visit, id: UserId, asked: &Fields, problem:
                 (pager(visit, keys.next_cursor.as_deref()))
             }
         }))
+        @if account.active { (ui::block("Make a key", key_form(&here))) }
         (ui::block("The account", account_form(&here, &account)))
         (ui::block("About it", ui::facts(&[("Since", time::both(visit, account.created_at)), ("Id", ui::id(account.id))])))
     };

@@ -138,7 +138,7 @@ async fn stored_markup_never_runs() {
     }
 }
 
-fn shots() -> PathBuf {
+pub fn shots() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.dev/shots");
     std::fs::create_dir_all(&folder).unwrap();
     folder
@@ -155,6 +155,7 @@ async fn screens(system: &TestSystem, number: &str) -> Vec<(String, String)> {
     let bulk = text("select id::text from bulk_actions limit 1").await;
     let category = text("select id::text from categories limit 1").await;
     let warehouse = text("select code from warehouses limit 1").await;
+    let service = text("select id::text from service_accounts limit 1").await;
     let webhook = text("select id::text from webhook_endpoints limit 1").await;
     let event = text("select 'evt_' || subject || '_' || sequence from webhook_deliveries limit 1").await;
     let pages = web::routes::shop()
@@ -177,6 +178,7 @@ async fn screens(system: &TestSystem, number: &str) -> Vec<(String, String)> {
                 .replace("jobs/{id}", &format!("jobs/{job}"))
                 .replace("customers/{id}", &format!("customers/{customer}"))
                 .replace("users/{id}", &format!("users/{user}"))
+                .replace("service-accounts/{id}", &format!("service-accounts/{service}"))
                 .replace("categories/{id}", &format!("categories/{category}"))
                 .replace("{code}", &warehouse)
                 .replace("webhooks/{id}", &format!("webhooks/{webhook}"))
@@ -349,6 +351,9 @@ async fn every_screen_fits_in_light_and_dark_wide_and_narrow() {
     let (system, _worker) = shop().await;
     let (buyer, admin) = (system.app.customer().await, system.app.admin().await);
     admin.post("/v1/categories", json!({ "name": "Mugs" })).await.done(201);
+    let service = admin.post("/v1/service-accounts", json!({ "name": "Robot" })).await.done(201);
+    let key = json!({ "name": "production", "scopes": ["orders:write", "inventory:read", "customers:read"] });
+    admin.post(&format!("/v1/service-accounts/{}/keys", service.id()), key).await.done(201);
     let order = buyer.order("mug", "tok_unavailable").await;
     let dead = "select count(*) from jobs where state = 'dead'";
     system.until_count("the payment is dead", dead, 1).await;

@@ -296,6 +296,7 @@ async fn every_screen_of_the_console_opens_on_an_empty_shop() {
         "/console/audit",
         "/console/activity",
         "/console/users",
+        "/console/service-accounts",
         "/console/me",
         "/console/search?q=x",
     ] {

@@ -167,3 +167,25 @@ async fn keys_are_listed_by_account_and_state() {
     let next = admin.get(&format!("/v1/api-keys?limit=1&cursor={cursor}")).await.done(200);
     assert_eq!((next.body["data"][0]["id"].as_str(), &next.body["next_cursor"]), (Some(one.id()), &Value::Null));
 }
+
+#[tokio::test]
+async fn no_request_is_refused_while_a_key_is_rotated() {
+    let app = TestApp::with(&["--rate-limits=off"]).await;
+    let admin = app.admin().await;
+    let old = make(&admin, json!({ "name": "k", "scopes": ["orders:read"] })).await;
+    let robot = holder(&app, &old);
+    let path = format!("{}/rotate", old.header("location"));
+    let busy = async || {
+        for _ in 0..50 {
+            robot.get("/v1/orders").await.done(200);
+        }
+    };
+    let rotated = async {
+        let all = futures::future::join_all((0..4).map(|_| admin.post(&path, json!({})))).await;
+        let (made, refused): (Vec<_>, Vec<_>) = all.into_iter().partition(|reply| reply.status == 201);
+        assert_eq!((made.len(), refused.len()), (1, 3), "once, however many ask");
+        refused.iter().for_each(|reply| reply.refused(409, "key_not_active"));
+        holder(&app, &made[0]).get("/v1/orders").await.done(200);
+    };
+    tokio::join!(busy(), busy(), rotated);
+}

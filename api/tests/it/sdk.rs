@@ -33,7 +33,8 @@ fn operations(document: &Value) -> BTreeSet<(String, String)> {
 fn names_of_operations_do_not_change() {
     let file = root().join("sdk/operations.txt");
     let written = std::fs::read_to_string(&file).unwrap_or_default();
-    let served: String = operations(&document()).iter().map(|(id, place)| format!("{id} {place}\n")).collect();
+    let served =
+        operations(&document()).iter().map(|(id, place)| format!("{id} {place}\n")).collect::<Vec<_>>().concat();
     let gone: Vec<&str> = written.lines().filter(|line| !served.lines().any(|it| it == *line)).collect();
     assert!(gone.is_empty(), "these operations have another name now, or are gone: {gone:#?}");
     if std::env::var_os("UPDATE").is_some() {

@@ -184,7 +184,9 @@ async fn no_request_is_refused_while_a_key_is_rotated() {
         let all = futures::future::join_all((0..4).map(|_| admin.post(&path, json!({})))).await;
         let (made, refused): (Vec<_>, Vec<_>) = all.into_iter().partition(|reply| reply.status == 201);
         assert_eq!((made.len(), refused.len()), (1, 3), "once, however many ask");
-        refused.iter().for_each(|reply| reply.refused(409, "key_not_active"));
+        for reply in &refused {
+            reply.refused(409, "key_not_active");
+        }
         holder(&app, &made[0]).get("/v1/orders").await.done(200);
     };
     tokio::join!(busy(), busy(), rotated);

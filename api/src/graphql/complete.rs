@@ -61,7 +61,9 @@ impl<'a> Answering<'a> {
             }
             (BaseType::Named(object), value) if self.table.has(object) => {
                 let mut asked = Asked::new();
-                fields.iter().for_each(|field| self.collect(&field.selection_set.node, &mut asked));
+                for field in fields {
+                    self.collect(&field.selection_set.node, &mut asked);
+                }
                 match value {
                     Value::Object(found) => self.object(&asked, object, found).map(Value::Object),
                     // The library makes null of an object whose fields are all skipped.

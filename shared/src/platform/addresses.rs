@@ -81,7 +81,7 @@ pub fn is_public(address: IpAddr) -> bool {
         IpAddr::V4(_) => true,
         IpAddr::V6(_) => within(&PUBLIC_V6),
     };
-    given_out && !NOT_PUBLIC.iter().any(|network| within(network))
+    given_out && !NOT_PUBLIC.iter().any(within)
 }
 
 /// The address in the host of a URL: `127.0.0.1`, `[::1]`. None for a name.

@@ -123,10 +123,7 @@ fn reason(error: &reqwest::Error) -> AttemptError {
         if cause.is::<NotAllowed>() {
             return AttemptError::AddressNotAllowed;
         }
-        // TLS errors arrive inside of an `io::Error`, whose `source` passes over its own content.
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        is_tls |= cause.is::<rustls::Error>()
-            || inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
+        is_tls |= is_about_tls(cause);
         next = cause.source();
     }
     match error {
@@ -134,6 +131,12 @@ fn reason(error: &reqwest::Error) -> AttemptError {
         error if error.is_timeout() => AttemptError::Timeout,
         _ => AttemptError::Connection,
     }
+}
+
+/// An error of TLS arrives inside of one or more `io::Error`s, whose `source` passes over their own content.
+fn is_about_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>() || inner.is_some_and(|inner| is_about_tls(inner))
 }
 
 /// Reads the beginning of an answer within this time. What cannot be read does not matter.

@@ -7,6 +7,7 @@ use shared::principal::{Permission, Role};
 use shared::scope::Scope;
 use testkit::app::TestApp;
 use testkit::person::Person;
+use testkit::workers::webhook_options;
 
 use super::{holder, make, program};
 
@@ -71,9 +72,15 @@ fn routes() -> Vec<(Method, String, Policy)> {
     routes
 }
 
+/// With everything on, so that no route answers that it is off.
+async fn app() -> TestApp {
+    let [key, allow] = webhook_options();
+    TestApp::with(&["--rate-limits=off", &key, &allow]).await
+}
+
 #[tokio::test]
 async fn people_get_where_their_role_leads() {
-    let app = TestApp::with(&["--rate-limits=off"]).await;
+    let app = app().await;
     let callers = [
         (None, app.anyone()),
         (Some(Role::Customer), app.customer().await),
@@ -90,7 +97,7 @@ async fn people_get_where_their_role_leads() {
 
 #[tokio::test]
 async fn keys_get_where_their_scope_leads() {
-    let app = TestApp::with(&["--rate-limits=off"]).await;
+    let app = app().await;
     let admin = app.admin().await;
     let mut programs = Vec::new();
     for scope in Scope::ALL {

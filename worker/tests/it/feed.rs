@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testkit::app::TestApp;
+use testkit::person::Person;
 use testkit::until::{until, until_some};
 use testkit::workers::{TestSystem, WorkerProcess};
 use tokio::sync::watch;
@@ -17,8 +18,7 @@ const ROWS: usize = 5;
 const SOON: Duration = Duration::from_secs(4);
 
 /// Adjusts rows of stock until it is told to stop. Returns how many events it wrote.
-async fn write(app: &TestApp, rows: &[Uuid], number: usize, open: watch::Receiver<bool>) -> usize {
-    let staff = app.staff().await;
+async fn write(staff: &Person<'_>, rows: &[Uuid], number: usize, open: watch::Receiver<bool>) -> usize {
     let mut written = 0;
     while *open.borrow() || written < 20 {
         let row = rows[(number + written * 3) % ROWS];
@@ -30,8 +30,7 @@ async fn write(app: &TestApp, rows: &[Uuid], number: usize, open: watch::Receive
 }
 
 /// Reads until the writers have ended and nothing lies behind the last page. `limit` is the length of its pages.
-async fn read(app: &TestApp, limit: usize, mut ended: watch::Receiver<Option<i64>>) -> Vec<Value> {
-    let staff = app.staff().await;
+async fn read(staff: &Person<'_>, limit: usize, mut ended: watch::Receiver<Option<i64>>) -> Vec<Value> {
     let (mut events, mut after) = (Vec::new(), String::new());
     loop {
         let wait = limit % 3;
@@ -49,6 +48,12 @@ async fn read(app: &TestApp, limit: usize, mut ended: watch::Receiver<Option<i64
 async fn three_readers_read_each_event_once_while_the_sequencer_is_killed_and_frozen() {
     let system = TestSystem::start().await;
     let app = &system.app;
+    // One after the other: a busy machine answers some of many sign-ins at once with 503.
+    let mut staff = Vec::new();
+    for _ in 0..WRITERS + 3 {
+        staff.push(app.staff().await);
+    }
+    let (writing_staff, reading_staff) = staff.split_at(WRITERS);
     let mut rows = Vec::new();
     for number in 0..ROWS {
         app.product(&format!("jug-{number}"), 100, 0).await;
@@ -56,8 +61,10 @@ async fn three_readers_read_each_event_once_while_the_sequencer_is_killed_and_fr
     let ids = "select i.id from inventory i join products p on p.id = i.product_id where p.sku like 'jug-%'";
     rows.extend(sqlx::query_scalar::<_, Uuid>(ids).fetch_all(&app.db).await.unwrap());
     let ((open, is_open), (end, ended)) = (watch::channel(true), watch::channel(None));
-    let writers = futures::future::join_all((0..WRITERS).map(|number| write(app, &rows, number, is_open.clone())));
-    let readers = futures::future::join_all([7, 50, 500].map(|limit| read(app, limit, ended.clone())));
+    let writers = writing_staff.iter().enumerate().map(|(number, staff)| write(staff, &rows, number, is_open.clone()));
+    let writers = futures::future::join_all(writers);
+    let readers = [7, 50, 500].into_iter().zip(reading_staff);
+    let readers = futures::future::join_all(readers.map(|(limit, staff)| read(staff, limit, ended.clone())));
     let faults = async {
         // A transaction that writes an event first and commits last.
         let mut long = app.db.begin().await.unwrap();

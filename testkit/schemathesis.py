@@ -12,6 +12,7 @@ REASONS = {
     "idempotency_key_reused",
     "invalid_filter",  # orders have no kind, jobs have no customer
     "invalid_query",  # a text that is no query
+    "invalid_url", "url_not_allowed", "unknown_event_type",  # what a schema cannot say of an endpoint
     "invalid_range",  # `from` lies after `to`
     "invalid_delta",  # it is zero, or too much for what is on hand
     "invalid_time",  # it lies in the future, or too far back

@@ -7,8 +7,9 @@ compare_surface() { # SECONDS
   local api=$TARGET/debug/millrace-api log=$DEV/log/surface.log url="" token status=0
   # A database of its own: in the other one, check_sqlx has run the migrations without writing that down.
   "$PG_BIN/psql" -X -q -c "create database surface" "$SERVER_URL/postgres"
-  export DATABASE_URL=$SERVER_URL/surface JWT_PRIVATE_KEY
+  export DATABASE_URL=$SERVER_URL/surface JWT_PRIVATE_KEY WEBHOOK_MASTER_KEY
   JWT_PRIVATE_KEY=$(openssl genpkey -algorithm ed25519)
+  WEBHOOK_MASTER_KEY=$(openssl rand -hex 32)
   RUST_LOG=warn "$api" migrate
   RUST_LOG=warn "$api" seed seed --demo-users
   env API_ADDR=127.0.0.1:0 METRICS_ADDR=127.0.0.1:0 RATE_LIMITS=off "$api" serve >"$log" 2>&1 &

@@ -31,7 +31,10 @@ REASONS = {
 }
 
 # The same, where the code says less than the sentence.
-SENTENCES = {"give the product's SKU or its id", "give the SKU or the id, not both"}
+SENTENCES = {
+    "give the product's SKU or its id", "give the SKU or the id, not both",
+    "give `from` (a time) or `after` (a cursor)", "give `from` or `after`, and not both",
+}
 
 
 @schemathesis.check

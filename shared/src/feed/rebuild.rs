@@ -43,7 +43,7 @@ pub async fn rebuild(db: &PgPool) -> Result<i64> {
     Ok(numbered)
 }
 
-/// A missing event must not come after a later one of its subject. So such a subject is numbered anew from its beginning,
+/// A missing event must not come after a later one of its subject. So all events of such a subject get new positions,
 /// and readers get its events again, under the same ids.
 async fn take_back_later_events(conn: &mut PgConnection) -> Result<()> {
     sqlx::query!(

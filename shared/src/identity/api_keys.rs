@@ -245,7 +245,7 @@ pub async fn create(
     Ok(MadeKey { view: get(conn, id).await?, text: text.text })
 }
 
-/// Locks the account: whoever deactivates it waits, and then revokes this key too.
+/// Locks the account. A request that deactivates it waits for the new key, and then revokes that key too.
 async fn require_active(conn: &mut PgConnection, account_id: UserId) -> Result<()> {
     let active =
         sqlx::query_scalar!("select active from users where id = $1 and kind = 'service' for share", account_id.0)

@@ -298,7 +298,7 @@ mod tests {
         let opened = probed.after(&made(200, true), now, TIMES);
         assert_eq!(opened, Health { last_success_at: Some(now), ..fresh() });
         let reset = four.after(&made(200, false), now, TIMES);
-        assert_eq!(fail(reset).failing_since, None, "the row began anew");
+        assert_eq!(fail(reset).failing_since, None, "a success ends the row of failures");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Wakes the jobs that deliver: gives a shard of an endpoint a job, unless it has one that is due.
 //!
-//! Lock order: jobs, then endpoints, then pumps. Whoever writes deliveries locks the pumps of their shards first, and
+//! Lock order: jobs, then endpoints, then pumps. A transaction that writes deliveries first locks the pumps of their shards, and
 //! a job locks its pump before it looks whether something is left. So no delivery is left without a job.
 
 use std::time::Duration;

@@ -75,8 +75,8 @@ async fn a_fast_endpoint_is_not_slowed_by_those_that_hang() {
     }
 }
 
-/// A frozen worker wakes up with requests in hand that another worker has made meanwhile. It records nothing, and whoever
-/// ignores ids that it knows sees each order in order.
+/// A worker is frozen in the middle of its requests, and another worker makes them meanwhile. When the first one goes on, it
+/// records nothing. A receiver that ignores ids that it knows sees the events of each order in their order.
 #[tokio::test]
 async fn a_worker_that_was_frozen_changes_nothing() {
     let system = TestSystem::with_webhooks(Some(redis_url())).await;

@@ -169,22 +169,11 @@ impl Permission {
         }
     }
 
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::OrdersRead => "orders:read",
-            Self::OrdersWrite => "orders:write",
-            Self::OrdersCancel => "orders:cancel",
-            Self::InventoryRead => "inventory:read",
-            Self::InventoryWrite => "inventory:write",
-            Self::CatalogWrite => "catalog:write",
-            Self::CustomersRead => "customers:read",
-            Self::CustomersWrite => "customers:write",
-            Self::EventsRead => "events:read",
-            Self::WebhooksManage => "webhooks:manage",
-            Self::OpsRead => "ops:read",
-            Self::OpsWrite => "ops:write",
-            Self::UsersWrite => "users:write",
+    pub fn name(self) -> &'static str {
+        if self == Self::UsersWrite {
+            return "users:write";
         }
+        Scope::ALL.iter().find(|scope| Self::of(**scope) == self).expect("every other permission has a scope").name()
     }
 
     /// The least role that has it.

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Installs the other queues that `./dev bench --peers` measures. ./dev sources this file.
-# Sidekiq is the version of Debian. BullMQ is the version in bench/peers/package-lock.json, in its own folder.
+# Sidekiq is the version of Debian. The others are the versions in bench/peers/package-lock.json, in their own folder.
 
 debian=() peers=$DEV/bench/peers
 command -v node >/dev/null || debian+=(nodejs)
@@ -14,7 +14,7 @@ if [ ${#debian[@]} -gt 0 ]; then
 fi
 mkdir -p "$peers"
 if ! cmp -s bench/peers/package-lock.json "$peers/installed.json"; then
-  say "Installing BullMQ"
+  say "Installing BullMQ, graphile-worker and pg-boss"
   cp bench/peers/package.json bench/peers/package-lock.json "$peers/"
   # Not `npm ci`: it fails if the registry lacks a package that only another operating system needs.
   npm install --prefix "$peers" --ignore-scripts --no-audit --no-fund

@@ -2,10 +2,10 @@
 //! installs them.
 //!
 //! None of them gives our guarantees: a job is written in the transaction of its cause, and no killed process loses it.
-//! The comparison shows what these guarantees cost, and what a queue in Redis alone can reach on this machine. All use
-//! the same Redis, which writes its append-only file to disk once a second, the same number of processes, a backlog
-//! that exists before the processes start, and a handler that does nothing. Each peer is a program with three commands:
-//! `push JOBS`, `work NAME` and `one-by-one JOBS`.
+//! The comparison shows what these guarantees cost, and what others reach on this machine. All use the same Postgres, with
+//! each commit on disk, or the same Redis, which writes its append-only file to disk once a second; the same number of
+//! processes, a backlog that exists before the processes start, and a handler that does nothing. Each peer is a program
+//! with three commands: `push JOBS`, `work NAME` and `one-by-one JOBS`.
 
 pub mod apalis;
 pub mod bare;
@@ -20,6 +20,8 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Utc};
 use clap::{Subcommand, ValueEnum};
 use redis::aio::MultiplexedConnection;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -29,8 +31,8 @@ use crate::redis_client::connect;
 use crate::report::{Report, Row, say};
 
 const IDLE_JOBS: u32 = 200;
-/// How often the backlog is counted: a few hundred cheap commands a second.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// How often the backlog is counted. In Postgres the count itself takes some milliseconds.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// A step that takes longer hangs.
 const TIMEOUT: Duration = Duration::from_mins(5);
 
@@ -50,19 +52,43 @@ struct Peer {
     /// What a crash loses.
     loses: &'static str,
     program: &'static [&'static str],
-    /// The commands and keys in Redis that count the rest of a backlog.
-    backlog_keys: &'static [(&'static str, &'static str)],
+    backlog: Backlog,
     jobs: u32,
     note: &'static str,
 }
 
+/// Where a peer keeps its jobs, and how the rest of a backlog is counted.
+enum Backlog {
+    /// Commands with their keys. The rest is the sum of their answers.
+    Redis(&'static [(&'static str, &'static str)]),
+    /// A query, in a database of its own.
+    Postgres(&'static str),
+}
+
 /// The programs run in the folder that contains their files.
-const PEERS: [Peer; 4] = [
+const PEERS: [Peer; 6] = [
+    Peer {
+        name: "graphile-worker",
+        loses: "a killed worker's jobs come back after four hours, and a job that comes back too early runs twice",
+        program: &["node", "graphile.js"],
+        backlog: Backlog::Postgres("select count(*) from graphile_worker._private_jobs"),
+        jobs: 50_000,
+        note: "in Postgres, as ours: 24 at once, a local queue of 500, completions in batches without delay; finished jobs are \
+               deleted",
+    },
+    Peer {
+        name: "pg-boss",
+        loses: "a killed worker's jobs come back after 15 minutes, and a job that comes back too early runs twice",
+        program: &["node", "pgboss.js"],
+        backlog: Backlog::Postgres("select count(*) from pgboss.job where name = 'noop' and state < 'completed'"),
+        jobs: 50_000,
+        note: "in Postgres, as ours: four workers with batches of 500, which end together; polled every 0.5 s",
+    },
     Peer {
         name: "bare BZMPOP",
         loses: "a killed worker loses its jobs",
         program: &["", "peer", "bare"],
-        backlog_keys: &[("ZCARD", "bare")],
+        backlog: Backlog::Redis(&[("ZCARD", "bare")]),
         jobs: 200_000,
         note: "ids out of a sorted set, 100 a call, and nothing else",
     },
@@ -70,12 +96,12 @@ const PEERS: [Peer; 4] = [
         name: "apalis-redis",
         loses: "a crash of the machine loses the last second",
         program: &["", "peer", "apalis"],
-        backlog_keys: &[
+        backlog: Backlog::Redis(&[
             ("ZCARD", "noop:scheduled"),
             ("LLEN", "noop:active"),
             ("SCARD", "noop:inflight:worker-1"),
             ("SCARD", "noop:inflight:worker-2"),
-        ],
+        ]),
         // With 8,000 due jobs its script fails for ever.
         jobs: 7000,
         note: "unchanged: batches of 500, 100 at once, polled every 10 ms, no leases, no events; a backlog of 7,000, \
@@ -85,7 +111,7 @@ const PEERS: [Peer; 4] = [
         name: "BullMQ",
         loses: "a crash of the machine loses the last second",
         program: &["node", "bullmq.js"],
-        backlog_keys: &[("LLEN", "bull:noop:wait"), ("LLEN", "bull:noop:active")],
+        backlog: Backlog::Redis(&[("LLEN", "bull:noop:wait"), ("LLEN", "bull:noop:active")]),
         jobs: 50_000,
         note: "100 at once, finished jobs removed, pushed by addBulk",
     },
@@ -93,7 +119,7 @@ const PEERS: [Peer; 4] = [
         name: "Sidekiq",
         loses: "a crash of the machine loses the last second, a killed worker loses its jobs",
         program: &["ruby", "sidekiq.rb"],
-        backlog_keys: &[("LLEN", "queue:default")],
+        backlog: Backlog::Redis(&[("LLEN", "queue:default")]),
         jobs: 50_000,
         note: "10 threads, no log, no retries, pushed by push_bulk",
     },
@@ -101,7 +127,10 @@ const PEERS: [Peer; 4] = [
 
 /// Checks that all peers are installed, before minutes are spent on measuring ours.
 pub async fn check(dir: &Path) -> Result<()> {
-    for probe in [["node", "-e", "import('bullmq')"], ["ruby", "-e", "require 'sidekiq'"]] {
+    for probe in [
+        ["node", "-e", "import('bullmq'); import('graphile-worker'); import('pg-boss')"],
+        ["ruby", "-e", "require 'sidekiq'"],
+    ] {
         output_of(Command::new(probe[0]).args(&probe[1..]).current_dir(dir))
             .await
             .context("a peer is not installed; `./dev bench --peers` does that")?;
@@ -111,7 +140,7 @@ pub async fn check(dir: &Path) -> Result<()> {
 
 pub async fn measure(system: &System, settings: &Settings, ours: &Speed, report: &mut Report) -> Result<()> {
     for peer in &PEERS {
-        let bench = Bench { system, settings, peer };
+        let bench = Bench::new(system, settings, peer).await?;
         let mut per_second = Vec::new();
         for &(processes, _) in &ours.per_second {
             say(format!("peers: {}, {} jobs, worker processes: {processes}", peer.name, bench.jobs()));
@@ -139,9 +168,19 @@ struct Bench<'a> {
     system: &'a System,
     settings: &'a Settings,
     peer: &'a Peer,
+    redis: MultiplexedConnection,
+    /// A database of its own, and a connection to it, for a peer that keeps its jobs there.
+    database: (String, PgPool),
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    async fn new(system: &'a System, settings: &'a Settings, peer: &'a Peer) -> Result<Self> {
+        let redis = connect(&system.redis).await?;
+        let url = system.create(&format!("peer_{}", peer.name.replace(['-', ' '], "_").to_lowercase())).await?;
+        let db = PgPoolOptions::new().max_connections(1).connect(&url).await?;
+        Ok(Self { system, settings, peer, redis, database: (url, db) })
+    }
+
     fn jobs(&self) -> u32 {
         if self.settings.quick { self.peer.jobs.min(2000) } else { self.peer.jobs }
     }
@@ -151,13 +190,12 @@ impl Bench<'_> {
         let jobs = self.jobs();
         self.system.redis.flush().await?;
         output_of(&mut self.command("push", &jobs.to_string())?).await?;
-        let mut redis = connect(&self.system.redis).await?;
-        let pushed = self.left(&mut redis).await?;
-        ensure!(pushed == jobs, "{pushed} jobs are in Redis, not {jobs}");
+        let pushed = self.left().await?;
+        ensure!(pushed == jobs, "{pushed} jobs are waiting, not {jobs}");
         let mut workers =
             (1..=processes).map(|number| Ok(self.work(number)?.spawn()?)).collect::<Result<Vec<Child>>>()?;
-        let from = self.when_left(&mut redis, jobs - jobs / 10).await?;
-        let until = self.when_left(&mut redis, jobs / 10).await?;
+        let from = self.when_left(jobs - jobs / 10).await?;
+        let until = self.when_left(jobs / 10).await?;
         for worker in &mut workers {
             ensure!(worker.try_wait()?.is_none(), "a worker ended without being asked to");
             worker.kill().await?;
@@ -196,7 +234,7 @@ impl Bench<'_> {
         let own = std::env::current_exe()?;
         let mut command = Command::new(if program.is_empty() { own.as_os_str() } else { program.as_ref() });
         command.args(args).args([verb, argument]).current_dir(self.settings.peers_dir());
-        command.env("REDIS_URL", self.system.redis.url()).env("RUBYOPT", "-W0");
+        command.env("REDIS_URL", self.system.redis.url()).env("DATABASE_URL", &self.database.0).env("RUBYOPT", "-W0");
         let log = File::options().create(true).append(true).open(self.system.home.log(self.peer.name))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
         Ok(command)
@@ -206,20 +244,28 @@ impl Bench<'_> {
         self.command("work", &format!("worker-{number}"))
     }
 
-    async fn left(&self, redis: &mut MultiplexedConnection) -> Result<u32> {
-        let mut ask = redis::pipe();
-        for (command, key) in self.peer.backlog_keys {
-            ask.cmd(command).arg(key);
+    async fn left(&self) -> Result<u32> {
+        match self.peer.backlog {
+            Backlog::Redis(keys) => {
+                let mut ask = redis::pipe();
+                for (command, key) in keys {
+                    ask.cmd(command).arg(key);
+                }
+                let lengths: Vec<u32> = ask.query_async(&mut self.redis.clone()).await?;
+                Ok(lengths.into_iter().sum())
+            }
+            Backlog::Postgres(count) => {
+                let left: i64 = sqlx::query_scalar(count).fetch_one(&self.database.1).await?;
+                Ok(u32::try_from(left)?)
+            }
         }
-        let lengths: Vec<u32> = ask.query_async(redis).await?;
-        Ok(lengths.into_iter().sum())
     }
 
     /// Waits until at most this many jobs are left. Returns the time and the number of jobs left.
-    async fn when_left(&self, redis: &mut MultiplexedConnection, most: u32) -> Result<(Instant, u32)> {
+    async fn when_left(&self, most: u32) -> Result<(Instant, u32)> {
         let deadline = Instant::now() + TIMEOUT;
         loop {
-            let left = self.left(redis).await?;
+            let left = self.left().await?;
             if left <= most {
                 return Ok((Instant::now(), left));
             }

@@ -1,8 +1,8 @@
-//! The baseline of the load tests: a bare axum handler that places one order per transaction, and one that reads
-//! products with one query.
+//! The baseline of the load tests: bare axum handlers that place one order per transaction, by several statements or by
+//! one call of a stored function, and one that reads products with one query.
 //!
-//! It is written with care, and does nothing else: prepared statements, lines as arrays, stock locked in one order, a
-//! pool of 20 connections. It has no accounts, validation, logs or metrics. It runs as a process of its own.
+//! They are written with care, and do nothing else: prepared statements, lines as arrays, stock locked in one order, a
+//! pool of 20 connections. They have no accounts, validation, logs or metrics. They run as a process of their own.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -26,6 +26,7 @@ pub async fn serve(url: &SecretString) -> Result<()> {
     let db = options.connect(url.expose_secret()).await.context("DATABASE_URL")?;
     let routes = Router::new()
         .route("/orders", post(place))
+        .route("/function/orders", post(place_by_function))
         .route("/products/{id}", get(product))
         .route("/products", get(products))
         .with_state(db);
@@ -53,6 +54,32 @@ async fn place(State(db): State<PgPool>, Json(order): Json<Order>) -> Result<(St
         eprintln!("bare: {error}");
         StatusCode::INTERNAL_SERVER_ERROR
     })
+}
+
+/// One round trip and one commit.
+async fn place_by_function(
+    State(db): State<PgPool>,
+    Json(order): Json<Order>,
+) -> Result<(StatusCode, Json<Value>), StatusCode> {
+    let (ids, quantities): (Vec<Uuid>, Vec<i32>) =
+        order.items.iter().map(|item| (item.product_id, item.quantity)).unzip();
+    let placed = sqlx::query_scalar("select minimal.place($1, $2, $3, $4)")
+        .bind(order.customer_id)
+        .bind(ids)
+        .bind(quantities)
+        .bind(order.shipping_address)
+        .fetch_one(&db)
+        .await;
+    match placed {
+        Ok(answer) => Ok((StatusCode::CREATED, Json(answer))),
+        Err(sqlx::Error::Database(error)) if error.is_check_violation() => {
+            Ok((StatusCode::CONFLICT, Json(json!({ "code": "insufficient_stock" }))))
+        }
+        Err(error) => {
+            eprintln!("bare: {error}");
+            Err(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    }
 }
 
 async fn try_place(db: &PgPool, order: Order) -> sqlx::Result<(StatusCode, Json<Value>)> {

@@ -264,7 +264,7 @@ async fn finish(workers: Vec<Process>, db: &PgPool) -> Result<()> {
 async fn minimal_cost(system: &System, settings: &Settings) -> Result<Cost> {
     let db = &system.main.db;
     let (_bare, addr) = system.bare(&system.main).await?;
-    let ask = system.main.products.minimal_orders(Buying::Spread);
+    let ask = system.main.products.minimal_orders(Buying::Spread, "/orders");
     let load = Load { addr, connections: 16, expected: 201, ask, pace: None };
     let count = "select (select count(*) from minimal.orders)::float8";
     let placed = async || anyhow::Ok(sqlx::query_scalar::<_, f64>(count).fetch_one(db).await?);

@@ -4,7 +4,6 @@ create schema minimal;
 
 create table minimal.products (
     id          uuid primary key,
-    number      int not null unique,
     sku         text not null,
     name        text not null,
     price_minor bigint not null
@@ -49,28 +48,34 @@ create table minimal.jobs (
 );
 create index on minimal.jobs (run_at, id) where state = 'ready';
 
--- Places an order for one unit of each of two products, by their numbers. One round trip, without parsing or an answer.
-create function minimal.place(one int, other int) returns uuid language plpgsql as $$
+-- The same in one call: the strongest rival, since nothing travels while the stock is locked. Returns the answer's body.
+-- Too little stock violates the check of the table.
+create function minimal.place(customer uuid, wanted uuid[], quantities int[], address jsonb) returns jsonb language plpgsql as $$
 declare
     new_order uuid := gen_random_uuid();
-    wanted uuid[] := array(select id from minimal.products where number in (one, other));
     total bigint;
+    answer jsonb;
 begin
     perform from minimal.stock where product_id = any(wanted) order by product_id for update;
-    update minimal.stock set available = available - 1 where product_id = any(wanted);
-    select sum(price_minor) into total from minimal.products where id = any(wanted);
-    insert into minimal.orders (id, customer_id, total_minor, shipping_address)
-    values (new_order, wanted[1], total, '{"name": "Bench", "line1": "1 Mill Lane", "city": "Bath"}');
+    update minimal.stock s set available = s.available - w.quantity
+      from unnest(wanted, quantities) w (id, quantity)
+     where s.product_id = w.id;
+    select sum(p.price_minor * w.quantity),
+           jsonb_agg(jsonb_build_object('product_id', w.id, 'sku', p.sku, 'quantity', w.quantity, 'unit_price', p.price_minor))
+      into total, answer
+      from unnest(wanted, quantities) w (id, quantity) join minimal.products p on p.id = w.id;
+    insert into minimal.orders (id, customer_id, total_minor, shipping_address) values (new_order, customer, total, address);
     insert into minimal.order_items (order_id, line, product_id, sku, name, quantity, unit_price_minor)
-    select new_order, row_number() over (), id, sku, name, 1, price_minor from minimal.products where id = any(wanted);
+    select new_order, w.line, w.id, p.sku, p.name, w.quantity, p.price_minor
+      from unnest(wanted, quantities) with ordinality w (id, quantity, line) join minimal.products p on p.id = w.id;
     insert into minimal.order_events (order_id, sequence, type, data)
     values (new_order, 1, 'placed', jsonb_build_object('total', total));
     insert into minimal.jobs (id, kind, args)
     values (gen_random_uuid(), 'process_payment', jsonb_build_object('order_id', new_order));
-    return new_order;
+    return jsonb_build_object('id', new_order, 'status', 'pending', 'items', answer, 'total', total);
 end $$;
 
 insert into minimal.products
-select id, row_number() over (order by id), sku, name, price_minor from public.products where sku like 'BENCH-%';
+select id, sku, name, price_minor from public.products where sku like 'BENCH-%';
 insert into minimal.stock select id, 1000000000 from minimal.products;
 analyze minimal.products, minimal.stock;

@@ -1,10 +1,9 @@
-//! Measures placing orders of two lines over HTTP, beside the bare handler (one order per transaction) and a stored
-//! function. No workers run.
+//! Measures placing orders of two lines over HTTP, beside two bare handlers with one order per transaction: one that runs
+//! several statements, and one that calls a stored function. No workers run.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::json;
-use tokio::process::Command;
 
 use super::generator::{Load, Measured};
 use super::requests::{self, Buying};
@@ -15,8 +14,8 @@ use crate::report::{Aim, Curve, Plot, Report, Row, say};
 const CONNECTIONS: [usize; 5] = [1, 16, 64, 256, 1000];
 const CONNECTIONS_QUICK: [usize; 2] = [16, 256];
 
-/// Rounds of each measurement; the better one counts. Our server and the bare handler take turns, so that a slow minute
-/// of the machine affects both.
+/// Rounds of each measurement; the better one counts. Our server and the bare handlers take turns, so that a slow minute
+/// of the machine affects all.
 const ROUNDS: u32 = 2;
 
 const PART: &str = "placing";
@@ -61,16 +60,22 @@ impl Point {
     }
 }
 
-/// The results of our API and of the bare handler for each number of connections.
-struct Curves {
-    ours: Vec<Point>,
-    theirs: Vec<Point>,
-}
+/// Who places orders: our API, and the two bare handlers.
+const CONTENDERS: [&str; 3] = ["Millrace", "bare handler with several statements", "bare handler with a stored function"];
+
+/// The results of each contender, for each number of connections.
+#[derive(Default)]
+struct Curves([Vec<Point>; CONTENDERS.len()]);
 
 impl Curves {
     fn best(points: &[Point]) -> Result<&Point> {
         let by_rate = |a: &&Point, b: &&Point| a.measured.rate().total_cmp(&b.measured.rate());
         points.iter().max_by(by_rate).context("something was measured")
+    }
+
+    /// With the fewest connections, and with the most.
+    fn ends(points: &[Point]) -> Result<(&Point, &Point)> {
+        points.first().zip(points.last()).context("something was measured")
     }
 
     /// Rate and p99 over the number of connections.
@@ -84,43 +89,58 @@ impl Curves {
             title: format!("{title}, {}", buying.name()),
             x: "connections",
             y: unit,
-            curves: vec![
-                curve("Millrace", &self.ours, y),
-                curve("one order per transaction behind a bare handler", &self.theirs, y),
-            ],
+            curves: CONTENDERS.iter().zip(&self.0).map(|(name, points)| curve(name, points, y)).collect(),
         };
         [plot("Orders placed", "a second", Measured::rate), plot("99 of 100 answers came within", "ms", |it| it.p99_ms)]
     }
+
+    /// Our figures beside those of the stored function, which is the strongest rival, and with one connection beside the
+    /// statements too.
+    fn rows(&self, buying: Buying, aims: &Aims) -> Result<Vec<Row>> {
+        let [ours, statements, function] = &self.0;
+        let (best, their_best) = (Self::best(ours)?, Self::best(function)?);
+        let ((one, most), (function_one, function_most)) = (Self::ends(ours)?, Self::ends(function)?);
+        let (statements_one, _) = Self::ends(statements)?;
+        let name = |what: &str| format!("{}, {what}", buying.name());
+        Ok(vec![
+            Row::new(PART, name(&format!("best, at {} connections", best.connections)), best.measured.rate(), "a second")
+                .beside(format!("stored function, at {} connections", their_best.connections), their_best.measured.rate())
+                .aim(Aim::AtLeast(aims.rate)),
+            Row::new(PART, name(&format!("p99, {} connections", most.connections)), most.measured.p99_ms, "ms")
+                .beside("stored function", function_most.measured.p99_ms)
+                .aim(Aim::AtMost(aims.p99)),
+            Row::new(PART, name(&format!("{} connection", one.connections)), one.measured.rate(), "a second")
+                .beside("several statements", statements_one.measured.rate())
+                .aim(Aim::AtLeast(0.8)),
+            Row::new(PART, name(&format!("{} connection", one.connections)), one.measured.rate(), "a second")
+                .beside("stored function", function_one.measured.rate()),
+        ])
+    }
+}
+
+/// What we want to reach beside the stored function.
+struct Aims {
+    rate: f64,
+    p99: f64,
 }
 
 pub async fn measure(system: &System, settings: &Settings, report: &mut Report) -> Result<()> {
-    let (spread, spread_function) = measure_buying(system, settings, Buying::Spread, report).await?;
-    let (hot, hot_function) = measure_buying(system, settings, Buying::Hot, report).await?;
-    let (best_spread, best_hot) = (Curves::best(&spread.ours)?, Curves::best(&hot.ours)?);
-    let (bare_spread, bare_hot) = (Curves::best(&spread.theirs)?, Curves::best(&hot.theirs)?);
-    let rate = |point: &Point| point.measured.rate();
-    let at = |point: &Point| format!("at {} connections", point.connections);
-    let most = spread.ours.iter().chain(&hot.ours).filter(|point| point.connections >= 256);
+    let spread = measure_buying(system, settings, Buying::Spread, report).await?;
+    let hot = measure_buying(system, settings, Buying::Hot, report).await?;
+    report.rows.extend(spread.rows(Buying::Spread, &Aims { rate: 1.2, p99: 1.0 })?);
+    report.rows.extend(hot.rows(Buying::Hot, &Aims { rate: 3.5, p99: 0.4 })?);
+    let ([spread, ..], [hot, ..]) = (&spread.0, &hot.0);
+    let (best_spread, best_hot) = (Curves::best(spread)?.measured.rate(), Curves::best(hot)?.measured.rate());
     let (mut errors, mut p99, mut memory) = (0, 0.0_f64, 0.0_f64);
-    for point in most {
+    for point in spread.iter().chain(hot).filter(|point| point.connections >= 256) {
         errors += point.measured.errors;
         p99 = p99.max(point.measured.p99_ms);
         memory = memory.max(point.after.server.memory_mib);
     }
     report.rows.extend([
-        Row::new(PART, format!("spread, best {}", at(best_spread)), rate(best_spread), "a second")
-            .beside(format!("bare handler, best {}", at(bare_spread)), rate(bare_spread))
-            .aim(Aim::AtLeast(1.5)),
-        Row::new(PART, format!("hot product, best {}", at(best_hot)), rate(best_hot), "a second")
-            .beside(format!("bare handler, best {}", at(bare_hot)), rate(bare_hot))
-            .aim(Aim::AtLeast(4.0)),
-        Row::new(PART, "hot product, best", rate(best_hot), "a second")
-            .beside("spread, best", rate(best_spread))
+        Row::new(PART, "hot product, best", best_hot, "a second")
+            .beside("spread, best", best_spread)
             .aim(Aim::AtLeast(0.9)),
-        Row::new(PART, "spread, best", rate(best_spread), "a second")
-            .beside("stored function, pgbench -c 16 -j 2", spread_function),
-        Row::new(PART, "hot product, best", rate(best_hot), "a second")
-            .beside("stored function, pgbench -c 16 -j 2", hot_function),
         Row::new(PART, "errors with the most connections", errors_as_figure(errors), "").aim(Aim::AtMost(0.0)),
         Row::new(PART, "p99 with the most connections", p99, "ms").aim(Aim::AtMost(400.0)),
         Row::new(PART, "memory of the API with the most connections", memory, "MiB").aim(Aim::AtMost(100.0)),
@@ -133,47 +153,44 @@ fn errors_as_figure(errors: u64) -> f64 {
     errors as f64
 }
 
-async fn measure_buying(
-    system: &System,
-    settings: &Settings,
-    buying: Buying,
-    report: &mut Report,
-) -> Result<(Curves, f64)> {
+async fn measure_buying(system: &System, settings: &Settings, buying: Buying, report: &mut Report) -> Result<Curves> {
     let (api, addr) = system.api(&system.main, &[]).await?;
     let (bare, bare_addr) = system.bare(&system.main).await?;
     let tokens = requests::buyers(addr).await?;
     let products = &system.main.products;
     let (api_pid, bare_pid) =
         (api.pid().context("the API has ended")?, bare.pid().context("the bare handler has ended")?);
-    let mut curves = Curves { ours: Vec::new(), theirs: Vec::new() };
+    let mut curves = Curves::default();
     let connections: &[usize] = if settings.quick { &CONNECTIONS_QUICK } else { &CONNECTIONS };
-    let mut function = 0.0_f64;
     for &connections in connections {
-        let ours = Load { addr, connections, expected: 201, ask: products.orders(buying, &tokens), pace: None };
-        let theirs =
-            Load { addr: bare_addr, connections, expected: 201, ask: products.minimal_orders(buying), pace: None };
-        say(format!("placing: {}, {connections} connections, beside the bare handler", buying.name()));
-        let (our, their) = take_turns(system, settings, (&ours, api_pid), (&theirs, bare_pid)).await?;
-        if connections == 16 {
-            function = stored_function(system, settings, buying).await?;
+        let load = |addr, ask| Load { addr, connections, expected: 201, ask, pace: None };
+        let loads = [
+            (load(addr, products.orders(buying, &tokens)), api_pid),
+            (load(bare_addr, products.minimal_orders(buying, "/orders")), bare_pid),
+            (load(bare_addr, products.minimal_orders(buying, "/function/orders")), bare_pid),
+        ];
+        say(format!("placing: {}, {connections} connections, beside the bare handlers", buying.name()));
+        let points = take_turns(system, settings, &loads).await?;
+        report.rows.push(row(buying, &points));
+        for (curve, point) in curves.0.iter_mut().zip(points) {
+            curve.push(point);
         }
-        report.rows.push(row(buying, &our, &their));
-        curves.ours.push(our);
-        curves.theirs.push(their);
     }
     report.plots.extend(curves.plots(buying));
-    Ok((curves, function))
+    Ok(curves)
 }
 
-/// Our rate beside the bare handler's, for one number of connections.
-fn row(buying: Buying, our: &Point, their: &Point) -> Row {
+/// Our rate beside the stored function's, for one number of connections.
+fn row(buying: Buying, points: &[Point; CONTENDERS.len()]) -> Row {
+    let [our, statements, function] = points;
     let what = format!("{}, {} connections", buying.name(), our.connections);
-    let (ours, bare) = (our.describe(), their.describe());
-    let note = format!("{ours}; {}; {}. Bare: {bare}; {}", our.cpu(), our.memory(), their.cpu());
+    let note = format!("{}; {}; {}. ", our.describe(), our.cpu(), our.memory())
+        + &format!("Function: {}; {}. ", function.describe(), function.cpu())
+        + &format!("Statements: {:.0} a second; {}", statements.measured.rate(), statements.describe());
     Row::new(PART, what, our.measured.rate(), "a second")
-        .beside("bare handler", their.measured.rate())
+        .beside("stored function", function.measured.rate())
         .note(note)
-        .details(json!({ "ours": our, "bare": their }))
+        .details(json!({ "ours": our, "statements": statements, "function": function }))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "it is at most some thousands")]
@@ -181,19 +198,19 @@ fn as_x(connections: usize) -> f64 {
     connections as f64
 }
 
-/// Measures both in turns, and keeps the better result of each.
+/// Measures all in turns, and keeps the better result of each.
 async fn take_turns(
     system: &System,
     settings: &Settings,
-    ours: (&Load, u32),
-    theirs: (&Load, u32),
-) -> Result<(Point, Point)> {
-    let (mut our, mut their) = (None, None);
+    loads: &[(Load, u32); CONTENDERS.len()],
+) -> Result<[Point; CONTENDERS.len()]> {
+    let mut best = [const { None }; CONTENDERS.len()];
     for _ in 0..if settings.quick { 1 } else { ROUNDS } {
-        keep_better(&mut our, point(system, settings, ours).await?);
-        keep_better(&mut their, point(system, settings, theirs).await?);
+        for (best, (load, pid)) in best.iter_mut().zip(loads) {
+            keep_better(best, point(system, settings, (load, *pid)).await?);
+        }
     }
-    Ok((our.context("there are rounds")?, their.context("there are rounds")?))
+    Ok(best.map(|point| point.expect("there are rounds")))
 }
 
 fn keep_better(best: &mut Option<Point>, mut point: Point) {
@@ -210,30 +227,4 @@ async fn point(system: &System, settings: &Settings, (load, pid): (&Load, u32)) 
     let (measured, before, after) =
         load.run(settings.warm_up(), settings.time() / ROUNDS, || system.resource_use(pid)).await?;
     Ok(Point { connections: load.connections, measured, before, after })
-}
-
-/// Orders a second by a stored function through pgbench: the minimum that Postgres itself needs, without HTTP and JSON.
-async fn stored_function(system: &System, settings: &Settings, buying: Buying) -> Result<f64> {
-    let one = match buying {
-        Buying::Spread => "random(1, 10000)",
-        Buying::Hot => "10000",
-    };
-    let script = format!(
-        "\\set one {one}\n\\set other 1 + mod(:one + random(0, 9998), 10000)\nselect minimal.place(:one, :other);\n"
-    );
-    let file = system.home.dir.join("pgbench.sql");
-    std::fs::write(&file, script)?;
-    let seconds = settings.time().as_secs().max(1).to_string();
-    let ran = Command::new("pgbench")
-        .args(["-n", "-M", "prepared", "-c", "16", "-j", "2", "-T", &seconds, "-f"])
-        .arg(&file)
-        .arg(&system.main.url)
-        .kill_on_drop(true)
-        .output()
-        .await;
-    let output = ran.context("pgbench; Debian has it in postgresql")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
-    let tps = text.lines().find_map(|line| line.strip_prefix("tps = ")).context("pgbench printed no rate")?;
-    Ok(tps.split_whitespace().next().unwrap_or_default().parse()?)
 }

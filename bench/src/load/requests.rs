@@ -58,13 +58,13 @@ impl ProductSet {
         })
     }
 
-    /// Minimal orders at the bare handler.
-    pub fn minimal_orders(&self, buying: Buying) -> RequestWriter {
+    /// Minimal orders at one of the bare handlers.
+    pub fn minimal_orders(&self, buying: Buying, path: &'static str) -> RequestWriter {
         let products = self.ids.clone();
         Arc::new(move |random, to| {
             let customer = products[random.below(BUYERS)];
             let body = order(&products, buying, random, &format!(r#""customer_id":"{customer}",{ADDRESS}"#));
-            http::write(to, "/orders", None, Some(&body));
+            http::write(to, path, None, Some(&body));
         })
     }
 

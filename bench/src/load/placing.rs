@@ -61,7 +61,8 @@ impl Point {
 }
 
 /// Who places orders: our API, and the two bare handlers.
-const CONTENDERS: [&str; 3] = ["Millrace", "bare handler with several statements", "bare handler with a stored function"];
+const CONTENDERS: [&str; 3] =
+    ["Millrace", "bare handler with several statements", "bare handler with a stored function"];
 
 /// The results of each contender, for each number of connections.
 #[derive(Default)]
@@ -103,9 +104,14 @@ impl Curves {
         let (statements_one, _) = Self::ends(statements)?;
         let name = |what: &str| format!("{}, {what}", buying.name());
         Ok(vec![
-            Row::new(PART, name(&format!("best, at {} connections", best.connections)), best.measured.rate(), "a second")
-                .beside(format!("stored function, at {} connections", their_best.connections), their_best.measured.rate())
-                .aim(Aim::AtLeast(aims.rate)),
+            Row::new(
+                PART,
+                name(&format!("best, at {} connections", best.connections)),
+                best.measured.rate(),
+                "a second",
+            )
+            .beside(format!("stored function, at {} connections", their_best.connections), their_best.measured.rate())
+            .aim(Aim::AtLeast(aims.rate)),
             Row::new(PART, name(&format!("p99, {} connections", most.connections)), most.measured.p99_ms, "ms")
                 .beside("stored function", function_most.measured.p99_ms)
                 .aim(Aim::AtMost(aims.p99)),

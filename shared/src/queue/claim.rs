@@ -24,8 +24,8 @@ pub struct Claimer {
 /// Claims those of these jobs that are due and ready. The others were claimed or finished by another worker, so an id
 /// that the doorbell repeats does no harm.
 ///
-/// Here and in all statements on jobs that are named by their ids, the state is a parameter. With a literal, the planner may
-/// take the partial index of that state and read all of it, if the statistics are from a time when it was nearly empty.
+/// Here and in all statements on jobs that are named by their ids, the state is hidden from the planner. If it knew it, it
+/// might take the partial index of that state and read all of it: the statistics may be from a time when it was nearly empty.
 pub async fn by_ids(conn: &mut PgConnection, claimer: &Claimer, ids: &[JobId]) -> Result<Vec<LeasedJob>> {
     let asked = Instant::now();
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
@@ -35,8 +35,8 @@ pub async fn by_ids(conn: &mut PgConnection, claimer: &Claimer, ids: &[JobId]) -
               set state = 'running', attempt = j.attempt + 1, worker = $1, started_at = clock_timestamp(),
                   lease_until = clock_timestamp() + make_interval(secs => $2)
              from (select id from jobs
-                    where id = any($3) and state = $5 and run_at <= now()
-                      and kind || '/' || version = any($4)
+                    where id = any((select $3::uuid[])::uuid[]) and state = (select $5) and run_at <= now()
+                      and kind || '/' || version = any((select $4::text[])::text[])
                       and queue not in (select name from queues where paused)
                       for no key update skip locked) mine
             where j.id = mine.id
@@ -134,8 +134,8 @@ pub async fn renew(conn: &mut PgConnection, claimer: &Claimer, running: &Running
     let renewed = sqlx::query_scalar!(
         r#"update jobs j set lease_until = clock_timestamp() + make_interval(secs => $3)
              from (select jobs.id
-                     from jobs join unnest($1::uuid[], $2::int[]) mine (id, attempt) on jobs.id = mine.id
-                    where jobs.state = $5 and jobs.attempt = mine.attempt and jobs.worker = $4
+                     from jobs join unnest((select $1::uuid[]), $2::int[]) mine (id, attempt) on jobs.id = mine.id
+                    where jobs.state = (select $5) and jobs.attempt = mine.attempt and jobs.worker = $4
                       for no key update of jobs skip locked) held
             where j.id = held.id
         returning j.id"#,

@@ -43,8 +43,8 @@ pub async fn finish_many(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Resu
     let finished = sqlx::query_scalar!(
         r#"update jobs j set state = 'done', lease_until = null, finished_at = clock_timestamp()
              from (select jobs.id
-                     from jobs join unnest($1::uuid[], $2::int[]) mine (id, attempt) on jobs.id = mine.id
-                    where jobs.state = $3 and jobs.attempt = mine.attempt
+                     from jobs join unnest((select $1::uuid[]), $2::int[]) mine (id, attempt) on jobs.id = mine.id
+                    where jobs.state = (select $3) and jobs.attempt = mine.attempt
                     order by jobs.id for no key update of jobs) held
             where j.id = held.id
         returning j.id"#,
@@ -151,8 +151,8 @@ pub async fn hand_back(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Result
     let (ids, attempts): (Vec<Uuid>, Vec<i32>) = jobs.iter().map(|(id, attempt)| (id.0, *attempt)).unzip();
     let rows = sqlx::query!(
         r#"update jobs j set state = 'ready', lease_until = null, max_attempt = max_attempt + 1
-             from unnest($1::uuid[], $2::int[]) mine (id, attempt)
-            where j.id = mine.id and j.attempt = mine.attempt and j.state = $3
+             from unnest((select $1::uuid[]), $2::int[]) mine (id, attempt)
+            where j.id = mine.id and j.attempt = mine.attempt and j.state = (select $3)
         returning j.id, j.queue as "queue: Queue", j.run_at"#,
         &ids,
         &attempts,

@@ -39,7 +39,7 @@ pub(crate) async fn open(conn: &mut PgConnection, orders: &[OrderId]) -> Result<
     let rows = sqlx::query!(
         r#"with given as materialized (select $1::uuid[] as ids),
            paid as materialized (
-               select id from orders where id = any((select ids from given)::uuid[]) and status = $2
+               select id from orders where id = any((select ids from given)::uuid[]) and status = (select $2)
                 order by id for no key update)
            insert into shipments as s (order_id, warehouse_id)
            select paid.id, stocked.warehouse_id
@@ -88,7 +88,7 @@ pub(crate) async fn mark_shipped(conn: &mut PgConnection, shipments: &[&Shipment
             set state = case when s.state = 'booking' then 'shipped' else s.state end,
                 shipped_at = coalesce(s.shipped_at, clock_timestamp()),
                 tracking_number = coalesce(s.tracking_number, sent.tracking_number)
-           from unnest($1::uuid[], $2::text[]) sent (id, tracking_number)
+           from unnest((select $1::uuid[]), $2::text[]) sent (id, tracking_number)
           where s.id = sent.id",
         &ids,
         &numbers as &[Option<&str>],
@@ -102,7 +102,7 @@ pub(crate) async fn mark_shipped(conn: &mut PgConnection, shipments: &[&Shipment
 pub(crate) async fn mark_delivered(conn: &mut PgConnection, orders: &[OrderId]) -> Result<()> {
     sqlx::query!(
         "update shipments set state = 'delivered', delivered_at = clock_timestamp()
-          where order_id = any($1) and state = 'shipped'",
+          where order_id = any((select $1::uuid[])::uuid[]) and state = 'shipped'",
         orders as &[OrderId],
     )
     .execute(conn)

@@ -69,12 +69,12 @@ pub(super) async fn take_keys(
     // A key expires after a day: then it can be used again.
     let rows = sqlx::query!(
         r#"with customer as materialized (
-               select id from unnest($1::uuid[]) id
+               select id from unnest((select $1::uuid[])) id
                 where pg_try_advisory_xact_lock(hashtextextended('customer ' || id, 0))
            ), key as (
                insert into idempotency_keys as k (caller_id, key, body_hash, resource)
                select caller, key, hash, resource
-                 from unnest($2::uuid[], $3::text[], $4::bytea[], $5::uuid[]) t (caller, key, hash, resource)
+                 from unnest((select $2::uuid[]), $3::text[], $4::bytea[], $5::uuid[]) t (caller, key, hash, resource)
                 where pg_try_advisory_xact_lock(hashtextextended(caller::text || key, 0))
                on conflict (caller_id, key) do update
                   set body_hash = excluded.body_hash, resource = excluded.resource, status = null, headers = null,
@@ -86,12 +86,12 @@ pub(super) async fn take_keys(
                   coalesce(held.units, 0) as "units!"
              from customer c
             cross join lateral (
-                  select count(*) as orders from orders where customer_id = c.id and status = any($7)) open
+                  select count(*) as orders from orders where customer_id = c.id and status = any((select $7::text[])::text[])) open
             cross join lateral (
-                  select exists (select from orders where customer_id = c.id and status = any($8)) as has_paid) paid
+                  select exists (select from orders where customer_id = c.id and status = any((select $8::text[])::text[])) as has_paid) paid
              left join lateral (
                   select sum(i.quantity)::bigint as units from orders o join order_items i on i.order_id = o.id
-                   where o.customer_id = c.id and o.status = any($7)) held on not paid.has_paid
+                   where o.customer_id = c.id and o.status = any((select $7::text[])::text[])) held on not paid.has_paid
            union all select resource, false, 0, false, 0 from key"#,
         &customers,
         &callers,
@@ -162,7 +162,7 @@ pub(super) async fn lock_stock(conn: &mut PgConnection, batch: &[&PlaceOrder]) -
     let rows = sqlx::query!(
         r#"select i.product_id, i.warehouse_id, i.on_hand, i.reserved, i.reorder_level
              from inventory i
-            where i.product_id in (select unnest($1::uuid[]) union select id from products where sku = any($2))
+            where i.product_id in (select unnest((select $1::uuid[])) union select id from products where sku = any((select $2::text[])::text[]))
             order by i.product_id, i.warehouse_id
               for no key update of i"#,
         &ids,
@@ -193,27 +193,27 @@ pub(super) async fn present(conn: &mut PgConnection, batch: &[&PlaceOrder], term
              (select coalesce(jsonb_agg(jsonb_build_object('id', id, 'sku', sku, 'name', name,
                          'price_minor', price_minor, 'currency', currency, 'active', active)), '[]')
                 from products
-               where id in (select unnest($1::uuid[]) union select id from products where sku = any($2)))
+               where id in (select unnest((select $1::uuid[])) union select id from products where sku = any((select $2::text[])::text[])))
                as "products!: Json<Vec<PricedProduct>>",
              (select coalesce(jsonb_object_agg(id, priority), '{}') from warehouses where active)
                as "warehouses!: Json<HashMap<WarehouseId, i32>>",
              (select coalesce(jsonb_object_agg(c.id, jsonb_build_object('orders', open.orders, 'has_paid', paid.has_paid,
                          'units', coalesce(held.units, '{}'), 'value', coalesce(owed.value, '{}'))), '{}')
-                from unnest($3::uuid[]) c (id)
+                from unnest((select $3::uuid[])) c (id)
                cross join lateral (
-                     select count(*) as orders from orders where customer_id = c.id and status = any($4)) open
+                     select count(*) as orders from orders where customer_id = c.id and status = any((select $4::text[])::text[])) open
                cross join lateral (
-                     select exists (select from orders where customer_id = c.id and status = any($5)) as has_paid) paid
+                     select exists (select from orders where customer_id = c.id and status = any((select $5::text[])::text[])) as has_paid) paid
                 left join lateral (
                      select jsonb_object_agg(product_id, units) as units
                        from (select i.product_id, sum(i.quantity) as units
                                from orders o join order_items i on i.order_id = o.id
-                              where o.customer_id = c.id and o.status = any($4)
+                              where o.customer_id = c.id and o.status = any((select $4::text[])::text[])
                               group by i.product_id) by_product) held on not paid.has_paid and open.orders > 0
                 left join lateral (
                      select jsonb_object_agg(currency, total) as value
                        from (select currency, least(sum(total_minor), 9223372036854775807)::bigint as total from orders
-                              where customer_id = c.id and status = any($4)
+                              where customer_id = c.id and status = any((select $4::text[])::text[])
                               group by currency) by_currency) owed on not paid.has_paid and open.orders > 0)
                as "unpaid!: Json<HashMap<CustomerId, Unpaid>>""#,
         &ids,

@@ -137,7 +137,7 @@ pub(super) async fn write(
     let (freed_callers, freed_keys) = keys(keys_to_free);
     let rows = sqlx::query!(
         r#"with o as materialized (
-               select * from unnest($1::uuid[], $2::uuid[], $3::uuid[],
+               select * from unnest((select $1::uuid[]), $2::uuid[], $3::uuid[],
                                     $4::text[], $5::bigint[], $6::jsonb[], $7::text[],
                                     $8::uuid[], $9::jsonb[],
                                     $10::uuid[], $11::jsonb[], $12::text[], $13::text[])
@@ -146,10 +146,10 @@ pub(super) async fn write(
                                      reservation_id, event,
                                      job_id, args, request_id, trace_parent)
            ), a as materialized (
-               select * from unnest($14::uuid[], $15::uuid[], $16::uuid[], $17::uuid[], $18::int[], $19::uuid[])
+               select * from unnest((select $14::uuid[]), $15::uuid[], $16::uuid[], $17::uuid[], $18::int[], $19::uuid[])
                                as t (order_id, reservation_id, product_id, warehouse_id, quantity, actor_id)
            ), i as (
-               select * from unnest($20::uuid[], $21::smallint[], $22::uuid[], $23::text[], $24::text[], $25::int[], $26::bigint[])
+               select * from unnest((select $20::uuid[]), $21::smallint[], $22::uuid[], $23::text[], $24::text[], $25::int[], $26::bigint[])
                                as t (order_id, line, product_id, sku, name, quantity, unit_price_minor)
            ), wanted as (
                select product_id, warehouse_id, sum(quantity)::int as quantity from a group by product_id, warehouse_id
@@ -179,7 +179,7 @@ pub(super) async fn write(
                insert into jobs (id, queue, kind, version, args, max_attempt, order_id, request_id, trace_parent)
                select job_id, $28::queue, $29, $30, args, $31, id, request_id, trace_parent from o
            ), freed as (
-               delete from idempotency_keys where (caller_id, key) in (select * from unnest($32::uuid[], $33::text[]))
+               delete from idempotency_keys where (caller_id, key) in (select * from unnest((select $32::uuid[]), $33::text[]))
            )
            select o.job_id as "job_id!", p.number as "number!", p.created_at as "created_at!", p.id as "id!",
                   (select count(*) from stocked) = (select count(*) from wanted) as "complete!"

@@ -225,6 +225,10 @@ pub async fn version(db: &PgPool) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("select coalesce(max(version), 0) from _sqlx_migrations").fetch_one(db).await
 }
 
+// One plan for all arguments: statements that run for batches of any size hide an array from the planner, by
+// `(select $1::uuid[])`. If it knew the length, it would take a plan for ten entries for more expensive than one for exactly
+// these, and so plan a batch of one anew each time. That took a fifth of Postgres's time.
+
 /// Runs a checked query with a plan for exactly these arguments: `query.fetch_all(CustomPlan(conn))`.
 ///
 /// Every list needs this. In `$1 is null or id = $1`, the planner can use the index of a filter only if it knows which

@@ -22,7 +22,7 @@ pub struct Settings {
     /// The number of orders for growth
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..=100_000_000))]
     pub rows: u32,
-    /// Measures other queues too: graphile-worker, pg-boss, BullMQ, Sidekiq, apalis-redis and bare Redis
+    /// Measures six other queues too, two in Postgres and four in Redis
     #[arg(long)]
     pub peers: bool,
     /// The folder of millrace-api and millrace-worker, built with --release

@@ -5,23 +5,17 @@ use std::str::FromStr;
 use std::sync::Once;
 
 use axum::http::HeaderMap;
-use ipnet::IpNet;
+use shared::platform::addresses::Networks;
 
 /// The proxies whose `X-Forwarded-For` we trust (`TRUSTED_PROXIES`): addresses and networks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies(Networks);
 
 impl FromStr for TrustedProxies {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let network = |text: &str| {
-            let address = text.parse::<IpAddr>().map(IpNet::from);
-            address
-                .or_else(|_| text.parse())
-                .map_err(|_| format!("`{text}` is not an address or a network such as 10.0.0.0/8"))
-        };
-        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(network).collect::<Result<_, _>>().map(Self)
+        text.parse().map(Self)
     }
 }
 
@@ -50,7 +44,7 @@ impl TrustedProxies {
     }
 
     pub fn trusts(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(&address))
+        self.0.contain(address)
     }
 }
 

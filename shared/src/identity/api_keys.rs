@@ -5,7 +5,6 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -13,11 +12,11 @@ use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 
 use super::key_text::{Mode, NewKeyText};
-use super::known_keys;
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::invalid::Invalid;
 use crate::page::{List, Page};
+use crate::platform::addresses;
 use crate::platform::db::CustomPlan;
 use crate::principal::{By, Principal};
 use crate::scope::{Scope, Scopes};
@@ -139,7 +138,7 @@ impl TryFrom<String> for AllowedAddress {
 
     fn try_from(text: String) -> Result<Self, Invalid> {
         let text = text.trim();
-        let network: IpNet = known_keys::network(text).ok_or_else(|| {
+        let network = addresses::network(text).ok_or_else(|| {
             let message = "it is neither an address such as 203.0.113.7 nor a network such as 203.0.113.0/24";
             Invalid::new("invalid_address", message)
         })?;

@@ -1,4 +1,4 @@
-//! Which IP addresses belong to the public internet, and which inner networks a setting opens by name. Writes no table.
+//! IP addresses and networks as people write them, and which addresses belong to the public internet. Writes no table.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -47,7 +47,13 @@ const NOT_PUBLIC: &[&str] = &[
 /// Only these IPv6 addresses are given out for the public internet.
 const PUBLIC_V6: &str = "2000::/3";
 
-/// Networks that an operator names, separated by commas: `127.0.0.0/8,10.1.0.0/16`. An address alone is a network of one.
+/// An address or a network, as people write them. An address alone is a network of one.
+pub fn network(text: &str) -> Option<IpNet> {
+    let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    address.or_else(|_| text.parse::<IpNet>().map(|network| network.trunc())).ok()
+}
+
+/// Networks that somebody names, in settings separated by commas: `127.0.0.0/8,10.1.0.0/16`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
@@ -55,16 +61,24 @@ impl FromStr for Networks {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let network = |text: &str| {
-            let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-            net.map(|net| net.trunc())
-                .map_err(|_| format!("`{text}` is neither an address nor a network such as 10.1.0.0/16"))
+        let parse = |text: &str| {
+            network(text).ok_or_else(|| format!("`{text}` is neither an address nor a network such as 10.1.0.0/16"))
         };
-        text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(network).collect::<Result<_, _>>().map(Self)
+        text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(parse).collect()
+    }
+}
+
+impl FromIterator<IpNet> for Networks {
+    fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
+        Self(networks.into_iter().collect())
     }
 }
 
 impl Networks {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// An IPv4 address that is written as IPv6 is judged as the IPv4 address that it reaches.
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -141,6 +155,26 @@ mod tests {
             ("ff02::1", false),
         ] {
             assert_eq!(is_public(address.parse().unwrap()), public, "{address}");
+        }
+    }
+
+    #[test]
+    fn addresses_and_networks_are_read() {
+        for (text, address, inside) in [
+            ("203.0.113.7", "203.0.113.7", true),
+            ("203.0.113.7", "203.0.113.8", false),
+            ("203.0.113.9/24", "203.0.113.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("::ffff:203.0.113.7", "203.0.113.7", true),
+            ("2001:db8::/32", "2001:db8:1::1", true),
+            ("2001:db8::/32", "203.0.113.7", false),
+            ("0.0.0.0/0", "203.0.113.7", true),
+        ] {
+            let network = network(text).unwrap();
+            assert_eq!(network.contains(&address.parse::<IpAddr>().unwrap()), inside, "{address} in {text}");
+        }
+        for wrong in ["", "x", "10.0.0.0/33", "10.0.0.0/", "10.0.0", "localhost"] {
+            assert_eq!(network(wrong), None, "{wrong}");
         }
     }
 

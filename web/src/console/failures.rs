@@ -12,6 +12,7 @@ use shared::ops::jobs::{self, JobFilter};
 use shared::page::Page;
 use shared::principal::Permission;
 use shared::queue::{JobState, Plan};
+use shared::values::whole_number::WholeNumber;
 use uuid::Uuid;
 
 use super::{jobs as job_pages, shell};
@@ -235,7 +236,7 @@ async fn start(State(web): State<WebState>, mut once: OnceForm) -> PageResult<Re
             dry_run: false,
             canary: once.fields.is_on("canary"),
             upto: once.fields.optional("upto")?,
-            expected: once.fields.optional("expected")?,
+            expected: once.fields.optional("expected")?.map(WholeNumber),
         };
         let plan = plan(&web, &once.visit);
         bulk::start(&mut once.tx, once.visit.principal()?, &asked, &plan).await

@@ -23,6 +23,7 @@ use crate::principal::{By, Permission, Principal};
 use crate::queue::dead::{self, DeadJobs};
 use crate::queue::{self, Job, Plan, Queue, Ring};
 use crate::scope::Scope;
+use crate::values::whole_number::WholeNumber;
 use crate::values::{CustomerId, JobId, Money, Note};
 
 /// Counting stops here.
@@ -96,7 +97,8 @@ pub struct StartBulk {
     /// As the preview said: nothing newer is taken
     pub upto: Option<Uuid>,
     /// As the preview said: if the number is another one now, nothing is done
-    pub expected: Option<i64>,
+    #[schema(value_type = Option<i64>)]
+    pub expected: Option<WholeNumber>,
 }
 
 /// What an action would do.
@@ -292,7 +294,7 @@ pub async fn start(
     let by = principal.by().ok_or(Error::Forbidden { needed: "staff" })?;
     require_for(principal, asked.action)?;
     let now = preview(conn, asked.action, &asked.filter, asked.upto).await?;
-    if asked.expected.is_some_and(|expected| expected != now.count) {
+    if asked.expected.is_some_and(|expected| expected.0 != now.count) {
         return Err(Error::PreviewStale { preview: json!(now) });
     }
     let Some(upto) = now.upto else {

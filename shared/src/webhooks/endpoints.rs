@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::jobs::SHARDS;
+use super::wanted::EventPattern;
 use super::{wake, wanted};
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
@@ -98,10 +99,10 @@ impl TryFrom<WholeNumber> for MaxPerSecond {
 #[schema(example = json!({"url": "https://erp.example/hooks", "types": ["order.*", "stock.low"], "description": "The ERP"}))]
 pub struct NewWebhook {
     /// https, to the public internet; `WEBHOOK_ALLOW` opens inner networks
-    #[schema(max_length = 2000)]
+    #[schema(max_length = 2000, pattern = r"^[^\u0000]*$")]
     pub url: String,
     /// Names of types, `order.*`, or `*`
-    #[schema(min_items = 1, max_items = 50)]
+    #[schema(min_items = 1, max_items = 50, value_type = Vec<EventPattern>)]
     pub types: Vec<String>,
     pub description: Option<Description>,
     pub max_per_second: Option<MaxPerSecond>,
@@ -112,10 +113,10 @@ pub struct NewWebhook {
 #[schema(example = json!({"types": ["order.*"]}))]
 pub struct ChangeWebhook {
     /// Holds for the next attempt of all deliveries
-    #[schema(max_length = 2000)]
+    #[schema(max_length = 2000, pattern = r"^[^\u0000]*$")]
     pub url: Option<String>,
     /// Holds for later events
-    #[schema(min_items = 1, max_items = 50)]
+    #[schema(min_items = 1, max_items = 50, value_type = Option<Vec<EventPattern>>)]
     pub types: Option<Vec<String>>,
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Description>)]

@@ -12,6 +12,7 @@ use super::endpoints;
 use super::fill::{self, TEST, Wanted};
 use super::jobs::{ReplayWebhooks, plan, shard_of};
 use super::wake::{self, Shard};
+use super::wanted::EventPattern;
 use super::{deliveries, wanted};
 use crate::actions::{self, Action};
 use crate::error::{Error, Result};
@@ -40,13 +41,14 @@ pub enum ReplayOnly {
 #[schema(example = json!({"from": "2026-11-21T00:00:00Z", "only": "failed", "dry_run": true}))]
 pub struct ReplayWebhook {
     /// A `next_cursor` of GET /v1/events: what comes after it. This or `from`
+    #[schema(max_length = 200, pattern = r"^[^\u0000]*$")]
     pub after: Option<String>,
     /// What happened at this time or later. This or `after`
     pub from: Option<DateTime<Utc>>,
     /// What happened before this time
     pub to: Option<DateTime<Utc>>,
     /// Of these types only: names, `order.*`, or `*`
-    #[schema(min_items = 1, max_items = 50)]
+    #[schema(min_items = 1, max_items = 50, value_type = Option<Vec<EventPattern>>)]
     pub types: Option<Vec<String>>,
     pub only: Option<ReplayOnly>,
     /// Only count

@@ -1,11 +1,18 @@
 //! Which types of events an endpoint gets. Writes no table.
 
+use utoipa::ToSchema;
+
 use crate::error::{Error, Result};
 use crate::feed::catalogue;
 use crate::invalid::Invalid;
 
 /// Every event has one type, so more names would repeat.
 const MOST_TYPES: usize = 50;
+
+/// How the API's description shows an entry of `types`.
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, pattern = r"^(\*|[a-z]+\.(\*|[a-z_]+))$", example = "order.*")]
+pub struct EventPattern(pub String);
 
 /// Checks the types of an endpoint, and drops repetitions.
 pub fn checked(types: &[String]) -> Result<Vec<String>> {

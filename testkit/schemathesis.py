@@ -34,6 +34,7 @@ REASONS = {
 SENTENCES = {
     "give the product's SKU or its id", "give the SKU or the id, not both",
     "give `from` (a time) or `after` (a cursor)", "give `from` or `after`, and not both",
+    "it means the present, so it does not go with `as_of`",
 }
 
 

@@ -31,6 +31,9 @@ pub enum Error {
     // The caller is unknown, or lacks a permission.
     #[error("the access token is missing, expired or invalid; log in, or refresh the token")]
     Unauthenticated,
+    #[error("the API key is unknown, revoked or expired; ask an administrator for a new one")]
+    #[strum(serialize = "unauthenticated")]
+    BadKey,
     #[error("the e-mail address or the password is wrong")]
     InvalidCredentials,
     #[error("the token is no longer valid; log in again")]
@@ -204,6 +207,7 @@ impl Error {
             Self::NotFound(_) => Kind::NotFound,
             Self::Invalid(_) | Self::InvalidFields(_) | Self::IdempotencyKeyReused => Kind::Invalid,
             Self::Unauthenticated
+            | Self::BadKey
             | Self::InvalidCredentials
             | Self::InvalidToken
             | Self::TotpRequired

@@ -100,7 +100,7 @@ async fn carry(client: TcpStream, upstream: SocketAddr, control: &Control) -> io
     let (lose_answers, losing) = tokio::sync::watch::channel(false);
     tokio::select! {
         end = requests(client_in, server_out, control, &lose_answers) => end,
-        end = answers(server_in, client_out, losing) => end,
+        end = answers(server_in, client_out, control, &losing) => end,
     }
 }
 
@@ -130,7 +130,6 @@ async fn requests(
             b'S' if lose_answer => {
                 lose_answers.send_replace(true);
                 to.write_all(&message).await?;
-                control.cuts.fetch_add(1, Ordering::SeqCst);
                 std::future::pending::<()>().await; // `answers` closes the connection.
             }
             _ => {}
@@ -145,7 +144,6 @@ async fn requests(
                 Cut::AfterCommit => {
                     lose_answers.send_replace(true);
                     to.write_all(&message).await?;
-                    control.cuts.fetch_add(1, Ordering::SeqCst);
                     std::future::pending::<()>().await; // `answers` closes the connection.
                 }
             }
@@ -171,17 +169,22 @@ async fn read_body(from: &mut OwnedReadHalf, mut message: Vec<u8>) -> io::Result
     Ok(message)
 }
 
-/// Forwards bytes from the server to the client. A dropped answer is still read first, so that the server has surely
-/// acted.
+/// Forwards bytes from the server to the client. A dropped answer is still read, and counted only then, so that the
+/// server has surely acted.
 async fn answers(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    losing: tokio::sync::watch::Receiver<bool>,
+    control: &Control,
+    losing: &tokio::sync::watch::Receiver<bool>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut buffer).await?;
-        if read == 0 || *losing.borrow() {
+        if *losing.borrow() {
+            control.cuts.fetch_add(1, Ordering::SeqCst);
+            return Ok(());
+        }
+        if read == 0 {
             return Ok(());
         }
         to.write_all(&buffer[..read]).await?;

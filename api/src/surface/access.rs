@@ -29,7 +29,7 @@ pub async fn admit(State(state): State<AppState>, mut request: Request, next: Ne
     let source = source(&state, &request);
     let (caller, refused) = match authenticate(&state, policy.face, request.headers(), &source).await {
         Ok(caller) => (Some(caller), None),
-        Err(error @ (Error::Unauthenticated | Error::AddressNotAllowed)) => (None, Some(error)),
+        Err(error @ (Error::Unauthenticated | Error::BadKey | Error::AddressNotAllowed)) => (None, Some(error)),
         Err(other) => return Err(other.into()),
     };
     let standing = match policy.class {

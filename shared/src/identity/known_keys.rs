@@ -55,13 +55,13 @@ impl KnownKeys {
 
     /// Whose key is it, and may it be used from this address? Counts as a use of the key.
     pub async fn authenticate(&self, db: &PgPool, key: &str, address: Option<IpAddr>) -> Result<ServiceAccount> {
-        let prefix = key_text::prefix_of(key).ok_or(Error::Unauthenticated)?;
+        let prefix = key_text::prefix_of(key).ok_or(Error::BadKey)?;
         // Boxed because it is rare: otherwise the future of every request would have room for it.
         let stored = self.keys.try_get_with(prefix.to_owned(), Box::pin(find(db, prefix))).await;
         let stored = stored.map_err(|shared| Error::clone(&shared))?;
         let is_same = bool::from(stored.hash.ct_eq(&key_text::hash(key)));
         if !is_same || stored.usable_until.is_none_or(|end| end <= Instant::now()) {
-            return Err(Error::Unauthenticated);
+            return Err(Error::BadKey);
         }
         if !stored.allows(address) {
             return Err(Error::AddressNotAllowed);
@@ -118,7 +118,7 @@ async fn find(db: &PgPool, prefix: &str) -> Result<Arc<StoredKey>> {
     )
     .fetch_optional(db)
     .await?
-    .ok_or(Error::Unauthenticated)?;
+    .ok_or(Error::BadKey)?;
     let usable_for = row.usable_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     Ok(Arc::new(StoredKey {
         hash: row.hash.try_into().map_err(|_| Error::internal("the hash of a key does not have 32 bytes"))?,

@@ -56,7 +56,9 @@ async fn a_frozen_workers_commit_is_refused_when_it_goes_on() {
 async fn a_claim_whose_reply_is_lost_is_run_by_another_worker_after_its_lease_and_its_effect_happens_once() {
     let system = TestSystem::start().await;
     let (proxy, through) = through_a_proxy(&system.app.database_url).await;
-    let _first = WorkerProcess::start(&system, &[("DATABASE_URL", &through), ("WORKER_CONCURRENCY", "1")]);
+    // Jobs of the clock are on the low queue, so the claim that is lost is the one of the payment.
+    let settings = [("DATABASE_URL", through.as_str()), ("WORKER_CONCURRENCY", "1"), ("WORKER_QUEUES", "high")];
+    let _first = WorkerProcess::start(&system, &settings);
     system.until_count("the worker runs", "select count(*) from workers", 1).await;
 
     proxy.lose_answer_to("set state = 'running'");

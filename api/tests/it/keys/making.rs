@@ -135,7 +135,9 @@ async fn a_revoked_key_is_refused_in_every_process_and_stays_revoked() {
     here.get("/v1/orders").await.done(200);
 
     admin.delete(path).await.done(204);
-    here.get("/v1/orders").await.refused(401, "unauthenticated");
+    let refused = here.get("/v1/orders").await;
+    refused.refused(401, "unauthenticated");
+    assert!(refused.body["detail"].as_str().unwrap().contains("API key"), "{refused:#?}");
     until("the other process knows", async || there.get("/v1/orders").await.status == 401).await;
     let revoked = admin.get(path).await.body;
     admin.delete(path).await.done(204);

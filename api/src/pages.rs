@@ -37,7 +37,7 @@ pub fn routes(sites: Sites, web: &WebState) -> Routes {
 }
 
 /// Refuses a form that another site made a browser send. Behind a proxy that changes `Host`, `PUBLIC_URL` names us.
-fn own_forms_only(public_url: Option<&str>) -> CsrfLayer<fn(ProtectionError) -> Response> {
+pub fn own_forms_only(public_url: Option<&str>) -> CsrfLayer<fn(ProtectionError) -> Response> {
     let layer = public_url.map_or_else(CsrfLayer::new, |url| {
         CsrfLayer::new().add_trusted_origin(url).expect("PUBLIC_URL was checked when it was read")
     });

@@ -52,7 +52,7 @@ pub fn without_docs() -> Routes {
 
 /// The table of all routes in Markdown, for `docs/routes.md`.
 pub fn markdown() -> String {
-    let (_, policies) = all().into_parts();
+    let (_, policies) = all().merge(graphql::graphiql::routes(None)).into_parts();
     let mut rows: Vec<_> = policies.iter().map(|(method, path, policy)| row(method, path, policy)).collect();
     let pages = pages::policies(web::rule::Sites { shop: true, console: true });
     rows.extend(pages.iter().map(|(method, path, policy)| row(method, path, policy)));

@@ -29,8 +29,10 @@ use tokio_util::sync::CancellationToken;
 use web::rule::Sites;
 
 use crate::config::{PageSettings, Serve};
+use crate::graphql::graphiql;
 use crate::metrics::ApiMetrics;
 use crate::pages;
+use crate::router::Routes;
 use crate::state::AppState;
 use crate::surface::connections;
 use crate::{health, routes, surface};
@@ -86,13 +88,20 @@ pub fn app(state: AppState) -> Router {
     let routes = if state.settings.docs { routes::all() } else { routes::without_docs() };
     let settings = &state.settings.pages;
     let sites = Sites { shop: settings.shop, console: settings.console && settings.console_addr.is_none() };
-    let routes = routes.merge(pages::routes(sites, &state.web()));
+    let routes = routes.merge(pages::routes(sites, &state.web())).merge(graphiql(sites, &state));
     surface::wrap(routes, state, surface::REQUEST_TIMEOUT)
+}
+
+/// Only in development, and only where the console is.
+fn graphiql(sites: Sites, state: &AppState) -> Routes {
+    let there = sites.console && !state.settings.is_public();
+    if there { graphiql::routes(state.settings.public_url.as_deref()) } else { Routes::default() }
 }
 
 /// The console alone, for its own address.
 fn console_app(state: AppState) -> Router {
-    let routes = pages::routes(Sites { shop: false, console: true }, &state.web());
+    let sites = Sites { shop: false, console: true };
+    let routes = pages::routes(sites, &state.web()).merge(graphiql(sites, &state));
     surface::wrap(routes, state, surface::REQUEST_TIMEOUT)
 }
 

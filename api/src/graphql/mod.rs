@@ -10,6 +10,7 @@ mod connection;
 mod edges;
 mod filters;
 mod gate;
+pub mod graphiql;
 mod loads;
 mod nesting;
 mod nodes;
@@ -166,6 +167,10 @@ async fn query(
     Extension(RequestId(request_id)): Extension<RequestId>,
     Json(sent): Json<Sent>,
 ) -> ApiResult<Response> {
+    run_query(state, caller, request_id, sent).await
+}
+
+async fn run_query(state: AppState, caller: Caller, request_id: String, sent: Sent) -> ApiResult<Response> {
     let variables = Variables::from_json(Value::Object(sent.variables.unwrap_or_default()));
     let document = parse(&sent.query)?;
     let asked = AskedQuery {

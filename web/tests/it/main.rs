@@ -7,6 +7,7 @@ mod desk;
 mod driver;
 mod entrance;
 mod faults;
+mod graphiql;
 mod keys;
 mod orders;
 mod shop;

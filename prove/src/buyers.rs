@@ -15,14 +15,16 @@ use crate::cluster::APIS;
 /// Pause between two actions of a buyer, in milliseconds.
 const PAUSE_MS: std::ops::Range<u64> = 10..250;
 
+/// A person who buys, or a program that buys for a customer with an API key.
+pub struct Buyer {
+    pub me: Person,
+    pub name: String,
+    pub customer_id: Option<String>,
+}
+
 /// Buys until `open` is false. Then repeats its last request until an API answers it.
-pub async fn buy(
-    clients: Arc<Clients>,
-    catalog: Arc<Catalog>,
-    mut me: Person,
-    name: String,
-    open: watch::Receiver<bool>,
-) {
+pub async fn buy(clients: Arc<Clients>, catalog: Arc<Catalog>, buyer: Buyer, open: watch::Receiver<bool>) {
+    let Buyer { mut me, name, customer_id } = buyer;
     let mut orders: Vec<Request> = Vec::new();
     while *open.borrow() {
         let old = (!orders.is_empty()).then(|| orders[me.rng.usize(..orders.len())].clone());
@@ -32,7 +34,11 @@ pub async fn buy(
             (24..34, Some(old)) => look(&clients, &mut me, &old).await,
             _ => {
                 let key = format!("{name}-{}", orders.len());
-                let order = Request::post("/v1/orders", key, order(&catalog, &mut me));
+                let mut order = order(&catalog, &mut me);
+                if let Some(customer_id) = &customer_id {
+                    order["customer_id"] = json!(customer_id);
+                }
+                let order = Request::post("/v1/orders", key, order);
                 orders.push(order.clone());
                 place(&clients, &mut me, &order).await;
             }

@@ -65,6 +65,7 @@ const WEBHOOKS: [(&str, &str); 4] = [
 
 pub const PASSWORD: &str = "correct horse battery";
 pub const STAFF: &str = "staff@prove.test";
+pub const ADMIN: &str = "admin@prove.test";
 
 pub struct Cluster {
     pub home: Home,
@@ -158,8 +159,10 @@ impl Cluster {
                 shared::platform::db::pool(&Postgres::url_of(&[postgres.addr(), standby]), 4, "millrace-cluster")?
             }
         };
-        let password = PASSWORD.to_owned().try_into()?;
-        users::create_user(&db, STAFF.parse()?, password, "Staff".parse()?, Role::Staff).await?;
+        for (email, role) in [(STAFF, Role::Staff), (ADMIN, Role::Admin)] {
+            let password = PASSWORD.to_owned().try_into()?;
+            users::create_user(&db, email.parse()?, password, email.parse()?, role).await?;
+        }
 
         let member = async |who: ProcessRef| {
             Member::start(&home, bins, who, postgres.addr(), standby_addr, redis.addr(), own).await

@@ -29,8 +29,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 
+use crate::buyers::Buyer;
 use crate::catalog::Catalog;
-use crate::client::{Clients, Person};
+use crate::client::Clients;
 use crate::cluster::{APIS, Cluster, STAFF, WORKERS};
 use crate::faults::{InjectedFault, inject};
 use crate::feed::FeedReader;
@@ -96,18 +97,25 @@ async fn run_on(settings: &Settings, seed: u64, cluster: &Arc<Cluster>) -> Resul
     let mut staff = clients.log_in(STAFF, seed).await?;
     let catalog = Arc::new(Catalog::open(&clients, &mut staff).await?);
     let receiver = hooks::open(&clients, &mut staff).await?;
-    let buyers = register(&clients, seed).await?;
+    let storefront = storefront::open(&clients, &mut staff, seed).await?;
+    let reader = FeedReader::new(clients.clone(), storefront.me.clone());
+    let mut buyers = register(&clients, seed).await?;
+    buyers.push(storefront);
 
     let (begun, start) = (Utc::now(), Instant::now());
     let (open, is_open) = watch::channel(true);
     let mut people = JoinSet::new();
-    let reading = tokio::spawn(FeedReader::new(clients.clone(), staff.clone()).read(is_open.clone()));
+    let reading = tokio::spawn(reader.read(is_open.clone()));
     people.spawn(staff::work(clients.clone(), catalog.clone(), staff.clone(), is_open.clone()));
-    for (buyer, name) in buyers {
-        people.spawn(buyers::buy(clients.clone(), catalog.clone(), buyer, name, is_open.clone()));
+    for buyer in buyers {
+        people.spawn(buyers::buy(clients.clone(), catalog.clone(), buyer, is_open.clone()));
     }
     let plan = if settings.calm { Vec::new() } else { plan::draw(seed, time) };
-    println!("{BUYERS} buyers, {APIS} APIs, {WORKERS} workers; {} faults in {} s", plan.len(), settings.seconds);
+    println!(
+        "{BUYERS} buyers, a storefront with an API key, {APIS} APIs, {WORKERS} workers; {} faults in {} s",
+        plan.len(),
+        settings.seconds
+    );
     let faults = tokio::spawn(inject(cluster.clone(), start, plan));
     show_progress(&clients, &faults, start, time).await;
     let faults: Vec<InjectedFault> = faults.await??;
@@ -148,12 +156,13 @@ async fn run_on(settings: &Settings, seed: u64, cluster: &Arc<Cluster>) -> Resul
     Ok(report)
 }
 
-async fn register(clients: &Clients, seed: u64) -> Result<Vec<(Person, String)>> {
+async fn register(clients: &Clients, seed: u64) -> Result<Vec<Buyer>> {
     let mut buyers = Vec::new();
     for number in 0..BUYERS {
         let name = format!("buyer-{number}");
         let rng = seed.wrapping_add(1 + number as u64);
-        buyers.push((clients.register(&format!("{name}@prove.test"), rng).await?, name));
+        let me = clients.register(&format!("{name}@prove.test"), rng).await?;
+        buyers.push(Buyer { me, name, customer_id: None });
     }
     Ok(buyers)
 }

@@ -146,7 +146,8 @@ impl Bench {
         let url = explaining(url.expose_secret());
         let fixed = ["millrace-api", "--database-url", &url, "--jwt-private-key", KEY, "--rate-limits", "off"];
         // A cache would answer the second request, and it polls the database by itself.
-        let cli = api::config::Cli::try_parse_from(fixed.into_iter().chain(["--cache", "off"]))?;
+        let settings = ["--cache", "off", "--webhook-master-key", "a master key that everybody may know"];
+        let cli = api::config::Cli::try_parse_from(fixed.into_iter().chain(settings))?;
         let state = api::serve::state(&cli.common, cli.serve)?;
         let pool = state.db.clone();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));

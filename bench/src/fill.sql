@@ -74,6 +74,19 @@ select pg_temp.id_at('user', pg_temp.moment(n / :rows.0 - 1), n), 'user' || n ||
   from generate_series(1, :rows) n;
 analyze users;
 
+-- ## service accounts
+-- A few hundred machines, each with three keys, of which one is revoked.
+create temp table m on commit drop as
+select n, pg_temp.id_at('machine', pg_temp.moment(n / 300.0), n) as id, pg_temp.moment(n / 300.0) as at from generate_series(1, 300) n;
+insert into users (id, email, password_hash, name, kind, created_at, updated_at)
+select id, 'machine' || n || '@bench.test', '', 'Machine ' || n, 'service', at, at from m;
+insert into service_accounts (id, created_by)
+select m.id, admin.id from m, users admin where admin.email = 'admin@bench.test';
+insert into api_keys (user_id, name, prefix, hash, scopes, created_by, created_at, expires_at, revoked_at)
+select m.id, 'key ' || k, 'mr_test_' || lpad((n * 3 + k)::text, 8, '0'), sha256((n * 3 + k)::text::bytea), '{orders:read}', admin.id,
+       m.at, now() + interval '90 days', case k when 0 then now() end
+  from m cross join generate_series(0, 2) k, users admin where admin.email = 'admin@bench.test';
+
 -- ## customers
 -- One for each user, and some that staff created with the address of a user. User 1 has five of those.
 create temp table c on commit drop as
@@ -188,6 +201,33 @@ select row_number() over (order by created_at, order_id, sequence), order_id, se
   from order_events;
 update feed_head set position = (select max(position) from feed), seen = pg_current_snapshot();
 analyze feed;
+
+-- ## webhooks
+-- One endpoint gets every event of the last months. A hundredth of them failed, a hundredth waits.
+insert into webhook_endpoints (id, url, types, after_position, created_by, created_by_name)
+select pg_temp.id_at('webhook', now() - interval '1 year', 1), 'https://erp.example/hooks', '{*}',
+       (select max(position) - :rows from feed), id, name
+  from users where email = 'staff@bench.test';
+insert into webhook_bodies (position, body, created_at)
+select position, format('{"id": "evt_%s_%s", "type": "%s", "data": {}}', subject, sequence, type), created_at
+  from feed where position > (select max(position) - :rows from feed);
+insert into webhook_deliveries (endpoint_id, position, subject, sequence, type, at, shard, state, attempts, used, next_attempt_at,
+                                delivered_at, ended_at, created_at)
+select endpoint.id, position, subject, sequence, type, f.created_at, position % 4,
+       sent.state, sent.attempts, sent.attempts, f.created_at,
+       case sent.state when 'delivered' then f.created_at end, case when sent.state <> 'pending' then f.created_at end, f.created_at
+  from webhook_endpoints endpoint
+  join feed f on f.position > endpoint.after_position
+ cross join lateral (
+       select case position % 100 when 0 then 'failed' when 1 then 'pending' else 'delivered' end as state,
+              case position % 100 when 0 then 10 when 1 then 2 else 1 end as attempts) sent
+ order by position;
+insert into webhook_attempts (endpoint_id, position, attempt, at, status, ms, response)
+select endpoint_id, position, attempt, created_at, case when state = 'delivered' then 200 else 500 end, 40, 'hello'
+  from webhook_deliveries cross join lateral generate_series(1, attempts) attempt
+ order by position, attempt;
+insert into webhook_pumps (endpoint_id, shard) select id, shard from webhook_endpoints, generate_series(0, 3) shard;
+update webhook_head set position = (select max(position) from feed);
 
 -- ## charges
 -- Our charges, and the charges of the provider.

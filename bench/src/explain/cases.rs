@@ -62,7 +62,7 @@ pub const ACCEPTED: &[(&str, &str)] = &[
 ];
 
 /// Read routes that are answered from memory. A task reads the statistics for all viewers, a step at a time.
-pub const FROM_MEMORY: &[&str] = &["/v1/ops/history"];
+pub const FROM_MEMORY: &[&str] = &["/v1/ops/history", "/v1/webhooks/event-types"];
 
 const NEWEST: &str = "id desc";
 const OLDEST: &str = "id";
@@ -96,6 +96,7 @@ pub fn cases() -> Vec<Case> {
         movements(),
         people(),
         operations(),
+        webhooks(),
         placing(),
     ];
     groups.into_iter().flatten().collect()
@@ -418,6 +419,8 @@ fn people() -> Vec<Case> {
         one(User::Admin, "/v1/api-keys"),
         one(User::Admin, "/v1/api-keys?service_account_id={user}"),
         one(User::Admin, "/v1/api-keys?state=active"),
+        one(User::Admin, "/v1/service-accounts/{service_account}"),
+        one(User::Admin, "/v1/api-keys/{api_key}"),
     ]
 }
 
@@ -466,6 +469,27 @@ fn operations() -> Vec<Case> {
         one(User::Staff, "/v1/search?q={order}"),
         one(User::Staff, "/v1/ops/clock"),
     ]
+}
+
+/// Deliveries are paged by their position in the feed, so they have no deep page by id.
+fn webhooks() -> Vec<Case> {
+    [
+        "/v1/webhooks",
+        "/v1/webhooks/{webhook}",
+        "/v1/webhooks/{webhook}/deliveries",
+        "/v1/webhooks/{webhook}/deliveries?state=delivered",
+        "/v1/webhooks/{webhook}/deliveries?state=pending",
+        "/v1/webhooks/{webhook}/deliveries?state=failed",
+        "/v1/webhooks/{webhook}/deliveries?state=held",
+        "/v1/webhooks/{webhook}/deliveries?type=order.delivered",
+        "/v1/webhooks/{webhook}/deliveries?type=stock.low",
+        "/v1/webhooks/{webhook}/deliveries?type=order.paid&state=failed",
+        "/v1/webhooks/{webhook}/deliveries?subject={delivered}",
+        "/v1/webhooks/{webhook}/deliveries?subject={user}",
+        "/v1/webhooks/{webhook}/deliveries/{event}",
+    ]
+    .map(|path| one(User::Staff, path))
+    .into()
 }
 
 /// What placing an order looks up.

@@ -30,6 +30,15 @@ pub const NAMES: &[(&str, &str)] = &[
     ("actor", "select actor_id from actions where action = 'sign_in' limit 1"),
     ("audit_run", "select id from audit_runs limit 1"),
     ("bulk_action", "select id from bulk_actions limit 1"),
+    ("service_account", "select id from service_accounts order by id limit 1"),
+    ("api_key", "select id from api_keys where user_id = '{service_account}' limit 1"),
+    ("webhook", "select id from webhook_endpoints limit 1"),
+    ("delivered", "select subject from webhook_deliveries where state = 'delivered' order by position desc limit 1"),
+    (
+        "event",
+        "select 'evt_' || subject || '_' || sequence
+           from webhook_deliveries where state = 'failed' order by position limit 1",
+    ),
     ("warehouse", "select id from warehouses order by priority limit 1"),
     // Without movements for half a year.
     ("closed_warehouse", "select id from warehouses order by priority desc limit 1"),

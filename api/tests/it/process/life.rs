@@ -2,12 +2,15 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use testkit::app::PASSWORD;
+use sqlx::AssertSqlSafe;
+use testkit::app::{PASSWORD, TestApp};
 use testkit::database::{empty_database, new_database};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::{Process, SECRET, assert_no_secret, binary, enough};
+
+const MASTER_KEY: &str = "a master key of forty characters or more..";
 
 #[tokio::test]
 async fn two_that_start_at_once_on_an_empty_database_both_come_up() {
@@ -54,6 +57,54 @@ async fn logs_are_lines_of_json_that_name_the_request_and_hold_no_secret() {
     assert_no_secret(&logged);
     for secret in [token, tokens["refresh_token"].as_str().unwrap(), "alice@example.com"] {
         assert!(!logged.contains(secret), "{secret} is in {logged}");
+    }
+}
+
+/// A key and a secret of a webhook are shown once. Neither the logs nor the database have them, so no backup has.
+#[tokio::test]
+async fn keys_and_secrets_of_webhooks_are_in_no_log_and_in_no_table() {
+    let app = TestApp::new().await;
+    let admin = app.admin().await;
+    let token = admin.token.as_deref().unwrap();
+    let mut settings = enough(&app.database_url);
+    settings.extend([("RUST_LOG", "debug"), ("WEBHOOK_MASTER_KEY", MASTER_KEY)]);
+    let mut process = Process::start(&mut binary(&settings));
+    let url = process.url();
+    let http = reqwest::Client::new();
+    let post = async |path: String, token: &str, key: &str, body: Value| -> Value {
+        let request = http.post(format!("{url}{path}")).bearer_auth(token).header("idempotency-key", key);
+        request.json(&body).send().await.unwrap().json().await.unwrap()
+    };
+    let account = post("/v1/service-accounts".to_owned(), token, "1", json!({ "name": "Robot" })).await;
+    let keys = format!("/v1/service-accounts/{}/keys", account["id"].as_str().unwrap());
+    let made = post(keys, token, "2", json!({ "name": "k", "scopes": ["orders:read", "webhooks:manage"] })).await;
+    let key = made["key"].as_str().unwrap();
+    let webhook = json!({ "url": "https://erp.example/hooks", "types": ["*"] });
+    let webhook = post("/v1/webhooks".to_owned(), key, "3", webhook).await;
+    let again =
+        post("/v1/webhooks".to_owned(), key, "3", json!({ "url": "https://erp.example/hooks", "types": ["*"] })).await;
+    assert_eq!(again, webhook, "a repetition shows the secret again, without its being stored");
+    let orders = async |key: &str| http.get(format!("{url}/v1/orders")).bearer_auth(key).send().await.unwrap().status();
+    assert_eq!(orders(key).await, StatusCode::OK);
+    let mistyped = key.replace("mr_test_", "mr_test_1");
+    for wrong in [mistyped.as_str(), "mr_test_00000000_nonsense"] {
+        assert_eq!(orders(wrong).await, StatusCode::UNAUTHORIZED);
+    }
+    process.signal("TERM");
+    process.end().await;
+    let logged = process.seen.join("\n");
+    assert!(logged.contains("/v1/webhooks"), "{logged}");
+    let secret = webhook["secret"].as_str().unwrap();
+    let hidden = key.split('_').nth(3).unwrap();
+    for secret in [hidden, secret.strip_prefix("whsec_").unwrap(), MASTER_KEY] {
+        assert!(!logged.contains(secret), "{secret} is in {logged}");
+        let tables = "select array_agg(relname::text) from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace";
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_one(&app.db).await.unwrap();
+        for table in tables {
+            let rows = format!("select count(*) from {table} t where position($1 in t::text) > 0");
+            let rows: i64 = sqlx::query_scalar(AssertSqlSafe(rows)).bind(secret).fetch_one(&app.db).await.unwrap();
+            assert_eq!(rows, 0, "{secret} is in {table}");
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub mod settings;
 pub mod soak;
 pub mod system;
 pub mod usage;
+mod webhooks;
 
 use std::time::Instant;
 
@@ -56,6 +57,9 @@ async fn measure(home: &Home, settings: &Settings) -> Result<Report> {
     }
     if settings.wants(Part::Sale) {
         sale::measure(&system, settings, &mut report).await?;
+    }
+    if settings.wants(Part::Webhooks) {
+        webhooks::measure(&system, settings, &mut report).await?;
     }
     if settings.wants(Part::Reads) {
         reads::measure(&system, settings, &mut report).await?;

@@ -190,7 +190,7 @@ impl DatabaseCounters {
 }
 
 /// p50 and p99 in ms from the order's row to its payment, for the orders that were paid in the last seconds.
-async fn waits(db: &PgPool, seconds: f64) -> Result<(f64, f64)> {
+pub async fn waits(db: &PgPool, seconds: f64) -> Result<(f64, f64)> {
     let (p50, p99): (Option<f64>, Option<f64>) = sqlx::query_as(
         "select percentile_cont(0.5) within group (order by ms), percentile_cont(0.99) within group (order by ms)
            from (select extract(epoch from paid.created_at - o.created_at)::float8 * 1000 as ms

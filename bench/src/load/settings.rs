@@ -45,6 +45,8 @@ pub enum Part {
     Reads,
     /// Jobs that do nothing or wait, and the latency to the start of a job. Not with --quick
     Queue,
+    /// 5,000 events a second to an endpoint that answers and to one that fails
+    Webhooks,
     /// Placing and reading with a million orders in the tables
     Growth,
     /// All of these
@@ -54,7 +56,7 @@ pub enum Part {
 impl Settings {
     pub fn wants(&self, part: Part) -> bool {
         match self.part {
-            None => part != Part::Growth && part != Part::Sale,
+            None => ![Part::Growth, Part::Sale, Part::Webhooks].contains(&part),
             Some(Part::All) => true,
             Some(only) => only == part,
         }

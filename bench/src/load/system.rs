@@ -132,13 +132,18 @@ impl System {
     }
 
     pub async fn workers(&self, count: usize) -> Result<Vec<Process>> {
+        self.workers_with(count, &[]).await
+    }
+
+    pub async fn workers_with(&self, count: usize, more: &[(&str, &str)]) -> Result<Vec<Process>> {
         let redis = self.redis.url();
-        let settings = [
+        let own = [
             ("DATABASE_URL", self.main.url.as_str()),
             ("REDIS_URL", &redis),
             ("DELIVERY_DELAY", "1s"),
             ("RUST_LOG", "warn,millrace_worker=info"),
         ];
+        let settings: Vec<(&str, &str)> = own.iter().chain(more).copied().collect();
         let mut workers = Vec::new();
         for number in 1..=count {
             let mut worker = Process::worker(&self.home, &self.bins, &format!("worker-{number}"), &settings);

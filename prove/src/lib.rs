@@ -15,6 +15,7 @@ pub mod plan;
 mod report;
 mod sabotage;
 mod staff;
+mod storefront;
 mod verdict;
 
 use std::path::PathBuf;

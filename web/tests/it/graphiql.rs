@@ -38,7 +38,7 @@ async fn staff_try_a_query_in_graphiql() {
 async fn graphiql_is_for_staff_and_takes_no_query_from_another_site() {
     let app = TestApp::new().await;
     let mut nobody = Visitor::new(&app);
-    nobody.open(HERE).await.leads_to("/console/signin?next=/console/graphiql");
+    nobody.open(HERE).await.leads_to("/console/signin?next=%2Fconsole%2Fgraphiql");
     let mut sam = Visitor::signed_in_to_console(&app, &app.staff().await.email).await;
     sam.open(HERE).await.ok().says("GraphiQL needs JavaScript");
     sam.open("/console/graphiql/start.js").await.ok();

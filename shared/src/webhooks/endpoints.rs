@@ -77,6 +77,25 @@ pub struct WebhookView {
     pub updated_at: DateTime<Utc>,
 }
 
+/// An endpoint that waits for a person.
+#[derive(Debug)]
+pub struct DisabledWebhook {
+    pub id: WebhookId,
+    pub url: String,
+    pub reason: DisabledReason,
+}
+
+/// The endpoints that Millrace has disabled.
+pub async fn disabled(conn: &mut PgConnection) -> Result<Vec<DisabledWebhook>> {
+    Ok(sqlx::query_as!(
+        DisabledWebhook,
+        r#"select id as "id: WebhookId", url, disabled_reason as "reason!: DisabledReason" from webhook_endpoints
+            where state = 'disabled' and deleted_at is null order by id"#,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// Attempts in a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(try_from = "WholeNumber")]

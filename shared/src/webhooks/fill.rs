@@ -14,6 +14,7 @@ use super::wake::{self, Shard};
 use super::wanted;
 use crate::error::{Error, Result};
 use crate::feed::read::{self, FeedRow};
+use crate::platform::db::CustomPlan;
 use crate::queue::Ring;
 use crate::values::WebhookId;
 
@@ -119,12 +120,14 @@ pub(super) async fn enter(conn: &mut PgConnection, wanted: &[Wanted<'_>], replay
     let wanted: Vec<&Wanted<'_>> = wanted.iter().filter(|(_, row)| kept.contains(&row.position)).collect();
     let shards: BTreeSet<Shard> = wanted.iter().map(|(id, row)| (*id, shard_of(row.subject))).collect();
     let rings = wake::wake(conn, &shards.into_iter().collect::<Vec<_>>(), None).await?;
-    // One that comes after a parked delivery of its subject waits as long as that one.
+    // One that comes after a parked delivery of its subject waits as long as that one. The order makes Postgres take the index
+    // of the subject, also with statistics from when nothing was waiting.
     sqlx::query!(
         "insert into webhook_deliveries (endpoint_id, position, subject, sequence, type, at, shard, replayed, next_attempt_at)
-         select w.*, $8, greatest(now(), (select max(d.next_attempt_at) from webhook_deliveries d
+         select w.*, $8, greatest(now(), (select d.next_attempt_at from webhook_deliveries d
                                        where d.endpoint_id = w.endpoint_id and d.subject = w.subject and d.state = 'pending'
-                                         and d.sequence < w.sequence))
+                                         and d.sequence < w.sequence
+                                       order by d.endpoint_id, d.subject, d.sequence desc limit 1))
            from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::int[], $5::text[], $6::timestamptz[], $7::smallint[])
                 w (endpoint_id, position, subject, sequence, type, at, shard)
          on conflict do nothing",
@@ -137,7 +140,7 @@ pub(super) async fn enter(conn: &mut PgConnection, wanted: &[Wanted<'_>], replay
         &wanted.iter().map(|(_, row)| shard_of(row.subject)).collect::<Vec<_>>(),
         replayed,
     )
-    .execute(conn)
+    .execute(CustomPlan(conn))
     .await?;
     Ok(rings)
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::jobs::{DeliverWebhooks, plan};
 use crate::error::Result;
 use crate::feed::record::event_id;
+use crate::platform::db::{CustomPlan, prefer_ordered_indexes};
 use crate::queue::{self, LeasedJob, Ring, settle};
 
 /// With `max_per_second`, attempts are planned this far ahead.
@@ -64,6 +65,7 @@ pub async fn take(
     hold: Duration,
 ) -> Result<Option<(Recipient, Vec<DueDelivery>)>> {
     let Some(endpoint) = endpoint_now(conn, job).await? else { return Ok(None) };
+    prefer_ordered_indexes(conn).await?;
     let due = if endpoint.failing {
         if endpoint.probe_is_due && busy.is_empty() { probe(conn, job, &endpoint, hold).await? } else { Vec::new() }
     } else {
@@ -131,6 +133,10 @@ impl DueRow {
 }
 
 /// The first waiting delivery of each subject, where it is due.
+///
+/// Deliveries go from none to millions in minutes. So what reads them by their state has no plan from when there were none
+/// (`CustomPlan`), and does not depend on statistics: a subquery finds the first one of a subject by its index, where with
+/// `not exists` Postgres compared everything that waited at the endpoint.
 async fn heads(conn: &mut PgConnection, job: DeliverWebhooks, busy: &[Uuid], room: usize) -> Result<Vec<DueDelivery>> {
     let rows = sqlx::query_as!(
         DueRow,
@@ -138,16 +144,16 @@ async fn heads(conn: &mut PgConnection, job: DeliverWebhooks, busy: &[Uuid], roo
            from webhook_deliveries d join webhook_bodies b using (position)
           where d.endpoint_id = $1 and d.shard = $2 and d.state = 'pending' and d.next_attempt_at <= now()
             and d.subject <> all($3)
-            and not exists (select from webhook_deliveries e
-                             where e.endpoint_id = d.endpoint_id and e.subject = d.subject and e.state = 'pending'
-                               and e.sequence < d.sequence)
+            and d.sequence = (select first.sequence from webhook_deliveries first
+                               where first.endpoint_id = d.endpoint_id and first.subject = d.subject and first.state = 'pending'
+                               order by first.endpoint_id, first.subject, first.sequence limit 1)
           order by d.next_attempt_at, d.position limit $4",
         job.endpoint_id.0,
         job.shard,
         busy,
         i64::try_from(room).unwrap_or(i64::MAX),
     )
-    .fetch_all(conn)
+    .fetch_all(CustomPlan(conn))
     .await?;
     Ok(rows.into_iter().map(|row| row.delivery(false)).collect())
 }
@@ -186,14 +192,14 @@ async fn oldest_after(conn: &mut PgConnection, job: DeliverWebhooks, position: i
         "select d.shard, d.position, d.subject, d.sequence, d.attempts, d.used, b.body
            from webhook_deliveries d join webhook_bodies b using (position)
           where d.endpoint_id = $1 and d.state = 'pending' and d.position > $2
-            and not exists (select from webhook_deliveries e
-                             where e.endpoint_id = d.endpoint_id and e.subject = d.subject and e.state = 'pending'
-                               and e.sequence < d.sequence)
+            and d.sequence = (select first.sequence from webhook_deliveries first
+                               where first.endpoint_id = d.endpoint_id and first.subject = d.subject and first.state = 'pending'
+                               order by first.endpoint_id, first.subject, first.sequence limit 1)
           order by d.endpoint_id, d.state, d.position limit 1",
         job.endpoint_id.0,
         position,
     )
-    .fetch_optional(conn)
+    .fetch_optional(CustomPlan(conn))
     .await?;
     Ok(row.map(|row| {
         let due = DueRow {
@@ -269,6 +275,7 @@ pub async fn finish(
     if pump.is_none() {
         return Ok(Finished::Ended(None)); // It was stale, or the endpoint is gone.
     }
+    prefer_ordered_indexes(conn).await?;
     let next = next_due(conn, job).await?;
     let Some((next, wait)) = next else {
         sqlx::query!(
@@ -308,16 +315,17 @@ async fn next_due(conn: &mut PgConnection, job: DeliverWebhooks) -> Result<Optio
                           select case when e.probe_at is null then d.next_attempt_at end as next_attempt_at
                             from webhook_deliveries d
                            where d.endpoint_id = e.id and d.shard = $2 and d.state = 'pending'
-                             and not exists (select from webhook_deliveries f
-                                              where f.endpoint_id = d.endpoint_id and f.subject = d.subject
-                                                and f.state = 'pending' and f.sequence < d.sequence)
+                             and d.sequence = (select first.sequence from webhook_deliveries first
+                                                where first.endpoint_id = d.endpoint_id and first.subject = d.subject
+                                                  and first.state = 'pending'
+                                                order by first.endpoint_id, first.subject, first.sequence limit 1)
                            order by d.next_attempt_at, d.position limit 1) d
                     where e.id = $1 and e.state = 'enabled' and e.deleted_at is null) soonest"#,
         job.endpoint_id.0,
         job.shard,
         AHEAD.as_secs_f64(),
     )
-    .fetch_optional(conn)
+    .fetch_optional(CustomPlan(conn))
     .await?;
     Ok(row.map(|row| (row.next, Duration::from_secs_f64(row.wait.max(0.0)))))
 }

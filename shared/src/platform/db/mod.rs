@@ -216,6 +216,14 @@ async fn take_turns(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// Until the end of the transaction, Postgres takes an index that has the rows in the order of the list rather than another
+/// one and a sort. A table that goes from no row of a state to millions within minutes needs this: with statistics from
+/// before, sorting "one row" costs nothing.
+pub async fn prefer_ordered_indexes(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("set local enable_sort = off").execute(conn).await?;
+    Ok(())
+}
+
 /// The version of the last migration that was applied; 0 if none was.
 pub async fn version(db: &PgPool) -> Result<i64, sqlx::Error> {
     let exists: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(db).await?;

@@ -1,9 +1,10 @@
-//! What waits for a person: every open order whose next step is yours.
+//! What waits for a person: every open order whose next step is yours, and webhooks that are disabled.
 
 use axum::extract::{RawQuery, State};
 use maud::{Markup, html};
 use shared::ops::inbox::{self, Inbox, InboxOrder, WaitingOrder};
 use shared::principal::Permission;
+use shared::webhooks::endpoints::{self, DisabledReason, DisabledWebhook};
 
 use super::order_view::taken;
 use super::shell;
@@ -25,7 +26,10 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
     let asked = Fields::parse(raw.unwrap_or_default().as_bytes())?;
     let by_age = asked.text("by") == "age";
     let order = if by_age { InboxOrder::Age } else { InboxOrder::Money };
-    let Inbox { orders, more } = inbox::list(&mut *web.db.acquire().await?, order).await?;
+    let mut conn = web.db.acquire().await?;
+    let Inbox { orders, more } = inbox::list(&mut conn, order).await?;
+    let webhooks = endpoints::disabled(&mut conn).await?;
+    drop(conn);
     let content = html! {
         (ui::head("Inbox", action::link("/console/failures", "By error", Emphasis::Plain)))
         (tabs("Sorted by", &[
@@ -33,12 +37,24 @@ async fn list(State(web): State<WebState>, visit: Visit, RawQuery(raw): RawQuery
             ("Oldest first".to_owned(), query(&visit, &[("by", Some("age"))]), by_age),
         ]))
         (ui::live("inbox", html! {
+            @for webhook in &webhooks { (disabled(webhook)) }
             @if more { (notice::hint("More orders wait than fit here. By error, one press serves many.")) }
             @if orders.is_empty() { (ui::empty("Nobody waits for you", html! { p { "Orders that no worker can carry on appear here." } })) }
             @else { (rows(&visit, &orders)) }
         }))
     };
     Ok(shell::live_page(&web, &visit, "Inbox", content).await?)
+}
+
+fn disabled(webhook: &DisabledWebhook) -> Markup {
+    let why = match webhook.reason {
+        DisabledReason::Gone => "its receiver says that it is gone",
+        DisabledReason::Failing => "nothing arrived for three days",
+    };
+    notice::hint_with(html! {
+        "The webhook " a href=(format!("/console/webhooks/{}", webhook.id)) { (webhook.url) } " is disabled: " (why)
+        ". Events gather until you enable it."
+    })
 }
 
 fn rows(visit: &Visit, waiting: &[WaitingOrder]) -> Markup {

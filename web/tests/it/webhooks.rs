@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use testkit::app::TestApp;
-use testkit::receiver::Receiver;
+use testkit::receiver::{Reaction, Receiver};
 use testkit::workers::{TestSystem, WEBHOOKS, WorkerProcess, webhook_options};
 
 use crate::visitor::Visitor;
@@ -47,6 +47,23 @@ async fn staff_register_a_webhook_and_see_its_secret_once() {
     );
     sam.send(&format!("{here}/delete"), &[]).await.leads_to("/console/webhooks?done=deleted");
     assert_eq!(sam.open(&here).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_disabled_webhook_is_in_the_inbox() {
+    let system = TestSystem::with_webhooks(None).await;
+    let _worker = WorkerProcess::start(&system, &WEBHOOKS);
+    let (staff, buyer) = (system.app.staff().await, system.app.customer().await);
+    let receiver = Receiver::that(|_, _| Reaction::Status(410)).await;
+    let body = json!({ "url": receiver.url, "types": ["order.placed"] });
+    let id = staff.post("/v1/webhooks", body).await.done(201).id().to_owned();
+    let mut sam = Visitor::signed_in_to_console(&system.app, &staff.email).await;
+    sam.open("/console/inbox").await.ok().does_not_say(&receiver.url);
+    system.order(&buyer, "tok_ok").await;
+    system.until_count("it is disabled", "select count(*) from webhook_endpoints where state = 'disabled'", 1).await;
+    sam.open("/console/inbox").await.ok().says("says that it is gone").says(&format!("/console/webhooks/{id}"));
+    sam.send(&format!("/console/webhooks/{id}/enable"), &[]).await;
+    sam.open("/console/inbox").await.ok().does_not_say(&receiver.url);
 }
 
 #[tokio::test]

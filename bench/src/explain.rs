@@ -237,7 +237,12 @@ impl Bench {
         let http_ms = start.elapsed().as_secs_f64() * 1000.0;
         self.settled().await?;
         let limit = path.split(['?', '&']).find_map(|pair| pair.strip_prefix("limit=")).map(str::parse);
-        let limit = if body.starts_with(r#"{"data":"#) { limit.transpose()?.unwrap_or(PAGE) } else { 1 };
+        let limit = match path {
+            // Every edge has a node, and what lies below it is read for all of them at once.
+            "/v1/graphql" => u32::try_from(body.matches(r#""node":"#).count())?.max(1),
+            _ if body.starts_with(r#"{"data":"#) => limit.transpose()?.unwrap_or(PAGE),
+            _ => 1,
+        };
         let plans = self.plans.take();
         // sqlx reads the catalog for types once per connection.
         let plans = plans.iter().filter(|plan| !plan.contains("pg_catalog"));

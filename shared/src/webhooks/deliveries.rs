@@ -151,8 +151,7 @@ pub async fn list(
     filter: &DeliveryFilter,
     page: &Page,
 ) -> Result<List<DeliveryView>> {
-    let webhook = endpoints::get(conn, id).await?;
-    let enabled = webhook.state == WebhookState::Enabled;
+    let enabled = endpoints::state(conn, id).await? == WebhookState::Enabled;
     let stored = match filter.state {
         None => None,
         Some(DeliveryState::Pending | DeliveryState::Held) => Some("pending"),
@@ -197,7 +196,7 @@ async fn probe_at(conn: &mut PgConnection, id: WebhookId) -> Result<Option<DateT
 }
 
 pub async fn get(conn: &mut PgConnection, id: WebhookId, event: EventRef) -> Result<DeliveryDetail> {
-    endpoints::get(conn, id).await?;
+    endpoints::state(conn, id).await?;
     let row = sqlx::query!(
         r#"select d.position, d.subject, d.sequence, d.type as kind,
                   case when d.state = 'pending' and e.state <> 'enabled' then 'held' else d.state end as "state!: DeliveryState",

@@ -14,7 +14,7 @@ use super::wake::{self, Shard};
 use super::wanted;
 use crate::error::{Error, Result};
 use crate::feed::read::{self, FeedRow};
-use crate::platform::db::CustomPlan;
+use crate::platform::db::{CustomPlan, prefer_ordered_indexes};
 use crate::queue::Ring;
 use crate::values::WebhookId;
 
@@ -120,8 +120,8 @@ pub(super) async fn enter(conn: &mut PgConnection, wanted: &[Wanted<'_>], replay
     let wanted: Vec<&Wanted<'_>> = wanted.iter().filter(|(_, row)| kept.contains(&row.position)).collect();
     let shards: BTreeSet<Shard> = wanted.iter().map(|(id, row)| (*id, shard_of(row.subject))).collect();
     let rings = wake::wake(conn, &shards.into_iter().collect::<Vec<_>>(), None).await?;
-    // One that comes after a parked delivery of its subject waits as long as that one. The order makes Postgres take the index
-    // of the subject, also with statistics from when nothing was waiting.
+    prefer_ordered_indexes(conn).await?;
+    // One that comes after a parked delivery of its subject waits as long as that one.
     sqlx::query!(
         "insert into webhook_deliveries (endpoint_id, position, subject, sequence, type, at, shard, replayed, next_attempt_at)
          select w.*, $8, greatest(now(), (select d.next_attempt_at from webhook_deliveries d

@@ -7,6 +7,7 @@ mod cases;
 mod graphql;
 mod names;
 pub mod plans;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -80,7 +81,7 @@ pub async fn run(url: &SecretString, json: Option<&Path>) -> anyhow::Result<bool
     ensure!(is_superuser, "only a superuser may switch auto_explain on");
     let mut bench = Bench::start(url, db).await?;
     let mut measured = bench.log_in().await?;
-    let cases: Vec<Case> = cases().into_iter().chain(graphql::cases()).collect();
+    let cases: Vec<Case> = cases().into_iter().chain(webhooks::cases()).chain(graphql::cases()).collect();
     for case in &cases {
         eprint!("\r{:<100.100}", case.path);
         measured.extend(bench.measure(case).await.with_context(|| case.path.to_owned())?);

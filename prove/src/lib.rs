@@ -29,6 +29,7 @@ use fastrand::Rng;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
+use uuid::Uuid;
 
 use crate::buyers::Buyer;
 use crate::catalog::Catalog;
@@ -128,14 +129,10 @@ async fn run_on(settings: &Settings, seed: u64, cluster: &Arc<Cluster>) -> Resul
     people.join_all().await;
     let mut feed = reading.await?;
     let remembered = clients.history().order_ids();
-    for sabotage in settings.sabotage.iter().filter(|kind| kind.is_before_rest()) {
-        sabotage.apply(cluster, &remembered).await?;
-    }
+    sabotage(settings, cluster, &remembered, true).await?;
     let (rest, left) = drain::wait_until_done(cluster, &clients, &mut staff).await?;
     let undelivered = hooks::wait_until_delivered(cluster).await?;
-    for sabotage in settings.sabotage.iter().filter(|kind| !kind.is_before_rest()) {
-        sabotage.apply(cluster, &remembered).await?;
-    }
+    sabotage(settings, cluster, &remembered, false).await?;
 
     feed.finish(cluster).await?;
     let ended_by_themselves = cluster.ended_by_themselves().await?;
@@ -155,6 +152,14 @@ async fn run_on(settings: &Settings, seed: u64, cluster: &Arc<Cluster>) -> Resul
     report.print();
     page::save(&report, &settings.report.join(seed.to_string()))?;
     Ok(report)
+}
+
+/// Damages the data as asked, before or after all open work is done.
+async fn sabotage(settings: &Settings, cluster: &Cluster, orders: &[Uuid], before_rest: bool) -> Result<()> {
+    for kind in settings.sabotage.iter().filter(|kind| kind.is_before_rest() == before_rest) {
+        kind.apply(cluster, orders).await?;
+    }
+    Ok(())
 }
 
 async fn register(clients: &Clients, seed: u64) -> Result<Vec<Buyer>> {

@@ -74,7 +74,7 @@ const NEWEST: &str = "id desc";
 const OLDEST: &str = "id";
 const CHEAPEST: &str = "price_minor, id";
 
-fn one(user: User, path: &'static str) -> Case {
+pub fn one(user: User, path: &'static str) -> Case {
     Case { user, path, body: None, sorted: None, search: path.contains("q=") || path.contains("_price=") }
 }
 
@@ -102,7 +102,6 @@ pub fn cases() -> Vec<Case> {
         movements(),
         people(),
         operations(),
-        webhooks(),
         placing(),
     ];
     groups.into_iter().flatten().collect()
@@ -475,27 +474,6 @@ fn operations() -> Vec<Case> {
         one(User::Staff, "/v1/search?q={order}"),
         one(User::Staff, "/v1/ops/clock"),
     ]
-}
-
-/// Deliveries are paged by their position in the feed, so they have no deep page by id.
-fn webhooks() -> Vec<Case> {
-    [
-        "/v1/webhooks",
-        "/v1/webhooks/{webhook}",
-        "/v1/webhooks/{webhook}/deliveries",
-        "/v1/webhooks/{webhook}/deliveries?state=delivered",
-        "/v1/webhooks/{webhook}/deliveries?state=pending",
-        "/v1/webhooks/{webhook}/deliveries?state=failed",
-        "/v1/webhooks/{webhook}/deliveries?state=held",
-        "/v1/webhooks/{webhook}/deliveries?type=order.delivered",
-        "/v1/webhooks/{webhook}/deliveries?type=stock.low",
-        "/v1/webhooks/{webhook}/deliveries?type=order.paid&state=failed",
-        "/v1/webhooks/{webhook}/deliveries?subject={delivered}",
-        "/v1/webhooks/{webhook}/deliveries?subject={user}",
-        "/v1/webhooks/{webhook}/deliveries/{event}",
-    ]
-    .map(|path| one(User::Staff, path))
-    .into()
 }
 
 /// What placing an order looks up.

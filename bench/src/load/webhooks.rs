@@ -164,6 +164,7 @@ impl Receiver {
     }
 
     /// p50, p99 and the most.
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of minutes")]
     fn behind_ms(&self) -> [f64; 3] {
         let mut behind = self.seen.behind_ms.lock().expect("no code panics while it holds this").clone();
         behind.sort_unstable();
@@ -190,7 +191,7 @@ async fn serve(mut stream: TcpStream, status: &'static [u8], seen: &Seen) -> io:
         if let Some(at) = timestamp(&buffer[..end]) {
             let behind = (Utc::now() - at).num_milliseconds();
             seen.most_ms.fetch_max(behind, Ordering::Relaxed);
-            if arrived % 16 == 0 {
+            if arrived.is_multiple_of(16) {
                 seen.behind_ms.lock().expect("no code panics while it holds this").push(behind);
             }
         }

@@ -18,15 +18,15 @@ pub(super) enum Of {
     Orders(&'static str),
 }
 
-/// Fills in the states of orders: `{open}`, `{charged}`, `{uncharged}`, `{left}` as lists for `in`, and `{next_jobs}` as
-/// the branches of a `case`.
+/// Fills in the states of orders: `{open}` with `{open_stages}`, `{charged}`, `{uncharged}`, `{left}` as lists for `in`, and
+/// `{next_jobs}` as the branches of a `case`.
 pub(super) fn with_states(sql: &str) -> String {
-    let list = |keep: fn(Status) -> bool| {
-        Status::names(keep).iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
-    };
+    let quoted = |names: Vec<&str>| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    let list = |keep: fn(Status) -> bool| quoted(Status::names(keep));
     let next_jobs: Vec<_> =
         Status::next_jobs().iter().map(|(status, job)| format!("when '{status}' then '{job}'")).collect();
     sql.replace("{open}", &list(|status| !status.is_final()))
+        .replace("{open_stages}", &quoted(Status::stages(|status| !status.is_final())))
         .replace("{charged}", &list(Status::is_charged))
         .replace("{uncharged}", &list(Status::is_uncharged))
         .replace("{left}", &list(Status::has_left))
@@ -35,7 +35,7 @@ pub(super) fn with_states(sql: &str) -> String {
 
 pub(super) const LEDGER: &str = "stock_is_the_sum_of_its_movements";
 
-pub(super) const INVARIANTS: [Invariant; 16] = [
+pub(super) const INVARIANTS: [Invariant; 17] = [
     Invariant {
         name: "reserved_is_what_reservations_hold",
         offenders: Of::All("
@@ -75,6 +75,40 @@ pub(super) const INVARIANTS: [Invariant; 16] = [
                    jsonb_build_object('product_id', product_id, 'warehouse_id', warehouse_id,
                                       'on_hand', on_hand, 'reserved', reserved)
               from inventory where not (0 <= reserved and reserved <= on_hand)
+             order by 1 limit $1"),
+    },
+    // Foreign keys would check the same, row by row, while orders are placed.
+    Invariant {
+        name: "rows_have_their_parents",
+        offenders: Of::Orders("
+            select * from (
+                select order_id::text, jsonb_build_object('order_id', order_id, 'no_order_for', of)
+                  from (select order_id, 'order_items' as of from order_items where order_id >= $2 and order_id < $3
+                        union all
+                        select order_id, 'order_events' from order_events where order_id >= $2 and order_id < $3
+                        union all
+                        select order_id, 'reservations' from reservations where order_id >= $2 and order_id < $3
+                        union all
+                        select order_id, 'charges' from charges where order_id >= $2 and order_id < $3
+                        union all
+                        select order_id, 'shipments' from shipments where order_id >= $2 and order_id < $3) children
+                 where not exists (select from orders o where o.id = order_id)
+                union all
+                select order_id::text, jsonb_build_object('order_id', order_id, 'no_product', product_id)
+                  from order_items i
+                 where order_id >= $2 and order_id < $3 and not exists (select from products p where p.id = i.product_id)
+                union all
+                select reservation_id::text, jsonb_build_object('no_reservation', reservation_id)
+                  from reservation_lines l
+                 where reservation_id >= $2 and reservation_id < $3
+                   and not exists (select from reservations r where r.id = l.reservation_id)
+                union all
+                select id::text, jsonb_build_object('no_inventory_for_movement', id)
+                  from stock_movements m
+                 where id >= $2 and id < $3
+                   and not exists (select from inventory i
+                                    where (i.product_id, i.warehouse_id) = (m.product_id, m.warehouse_id))
+            ) offenders (key, offender)
              order by 1 limit $1"),
     },
     Invariant {
@@ -179,7 +213,7 @@ pub(super) const INVARIANTS: [Invariant; 16] = [
             select o.id::text,
                    jsonb_build_object('order_id', o.id, 'status', o.status, 'since', o.updated_at)
               from orders o
-             where o.status in ({open})
+             where o.status in ({open}) and o.stage in ({open_stages})
                and not exists (select from jobs j
                                 where j.order_id = o.id and j.state <> 'done'
                                   and j.kind = case o.status {next_jobs} end)

@@ -125,7 +125,7 @@ pub(crate) async fn write(
     let movements = sqlx::query_as!(
         MovementView,
         r#"with asked as (
-               select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::text[], $6::uuid[], $7::uuid[])
+               select * from unnest((select $1::uuid[]), $2::uuid[], $3::int[], $4::int[], $5::text[], $6::uuid[], $7::uuid[])
                         as a (product_id, warehouse_id, on_hand_delta, reserved_delta, note, order_id, reservation_id)),
            sums as (
                select product_id, warehouse_id, sum(on_hand_delta)::int as on_hand, sum(reserved_delta)::int as reserved
@@ -197,8 +197,14 @@ pub(crate) async fn checkpoint(conn: &mut PgConnection) -> Result<()> {
 
 /// The ledger, newest first.
 pub async fn list(conn: &mut PgConnection, filter: &MovementFilter, page: &Page) -> Result<List<MovementView>> {
-    if let MovementFilter { warehouse_id: Some(warehouse), product_id: None, order_id: None, .. } = filter {
-        return list_of_warehouse(conn, *warehouse, filter, page).await;
+    match filter {
+        MovementFilter { product_id: Some(product), order_id: None, .. } => {
+            return list_of_product(conn, *product, filter, page).await;
+        }
+        MovementFilter { warehouse_id: Some(warehouse), product_id: None, order_id: None, .. } => {
+            return list_of_warehouse(conn, *warehouse, filter, page).await;
+        }
+        _ => {}
     }
     let ids = IdRange::between(filter.from, filter.to);
     let rows = sqlx::query_as!(
@@ -219,6 +225,46 @@ pub async fn list(conn: &mut PgConnection, filter: &MovementFilter, page: &Page)
         filter.product_id as Option<ProductId>,
         filter.warehouse_id as Option<WarehouseId>,
         filter.order_id as Option<OrderId>,
+        ids.low,
+        ids.high,
+        filter.from,
+        filter.to,
+        page.after_id(),
+        page.fetch(),
+    )
+    .fetch_all(CustomPlan(conn))
+    .await?;
+    Ok(page.list(rows, |row| row.id.into()))
+}
+
+/// The movements of one product: the newest of each of its warehouses, merged. So the index by product and warehouse is
+/// enough, and the ledger has one index less to write.
+async fn list_of_product(
+    conn: &mut PgConnection,
+    product: ProductId,
+    filter: &MovementFilter,
+    page: &Page,
+) -> Result<List<MovementView>> {
+    let ids = IdRange::between(filter.from, filter.to);
+    let rows = sqlx::query_as!(
+        MovementView,
+        r#"select m.id, m.product_id, m.warehouse_id, m.on_hand_delta, m.reserved_delta, m.reason as "reason: Reason",
+                  m.note, m.actor_id as "actor_id: UserId", m.order_id as "order_id: OrderId",
+                  m.reservation_id as "reservation_id: ReservationId", m.created_at
+             from inventory i
+            cross join lateral (
+                  select * from stock_movements
+                   where product_id = i.product_id and warehouse_id = i.warehouse_id
+                     and ($3::uuid is null or id >= $3)
+                     and ($4::uuid is null or id < $4)
+                     and ($5::timestamptz is null or created_at >= $5)
+                     and ($6::timestamptz is null or created_at < $6)
+                     and ($7::uuid is null or id < $7)
+                   order by product_id desc, warehouse_id desc, id desc limit $8) m
+            where i.product_id = $1 and ($2::uuid is null or i.warehouse_id = $2)
+            order by m.id desc limit $8"#,
+        product as ProductId,
+        filter.warehouse_id as Option<WarehouseId>,
         ids.low,
         ids.high,
         filter.from,

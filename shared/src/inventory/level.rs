@@ -32,7 +32,7 @@ pub(crate) async fn lock(conn: &mut PgConnection, pairs: &BTreeSet<Pair>) -> Res
         r#"select product_id as "product_id: ProductId", warehouse_id as "warehouse_id: WarehouseId", on_hand, reserved,
                   reorder_level
              from inventory
-            where (product_id, warehouse_id) in (select * from unnest($1::uuid[], $2::uuid[]))
+            where (product_id, warehouse_id) in (select * from unnest((select $1::uuid[]), $2::uuid[]))
             order by product_id, warehouse_id for no key update of inventory"#,
         products as Vec<ProductId>,
         warehouses as Vec<WarehouseId>,

@@ -119,8 +119,9 @@ async fn live(db: &PgPool) -> Result<Live> {
         OrdersInStatus,
         r#"select status, currency, count(*) as "count!", sum(total_minor)::bigint as "money!",
                   greatest(extract(epoch from now() - min(updated_at)), 0)::bigint as "oldest_seconds!" from orders
-            where status = any($1) group by 1, 2"#,
+            where status = any($1) and stage = any($2) group by 1, 2"#,
         &Status::names(|status| !status.is_final()) as &[&str],
+        &Status::stages(|status| !status.is_final()) as &[&str],
     )
     .fetch_all(&mut *conn)
     .await?;

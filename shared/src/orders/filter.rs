@@ -115,7 +115,7 @@ async fn looked_at(conn: &mut PgConnection, filter: &OrderFilter, page: &Page) -
     let ids = sqlx::query_scalar!(
         r#"with newest as (
                select id from orders
-                where not $1 and ($2::text is null or status = $2) and ($3::uuid is null or customer_id = $3)
+                where not $1 and ($2::text is null or (status = $2 and stage = $12)) and ($3::uuid is null or customer_id = $3)
                   and ($4::bigint is null or number = $4)
                   and ($5::text is null or customer_id in (select id from customers where lower(email) = lower($5)))
                   and ($6::uuid is null or id < $6)
@@ -124,7 +124,7 @@ async fn looked_at(conn: &mut PgConnection, filter: &OrderFilter, page: &Page) -
                 order by id desc limit $11),
             oldest as (
                select id from orders
-                where $1 and ($2::text is null or status = $2) and ($3::uuid is null or customer_id = $3)
+                where $1 and ($2::text is null or (status = $2 and stage = $12)) and ($3::uuid is null or customer_id = $3)
                   and ($4::bigint is null or number = $4)
                   and ($5::text is null or customer_id in (select id from customers where lower(email) = lower($5)))
                   and ($6::uuid is null or id > $6)
@@ -144,6 +144,7 @@ async fn looked_at(conn: &mut PgConnection, filter: &OrderFilter, page: &Page) -
         range.high,
         filter.to,
         limit,
+        filter.status.map(Status::stage),
     );
     Ok(ids.fetch_all(CustomPlan(conn)).await?)
 }

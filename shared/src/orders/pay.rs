@@ -103,15 +103,16 @@ pub(crate) async fn erase_token(conn: &mut PgConnection, order_id: OrderId) -> R
 /// is dead, and nobody has looked at it. Returns how many.
 pub async fn erase_old_tokens(conn: &mut PgConnection, older_than: Duration, limit: i64) -> Result<u64> {
     let now = sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(&mut *conn).await?;
-    // Only unpaid orders have a token. Ids begin with the time, so the index on status and id finds the old ones.
+    // Only unpaid orders have a token. Ids begin with the time, so the index on stage and id finds the old ones.
     let erased = sqlx::query!(
         "update orders set payment_token = null where id = any(array(
              select id from orders
-              where status = any($1) and id < $2 and payment_token is not null
+              where status = any($1) and stage = any($4) and id < $2 and payment_token is not null
               order by id limit $3 for no key update skip locked))",
         &Status::names(Status::is_unpaid) as &[&str],
         page::first_id_at(now - older_than),
         limit,
+        &Status::stages(Status::is_unpaid) as &[&str],
     )
     .execute(conn)
     .await?;

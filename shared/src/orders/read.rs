@@ -175,7 +175,7 @@ async fn ids_of_all(conn: &mut PgConnection, filter: &OrderFilter, page: Page) -
     let range = IdRange::between(filter.from, filter.to);
     Ok(sqlx::query_scalar!(
         r#"select id as "id: OrderId" from orders
-            where ($1::text is null or status = $1)
+            where ($1::text is null or (status = $1 and stage = $8))
               and ($2::uuid is null or id < $2)
               and ($3::uuid is null or id >= $3) and ($4::timestamptz is null or created_at >= $4)
               and ($5::uuid is null or id < $5) and ($6::timestamptz is null or created_at < $6)
@@ -187,6 +187,7 @@ async fn ids_of_all(conn: &mut PgConnection, filter: &OrderFilter, page: Page) -
         range.high,
         filter.to,
         page.fetch(),
+        filter.status.map(Status::stage),
     )
     .fetch_all(CustomPlan(conn))
     .await?)
@@ -201,14 +202,16 @@ pub(crate) async fn ids_to_cancel(
     limit: i64,
 ) -> Result<Vec<OrderId>> {
     let range = IdRange::between(filter.from, filter.to);
+    let can_be_cancelled = |status| Edge::CANCEL.from.contains(&status);
     Ok(sqlx::query_scalar!(
         r#"select id as "id: OrderId" from orders
-            where status = any($1) and ($2::text is null or status = $2) and ($3::uuid is null or customer_id = $3)
+            where status = any($1) and stage = any($11)
+              and ($2::text is null or status = $2) and ($3::uuid is null or customer_id = $3)
               and ($4::uuid is null or id > $4) and ($5::uuid is null or id <= $5)
               and ($6::uuid is null or id >= $6) and ($7::timestamptz is null or created_at >= $7)
               and ($8::uuid is null or id < $8) and ($9::timestamptz is null or created_at < $9)
             order by id limit $10"#,
-        &Status::names(|status| Edge::CANCEL.from.contains(&status)) as &[&str],
+        &Status::names(can_be_cancelled) as &[&str],
         filter.status as Option<Status>,
         filter.customer_id.map(|id| id.0),
         after,
@@ -218,6 +221,7 @@ pub(crate) async fn ids_to_cancel(
         range.high,
         filter.to,
         limit,
+        &Status::stages(can_be_cancelled) as &[&str],
     )
     .fetch_all(CustomPlan(conn))
     .await?)
@@ -237,7 +241,7 @@ async fn ids_of_customers(
             cross join lateral (
                   select id from orders
                    where customer_id = customer.id
-                     and ($1::text is null or status = $1)
+                     and ($1::text is null or (status = $1 and stage = $9))
                      and ($2::uuid is null or id < $2)
                      and ($3::uuid is null or id >= $3) and ($4::timestamptz is null or created_at >= $4)
                      and ($5::uuid is null or id < $5) and ($6::timestamptz is null or created_at < $6)
@@ -251,6 +255,7 @@ async fn ids_of_customers(
         filter.to,
         page.fetch(),
         customers,
+        filter.status.map(Status::stage),
     )
     .fetch_all(CustomPlan(conn))
     .await?)

@@ -52,6 +52,7 @@ struct Facts {
     charge: Charge,
     /// The stock has left its warehouses.
     has_left: bool,
+    stage: &'static str,
 }
 
 const PAYMENT: Option<WaitsFor> = Some(WaitsFor { what: "payment", job: ProcessPayment::KIND });
@@ -71,16 +72,16 @@ impl Status {
     ];
 
     const fn facts(self) -> Facts {
-        let (name, waits_for, charge, has_left) = match self {
-            Self::Pending => ("pending", PAYMENT, Charge::Open, false),
-            Self::Processing => ("processing", PAYMENT, Charge::Open, false),
-            Self::Paid => ("paid", SHIPPING, Charge::Once, false),
-            Self::Shipped => ("shipped", DELIVERY, Charge::Once, true),
-            Self::Delivered => ("delivered", None, Charge::Once, true),
-            Self::Cancelling => ("cancelling", CANCELLATION, Charge::Open, false),
-            Self::Cancelled => ("cancelled", None, Charge::None, false),
+        let (name, waits_for, charge, has_left, stage) = match self {
+            Self::Pending => ("pending", PAYMENT, Charge::Open, false, "unshipped"),
+            Self::Processing => ("processing", PAYMENT, Charge::Open, false, "unshipped"),
+            Self::Paid => ("paid", SHIPPING, Charge::Once, false, "unshipped"),
+            Self::Shipped => ("shipped", DELIVERY, Charge::Once, true, "shipped"),
+            Self::Delivered => ("delivered", None, Charge::Once, true, "delivered"),
+            Self::Cancelling => ("cancelling", CANCELLATION, Charge::Open, false, "unshipped"),
+            Self::Cancelled => ("cancelled", None, Charge::None, false, "cancelled"),
         };
-        Facts { name, waits_for, charge, has_left }
+        Facts { name, waits_for, charge, has_left, stage }
     }
 
     pub const fn name(self) -> &'static str {
@@ -118,6 +119,20 @@ impl Status {
     /// The buyer has not paid, and the order is not given up: it counts against the limit of its customer.
     pub fn is_unpaid(self) -> bool {
         self.waits_for() == PAYMENT
+    }
+
+    /// What the indexes of orders know instead of the state: `orders.stage`, which Postgres derives from it. A query for a
+    /// state names its stage too, or it finds no index.
+    pub const fn stage(self) -> &'static str {
+        self.facts().stage
+    }
+
+    /// The stages of the states for which `keep` is true, as queries take them.
+    pub fn stages(keep: impl Fn(Self) -> bool) -> Vec<&'static str> {
+        let mut stages: Vec<_> = Self::ALL.into_iter().filter(|status| keep(*status)).map(Self::stage).collect();
+        stages.sort_unstable();
+        stages.dedup();
+        stages
     }
 
     /// The states for which `keep` is true, as queries take them.

@@ -196,7 +196,7 @@ pub(in crate::queue) async fn insert<J: Job>(
                   $11, case when $11::uuid is not null then clock_timestamp() end, clock_timestamp() + make_interval(secs => $12)
              from unnest($4::jsonb[], $5::float8[], $6::int[], $7::uuid[], $8::text[], $9::text[], $10::text[])
                   job (args, delay, max_attempt, order_id, unique_key, request_id, trace_parent)
-           on conflict (unique_key) do nothing
+           on conflict (unique_key) where unique_key is not null do nothing
            returning id, attempt, max_attempt, queue as "queue: Queue", kind, version, args, order_id as subject, request_id,
                      trace_parent, run_at"#,
         J::QUEUE as Queue,

@@ -101,6 +101,7 @@ fn sentence(name: &str) -> String {
         "stock_is_the_sum_of_its_movements" => "Stock is the sum of its ledger",
         "no_key_of_an_inactive_account_is_usable" => "No key works whose service account was switched off",
         "stock_is_never_negative" => "Nothing is oversold",
+        "rows_have_their_parents" => "Every row has the order, the product or the stock that it belongs to",
         "total_is_the_sum_of_its_items" => "The total of an order is the sum of its lines",
         "our_ledger_charged_each_sale_once" => "Our ledger has each sale charged once",
         "the_provider_charged_each_sale_once" => "The provider has charged each sale once",

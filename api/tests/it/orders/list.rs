@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
+use shared::orders::status::Status;
+use sqlx::AssertSqlSafe;
 use testkit::app::TestApp;
 use testkit::manual_worker::ManualWorker;
 
@@ -153,5 +155,21 @@ async fn pages_of_a_filter_show_each_order_once_in_both_directions() {
             sorted.reverse();
         }
         assert_eq!(seen, sorted, "{order}");
+    }
+}
+
+#[tokio::test]
+async fn the_stage_of_a_state_is_the_same_in_code_and_in_postgres() {
+    let app = TestApp::new().await;
+    let stage = sqlx::query_scalar::<_, String>(
+        "select pg_get_expr(d.adbin, d.adrelid) from pg_attrdef d
+           join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+          where d.adrelid = 'orders'::regclass and a.attname = 'stage'",
+    );
+    let stage = stage.fetch_one(&app.db).await.unwrap();
+    for status in Status::ALL {
+        let derived = format!("select {stage} from (select $1::text) orders (status)");
+        let derived = sqlx::query_scalar::<_, String>(AssertSqlSafe(derived)).bind(status.name());
+        assert_eq!(derived.fetch_one(&app.db).await.unwrap(), status.stage(), "{status:?}");
     }
 }

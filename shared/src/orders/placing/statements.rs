@@ -86,12 +86,12 @@ pub(super) async fn take_keys(
                   coalesce(held.units, 0) as "units!"
              from customer c
             cross join lateral (
-                  select count(*) as orders from orders where customer_id = c.id and status = any((select $7::text[])::text[])) open
+                  select count(*) as orders from orders where customer_id = c.id and stage = any((select $9::text[])::text[]) and status = any((select $7::text[])::text[])) open
             cross join lateral (
-                  select exists (select from orders where customer_id = c.id and status = any((select $8::text[])::text[])) as has_paid) paid
+                  select exists (select from orders where customer_id = c.id and stage = any((select $10::text[])::text[]) and status = any((select $8::text[])::text[])) as has_paid) paid
              left join lateral (
                   select sum(i.quantity)::bigint as units from orders o join order_items i on i.order_id = o.id
-                   where o.customer_id = c.id and o.status = any((select $7::text[])::text[])) held on not paid.has_paid
+                   where o.customer_id = c.id and o.stage = any((select $9::text[])::text[]) and o.status = any((select $7::text[])::text[])) held on not paid.has_paid
            union all select resource, false, 0, false, 0 from key"#,
         &customers,
         &callers,
@@ -101,6 +101,8 @@ pub(super) async fn take_keys(
         idempotency::KEY_LIFETIME as _,
         &Status::names(Status::is_unpaid) as &[&str],
         &Status::names(Status::is_charged) as &[&str],
+        &Status::stages(Status::is_unpaid) as &[&str],
+        &Status::stages(Status::is_charged) as &[&str],
     )
     .fetch_all(conn)
     .await?;
@@ -201,19 +203,19 @@ pub(super) async fn present(conn: &mut PgConnection, batch: &[&PlaceOrder], term
                          'units', coalesce(held.units, '{}'), 'value', coalesce(owed.value, '{}'))), '{}')
                 from unnest((select $3::uuid[])) c (id)
                cross join lateral (
-                     select count(*) as orders from orders where customer_id = c.id and status = any((select $4::text[])::text[])) open
+                     select count(*) as orders from orders where customer_id = c.id and stage = any((select $6::text[])::text[]) and status = any((select $4::text[])::text[])) open
                cross join lateral (
-                     select exists (select from orders where customer_id = c.id and status = any((select $5::text[])::text[])) as has_paid) paid
+                     select exists (select from orders where customer_id = c.id and stage = any((select $7::text[])::text[]) and status = any((select $5::text[])::text[])) as has_paid) paid
                 left join lateral (
                      select jsonb_object_agg(product_id, units) as units
                        from (select i.product_id, sum(i.quantity) as units
                                from orders o join order_items i on i.order_id = o.id
-                              where o.customer_id = c.id and o.status = any((select $4::text[])::text[])
+                              where o.customer_id = c.id and o.stage = any((select $6::text[])::text[]) and o.status = any((select $4::text[])::text[])
                               group by i.product_id) by_product) held on not paid.has_paid and open.orders > 0
                 left join lateral (
                      select jsonb_object_agg(currency, total) as value
                        from (select currency, least(sum(total_minor), 9223372036854775807)::bigint as total from orders
-                              where customer_id = c.id and status = any((select $4::text[])::text[])
+                              where customer_id = c.id and stage = any((select $6::text[])::text[]) and status = any((select $4::text[])::text[])
                               group by currency) by_currency) owed on not paid.has_paid and open.orders > 0)
                as "unpaid!: Json<HashMap<CustomerId, Unpaid>>""#,
         &ids,
@@ -221,6 +223,8 @@ pub(super) async fn present(conn: &mut PgConnection, batch: &[&PlaceOrder], term
         &customers,
         &Status::names(Status::is_unpaid) as &[&str],
         &Status::names(Status::is_charged) as &[&str],
+        &Status::stages(Status::is_unpaid) as &[&str],
+        &Status::stages(Status::is_charged) as &[&str],
     )
     .fetch_one(conn)
     .await?;

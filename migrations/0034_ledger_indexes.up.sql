@@ -1,0 +1,2 @@
+-- no-transaction
+drop index concurrently stock_movements_product;

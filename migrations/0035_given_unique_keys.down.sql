@@ -1,0 +1,2 @@
+-- no-transaction
+drop index concurrently jobs_unique_key_given;

@@ -1,0 +1,2 @@
+-- no-transaction
+create index concurrently orders_stage on orders (stage, id);

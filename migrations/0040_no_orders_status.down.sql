@@ -1,0 +1,2 @@
+-- no-transaction
+create index concurrently orders_status on orders (status, id);

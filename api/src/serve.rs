@@ -33,7 +33,7 @@ use crate::graphql::graphiql;
 use crate::metrics::ApiMetrics;
 use crate::pages;
 use crate::router::Routes;
-use crate::state::AppState;
+use crate::state::{AppParts, AppState};
 use crate::surface::connections;
 use crate::{health, routes, surface};
 
@@ -139,7 +139,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let identity = Arc::new(identity);
     let limiter = Arc::new(Limiter::new(redis));
     let stopping = CancellationToken::new();
-    Ok(AppState {
+    Ok(AppState::from(AppParts {
         feed: FeedReaders::new(db.clone(), stopping.clone()),
         attempts: Arc::new(Attempts::new(
             db.clone(),
@@ -163,7 +163,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
         stopping,
         reports,
         db,
-    })
+    }))
 }
 
 /// Serves all addresses until `state.stopping` is cancelled, then waits for the running requests.

@@ -1,5 +1,6 @@
 //! What all handlers share: the database, the settings, the caches, the doorbell.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,9 +25,11 @@ use crate::config::Serve;
 use crate::metrics::ApiMetrics;
 use crate::surface::tls::Tls;
 
-/// What all handlers share. A clone is cheap: it shares everything.
+/// What all handlers share. Each middleware of each request takes a clone, so a clone is one pointer.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<AppParts>);
+
+pub struct AppParts {
     pub db: PgPool,
     /// A few connections for queries that clients compose.
     pub reports: PgPool,
@@ -55,6 +58,20 @@ pub struct AppState {
     pub tls: Option<Arc<Tls>>,
     /// Cancelled when the process is asked to stop.
     pub stopping: CancellationToken,
+}
+
+impl From<AppParts> for AppState {
+    fn from(parts: AppParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for AppState {
+    type Target = AppParts;
+
+    fn deref(&self) -> &AppParts {
+        &self.0
+    }
 }
 
 impl FromRef<AppState> for PgPool {

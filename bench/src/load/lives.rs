@@ -157,10 +157,11 @@ async fn stream(
 /// Gives a permit for a new order for each one that was shipped.
 async fn keep_orders_open(db: &PgPool, permits: &Semaphore) -> Result<()> {
     loop {
-        let open: i64 =
-            sqlx::query_scalar("select count(*) from orders where status in ('pending', 'processing', 'paid')")
-                .fetch_one(db)
-                .await?;
+        let open: i64 = sqlx::query_scalar(
+            "select count(*) from orders where stage = 'unshipped' and status in ('pending', 'processing', 'paid')",
+        )
+        .fetch_one(db)
+        .await?;
         let room = OPEN_ORDERS - open - i64::try_from(permits.available_permits())?;
         permits.add_permits(usize::try_from(room.max(0))?);
         tokio::time::sleep(Duration::from_millis(25)).await;
@@ -179,7 +180,7 @@ struct DatabaseCounters {
 impl DatabaseCounters {
     async fn read(db: &PgPool) -> Result<Self> {
         let (shipped, wal_bytes, commits) = sqlx::query_as(
-            "select (select count(*) from orders where status in ('shipped', 'delivered'))::float8,
+            "select (select count(*) from orders where stage in ('shipped', 'delivered'))::float8,
                     pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8,
                     (select xact_commit from pg_stat_database where datname = current_database())::float8",
         )
@@ -232,7 +233,7 @@ async fn until_none_is_open(db: &PgPool) -> Result<()> {
     let deadline = Instant::now() + TIMEOUT;
     loop {
         let open: bool =
-            sqlx::query_scalar("select exists (select from orders where status in ('pending', 'processing', 'paid'))")
+            sqlx::query_scalar("select exists (select from orders where stage = 'unshipped' and status in ('pending', 'processing', 'paid'))")
                 .fetch_one(db)
                 .await?;
         if !open {

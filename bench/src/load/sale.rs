@@ -60,7 +60,7 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
     Ok(())
 }
 
-const CANCELLED: &str = "select count(*)::float8 from orders where status = 'cancelled'";
+const CANCELLED: &str = "select count(*)::float8 from orders where stage = 'cancelled'";
 
 async fn count(db: &PgPool, sql: &'static str) -> Result<f64> {
     Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
@@ -87,7 +87,7 @@ async fn until_none(db: &PgPool, states: &'static str) -> Result<Duration> {
     let begin = Instant::now();
     let (mut least, mut moved) = (i64::MAX, Instant::now());
     loop {
-        let sql = AssertSqlSafe(format!("select count(*) from orders where {states}"));
+        let sql = AssertSqlSafe(format!("select count(*) from orders where stage = 'unshipped' and {states}"));
         let left: i64 = sqlx::query_scalar(sql).fetch_one(db).await?;
         if left == 0 {
             return Ok(begin.elapsed());

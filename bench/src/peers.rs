@@ -20,8 +20,8 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Utc};
 use clap::{Subcommand, ValueEnum};
 use redis::aio::MultiplexedConnection;
-use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -61,8 +61,8 @@ struct Peer {
 enum Backlog {
     /// Commands with their keys. The rest is the sum of their answers.
     Redis(&'static [(&'static str, &'static str)]),
-    /// A query, in a database of its own.
-    Postgres(&'static str),
+    /// A table in a database of its own, and which of its rows are not done.
+    Postgres { table: &'static str, left: &'static str },
 }
 
 /// The programs run in the folder that contains their files.
@@ -71,7 +71,7 @@ const PEERS: [Peer; 6] = [
         name: "graphile-worker",
         loses: "a killed worker's jobs come back after four hours, and a job that comes back too early runs twice",
         program: &["node", "graphile.js"],
-        backlog: Backlog::Postgres("select count(*) from graphile_worker._private_jobs"),
+        backlog: Backlog::Postgres { table: "graphile_worker._private_jobs", left: "true" },
         jobs: 50_000,
         note: "in Postgres, as ours: 24 at once, a local queue of 500, completions in batches without delay; finished jobs are \
                deleted",
@@ -80,7 +80,7 @@ const PEERS: [Peer; 6] = [
         name: "pg-boss",
         loses: "a killed worker's jobs come back after 15 minutes, and a job that comes back too early runs twice",
         program: &["node", "pgboss.js"],
-        backlog: Backlog::Postgres("select count(*) from pgboss.job where name = 'noop' and state < 'completed'"),
+        backlog: Backlog::Postgres { table: "pgboss.job", left: "name = 'noop' and state < 'completed'" },
         jobs: 50_000,
         note: "in Postgres, as ours: four workers with batches of 500, which end together; polled every 0.5 s",
     },
@@ -200,6 +200,9 @@ impl<'a> Bench<'a> {
             ensure!(worker.try_wait()?.is_none(), "a worker ended without being asked to");
             worker.kill().await?;
         }
+        if let Backlog::Postgres { table, .. } = self.peer.backlog {
+            sqlx::query(AssertSqlSafe(format!("truncate {table} cascade"))).execute(&self.database.1).await?;
+        }
         Ok(f64::from(from.1 - until.1) / (until.0 - from.0).as_secs_f64())
     }
 
@@ -254,7 +257,8 @@ impl<'a> Bench<'a> {
                 let lengths: Vec<u32> = ask.query_async(&mut self.redis.clone()).await?;
                 Ok(lengths.into_iter().sum())
             }
-            Backlog::Postgres(count) => {
+            Backlog::Postgres { table, left } => {
+                let count = AssertSqlSafe(format!("select count(*) from {table} where {left}"));
                 let left: i64 = sqlx::query_scalar(count).fetch_one(&self.database.1).await?;
                 Ok(u32::try_from(left)?)
             }

@@ -87,6 +87,13 @@ impl FromRef<AppState> for Arc<Cache> {
 }
 
 impl AppState {
+    /// Changes parts of a state that nobody shares yet.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut AppParts)) -> Self {
+        change(Arc::get_mut(&mut self.0).expect("nobody shares it yet"));
+        self
+    }
+
     /// What is insecure about this process: its settings, and demo users who can log in from other machines.
     pub async fn insecure(&self) -> Vec<Insecure> {
         let mut found = self.insecure.to_vec();

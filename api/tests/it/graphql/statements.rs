@@ -26,10 +26,11 @@ const CORPUS: &[&str] = &[
 async fn a_hundred_parents_take_as_many_statements_as_one() {
     let database = new_database().await;
     let cli = settings(&database, &["--rate-limits=off", "--max-unpaid-units=0", "--max-unpaid-share=0"]);
-    let mut state = api::serve::state(&cli.common, cli.serve).unwrap();
+    let state = api::serve::state(&cli.common, cli.serve).unwrap();
     let (proxy, url) = through_a_proxy(&database).await;
     // One connection, so that what sqlx asks about types when a connection is new is asked once.
-    state.reports = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let reports = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let state = state.with(|parts| parts.reports = reports);
     let app = TestApp::serve(&database, state).await;
     shop(&app, PARENTS).await;
     for n in 0..PARENTS {

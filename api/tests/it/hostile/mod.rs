@@ -7,7 +7,6 @@ mod places;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use api::state::AppState;
 use axum::body::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use shared::platform::http::limits::Limits;
@@ -34,7 +33,7 @@ async fn serve(limits: Limits, options: &[&str]) -> TestApp {
     let database = new_database().await;
     let cli = settings(&database, options);
     let state = api::serve::state(&cli.common, cli.serve).expect("the settings are fine");
-    TestApp::serve(&database, AppState { connection_limits: limits, ..state }).await
+    TestApp::serve(&database, state.with(|parts| parts.connection_limits = limits)).await
 }
 
 fn short(change: impl FnOnce(&mut Limits)) -> Limits {

@@ -48,10 +48,11 @@ pub fn claims_of(token: &str) -> Value {
 /// Another API process on the same database with other identity settings.
 pub async fn beside(app: &TestApp, change: impl FnOnce(&mut IdentitySettings)) -> TestApp {
     let cli = settings(&app.database_url, &[]);
-    let mut state = api::serve::state(&cli.common, cli.serve).unwrap();
+    let state = api::serve::state(&cli.common, cli.serve).unwrap();
     let mut settings = state.settings.identity().unwrap();
     change(&mut settings);
-    state.identity = Arc::new(Identity::new(settings).unwrap());
+    let identity = Arc::new(Identity::new(settings).unwrap());
+    let state = state.with(|parts| parts.identity = identity);
     TestApp::serve(&app.database_url, state).await
 }
 

@@ -154,11 +154,13 @@ pub(super) struct NextActionNode {
     what: String,
     by: WhoName,
     due_at: Time,
+    /// No worker has come to it within a minute. The order keeps its stock meanwhile
+    delayed: bool,
 }
 
 impl From<&NextAction> for NextActionNode {
     fn from(next: &NextAction) -> Self {
-        Self { what: next.what.clone(), by: next.by.into(), due_at: Time(next.due_at) }
+        Self { what: next.what.clone(), by: next.by.into(), due_at: Time(next.due_at), delayed: next.delayed }
     }
 }
 

@@ -33,7 +33,7 @@ const RULES: &[(&str, FieldRule, &[&str])] = &[
     ("Shipment", Everybody, &["id", "status", "trackingNumber", "shippedAt", "deliveredAt"]),
     ("Shipment", Needs(Permission::OrdersRead), &["warehouseId"]),
     ("OrderEvent", Everybody, &["sequence", "type", "at", "data"]),
-    ("NextAction", Everybody, &["what", "by", "dueAt"]),
+    ("NextAction", Everybody, &["what", "by", "dueAt", "delayed"]),
     ("Money", Everybody, &["amount", "currency"]),
     ("Product", Everybody, &["id", "sku", "name", "description", "price", "categoryId", "active", "available"]),
     ("Product", Needs(Permission::InventoryRead), &["stock"]),

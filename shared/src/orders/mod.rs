@@ -140,6 +140,8 @@ pub struct NextAction {
     pub what: String,
     pub by: Who,
     pub due_at: DateTime<Utc>,
+    /// No worker has come to it within a minute. The order keeps its stock meanwhile
+    pub delayed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -306,6 +306,7 @@ struct ItemRow {
 struct JobRow {
     state: String,
     run_at: DateTime<Utc>,
+    is_late: bool,
 }
 
 /// Orders by their ids, in that order; one that does not exist is left out.
@@ -328,7 +329,8 @@ pub(super) async fn by_ids(conn: &mut PgConnection, ids: &[OrderId]) -> Result<V
                               'manual', manual, 'at', updated_at)
                      from charges where order_id = o.id
                     order by manual desc limit 1) as "payment: Json<OrderPayment>",
-                  (select jsonb_build_object('state', state, 'run_at', run_at)
+                  (select jsonb_build_object('state', state, 'run_at', run_at,
+                              'is_late', state = 'ready' and run_at <= now() - interval '1 minute')
                      from jobs
                     where order_id = o.id and state <> 'done'
                       and kind = $2::jsonb ->> o.status
@@ -382,9 +384,9 @@ fn item_view(item: ItemRow, total: Money) -> OrderItem {
 /// What an order waits for: its job, or staff where the job is dead, discarded or missing.
 fn next_action(status: Status, job: Option<JobRow>, since: DateTime<Utc>) -> Option<NextAction> {
     let what = status.waits_for()?.what;
-    let (by, due_at) = match job {
-        Some(job) if job.state == "ready" || job.state == "running" => (Who::Worker, job.run_at),
-        _ => (Who::Staff, since),
+    let (by, due_at, delayed) = match job {
+        Some(job) if job.state == "ready" || job.state == "running" => (Who::Worker, job.run_at, job.is_late),
+        _ => (Who::Staff, since, false),
     };
-    Some(NextAction { what: what.to_owned(), by, due_at })
+    Some(NextAction { what: what.to_owned(), by, due_at, delayed })
 }

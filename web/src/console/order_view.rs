@@ -187,7 +187,9 @@ fn sentence(visit: &Visit, seen: &Seen) -> Markup {
         },
         None => html! { "This order is delivered. Nothing is left to do." },
         Some(next) if next.by == Who::Worker => html! {
-            (capital(&next.what)) " comes next. A worker does it " (time::ago(visit, next.due_at)) "."
+            (capital(&next.what)) " comes next. "
+            @if next.delayed { "It is due since " (time::both(visit, next.due_at)) ", and no worker has come to it." }
+            @else { "A worker does it " (time::ago(visit, next.due_at)) "." }
         },
         Some(next) => html! {
             (capital(&next.what)) " waits for you since " (time::both(visit, next.due_at)) ". "

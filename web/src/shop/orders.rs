@@ -119,12 +119,16 @@ async fn page(
 
 /// What happens now, in words that a buyer uses.
 fn now(visit: &Visit, order: &OrderView) -> Markup {
+    let delayed = order.next_action.as_ref().is_some_and(|next| next.delayed);
     let by_person = order.next_action.as_ref().is_some_and(|next| next.by == Who::Staff);
     let due = order.next_action.as_ref().map(|next| next.due_at).filter(|due| *due > visit.now);
     let when = |due: Option<DateTime<Utc>>| html! { @if let Some(due) = due { " again " (time::ago(visit, due)) } };
     match order.status {
         Status::Pending | Status::Processing if by_person => html! {
             "Your bank does not answer, so a person looks at it now. Nothing has been taken twice, and the goods stay yours meanwhile."
+        },
+        Status::Pending | Status::Processing if delayed => html! {
+            "Very many people order at this moment, so your card is charged a little later. The goods stay yours meanwhile."
         },
         Status::Pending | Status::Processing => html! { "We are charging your card" (when(due)) "." },
         Status::Paid if by_person => html! { "It is paid. A person is looking at the shipment." },

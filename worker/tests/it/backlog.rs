@@ -69,6 +69,14 @@ async fn an_order_whose_payment_no_worker_has_come_to_keeps_its_stock() {
     let reaped = staff.post("/v1/inventory/reaper", json!({})).await.done(200);
     assert_eq!(reaped.body["released_reservations"], 0);
     for order in &waiting {
+        assert_eq!(alice.see(order).await["next_action"]["delayed"], false);
+    }
+    let late =
+        "update jobs set run_at = now() - interval '2 minutes' where kind = 'process_payment' and state = 'ready'";
+    sqlx::raw_sql(late).execute(&system.app.db).await.unwrap();
+    let last = alice.see(&waiting[2]).await;
+    assert_eq!((&last["status"], &last["next_action"]["delayed"]), (&json!("pending"), &json!(true)), "{last:#}");
+    for order in &waiting {
         system.reaches(&alice, order, "delivered").await;
     }
     assert_eq!(system.count("select count(*) from orders where status = 'cancelled'").await, 0);

@@ -109,6 +109,7 @@ pub(super) fn as_placed(order: OrderView) -> OrderView {
         what: waits_for.what.to_owned(),
         by: Who::Worker,
         due_at: order.created_at,
+        delayed: false,
     });
     OrderView {
         status,

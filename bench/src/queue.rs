@@ -3,7 +3,7 @@
 //!
 //! Every part begins without jobs and workers and with an empty Redis, so that no part affects another one.
 
-mod counts;
+pub mod counts;
 mod flush;
 mod health;
 mod idle;

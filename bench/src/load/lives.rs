@@ -13,6 +13,7 @@ use super::http::Connection;
 use super::requests::{self, Buying};
 use super::settings::Settings;
 use super::system::{System, statements};
+use crate::queue::counts;
 use crate::report::{Aim, Curve, Plot, Report, Row, say};
 
 /// How many orders are open at any time. That keeps four workers busy, and the backlog does not grow.
@@ -27,11 +28,12 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 
 const PART: &str = "lives";
 
-/// The cost of an order in the database.
+/// The cost of an order.
 struct Cost {
     statements: f64,
     wal_bytes: f64,
     commits: f64,
+    redis_commands: f64,
     /// Milliseconds: Postgres, Redis, the API, the workers.
     cpu: [f64; 4],
 }
@@ -90,7 +92,7 @@ fn rows_of(
     (rate, alone): (f64, f64),
     (waits, idle): ((f64, f64), (f64, f64)),
     (cost, minimal): (&Cost, &Cost),
-) -> [Row; 7] {
+) -> [Row; 8] {
     [
         Row::new(PART, format!("placed to shipped, {name}"), rate, "a second").beside("1 worker", alone),
         Row::new(PART, format!("placed to paid while loaded, {name}, p50"), waits.0, "ms")
@@ -102,6 +104,7 @@ fn rows_of(
             cost.cpu[0], cost.cpu[1], cost.cpu[2], cost.cpu[3]
         )),
         Row::new(PART, format!("commits a life, {name}"), cost.commits, ""),
+        Row::new(PART, format!("Redis commands a life, {name}"), cost.redis_commands, ""),
         Row::new(PART, format!("statements a life, {name}"), cost.statements, "")
             .beside("a minimal order's placing", minimal.statements),
         Row::new(PART, format!("WAL a life, {name}"), cost.wal_bytes, "bytes")
@@ -134,9 +137,9 @@ async fn stream(
     let pacing = tokio::spawn(async move { keep_orders_open(&pacing_db, &permits).await });
     let lives = async {
         tokio::time::sleep(settings.warm_up() * 2).await;
-        let before = (DatabaseCounters::read(db).await?, cpu()?);
+        let before = (Counters::read(system).await?, cpu()?);
         tokio::time::sleep(settings.long_time()).await;
-        let after = (DatabaseCounters::read(db).await?, cpu()?);
+        let after = (Counters::read(system).await?, cpu()?);
         anyhow::Ok((before, after))
     };
     let (lives, _) = load.during(Instant::now(), lives).await?;
@@ -149,6 +152,7 @@ async fn stream(
         statements: (after.statements - before.statements) / shipped,
         wal_bytes: (after.wal_bytes - before.wal_bytes) / shipped,
         commits: (after.commits - before.commits) / shipped,
+        redis_commands: (after.redis_commands - before.redis_commands) / shipped,
         cpu: std::array::from_fn(|at| (cpu_after[at] - cpu_before[at]) * 1000.0 / shipped),
     };
     Ok((shipped / seconds, cost, waits(db, seconds).await?))
@@ -168,17 +172,19 @@ async fn keep_orders_open(db: &PgPool, permits: &Semaphore) -> Result<()> {
     }
 }
 
-/// Counters of the database.
-struct DatabaseCounters {
+/// Counters of Postgres and Redis.
+struct Counters {
     at: Instant,
     shipped: f64,
     statements: f64,
     wal_bytes: f64,
     commits: f64,
+    redis_commands: f64,
 }
 
-impl DatabaseCounters {
-    async fn read(db: &PgPool) -> Result<Self> {
+impl Counters {
+    async fn read(system: &System) -> Result<Self> {
+        let db = &system.main.db;
         let (shipped, wal_bytes, commits) = sqlx::query_as(
             "select (select count(*) from orders where stage in ('shipped', 'delivered'))::float8,
                     pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8,
@@ -186,7 +192,8 @@ impl DatabaseCounters {
         )
         .fetch_one(db)
         .await?;
-        Ok(Self { at: Instant::now(), shipped, statements: statements(db).await?, wal_bytes, commits })
+        let redis_commands = counts::commands(&system.redis).await?;
+        Ok(Self { at: Instant::now(), shipped, statements: statements(db).await?, wal_bytes, commits, redis_commands })
     }
 }
 
@@ -269,13 +276,14 @@ async fn minimal_cost(system: &System, settings: &Settings) -> Result<Cost> {
     let load = Load { addr, connections: 16, expected: 201, ask, pace: None };
     let count = "select (select count(*) from minimal.orders)::float8";
     let placed = async || anyhow::Ok(sqlx::query_scalar::<_, f64>(count).fetch_one(db).await?);
-    let (before, orders) = (DatabaseCounters::read(db).await?, placed().await?);
+    let (before, orders) = (Counters::read(system).await?, placed().await?);
     load.during(Instant::now(), tokio::time::sleep(settings.time() / 2)).await?;
-    let (after, orders) = (DatabaseCounters::read(db).await?, placed().await? - orders);
+    let (after, orders) = (Counters::read(system).await?, placed().await? - orders);
     Ok(Cost {
         statements: (after.statements - before.statements) / orders,
         wal_bytes: (after.wal_bytes - before.wal_bytes) / orders,
         commits: (after.commits - before.commits) / orders,
+        redis_commands: (after.redis_commands - before.redis_commands) / orders,
         cpu: [0.0; 4],
     })
 }

@@ -263,5 +263,7 @@ async fn a_backlog_of_many_jobs_runs_through_several_workers_each_once() {
             - system.count("select count(*) from jobs where kind <> 'noop' and state in ('ready', 'running')").await,
         0
     );
-    assert_eq!(system.count("select count(*) from jobs where kind = 'noop' and attempt <> 1").await, 0);
+    // A job that goes back because a worker is slow begins again, and loses no attempt.
+    let lost = "select count(*) from jobs where kind = 'noop' and max_attempt - attempt <> 3";
+    assert_eq!(system.count(lost).await, 0);
 }

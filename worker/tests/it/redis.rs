@@ -46,7 +46,7 @@ async fn a_backlog_runs_on_while_redis_is_flushed_and_is_rung_in_pages() {
     let order = system.order(&alice, "tok_ok").await;
     system.reaches(&alice, &order, "delivered").await;
     system.until_count("all are done", DONE, 5000).await;
-    assert_eq!(system.count("select count(*) from jobs where attempt <> 1").await, 0);
+    assert_eq!(system.count("select count(*) from jobs where kind = 'noop' and max_attempt - attempt <> 3").await, 0);
     let rings = redis.calls("zadd").await;
     assert!(rings < 500, "5,000 jobs took {rings} ZADD commands");
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use testkit::redis_server::RedisServer;
 use testkit::workers::{TestSystem, WorkerProcess};
 
-const DONE: &str = "select count(*) from jobs where kind = 'noop' and state = 'done' and attempt = 1";
+const DONE: &str = "select count(*) from jobs where kind = 'noop' and state = 'done' and max_attempt - attempt = 3";
 
 #[tokio::test]
 async fn through_apalis_redis_every_order_is_delivered_while_redis_is_flushed_killed_and_started_again() {

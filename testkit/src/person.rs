@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::app::TestApp;
 use crate::documented;
+use crate::until::until_some;
 
 /// A user of the API.
 #[derive(Clone)]
@@ -39,6 +40,17 @@ impl Person<'_> {
 
     pub async fn post_with_key(&self, path: &str, key: &str, body: Value) -> Reply {
         self.send(Method::POST, path, Some(body), &[("idempotency-key", key)]).await
+    }
+
+    /// Posts with a key until the answer is another than 503, as clients do: a machine that runs many tests at once may
+    /// answer late.
+    pub async fn post_patiently(&self, path: &str, body: Value) -> Reply {
+        let key = Uuid::now_v7().to_string();
+        until_some("an answer that is not 503", async || {
+            let reply = self.post_with_key(path, &key, body.clone()).await;
+            (reply.status != 503).then_some(reply)
+        })
+        .await
     }
 
     pub async fn put(&self, path: &str, body: Value) -> Reply {

@@ -247,7 +247,7 @@ async fn many_buyers_and_few_units_sell_exactly_the_units() {
         let app = if n % 2 == 0 { &one } else { &two };
         let buyer = Person { app, ..shop.staff.clone() };
         let body = body.clone();
-        async move { buyer.post("/v1/inventory/reserve", body).await }
+        async move { buyer.post_patiently("/v1/inventory/reserve", body).await }
     });
     let replies = futures::future::join_all(buyers).await;
     let sold = replies.iter().filter(|reply| reply.status == 201).count();
@@ -277,16 +277,23 @@ async fn everybody_moves_the_same_stock_at_once_and_nobody_deadlocks() {
         if n.is_multiple_of(2) {
             order.reverse();
         }
-        let held = shop.reserve(json!(order)).await.done(201);
+        let held = shop.staff.post_patiently("/v1/inventory/reserve", json!({ "items": order })).await.done(201);
         let path = format!("/v1/inventory/{}/adjustments", stocks[n % 4]);
-        shop.staff.post(&path, json!({ "delta": 1, "reason": "received" })).await.done(201);
+        shop.staff.post_patiently(&path, json!({ "delta": 1, "reason": "received" })).await.done(201);
         let mut rows: Vec<_> =
             ["a", "b", "c", "d"].map(|sku| json!({ "sku": sku, "warehouse": "WEST", "quantity": 1000 + n })).into();
         rows.rotate_left(n % 4);
-        shop.staff.post("/v1/inventory/bulk", json!({ "items": rows })).await.done(200);
+        shop.staff.post_patiently("/v1/inventory/bulk", json!({ "items": rows })).await.done(200);
         match n % 3 {
-            0 => drop(shop.staff.post("/v1/inventory/ship", json!({ "reservation_id": held.id() })).await.done(200)),
-            1 => drop(shop.staff.post("/v1/inventory/release", json!({ "reservation_id": held.id() })).await.done(200)),
+            0 => drop(
+                shop.staff.post_patiently("/v1/inventory/ship", json!({ "reservation_id": held.id() })).await.done(200),
+            ),
+            1 => drop(
+                shop.staff
+                    .post_patiently("/v1/inventory/release", json!({ "reservation_id": held.id() }))
+                    .await
+                    .done(200),
+            ),
             _ => {
                 shop.let_expire(held.id()).await;
                 shop.reap().await;

@@ -34,6 +34,15 @@ impl Person<'_> {
         self.send(Method::GET, path, None, &[]).await
     }
 
+    /// Asks until the answer is another than 503, as clients do: a machine that runs many tests at once may answer late.
+    pub async fn get_patiently(&self, path: &str) -> Reply {
+        until_some("an answer that is not 503", async || {
+            let reply = self.get(path).await;
+            (reply.status != 503).then_some(reply)
+        })
+        .await
+    }
+
     pub async fn post(&self, path: &str, body: Value) -> Reply {
         self.send(Method::POST, path, Some(body), &[]).await
     }
@@ -42,8 +51,7 @@ impl Person<'_> {
         self.send(Method::POST, path, Some(body), &[("idempotency-key", key)]).await
     }
 
-    /// Posts with a key until the answer is another than 503, as clients do: a machine that runs many tests at once may
-    /// answer late.
+    /// The same for a POST, with a key.
     pub async fn post_patiently(&self, path: &str, body: Value) -> Reply {
         let key = Uuid::now_v7().to_string();
         until_some("an answer that is not 503", async || {

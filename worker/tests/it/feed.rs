@@ -35,11 +35,7 @@ async fn read(staff: &Person<'_>, limit: usize, mut ended: watch::Receiver<Optio
     loop {
         let wait = limit % 3;
         let asked = format!("/v1/events?limit={limit}&wait={wait}{after}");
-        let mut page = staff.get(&asked).await;
-        if page.status == 503 {
-            page = staff.get(&asked).await; // A busy machine answers late. A reader asks again, and misses nothing.
-        }
-        let page = page.done(200).body;
+        let page = staff.get_patiently(&asked).await.done(200).body;
         events.extend(page["data"].as_array().unwrap().iter().cloned());
         after = format!("&after={}", page["next_cursor"].as_str().unwrap());
         let wanted = *ended.borrow_and_update();

@@ -120,8 +120,7 @@ async fn an_undecodable_job_is_dead_at_once_and_a_job_of_an_unknown_kind_after_i
     // As if all were written an hour ago and no worker had run since.
     sqlx::query("update jobs set run_at = run_at - interval '1 hour'").execute(&system.app.db).await.unwrap();
     let _worker = WorkerProcess::start(&system, &[("JOB_UNKNOWN_AFTER", "3s")]);
-    system.until_count("the other jobs are done", DONE, 20).await;
-    system.until_count("the undecodable job is dead", UNDECODABLE, 1).await;
+    system.until_count("the worker runs", "select count(*) from workers", 1).await;
     // The first worker that knows this kind starts only now.
     sqlx::query(
         "insert into workers (id, host, pid, version, queues, kinds, heartbeat_at)
@@ -131,6 +130,8 @@ async fn an_undecodable_job_is_dead_at_once_and_a_job_of_an_unknown_kind_after_i
     .execute(&system.app.db)
     .await
     .unwrap();
+    system.until_count("the other jobs are done", DONE, 20).await;
+    system.until_count("the undecodable job is dead", UNDECODABLE, 1).await;
     system
         .until_count(
             "the jobs of an unknown kind are dead",

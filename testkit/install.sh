@@ -27,23 +27,25 @@ need_tools() {
 }
 
 # Tools for tests only: Node.js, Prometheus with promtool, a browser with its driver, pkill to freeze a server with its
-# children, schemas, linters and verifiers of signatures from PyPI and npm in their own folder, and the generator of types
-# from npm in sdk/.
+# children, etcd, HAProxy and Patroni to replace a primary, schemas, linters and verifiers of signatures from PyPI and npm
+# in their own folder, and the generator of types from npm in sdk/.
 need_test_tools() {
   local debian=()
   { command -v prometheus && command -v promtool; } >/dev/null || debian+=(prometheus)
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian+=(python3-venv)
   command -v pkill >/dev/null || debian+=(procps)
+  command -v etcd >/dev/null || debian+=(etcd-server)
+  command -v haproxy >/dev/null || debian+=(haproxy)
   { command -v node && command -v npm; } >/dev/null || debian+=(nodejs npm)
   { command -v chromium && command -v chromedriver; } >/dev/null || debian+=(chromium chromium-driver)
   if [ ${#debian[@]} -gt 0 ]; then
     say "Installing what tests need: ${debian[*]}"
     if command -v apt-get >/dev/null; then apt_install "${debian[*]}" "${debian[@]}"
-    elif command -v brew >/dev/null; then brew install prometheus python node
-    else die "Please install Prometheus (with promtool), Python 3 with venv and Node with npm, and run this again."; fi
+    elif command -v brew >/dev/null; then brew install prometheus python node etcd haproxy
+    else die "Please install Prometheus (with promtool), Python 3 with venv, Node with npm, etcd and HAProxy, and run this again."; fi
     hash -r
   fi
-  local wanted=(deploy/requirements.txt deploy/requirements-axe.txt deploy/requirements-webhooks.txt testkit/standardwebhooks/package-lock.json)
+  local wanted=(deploy/requirements.txt deploy/requirements-axe.txt deploy/requirements-webhooks.txt deploy/requirements-patroni.txt testkit/standardwebhooks/package-lock.json)
   if ! cat "${wanted[@]}" | cmp -s - "$DEV/tools/requirements.txt"; then
     say "Installing the tools of deploy/requirements.txt"
     rm -rf "$DEV/tools"
@@ -51,6 +53,7 @@ need_test_tools() {
     "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes -r deploy/requirements.txt
     "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes --no-deps -r deploy/requirements-axe.txt
     "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes --no-deps -r deploy/requirements-webhooks.txt
+    "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes --no-deps --target "$DEV/tools/patroni" -r deploy/requirements-patroni.txt
     # npm compares each package with the hash in package-lock.json.
     mkdir "$DEV/tools/node" && cp testkit/standardwebhooks/package*.json "$DEV/tools/node/"
     npm ci --silent --ignore-scripts --no-audit --no-fund --prefix "$DEV/tools/node"

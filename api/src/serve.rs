@@ -119,6 +119,7 @@ pub fn state(common: &Common, settings: Serve) -> anyhow::Result<AppState> {
     let reports = database.pool_for_reports("millrace-api-reports");
     let doorbell = Doorbell::new(common.queue_redis(), &common.redis_prefix)?;
     let metrics = Arc::new(ApiMetrics::new(db.clone(), &doorbell, settings.reservation_ttl)?);
+    database.fence.register(metrics.shared.registry())?;
     let redis = common.cache_redis().map(|url| Redis::open(url, &common.redis_prefix)).transpose()?;
     let connections = ConnectionMetrics::new("millrace_api")?;
     connections.register(metrics.shared.registry())?;

@@ -69,14 +69,14 @@ pub const ADMIN: &str = "admin@prove.test";
 
 pub struct Cluster {
     pub home: Home,
-    pub postgres: Mutex<Postgres>,
-    /// The synchronous standby of `postgres`. It has every commit before the commit is answered.
-    pub standby: Option<Mutex<Postgres>>,
+    /// None: who opened the cluster started it.
+    postgres: Option<Mutex<Postgres>>,
     pub redis: Mutex<Redis>,
     pub apis: Vec<Member>,
     pub workers: Vec<Member>,
-    /// Connects to Postgres directly, without the proxies.
+    /// Connects to Postgres without the faults of the members.
     pub db: PgPool,
+    own_link: Link,
 }
 
 /// A process, by its index.
@@ -111,14 +111,9 @@ pub struct Member {
 }
 
 impl Cluster {
-    /// Starts all processes. The database contains only a staff user.
+    /// Starts all processes. The database contains only staff.
     pub async fn open(parent: &Path, bins: &Path, apis: usize, workers: usize) -> Result<Self> {
-        Self::open_as(parent, bins, apis, workers, false, &[]).await
-    }
-
-    /// The same with two Postgres servers: a primary and its synchronous standby.
-    pub async fn open_on_two(parent: &Path, bins: &Path, apis: usize, workers: usize) -> Result<Self> {
-        Self::open_as(parent, bins, apis, workers, true, &[]).await
+        Self::open_with(parent, bins, apis, workers, &[]).await
     }
 
     /// The same, with more settings for APIs and workers. They override the defaults of this file.
@@ -129,55 +124,50 @@ impl Cluster {
         workers: usize,
         own: &[(&str, &str)],
     ) -> Result<Self> {
-        Self::open_as(parent, bins, apis, workers, false, own).await
-    }
-
-    async fn open_as(
-        parent: &Path,
-        bins: &Path,
-        apis: usize,
-        workers: usize,
-        two: bool,
-        own: &[(&str, &str)],
-    ) -> Result<Self> {
         let home = Home::new(parent).await?;
         // fsync only matters for power loss, and we do not simulate power loss. Everything else behaves the same
         // without it, and faster.
         let postgres = Postgres::start(&home, &["fsync=off", "max_wal_size=1GB"]).await?;
-        let redis = Redis::start(&home).await?;
-        let settings = [("DATABASE_URL", &*postgres.url()), ("LOG_FORMAT", "json")];
-        Process::api(&home, bins, "migrate", &settings).run(&["migrate"]).await?;
-        let standby = if two { Some(postgres.standby("standby").await?) } else { None };
-        if standby.is_some() {
-            postgres.commit_on(Some("standby")).await?;
-        }
-        let standby_addr = standby.as_ref().map(Postgres::addr);
+        let cluster = Self::open_at(&home, postgres.addr(), bins, apis, workers, own).await?;
+        Ok(Self { postgres: Some(Mutex::new(postgres)), ..cluster })
+    }
+
+    /// The same with a server of Postgres that runs already.
+    pub async fn open_at(
+        home: &Home,
+        postgres: SocketAddr,
+        bins: &Path,
+        apis: usize,
+        workers: usize,
+        own: &[(&str, &str)],
+    ) -> Result<Self> {
+        let redis = Redis::start(home).await?;
+        let settings = [("DATABASE_URL", &*Postgres::url_at(postgres)), ("LOG_FORMAT", "json")];
+        Process::api(home, bins, "migrate", &settings).run(&["migrate"]).await?;
+        let own_link = Link::start(postgres).await?;
         // This pool must survive a restart of Postgres and a failover.
-        let db = match standby_addr {
-            None => PgPoolOptions::new().max_connections(4).test_before_acquire(true).connect(&postgres.url()).await?,
-            Some(standby) => {
-                shared::platform::db::pool(&Postgres::url_of(&[postgres.addr(), standby]), 4, "millrace-cluster")?
-            }
-        };
+        let db = PgPoolOptions::new().max_connections(4).test_before_acquire(true);
+        let db = db.connect(&Postgres::url_at(own_link.addr)).await?;
         for (email, role) in [(STAFF, Role::Staff), (ADMIN, Role::Admin)] {
             let password = PASSWORD.to_owned().try_into()?;
             users::create_user(&db, email.parse()?, password, email.parse()?, role).await?;
         }
 
-        let member = async |who: ProcessRef| {
-            Member::start(&home, bins, who, postgres.addr(), standby_addr, redis.addr(), own).await
-        };
+        let member = async |who: ProcessRef| Member::start(home, bins, who, postgres, redis.addr(), own).await;
         let apis = try_join_all((0..apis).map(|index| member(ProcessRef::Api(index)))).await?;
         let workers = try_join_all((0..workers).map(|index| member(ProcessRef::Worker(index)))).await?;
-        Ok(Self {
-            home,
-            postgres: Mutex::new(postgres),
-            standby: standby.map(Mutex::new),
-            redis: Mutex::new(redis),
-            apis,
-            workers,
-            db,
-        })
+        Ok(Self { home: home.clone(), postgres: None, redis: Mutex::new(redis), apis, workers, db, own_link })
+    }
+
+    /// The server that `open` started.
+    pub fn postgres(&self) -> &Mutex<Postgres> {
+        self.postgres.as_ref().expect("it was not opened with a server of somebody else")
+    }
+
+    /// Leads all connections to another server of Postgres, as a load balancer does.
+    pub fn lead_to(&self, postgres: SocketAddr) {
+        self.own_link.lead_to(postgres);
+        self.members().for_each(|member| member.to_postgres.lead_to(postgres));
     }
 
     pub fn member(&self, who: ProcessRef) -> &Member {
@@ -218,10 +208,10 @@ impl Cluster {
             member.process.lock().await.kill().await?;
         }
         self.redis.lock().await.kill().await?;
-        if let Some(standby) = &self.standby {
-            standby.lock().await.stop(Stop::Immediate).await?;
+        if let Some(postgres) = &self.postgres {
+            postgres.lock().await.stop(Stop::Immediate).await?;
         }
-        self.postgres.lock().await.stop(Stop::Immediate).await
+        Ok(())
     }
 }
 
@@ -231,13 +221,11 @@ impl Member {
         bins: &Path,
         who: ProcessRef,
         postgres: SocketAddr,
-        standby: Option<SocketAddr>,
         redis: SocketAddr,
         own: &[(&str, &str)],
     ) -> Result<Self> {
         let (to_postgres, to_redis) = (Link::start(postgres).await?, Link::start(redis).await?);
-        let servers: Vec<SocketAddr> = standby.into_iter().chain([to_postgres.addr]).collect();
-        let (database_url, redis_url) = (Postgres::url_of(&servers), Redis::url_at(to_redis.addr));
+        let (database_url, redis_url) = (Postgres::url_at(to_postgres.addr), Redis::url_at(to_redis.addr));
         let mut settings = vec![("DATABASE_URL", &*database_url), ("REDIS_URL", &*redis_url)];
         let name = who.to_string();
         let process = match who {

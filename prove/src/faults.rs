@@ -90,7 +90,7 @@ async fn apply(cluster: &Cluster, lasts: Duration, what: FaultKind, now: &mut In
         }
         FaultKind::FlushRedis => cluster.redis.lock().await.flush().await?,
         FaultKind::CrashPostgres => {
-            let mut postgres = cluster.postgres.lock().await;
+            let mut postgres = cluster.postgres().lock().await;
             now.from = Utc::now();
             postgres.stop(Stop::Immediate).await?;
             sleep(lasts).await;

@@ -1,5 +1,5 @@
-//! A TCP proxy between a process and a server that simulates a slow or broken network. A fault affects all connections
-//! through it.
+//! A TCP proxy between a process and a server that simulates a slow or broken network, or leads to another server. That
+//! affects all connections through it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,6 +25,7 @@ pub enum NetworkFault {
 pub struct Link {
     pub addr: SocketAddr,
     fault: watch::Sender<NetworkFault>,
+    upstream: watch::Sender<SocketAddr>,
 }
 
 impl Link {
@@ -32,23 +33,34 @@ impl Link {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = listener.local_addr()?;
         let (fault, seen) = watch::channel(NetworkFault::None);
+        let (upstream, server) = watch::channel(upstream);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let seen = seen.clone();
+                let (seen, server) = (seen.clone(), server.clone());
                 // When one side closes, both are closed.
-                tokio::spawn(async move { drop(carry(client, upstream, seen).await) });
+                tokio::spawn(async move { drop(carry(client, server, seen).await) });
             }
         });
-        Ok(Self { addr, fault })
+        Ok(Self { addr, fault, upstream })
     }
 
     pub fn set(&self, fault: NetworkFault) {
         self.fault.send_replace(fault);
     }
+
+    /// From now on it leads to this server. Connections to the one before are closed, as a load balancer does.
+    pub fn lead_to(&self, upstream: SocketAddr) {
+        self.upstream.send_replace(upstream);
+    }
 }
 
-async fn carry(client: TcpStream, upstream: SocketAddr, mut fault: watch::Receiver<NetworkFault>) -> io::Result<()> {
-    let server = TcpStream::connect(upstream).await?;
+async fn carry(
+    client: TcpStream,
+    mut upstream: watch::Receiver<SocketAddr>,
+    mut fault: watch::Receiver<NetworkFault>,
+) -> io::Result<()> {
+    let addr = *upstream.borrow_and_update();
+    let server = TcpStream::connect(addr).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (client_in, client_out) = client.into_split();
@@ -57,6 +69,7 @@ async fn carry(client: TcpStream, upstream: SocketAddr, mut fault: watch::Receiv
         end = pass(client_in, server_out, fault.clone()) => end,
         end = pass(server_in, client_out, fault.clone()) => end,
         _ = fault.wait_for(|now| *now == NetworkFault::Cut) => Ok(()),
+        _ = upstream.changed() => Ok(()),
     }
 }
 

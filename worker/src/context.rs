@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shared::payments::simulated::Scripts;
 use shared::payments::{self, PaymentProvider};
+use shared::platform::db::Database;
 use shared::platform::settings::Common;
 use shared::queue::doorbell::Doorbell;
 use shared::queue::retry::Schedule;
@@ -56,8 +57,7 @@ pub struct JobTerms {
 
 impl Context {
     /// Connects as the settings say.
-    pub fn connect(common: &Common, work: &Work) -> anyhow::Result<Self> {
-        let database = common.database().map_err(anyhow::Error::msg)?;
+    pub fn connect(database: &Database, common: &Common, work: &Work) -> anyhow::Result<Self> {
         let pool = |name| database.pool(common.database_max_connections, name);
         // The simulated provider and carrier have connections of their own, as real ones would.
         let provider: Arc<dyn PaymentProvider> = match work.payment_provider {

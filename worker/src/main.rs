@@ -34,8 +34,10 @@ async fn run() -> anyhow::Result<()> {
     let addr = work.worker_addr;
     let listener = TcpListener::bind(addr).await.with_context(|| format!("cannot listen on WORKER_ADDR={addr}"))?;
     let addr = listener.local_addr()?;
-    let context = Context::connect(&common, &work)?;
+    let database = common.database().map_err(anyhow::Error::msg)?;
+    let context = Context::connect(&database, &common, &work)?;
     let vitals = Vitals::new(&context, work.insecure(&common))?;
+    database.fence.register(vitals.metrics.registry())?;
     insecure::report(&vitals.insecure, vitals.metrics.registry())?;
     let stopping = vitals.stopping.clone();
     shared::platform::shutdown::when_asked(move || stopping.cancel());

@@ -48,7 +48,7 @@ async fn a_tick_runs_once_with_three_workers_up() {
         let cli = Cli::try_parse_from(options).unwrap();
         let stopping = stopping.clone();
         tokio::spawn(async move {
-            let ctx = Context::connect(&cli.common, &cli.work).unwrap();
+            let ctx = Context::connect(&cli.common.database().unwrap(), &cli.common, &cli.work).unwrap();
             let vitals = Vitals { stopping, ..Vitals::new(&ctx, Vec::new()).unwrap() };
             fleet::run(ctx, &cli.work, &vitals).await
         })

@@ -22,8 +22,11 @@ pub fn read(path: &str) -> String {
 
 /// The documents of a YAML file. Python reads it, so that we need no YAML crate.
 pub fn yaml(path: &str) -> Vec<Value> {
-    let script =
-        "import json, sys, yaml; json.dump([it for it in yaml.safe_load_all(open(sys.argv[1])) if it], sys.stdout)";
+    // `!override` is Compose's: a value that replaces the one of the file before.
+    let script = "import json, sys, yaml
+yaml.SafeLoader.add_constructor('!override', lambda loader, node: loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.MappingNode) else loader.construct_sequence(node, deep=True))
+json.dump([it for it in yaml.safe_load_all(open(sys.argv[1])) if it], sys.stdout)";
     let output = tool("python", &["-c", script, path]);
     assert!(output.status.success(), "{path}: {}", said(&output));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -71,8 +74,9 @@ fn settings_default(name: &str) -> u64 {
 
 #[test]
 fn linters_are_content_with_images_and_scripts() {
-    is_content(&tool("hadolint", &["Dockerfile.api", "Dockerfile.worker"]));
-    is_content(&tool("shellcheck", &["-x", "dev", ".ci/run", "testkit/install.sh", "bench/peers/install.sh"]));
+    is_content(&tool("hadolint", &["Dockerfile.api", "Dockerfile.worker", "deploy/patroni/Dockerfile"]));
+    let scripts = ["dev", ".ci/run", "testkit/install.sh", "bench/peers/install.sh", "deploy/patroni/post_init.sh"];
+    is_content(&tool("shellcheck", &[&["-x"][..], &scripts].concat()));
     is_content(&tool(
         "check-jsonschema",
         &["--builtin-schema", "vendor.github-workflows", ".github/workflows/test.yml"],
@@ -169,6 +173,44 @@ fn compose_files_fit_their_schema() {
         "check-jsonschema",
         &["--builtin-schema", "vendor.compose-spec", "docker-compose.yml", "docker-compose.test.yml"],
     ));
+}
+
+#[test]
+fn compose_with_patroni_fits_its_schema_and_finds_what_it_names() {
+    let mut compose = yaml("docker-compose.yml").remove(0);
+    let patroni = yaml("deploy/patroni/docker-compose.yml").remove(0);
+    for (name, service) in patroni["services"].as_object().unwrap() {
+        for (key, value) in service.as_object().unwrap() {
+            compose["services"][name][key] = value.clone();
+        }
+        for needed in service["depends_on"].as_array().into_iter().flatten() {
+            assert!(patroni["services"].get(needed.as_str().unwrap()).is_some(), "{name} waits for {needed}");
+        }
+        for volume in service["volumes"].as_array().into_iter().flatten() {
+            let source = volume.as_str().unwrap().split(':').next().unwrap();
+            let there = if source.starts_with('.') {
+                root().join(source).exists()
+            } else {
+                patroni["volumes"].get(source).is_some()
+            };
+            assert!(there, "{name} mounts {source}");
+        }
+    }
+    let merged = std::env::temp_dir().join(format!("compose-{}.json", uuid::Uuid::now_v7()));
+    std::fs::write(&merged, compose.to_string()).unwrap();
+    is_content(&tool("check-jsonschema", &["--builtin-schema", "vendor.compose-spec", merged.to_str().unwrap()]));
+    std::fs::remove_file(merged).unwrap();
+    // What the servers of Postgres run, and what HAProxy asks for.
+    let image = read("deploy/patroni/Dockerfile");
+    for line in image.lines().filter_map(|line| line.strip_prefix("COPY ")) {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        words.pop();
+        assert!(words.iter().all(|source| root().join(source).exists()), "{line}");
+    }
+    let haproxy = read("deploy/patroni/haproxy.cfg");
+    for name in compose["services"]["postgres"]["environment"].as_object().unwrap().keys() {
+        assert!(haproxy.contains(&format!("\"${{{name}}}\"")), "HAProxy does not know {name}");
+    }
 }
 
 #[test]

@@ -181,7 +181,7 @@ async fn the_whole_shop_runs_as_the_applications_role() {
         "--retry-initial=10ms",
     ];
     let cli = Cli::try_parse_from(options).unwrap();
-    let ctx = Context::connect(&cli.common, &cli.work).unwrap();
+    let ctx = Context::connect(&cli.common.database().unwrap(), &cli.common, &cli.work).unwrap();
     let vitals = Vitals::new(&ctx, Vec::new()).unwrap();
     let stopping: CancellationToken = vitals.stopping.clone();
     let working = tokio::spawn(async move { fleet::run(ctx, &cli.work, &vitals).await });
@@ -403,7 +403,7 @@ async fn queue_and_cache_work_as_users_that_can_do_nothing_else() {
         &urls[0],
     ])
     .unwrap();
-    let ctx = Context::connect(&cli.common, &cli.work).unwrap();
+    let ctx = Context::connect(&cli.common.database().unwrap(), &cli.common, &cli.work).unwrap();
     let vitals = Vitals::new(&ctx, Vec::new()).unwrap();
     let stopping: CancellationToken = vitals.stopping.clone();
     let working = tokio::spawn(async move { fleet::run(ctx, &cli.work, &vitals).await });

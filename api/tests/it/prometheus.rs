@@ -265,7 +265,7 @@ async fn start_worker(app: &TestApp) -> String {
     let cli = Cli::try_parse_from(cli.iter().chain(&options)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let ctx = Context::connect(&cli.common, &cli.work).unwrap();
+    let ctx = Context::connect(&cli.common.database().unwrap(), &cli.common, &cli.work).unwrap();
     let vitals = Vitals::new(&ctx, Vec::new()).unwrap();
     tokio::spawn(worker::serve::serve(listener, vitals.clone(), Limits::default()));
     tokio::spawn(async move { fleet::run(ctx, &cli.work, &vitals).await });

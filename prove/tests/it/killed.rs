@@ -157,7 +157,7 @@ async fn a_crash_of_postgres_is_survived_by_everybody_and_by_every_order() {
     for token in ["tok_ok", "tok_slow_500", "tok_timeout_charged", "tok_flaky_2"] {
         system.order(token).await;
     }
-    let mut postgres = system.cluster.postgres.lock().await;
+    let mut postgres = system.cluster.postgres().lock().await;
     postgres.stop(Stop::Immediate).await.unwrap();
     postgres.start_again().await.unwrap();
     drop(postgres);
@@ -169,12 +169,12 @@ async fn a_crash_of_postgres_is_survived_by_everybody_and_by_every_order() {
 async fn a_worker_that_is_asked_to_stop_while_postgres_is_away_ends_well() {
     let mut system = TestCluster::start().await;
     system.order("tok_slow_500").await;
-    system.cluster.postgres.lock().await.stop(Stop::Immediate).await.unwrap();
+    system.cluster.postgres().lock().await.stop(Stop::Immediate).await.unwrap();
     let worker = &system.cluster.workers[0];
     let mut process = worker.process.lock().await;
     process.signal("TERM").await.unwrap();
     assert!(process.ended().await.unwrap().success());
-    system.cluster.postgres.lock().await.start_again().await.unwrap();
+    system.cluster.postgres().lock().await.start_again().await.unwrap();
     worker.start_again(&mut process).await.unwrap();
     drop(process);
     system.finish().await;

@@ -2,9 +2,10 @@
 
 mod failover;
 mod killed;
-#[cfg(target_os = "linux")] // Elsewhere several servers are refused.
+mod patroni;
 mod promoted;
 mod prove;
+mod shop;
 
 use std::path::Path;
 

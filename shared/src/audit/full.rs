@@ -4,8 +4,6 @@
 //! A run holds an advisory lock of its session. Postgres releases it when the process ends, however it ends. So a run
 //! whose process has died is not "running" any more, and the next one can start.
 
-use std::time::Duration;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use sqlx::types::Json;
@@ -18,6 +16,7 @@ use super::{Finding, Report};
 use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::page::{List, Page, Position};
+use crate::platform::db;
 use crate::principal::Principal;
 
 /// The advisory locks of full runs: the first number of each, "audi". Any number.
@@ -28,8 +27,6 @@ const STARTING: i32 = 1;
 const RUNNING: i32 = 2;
 /// How soon Postgres notices that the process of a run has died.
 const NOTICED_WITHIN: &str = "2s";
-/// The server that is asked for the connection of a run may be slow. A request does not wait longer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -129,11 +126,9 @@ pub async fn last(db: &PgPool) -> Result<Report> {
     Ok(report)
 }
 
-/// A connection beside the pool. It gets the pool's options, so it follows a failover.
+/// A connection beside the pool.
 async fn connect(db: &PgPool) -> Result<PgConnection> {
-    let options = db.connect_options();
-    let connecting = PgConnection::connect_with(&options);
-    let mut conn = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    let mut conn = db::connect_beside(db).await?;
     sqlx::query_scalar!("select set_config('client_connection_check_interval', $1, false)", NOTICED_WITHIN)
         .fetch_one(&mut conn)
         .await?;

@@ -7,8 +7,10 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 
-use crate::platform::db::{Database, Servers};
+use crate::platform::db::fence::Fence;
+use crate::platform::db::{Database, DatabaseUrl};
 use crate::platform::insecure::Insecure;
+use crate::platform::redis::Redis;
 use crate::platform::redis::server::Server;
 
 /// Adds the variables of a file `.env`, in this directory or one above, to the environment. It does not overwrite any.
@@ -128,7 +130,7 @@ pub struct Common {
 impl Common {
     /// Reports a wrong setting by its name, before anything is started.
     pub fn check(&self) -> Result<(), String> {
-        self.servers()?;
+        self.database_url()?;
         for (name, url) in [
             ("REDIS_URL", &self.redis_url),
             ("QUEUE_REDIS_URL", &self.queue_redis_url),
@@ -149,16 +151,18 @@ impl Common {
 
     /// What is insecure about these settings.
     pub fn insecure(&self) -> Option<Insecure> {
-        self.servers().is_ok_and(|servers| servers.are_in_the_open()).then_some(Insecure::PlainDatabase)
+        self.database_url().is_ok_and(|url| url.is_in_the_open()).then_some(Insecure::PlainDatabase)
     }
 
-    fn servers(&self) -> Result<Servers, String> {
+    fn database_url(&self) -> Result<DatabaseUrl, String> {
         self.database_url.expose_secret().parse().map_err(|why| format!("DATABASE_URL {why}"))
     }
 
     /// The way of this process to Postgres, for all its pools.
     pub fn database(&self) -> Result<Database, String> {
-        self.servers().map(Database::at)
+        let redis = self.queue_redis().map(|url| Redis::open(url, &self.redis_prefix)).transpose();
+        let redis = redis.map_err(|error| error.to_string())?;
+        Ok(Database::new(self.database_url()?, Fence::new(redis).map_err(|error| error.to_string())?))
     }
 
     /// The pool of a process that needs only one.

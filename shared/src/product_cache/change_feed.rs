@@ -19,11 +19,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 
 use crate::error::Result;
 use crate::page;
-use crate::platform::db::CustomPlan;
+use crate::platform::db::{self, CustomPlan};
 use crate::values::ProductId;
 
 /// Together with `POLL_TIMEOUT` it bounds how old a product can be that a process shows.
@@ -190,7 +190,7 @@ impl Poller {
     async fn changes(&mut self) -> Result<Changes> {
         let conn = match &mut self.conn {
             Some(conn) => conn,
-            none => none.insert(PgConnection::connect_with(&self.db.connect_options()).await?),
+            none => none.insert(db::connect_beside(&self.db).await?),
         };
         // This must be read before the changes. A transaction that commits between the two statements is then in both
         // polls, this one and the next; in the other order it could be in neither.

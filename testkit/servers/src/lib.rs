@@ -2,6 +2,7 @@
 //! tests, bench, prove and `./dev`.
 
 pub mod home;
+pub mod patroni;
 pub mod postgres;
 pub mod process;
 pub mod receiver;

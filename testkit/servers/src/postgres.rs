@@ -195,10 +195,9 @@ impl Postgres {
         }
     }
 
-    /// The URL of several servers without a password, one of which is the primary.
-    pub fn url_of(addrs: &[SocketAddr]) -> String {
-        let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
-        format!("postgres://millrace@{}/postgres?sslmode=disable", addrs.join(","))
+    /// The URL of a server without a password.
+    pub fn url_at(addr: SocketAddr) -> String {
+        format!("postgres://millrace@{addr}/postgres?sslmode=disable")
     }
 }
 

@@ -84,6 +84,13 @@ impl Process {
         }
     }
 
+    /// Where the API's metrics are, by its log.
+    pub fn metrics_addr(&self) -> Result<SocketAddr> {
+        let log = fs::read_to_string(self.log())?;
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains("metrics are at")).collect();
+        lines.last().and_then(|line| address_in(line)).context("the log does not say where its metrics are")
+    }
+
     /// Runs the binary with other arguments, such as `migrate`, until it ends.
     pub async fn run(&self, args: &[&str]) -> Result<()> {
         let log = self.log();

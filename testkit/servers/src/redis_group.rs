@@ -10,7 +10,7 @@ use crate::redis::Redis;
 
 /// The ACL of Millrace's user, as in `docs/deploying.md`: only the commands that Millrace needs.
 const USER: &str = "user millrace on >secret resetchannels -@all ~{millrace}:* ~millrace:* \
-    +zadd +zcard +bzmpop +hmget +exists +evalsha +script|load +time +get +set +hget +hset +pexpire \
+    +zadd +zcard +zscore +bzmpop +hmget +exists +evalsha +script|load +time +get +set +hget +hset +pexpire \
     +ping +role +cluster|slots +asking";
 const SENTINELS_USER: &str = "user millrace on >whisper resetchannels -@all +sentinel|get-master-addr-by-name";
 const MASTER: &str = "millrace";

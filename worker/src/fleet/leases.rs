@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use shared::platform::db;
 use shared::queue::claim::{self, Claimer};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 
 use crate::fleet::interval::every;
 use crate::fleet::slots::Slots;
@@ -20,7 +21,7 @@ pub async fn keep_renewing(db: PgPool, claimer: Claimer, slots: Arc<Slots>) {
         }
         let conn = match &mut own {
             Some(conn) => conn,
-            none => match PgConnection::connect_with(&db.connect_options()).await {
+            none => match db::connect_beside(&db).await {
                 Ok(conn) => none.insert(conn),
                 Err(error) => {
                     tracing::warn!(%error, "leases cannot be renewed: {error}");

@@ -1,10 +1,10 @@
 //! Connection pools to Postgres, migrations, and the meaning of Postgres's errors. Writes no table.
 
-mod failover;
+pub mod fence;
 pub mod roles;
-mod servers;
+mod url;
 
-use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -14,9 +14,9 @@ use sqlx::error::BoxDynError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr};
-use tokio::sync::watch;
 
-pub use servers::Servers;
+use fence::Fence;
+pub use url::DatabaseUrl;
 
 /// A request that gets no connection within this fails. Its client had better try again than wait longer.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -39,66 +39,51 @@ const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
 /// A pool whose connections have the limits above. It connects at the first query, so a process can start, and report what
 /// is wrong, while the database is down.
 pub fn pool(url: &str, max_connections: u32, application: &str) -> Result<PgPool, sqlx::Error> {
-    let servers = url.parse().map_err(|why: &str| sqlx::Error::Configuration(why.into()))?;
-    Ok(Database::at(servers).pool(max_connections, application))
+    let configuration = |why: String| sqlx::Error::Configuration(why.into());
+    let url = url.parse().map_err(|why: &str| configuration(why.to_owned()))?;
+    let fence = Fence::new(None).map_err(|error| configuration(error.to_string()))?;
+    Ok(Database::new(url, fence).pool(max_connections, application))
 }
 
 /// The way to the database; all pools of a process share one.
-pub enum Database {
-    One(Box<PgConnectOptions>),
-    /// The options to connect to the primary of several servers. They change on failover.
-    Primary(watch::Receiver<PgConnectOptions>),
+pub struct Database {
+    server: PgConnectOptions,
+    pub fence: Arc<Fence>,
 }
 
 impl Database {
-    /// With several servers, starts to watch which of them is the primary.
-    pub fn at(Servers(servers): Servers) -> Self {
-        match <[PgConnectOptions; 1]>::try_from(servers) {
-            Ok([one]) => Self::One(Box::new(one)),
-            Err(several) => Self::Primary(failover::follow(several, ACQUIRE_TIMEOUT)),
-        }
+    pub fn new(DatabaseUrl(server): DatabaseUrl, fence: Fence) -> Self {
+        Self { server, fence: Arc::new(fence) }
     }
 
     pub fn pool(&self, max_connections: u32, application: &str) -> PgPool {
-        self.pool_of(
-            max_connections,
-            Purpose { application: application.to_owned(), statement_timeout: STATEMENT_TIMEOUT },
-        )
+        self.pool_with(max_connections, application, STATEMENT_TIMEOUT)
     }
 
     /// A small pool for statements that clients compose. It is apart from the pool of the other requests, so that reports
     /// never keep an order from being placed.
     pub fn pool_for_reports(&self, application: &str) -> PgPool {
-        let purpose = Purpose { application: application.to_owned(), statement_timeout: REPORT_TIMEOUT };
-        self.pool_of(REPORT_CONNECTIONS, purpose)
+        self.pool_with(REPORT_CONNECTIONS, application, REPORT_TIMEOUT)
     }
 
-    fn pool_of(&self, max_connections: u32, purpose: Purpose) -> PgPool {
-        let options = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
-        match self {
-            Self::One(server) => options.connect_lazy_with(purpose.limited(server)),
-            Self::Primary(target) => {
-                let mut target = target.clone();
-                let pool = options
-                    .after_connect(|conn, _| refuse_standby(conn).boxed())
-                    .connect_lazy_with(purpose.limited(&target.borrow_and_update()));
-                tokio::spawn(update_options(pool.clone(), target, purpose));
-                pool
-            }
-        }
+    fn pool_with(&self, max_connections: u32, application: &str, statement_timeout: &'static str) -> PgPool {
+        let fence = self.fence.clone();
+        PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |conn, _| {
+                let fence = fence.clone();
+                async move { fence.check(conn).await }.boxed()
+            })
+            .connect_lazy_with(limited(&self.server, application, statement_timeout))
     }
 }
 
-/// What the connections of a pool are for.
-struct Purpose {
-    application: String,
-    statement_timeout: &'static str,
-}
-
-impl Purpose {
-    fn limited(&self, server: &PgConnectOptions) -> PgConnectOptions {
-        limited(server, &self.application, self.statement_timeout)
-    }
+/// A connection beside the pool, with the same limits and checks, for work that must not wait for a place in the pool.
+pub async fn connect_beside(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
+    let one = pool.options().clone().max_connections(1).min_connections(0);
+    let one = one.connect_lazy_with((*pool.connect_options()).clone());
+    Ok(one.acquire().await?.detach())
 }
 
 fn limited(server: &PgConnectOptions, application: &str, statement_timeout: &'static str) -> PgConnectOptions {
@@ -115,24 +100,6 @@ fn limited(server: &PgConnectOptions, application: &str, statement_timeout: &'st
         // table is analyzed, up to a minute later: after a night without orders, each claim of a morning's sale.
         ("enable_seqscan", "off"),
     ])
-}
-
-/// Refuses a connection to a server that has become a standby since we last asked it: it would return old data.
-async fn refuse_standby(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let standby: bool = sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(conn).await?;
-    if standby { Err(io::Error::other("the server is a standby now").into()) } else { Ok(()) }
-}
-
-/// Gives the pool the new options after each failover. Code that opens a connection of its own takes the options from the
-/// pool, so it follows too.
-async fn update_options(pool: PgPool, mut target: watch::Receiver<PgConnectOptions>, purpose: Purpose) {
-    let mut closed = pool.close_event();
-    let update = async {
-        while target.changed().await.is_ok() {
-            pool.set_connect_options(purpose.limited(&target.borrow_and_update()));
-        }
-    };
-    closed.do_until(update).await.ok();
 }
 
 /// Is this error transient (connection lost, lock timeout, shutdown), so that the same statement may succeed later?

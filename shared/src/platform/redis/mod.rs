@@ -46,6 +46,11 @@ impl Redis {
         format!("{}:{name}", self.0.prefix)
     }
 
+    /// The same with the prefix as hash tag: in a cluster, all such keys are on one node.
+    pub fn tagged_key(&self, name: &str) -> String {
+        format!("{{{}}}:{name}", self.0.prefix)
+    }
+
     /// Runs a command about this key; None if Redis is away.
     pub async fn ask<T: FromRedisValue>(&self, key: &str, command: &Cmd) -> Option<T> {
         let mut connection = self.connection(key).await?;

@@ -1,4 +1,5 @@
-//! Alert rules, runbook and dashboards, with a real Prometheus that scrapes a real API and a real worker.
+//! Alert rules, runbook and dashboards, with a real Prometheus that scrapes a real API and a real worker, and a real
+//! Alertmanager that calls somebody.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener as Port;
@@ -6,11 +7,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use axum::{Json, Router};
 use clap::Parser;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use shared::platform::http::limits::Limits;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 use worker::config::Cli;
 use worker::context::Context;
@@ -46,6 +49,31 @@ fn items<'a>(of: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
 
 fn text(of: &Value) -> String {
     of.as_str().unwrap_or_else(|| panic!("{of} is no text")).to_owned()
+}
+
+/// Alertmanager's settings, as Compose writes them with these variables.
+fn alertmanager_settings(variables: &[(&str, &str)]) -> String {
+    let compose = yaml("docker-compose.yml").remove(0);
+    let mut settings = text(&compose["configs"]["alertmanager"]["content"]);
+    while let Some((before, rest)) = settings.split_once("${") {
+        let (expression, after) = rest.split_once('}').unwrap();
+        let (name, default) = expression.split_once(":-").expect("each variable has a default");
+        let value = variables.iter().find(|(known, _)| *known == name).map_or(default, |(_, value)| value);
+        settings = format!("{before}{value}{after}");
+    }
+    settings
+}
+
+#[test]
+fn amtool_is_content_with_every_way_to_call_somebody() {
+    for by in ["nobody", "mail", "webhook"] {
+        let file = std::env::temp_dir().join(format!("alertmanager-{}.yml", Uuid::now_v7()));
+        std::fs::write(&file, alertmanager_settings(&[("ALERTS_BY", by)])).unwrap();
+        let output =
+            Command::new("amtool").arg("check-config").arg(&file).output().expect("./dev test installs amtool");
+        assert!(output.status.success(), "{by}: {}", said(&output));
+        std::fs::remove_file(file).unwrap();
+    }
 }
 
 /// The rules that are alerts.
@@ -140,13 +168,14 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// With our rules and these two targets.
-    fn start(api: &str, worker: &str) -> Self {
+    /// With our rules, these two targets, and an Alertmanager.
+    fn start(api: &str, worker: &str, alertmanager: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("prometheus-{}", Uuid::now_v7()));
         std::fs::create_dir(&folder).unwrap();
         let settings = json!({
             "global": { "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s" },
             "rule_files": [root().join(RULES)],
+            "alerting": { "alertmanagers": [{ "static_configs": [{ "targets": [alertmanager] }] }] },
             "scrape_configs": [
                 { "job_name": "millrace-api", "static_configs": [{ "targets": [api] }] },
                 { "job_name": "millrace-worker", "static_configs": [{ "targets": [worker] }] },
@@ -188,6 +217,64 @@ impl Drop for Prometheus {
     }
 }
 
+/// An Alertmanager process, and what it sends to a webhook.
+struct Alertmanager {
+    process: Child,
+    folder: PathBuf,
+    address: String,
+    calls: mpsc::UnboundedReceiver<Value>,
+}
+
+impl Alertmanager {
+    async fn start() -> Self {
+        let (call, calls) = mpsc::unbounded_channel();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let webhook = format!("http://{}/", listener.local_addr().unwrap());
+        let receive = Router::new().fallback(async move |Json(sent): Json<Value>| drop(call.send(sent)));
+        tokio::spawn(async { axum::serve(listener, receive).await });
+        let folder = std::env::temp_dir().join(format!("alertmanager-{}", Uuid::now_v7()));
+        std::fs::create_dir(&folder).unwrap();
+        let settings = alertmanager_settings(&[("ALERTS_BY", "webhook"), ("ALERT_WEBHOOK_URL", &webhook)]);
+        let settings = settings.replace("group_wait: 10s", "group_wait: 0s");
+        std::fs::write(folder.join("alertmanager.yml"), settings).unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let program = ["prometheus-alertmanager", "alertmanager"]; // Debian's name, and its own
+        let start = |program: &str| {
+            Command::new(program)
+                .arg(format!("--config.file={}", folder.join("alertmanager.yml").display()))
+                .arg(format!("--storage.path={}", folder.join("data").display()))
+                .arg(format!("--web.listen-address={address}"))
+                .args(["--cluster.listen-address=", "--log.level=warn"])
+                .stdin(Stdio::null())
+                .spawn()
+        };
+        let process = program.iter().find_map(|program| start(program).ok()).expect("./dev test installs Alertmanager");
+        Self { process, folder, address, calls }
+    }
+
+    /// Waits until somebody is called because of an alert.
+    async fn called(&mut self, name: &str) -> Value {
+        let call = async {
+            loop {
+                let call = self.calls.recv().await.expect("the receiver runs");
+                let alerts: Vec<Value> = items(&call, "alerts").cloned().collect();
+                if let Some(alert) = alerts.into_iter().find(|alert| alert["labels"]["alertname"] == name) {
+                    return alert;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), call).await.expect("somebody is called within a minute")
+    }
+}
+
+impl Drop for Alertmanager {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
 /// A free port, because Prometheus does not print the port that it took. It is below the kernel's range of ephemeral
 /// ports.
 fn free_port() -> u16 {
@@ -203,7 +290,9 @@ async fn a_real_prometheus_finds_both_evaluates_every_rule_fills_every_panel_and
     app.product("mug", 1250, 100).await;
     let (alice, staff) = (app.customer().await, app.staff().await);
     let worker = start_worker(&app).await;
-    let prometheus = Prometheus::start(app.metrics_url.strip_prefix("http://").unwrap(), &worker);
+    let mut alertmanager = Alertmanager::start().await;
+    let api = app.metrics_url.strip_prefix("http://").unwrap();
+    let prometheus = Prometheus::start(api, &worker, &alertmanager.address);
     until("both targets are up", async || {
         let targets = prometheus.get("/api/v1/targets").await;
         items(&targets["data"], "activeTargets").filter(|target| target["health"] == "up").count() == 2
@@ -250,11 +339,9 @@ async fn a_real_prometheus_finds_both_evaluates_every_rule_fills_every_panel_and
 
     sqlx::query("update orders set total_minor = total_minor + 1").execute(&app.db).await.unwrap();
     shared::audit::run_to_certainty(&mut app.db.acquire().await.unwrap(), Uuid::now_v7()).await.unwrap();
-    until("somebody is called", async || {
-        let calls = r#"ALERTS{alertname="MillraceAuditViolation",alertstate="firing",severity="page"}"#;
-        !prometheus.query(calls).await.is_empty()
-    })
-    .await;
+    let call = alertmanager.called("MillraceAuditViolation").await;
+    assert_eq!((&call["status"], &call["labels"]["severity"]), (&json!("firing"), &json!("page")));
+    assert_eq!(call["annotations"]["runbook"], "docs/runbook.md#millraceauditviolation");
 }
 
 /// Starts a worker with its schedules, and returns the address of its metrics.

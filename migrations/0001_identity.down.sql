@@ -1,2 +1,3 @@
 drop table refresh_tokens, sessions, users;
-drop function uuidv7;
+-- By the name of its schema: Postgres 18 has a function of this name, which is found first.
+do $$ begin execute format('drop function %I.uuidv7()', current_schema()); end $$;

@@ -94,9 +94,9 @@ const THERE_IF_SEEN_WITHIN: Duration = Duration::from_secs(10);
 /// Cancels those of these orders that are still pending, and keeps them locked. An order that is being charged is left
 /// to its payment job.
 ///
-/// An order whose payment is due and that no worker has begun waits for us, not for its buyer: it keeps its stock. That is
-/// so while there are workers that will come to it. Without any, or while staff have paused the queue, nobody knows when
-/// it will be paid.
+/// An order whose payment no worker has begun waits for us, not for its buyer: it keeps its stock. Its job may be due, or be
+/// tried again later because we could not reach the database. That is so while there are workers that will come to it.
+/// Without any, or while staff have paused the queue, nobody knows when it will be paid.
 async fn cancel_expired(conn: &mut PgConnection, orders: &[OrderId]) -> Result<Vec<OrderId>> {
     if orders.is_empty() {
         return Ok(Vec::new());
@@ -105,8 +105,7 @@ async fn cancel_expired(conn: &mut PgConnection, orders: &[OrderId]) -> Result<V
         r#"select o.id as "id: OrderId",
                   (o.created_at > now() - make_interval(secs => $2)
                    and exists (select from jobs j
-                                where j.order_id = o.id and j.kind = $3 and j.state in ('ready', 'running')
-                                  and j.run_at <= now())
+                                where j.order_id = o.id and j.kind = $3 and j.state in ('ready', 'running'))
                    and exists (select from workers w join queues q on q.name = $4 and not q.paused
                                 where w.gone_at is null and w.heartbeat_at > now() - make_interval(secs => $5)
                                   and $4 = any(w.queues))) as "waits_for_us!"

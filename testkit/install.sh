@@ -26,12 +26,13 @@ need_tools() {
   [ -w "$DEV/log" ] || die "$DEV belongs to another user, who ran ./dev here first. Run it as that user, or clone again."
 }
 
-# Tools for tests only: Node.js, Prometheus with promtool, a browser with its driver, pkill to freeze a server with its
-# children, etcd, HAProxy and Patroni to replace a primary, schemas, linters and verifiers of signatures from PyPI and npm
-# in their own folder, and the generator of types from npm in sdk/.
+# Tools for tests only: Node.js, Prometheus with promtool, Alertmanager, a browser with its driver, pkill to freeze a server
+# with its children, etcd, HAProxy and Patroni to replace a primary, schemas, linters and verifiers of signatures from PyPI
+# and npm in their own folder, and the generator of types from npm in sdk/.
 need_test_tools() {
   local debian=()
   { command -v prometheus && command -v promtool; } >/dev/null || debian+=(prometheus)
+  command -v amtool >/dev/null || debian+=(prometheus-alertmanager)
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian+=(python3-venv)
   command -v pkill >/dev/null || debian+=(procps)
   command -v etcd >/dev/null || debian+=(etcd-server)
@@ -41,8 +42,8 @@ need_test_tools() {
   if [ ${#debian[@]} -gt 0 ]; then
     say "Installing what tests need: ${debian[*]}"
     if command -v apt-get >/dev/null; then apt_install "${debian[*]}" "${debian[@]}"
-    elif command -v brew >/dev/null; then brew install prometheus python node etcd haproxy
-    else die "Please install Prometheus (with promtool), Python 3 with venv, Node with npm, etcd and HAProxy, and run this again."; fi
+    elif command -v brew >/dev/null; then brew install prometheus alertmanager python node etcd haproxy
+    else die "Please install Prometheus (with promtool), Alertmanager (with amtool), Python 3 with venv, Node with npm, etcd and HAProxy, and run this again."; fi
     hash -r
   fi
   local wanted=(deploy/requirements.txt deploy/requirements-axe.txt deploy/requirements-webhooks.txt deploy/requirements-patroni.txt testkit/standardwebhooks/package-lock.json)
@@ -54,6 +55,7 @@ need_test_tools() {
     "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes --no-deps -r deploy/requirements-axe.txt
     "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes --no-deps -r deploy/requirements-webhooks.txt
     "$DEV/tools/bin/pip" install -q --disable-pip-version-check --require-hashes --no-deps --target "$DEV/tools/patroni" -r deploy/requirements-patroni.txt
+    need_pgbouncer
     # npm compares each package with the hash in package-lock.json.
     mkdir "$DEV/tools/node" && cp testkit/standardwebhooks/package*.json "$DEV/tools/node/"
     npm ci --silent --ignore-scripts --no-audit --no-fund --prefix "$DEV/tools/node"
@@ -63,6 +65,24 @@ need_test_tools() {
     say "Installing the tools of sdk/package-lock.json"
     npm ci --prefix sdk --ignore-scripts --no-audit --no-fund --loglevel=error
     cp sdk/package-lock.json sdk/node_modules/installed.json
+  fi
+}
+
+# PgBouncer keeps prepared statements from 1.21 on. Debian 12 has an older one, so this builds the source of Debian 13.
+# Where that fails, the test of the pooler does without prepared statements, and says so.
+need_pgbouncer() {
+  local version=1.24.1 hash=da72a3aba13072876d055a3e58dd4aba4a5de4ed6148e73033185245598fd3e0 dir=$DEV/tools/pgbouncer
+  if pgbouncer --version 2>/dev/null | grep -qE '^PgBouncer (1\.(2[1-9]|[3-9][0-9])|[2-9])'; then return; fi
+  if ! command -v apt-get >/dev/null; then brew install pgbouncer; return; fi
+  command -v pkg-config >/dev/null && [ -e /usr/include/event2/event.h ] ||
+    apt_install "the tools to build PgBouncer" pkg-config libevent-dev make gcc
+  mkdir "$dir"
+  if ! { curl -fsSL -o "$dir.tar.gz" "http://deb.debian.org/debian/pool/main/p/pgbouncer/pgbouncer_$version.orig.tar.gz" &&
+    echo "$hash  $dir.tar.gz" | sha256sum -c --quiet && tar -xzf "$dir.tar.gz" -C "$dir" --strip-components=1 &&
+    (cd "$dir" && ./configure -q --without-openssl --without-cares && make -s -j2) >"$DEV/log/pgbouncer.log" 2>&1; }; then
+    say "PgBouncer $version could not be built; see $DEV/log/pgbouncer.log"
+    rm -rf "$dir"
+    command -v pgbouncer >/dev/null || apt_install PgBouncer pgbouncer
   fi
 }
 
@@ -79,7 +99,7 @@ apt_install() { # NAMES PACKAGES
     fi
     $sudo apt-get update -q && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
   ) || die "The installation failed. Install $names as root (apt-get install $*), and run this again."
-  if [ -d /run/systemd/system ]; then $sudo systemctl disable -q redis-server postgresql prometheus 2>/dev/null || true; fi
+  if [ -d /run/systemd/system ]; then $sudo systemctl disable -q redis-server postgresql prometheus prometheus-alertmanager etcd haproxy 2>/dev/null || true; fi
 }
 
 # Looks where Debian and Homebrew put Postgres, which is outside of PATH.

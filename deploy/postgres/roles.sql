@@ -30,6 +30,14 @@ select format('create role %I', name) from (values ('millrace_owner'), ('millrac
 alter role millrace_owner login nosuperuser nocreatedb nocreaterole noreplication nobypassrls password :'owner_password';
 alter role millrace_app login nosuperuser nocreatedb nocreaterole noreplication nobypassrls password :'app_password';
 
+-- The limits that our processes ask for when they connect. Here they hold behind a pooler too, which forgets them.
+alter role millrace_app in database :"DBNAME" set statement_timeout = '5s';
+alter role millrace_app in database :"DBNAME" set lock_timeout = '3s';
+alter role millrace_app in database :"DBNAME" set idle_in_transaction_session_timeout = '10s';
+alter role millrace_app in database :"DBNAME" set jit = off;
+alter role millrace_app in database :"DBNAME" set random_page_cost = 1.1;
+alter role millrace_app in database :"DBNAME" set enable_seqscan = off;
+
 alter database :"DBNAME" owner to millrace_owner;
 -- By default everybody may connect to a database and make temporary tables in it.
 revoke all on database :"DBNAME" from public;

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 
 use servers::home::Home;
-use servers::postgres::{Postgres, Stop};
+use servers::postgres::{Access, Postgres, Stop};
 use servers::process::Process;
 use servers::redis::Redis;
 use testkit::network::{Link, NetworkFault};
@@ -128,26 +128,25 @@ impl Cluster {
         // fsync only matters for power loss, and we do not simulate power loss. Everything else behaves the same
         // without it, and faster.
         let postgres = Postgres::start(&home, &["fsync=off", "max_wal_size=1GB"]).await?;
-        let cluster = Self::open_at(&home, postgres.addr(), bins, apis, workers, own).await?;
+        migrate(&home, bins, postgres.access()).await?;
+        let cluster = Self::open_at(&home, postgres.access(), bins, apis, workers, own).await?;
         Ok(Self { postgres: Some(Mutex::new(postgres)), ..cluster })
     }
 
-    /// The same with a server of Postgres that runs already.
+    /// The same with a database that has been migrated.
     pub async fn open_at(
         home: &Home,
-        postgres: SocketAddr,
+        postgres: Access,
         bins: &Path,
         apis: usize,
         workers: usize,
         own: &[(&str, &str)],
     ) -> Result<Self> {
         let redis = Redis::start(home).await?;
-        let settings = [("DATABASE_URL", &*Postgres::url_at(postgres)), ("LOG_FORMAT", "json")];
-        Process::api(home, bins, "migrate", &settings).run(&["migrate"]).await?;
-        let own_link = Link::start(postgres).await?;
+        let own_link = Link::start(postgres.addr).await?;
         // This pool must survive a restart of Postgres and a failover.
         let db = PgPoolOptions::new().max_connections(4).test_before_acquire(true);
-        let db = db.connect(&Postgres::url_at(own_link.addr)).await?;
+        let db = db.connect(&postgres.at(own_link.addr).url()).await?;
         for (email, role) in [(STAFF, Role::Staff), (ADMIN, Role::Admin)] {
             let password = PASSWORD.to_owned().try_into()?;
             users::create_user(&db, email.parse()?, password, email.parse()?, role).await?;
@@ -215,17 +214,23 @@ impl Cluster {
     }
 }
 
+/// Migrates a database.
+pub async fn migrate(home: &Home, bins: &Path, owner: Access) -> Result<()> {
+    let settings = [("DATABASE_URL", &*owner.url()), ("LOG_FORMAT", "json")];
+    Process::api(home, bins, "migrate", &settings).run(&["migrate"]).await
+}
+
 impl Member {
     async fn start(
         home: &Home,
         bins: &Path,
         who: ProcessRef,
-        postgres: SocketAddr,
+        postgres: Access,
         redis: SocketAddr,
         own: &[(&str, &str)],
     ) -> Result<Self> {
-        let (to_postgres, to_redis) = (Link::start(postgres).await?, Link::start(redis).await?);
-        let (database_url, redis_url) = (Postgres::url_at(to_postgres.addr), Redis::url_at(to_redis.addr));
+        let (to_postgres, to_redis) = (Link::start(postgres.addr).await?, Link::start(redis).await?);
+        let (database_url, redis_url) = (postgres.at(to_postgres.addr).url(), Redis::url_at(to_redis.addr));
         let mut settings = vec![("DATABASE_URL", &*database_url), ("REDIS_URL", &*redis_url)];
         let name = who.to_string();
         let process = match who {

@@ -3,6 +3,7 @@
 mod failover;
 mod killed;
 mod patroni;
+mod pooler;
 mod promoted;
 mod prove;
 mod shop;

@@ -1,7 +1,7 @@
 //! Postgres behind Patroni, etcd and HAProxy. Its primary is replaced in four ways while buyers buy. Every order that was
 //! answered 201 is there afterwards, and APIs and workers go on by themselves.
 
-use prove::cluster::Cluster;
+use prove::cluster::{Cluster, migrate};
 use servers::home::Home;
 use servers::patroni::Patroni;
 
@@ -28,7 +28,8 @@ impl PatroniTest {
     async fn start() -> Self {
         let home = Home::new(&std::env::temp_dir()).await.unwrap();
         let patroni = Patroni::start(&home, root()).await.unwrap();
-        let cluster = Cluster::open_at(&home, patroni.addr(), bins(), 2, 2, &[]).await.unwrap();
+        migrate(&home, bins(), patroni.access()).await.unwrap();
+        let cluster = Cluster::open_at(&home, patroni.access(), bins(), 2, 2, &[]).await.unwrap();
         Self { shop: Shop::open(cluster).await, patroni }
     }
 

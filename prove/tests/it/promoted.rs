@@ -2,7 +2,7 @@
 //! primary, once, and a server that was replaced is used by nobody.
 
 use prove::client::{Person, Request};
-use prove::cluster::Cluster;
+use prove::cluster::{Cluster, migrate};
 use serde_json::json;
 use servers::home::Home;
 use servers::postgres::{Postgres, Stop};
@@ -24,7 +24,8 @@ impl StandbyTest {
         let primary = Postgres::start(&home, &["fsync=off", "max_wal_size=1GB"]).await.unwrap();
         let standby = primary.standby("standby").await.unwrap();
         primary.commit_on(Some("standby")).await.unwrap();
-        let cluster = Cluster::open_at(&home, primary.addr(), bins(), apis, workers, &[]).await.unwrap();
+        migrate(&home, bins(), primary.access()).await.unwrap();
+        let cluster = Cluster::open_at(&home, primary.access(), bins(), apis, workers, &[]).await.unwrap();
         Self { shop: Shop::open(cluster).await, primary, standby }
     }
 

@@ -1,8 +1,10 @@
 //! Full audits that people start: one at a time over all processes, each on a connection of its own, so that requests keep
 //! theirs. Writes `audit_starts`.
 //!
-//! A run holds an advisory lock of its session. Postgres releases it when the process ends, however it ends. So a run
-//! whose process has died is not "running" any more, and the next one can start.
+//! A run holds an advisory lock. Postgres releases it when the process ends, however it ends. So a run whose process has
+//! died is not "running" any more, and the next one can start.
+
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
@@ -17,16 +19,15 @@ use crate::actions::{self, Action};
 use crate::error::{Error, Resource, Result};
 use crate::page::{List, Page, Position};
 use crate::platform::db;
+use crate::platform::db::leadership::{Candidate, Leadership};
 use crate::principal::Principal;
 
-/// The advisory locks of full runs: the first number of each, "audi". Any number.
-const LOCKS: i32 = 0x6175_6469;
-/// Held by a start until its row can be read.
-const STARTING: i32 = 1;
-/// Held by the connection of a run until it ends.
-const RUNNING: i32 = 2;
-/// How soon Postgres notices that the process of a run has died.
-const NOTICED_WITHIN: &str = "2s";
+/// The advisory lock that a start holds until its row can be read. Any number.
+const STARTING: i64 = 0x6175_6469_0000_0001;
+/// Held by a run until it ends.
+const RUNNING: i64 = 0x6175_6469_0000_0002;
+/// How long Postgres waits for the process of a run that is frozen.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -65,16 +66,21 @@ pub struct StartedAudit {
 /// A run that begins once its start is committed. It holds the lock already; dropping it gives the lock back.
 pub struct FullRun {
     id: Uuid,
-    conn: PgConnection,
+    db: PgPool,
+    leadership: Leadership,
 }
 
 impl FullRun {
     /// Runs in the background, until it is done or the process is asked to stop.
     pub fn spawn(self, stopping: impl Future<Output = ()> + Send + 'static) {
-        let Self { id, mut conn } = self;
+        let Self { id, db, leadership } = self;
+        let run = async move {
+            let mut conn = db::connect_beside(&db).await?;
+            super::run_to_certainty(&mut conn, id).await
+        };
         tokio::spawn(async move {
             let ended = tokio::select! {
-                ended = super::run_to_certainty(&mut conn, id) => Some(ended),
+                ended = leadership.during(run) => Some(ended),
                 () = stopping => None,
             };
             match ended {
@@ -84,8 +90,6 @@ impl FullRun {
                 Some(Err(error)) => tracing::error!(audit_run = %id, %error, "a full audit failed: {error}"),
                 None => tracing::warn!(audit_run = %id, "a full audit was stopped with its process"),
             }
-            // Closing releases the lock at once.
-            conn.close().await.ok();
         });
     }
 }
@@ -93,20 +97,16 @@ impl FullRun {
 /// Starts a full run, unless one is running: then that one is returned and there is nothing to spawn.
 pub async fn start(conn: &mut PgConnection, db: &PgPool, staff: &Principal) -> Result<(StartedAudit, Option<FullRun>)> {
     // A second request waits until the row of the first one can be read.
-    sqlx::query!("select pg_advisory_xact_lock($1, $2)", LOCKS, STARTING).execute(&mut *conn).await?;
+    sqlx::query!("select pg_advisory_xact_lock($1)", STARTING).execute(&mut *conn).await?;
     if let Some(id) = running(conn).await? {
         return Ok((StartedAudit { id, state: AuditState::Running }, None));
     }
-    let mut own = connect(db).await?;
-    let locked = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1, $2) as "locked!""#, LOCKS, RUNNING);
-    if !locked.fetch_one(&mut own).await? {
-        // A run that has stored its result a moment ago is closing its connection.
-        return Err(Error::Overloaded);
-    }
+    // None: a run that has stored its result a moment ago is giving its lock back.
+    let leadership = Candidate::new(db, RUNNING, PATIENCE).lead().await?.ok_or(Error::Overloaded)?;
     let id = Uuid::now_v7();
     sqlx::query!("insert into audit_starts (id) values ($1)", id).execute(&mut *conn).await?;
     actions::record(conn, staff, Action::new("audit.started", "audit_run", id)).await?;
-    Ok((StartedAudit { id, state: AuditState::Running }, Some(FullRun { id, conn: own })))
+    Ok((StartedAudit { id, state: AuditState::Running }, Some(FullRun { id, db: db.clone(), leadership })))
 }
 
 /// The last run. Where nothing has run yet, it runs now as by the clock, which looks at a bounded number of orders; on a
@@ -117,7 +117,7 @@ pub async fn last(db: &PgPool) -> Result<Report> {
         return Ok(report);
     }
     let _one_at_a_time = FIRST.lock().await;
-    let mut conn = connect(db).await?;
+    let mut conn = db::connect_beside(db).await?;
     let report = match super::last(&mut conn).await? {
         Some(report) => report,
         None => super::run(&mut conn).await?,
@@ -126,25 +126,15 @@ pub async fn last(db: &PgPool) -> Result<Report> {
     Ok(report)
 }
 
-/// A connection beside the pool.
-async fn connect(db: &PgPool) -> Result<PgConnection> {
-    let mut conn = db::connect_beside(db).await?;
-    sqlx::query_scalar!("select set_config('client_connection_check_interval', $1, false)", NOTICED_WITHIN)
-        .fetch_one(&mut conn)
-        .await?;
-    Ok(conn)
-}
-
 /// The run that is running now: the last one that was started, if it has no result yet and its lock is held.
 async fn running(conn: &mut PgConnection) -> Result<Option<Uuid>> {
     Ok(sqlx::query_scalar!(
         r#"select id from (select id from audit_starts order by id desc limit 1) last
             where not exists (select from audit_runs r where r.id = last.id)
               and exists (select from pg_locks
-                           where locktype = 'advisory' and granted and objsubid = 2
-                             and classid = $1::int::oid and objid = $2::int::oid
+                           where locktype = 'advisory' and granted and objsubid = 1
+                             and (classid::bigint << 32 | objid::bigint) = $1::bigint
                              and database = (select oid from pg_database where datname = current_database()))"#,
-        LOCKS,
         RUNNING,
     )
     .fetch_optional(conn)

@@ -221,6 +221,8 @@ async fn take_turn(conn: &mut PgConnection) -> Result<()> {
     let settings = [
         ("lock_timeout", WAIT_FOR_OTHER_RUN),
         ("statement_timeout", STATEMENT_TIMEOUT),
+        // So that Postgres notices soon that the process of a run has died.
+        ("client_connection_check_interval", "2s"),
         // It reads whole tables. Requests must not, so their connections have this off.
         ("enable_seqscan", "on"),
     ];

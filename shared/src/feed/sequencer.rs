@@ -11,12 +11,12 @@
 //! The order of one subject is kept. Event n+1 is written under the lock of its subject, after the commit of event n: a
 //! pass that sees n+1 sees n, and sorts them.
 
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection};
 
 use crate::error::{Error, Result};
 
 /// The advisory lock of the task ("feed" in ASCII). It avoids idle work; what is right rests on the lock of `feed_head`.
-const LOCK: i64 = 0x6665_6564;
+pub const LOCK: i64 = 0x6665_6564;
 
 /// Events that one statement numbers: about a second. After a long outage there may be millions. Each part reads all of
 /// them and keeps its own, so many small parts would take longer.
@@ -34,25 +34,6 @@ pub struct Numbered {
     pub before: i64,
     pub last: i64,
     pub events: i64,
-}
-
-/// Tries to become the one that numbers. This lasts as long as the connection, which leaves the pool.
-///
-/// A frozen process keeps its connections open. Postgres therefore closes this one when it idles for a second, also
-/// within a transaction. After a long outage a statement may take longer than those of requests may.
-pub async fn lead(db: &PgPool) -> Result<Option<PgConnection>> {
-    let mut conn = db.acquire().await?;
-    let leads = sqlx::query_scalar!(
-        r#"select case when pg_try_advisory_lock($1)
-                       then set_config('idle_session_timeout', '1s', false) is not null
-                        and set_config('idle_in_transaction_session_timeout', '1s', false) is not null
-                        and set_config('statement_timeout', '60s', false) is not null
-                       else false end as "leads!""#,
-        LOCK,
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    Ok(leads.then(|| conn.detach()))
 }
 
 /// How many events wait for their position. It takes no lock, so asking often costs little.
@@ -119,6 +100,10 @@ impl Head {
 /// transaction, and the next pass begins with the new head.
 pub async fn pass(conn: &mut PgConnection, waiting: i64) -> Result<Numbered> {
     let mut tx = conn.begin_with("begin isolation level repeatable read").await?;
+    // Postgres ends it soon when this process is frozen. After a long outage a statement may take longer than those of
+    // requests may. `set` takes no snapshot, `set_config` would.
+    sqlx::query("set local idle_in_transaction_session_timeout = '1s'").execute(&mut *tx).await?;
+    sqlx::query("set local statement_timeout = '60s'").execute(&mut *tx).await?;
     let numbered = number(&mut tx, waiting).await?;
     tx.commit().await?;
     Ok(numbered)

@@ -23,7 +23,7 @@ const PAGE: i64 = 2000;
 /// Jobs reclaimed by one statement.
 const RECLAIMED: i64 = 500;
 /// The advisory lock of the leader. Any constant number will do.
-const LOCK: i64 = 0x6d69_6c6c;
+pub const LOCK: i64 = 0x6d69_6c6c;
 
 /// The settings of the maintenance.
 #[derive(Debug, Clone)]
@@ -42,14 +42,6 @@ pub struct Repaired {
     pub reclaimed: usize,
     /// Jobs that are dead now.
     pub died: usize,
-}
-
-/// Tries to become the leader. The leadership lasts as long as the connection.
-///
-/// A frozen process keeps its connections open. Postgres therefore closes this one when it is idle for too long.
-pub async fn lead(conn: &mut PgConnection) -> Result<bool> {
-    sqlx::query("set idle_session_timeout = '2s'").execute(&mut *conn).await?;
-    Ok(sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "leads!""#, LOCK).fetch_one(conn).await?)
 }
 
 /// Does one round: resumes queues whose time has come, reclaims lost jobs, and gives up jobs of unknown kinds.

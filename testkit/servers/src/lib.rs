@@ -3,6 +3,7 @@
 
 pub mod home;
 pub mod patroni;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
 pub mod receiver;

@@ -1,7 +1,7 @@
 //! A Postgres that replaces its primary by itself, as one would run it: three servers with Patroni, etcd, and HAProxy, whose
 //! address always leads to the primary.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::home::{Home, free_port, signal};
-use crate::postgres::postgres_bin;
+use crate::postgres::{Access, postgres_bin};
 use crate::wait::Wait;
 
 const NODES: usize = 3;
@@ -72,9 +72,9 @@ impl Patroni {
         Ok(group)
     }
 
-    /// HAProxy's address.
-    pub fn addr(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+    /// Through HAProxy.
+    pub fn access(&self) -> Access {
+        Access { user: "millrace", addr: (Ipv4Addr::LOCALHOST, self.port).into(), options: "" }
     }
 
     /// The index of the primary, as the agents say. None during a failover.
@@ -167,11 +167,6 @@ impl Drop for Patroni {
 }
 
 impl Node {
-    /// This server, past HAProxy.
-    pub fn addr(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.address.port).into()
-    }
-
     /// What this server's agent knows of all servers.
     async fn members(&self) -> Result<Vec<Value>> {
         let url = format!("http://127.0.0.1:{}/cluster", self.address.rest);

@@ -195,9 +195,30 @@ impl Postgres {
         }
     }
 
-    /// The URL of a server without a password.
-    pub fn url_at(addr: SocketAddr) -> String {
-        format!("postgres://millrace@{addr}/postgres?sslmode=disable")
+    pub fn access(&self) -> Access {
+        Access { user: "millrace", addr: self.addr(), options: "" }
+    }
+}
+
+/// How to reach a database whose users need no password.
+#[derive(Debug, Clone, Copy)]
+pub struct Access {
+    pub user: &'static str,
+    pub addr: SocketAddr,
+    /// More options of the URL, each with a `&` before it.
+    pub options: &'static str,
+}
+
+impl Access {
+    pub fn url(self) -> String {
+        let Self { user, addr, options } = self;
+        format!("postgres://{user}@{addr}/postgres?sslmode=disable{options}")
+    }
+
+    /// The same at another address.
+    #[must_use]
+    pub fn at(self, addr: SocketAddr) -> Self {
+        Self { addr, ..self }
     }
 }
 

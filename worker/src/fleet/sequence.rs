@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use shared::error::{Error, Result};
 use shared::feed::{retention, sequencer};
+use shared::platform::db;
+use shared::platform::db::leadership::Candidate;
 use sqlx::{PgConnection, PgPool};
 use tokio::time::sleep;
 
@@ -16,10 +18,14 @@ const FAILED: Duration = Duration::from_secs(5);
 /// Between two rounds of removing what is too old.
 const SWEEP: Duration = Duration::from_mins(1);
 
+/// How long Postgres waits for a process that is frozen.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// `kept` is how long the feed keeps an event.
 pub async fn keep_sequencing(db: PgPool, kept: Duration) {
+    let candidate = Candidate::new(&db, sequencer::LOCK, PATIENCE);
     loop {
-        let pause = match lead(&db, kept).await {
+        let pause = match lead(&candidate, &db, kept).await {
             Ok(()) => IDLE,
             Err(error @ Error::Unavailable(_)) => {
                 tracing::debug!(%error, "the feed could not be numbered: {error}");
@@ -34,10 +40,17 @@ pub async fn keep_sequencing(db: PgPool, kept: Duration) {
     }
 }
 
-/// Numbers as long as the connection lives that holds the lock. Returns at once if another process holds it.
-async fn lead(db: &PgPool, kept: Duration) -> Result<()> {
-    let Some(mut conn) = sequencer::lead(db).await? else { return Ok(()) };
+/// Numbers as long as this process leads. Returns at once if another process does.
+async fn lead(candidate: &Candidate, db: &PgPool, kept: Duration) -> Result<()> {
+    match candidate.lead().await? {
+        Some(leadership) => leadership.during(number(db, kept)).await,
+        None => Ok(()),
+    }
+}
+
+async fn number(db: &PgPool, kept: Duration) -> Result<()> {
     tracing::info!("this worker numbers the feed");
+    let mut conn = db::connect_beside(db).await?;
     let mut swept = None;
     loop {
         let waiting = sequencer::waiting(&mut conn).await?;

@@ -1,6 +1,7 @@
 //! Connection pools to Postgres, migrations, and the meaning of Postgres's errors. Writes no table.
 
 pub mod fence;
+pub mod leadership;
 pub mod roles;
 mod url;
 
@@ -79,11 +80,15 @@ impl Database {
     }
 }
 
-/// A connection beside the pool, with the same limits and checks, for work that must not wait for a place in the pool.
-pub async fn connect_beside(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
+/// One connection beside a pool, with the same limits and checks, for work that must not wait for a place in the pool.
+pub fn beside(pool: &PgPool) -> PgPool {
     let one = pool.options().clone().max_connections(1).min_connections(0);
-    let one = one.connect_lazy_with((*pool.connect_options()).clone());
-    Ok(one.acquire().await?.detach())
+    one.connect_lazy_with((*pool.connect_options()).clone())
+}
+
+/// The same, connected.
+pub async fn connect_beside(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
+    Ok(beside(pool).acquire().await?.detach())
 }
 
 fn limited(server: &PgConnectOptions, application: &str, statement_timeout: &'static str) -> PgConnectOptions {

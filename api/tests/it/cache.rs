@@ -63,7 +63,7 @@ impl Shelf {
 
     async fn adjust(&self, staff: &Person<'_>, delta: i64) {
         let body = json!({ "delta": delta, "reason": "counted" });
-        staff.post(&format!("/v1/inventory/{}/adjustments", self.stock), body).await.done(201);
+        staff.post_patiently(&format!("/v1/inventory/{}/adjustments", self.stock), body).await.done(201);
     }
 
     /// Changes the database as a worker would, without any API process.

@@ -275,12 +275,14 @@ impl Drop for Alertmanager {
     }
 }
 
-/// A free port, because Prometheus does not print the port that it took. It is below the kernel's range of ephemeral
-/// ports.
+/// A free port, because neither prints the port that it took. It is below the kernel's range of ephemeral ports.
 fn free_port() -> u16 {
-    let start = u16::try_from(std::process::id() % 10_000).expect("it is small");
-    let mut ports = (0..10_000).map(|step| 20_000 + (start + step) % 10_000);
-    ports.find(|port| Port::bind(("127.0.0.1", *port)).is_ok()).expect("one of ten thousand is free")
+    loop {
+        let port = 20_000 + u16::try_from(Uuid::new_v4().as_u128() % 10_000).expect("it is small");
+        if Port::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 #[tokio::test]

@@ -105,7 +105,8 @@ async fn cancel_expired(conn: &mut PgConnection, orders: &[OrderId]) -> Result<V
         r#"select o.id as "id: OrderId",
                   (o.created_at > now() - make_interval(secs => $2)
                    and exists (select from jobs j
-                                where j.order_id = o.id and j.kind = $3 and j.state in ('ready', 'running'))
+                                where j.order_id = o.id and j.kind = $3 and j.state in ('ready', 'running')
+                                  and (j.run_at <= now() or j.attempt > 0))
                    and exists (select from workers w join queues q on q.name = $4 and not q.paused
                                 where w.gone_at is null and w.heartbeat_at > now() - make_interval(secs => $5)
                                   and $4 = any(w.queues))) as "waits_for_us!"

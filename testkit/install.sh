@@ -69,7 +69,7 @@ need_test_tools() {
 }
 
 # PgBouncer keeps prepared statements from 1.21 on. Debian 12 has an older one, so this builds the source of Debian 13.
-# Where that fails, the test of the pooler does without prepared statements, and says so.
+# Where that fails, the test of the pooler uses session mode, and says so.
 need_pgbouncer() {
   local version=1.24.1 hash=da72a3aba13072876d055a3e58dd4aba4a5de4ed6148e73033185245598fd3e0 dir=$DEV/tools/pgbouncer
   if pgbouncer --version 2>/dev/null | grep -qE '^PgBouncer (1\.(2[1-9]|[3-9][0-9])|[2-9])'; then return; fi

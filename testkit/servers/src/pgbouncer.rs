@@ -1,4 +1,4 @@
-//! PgBouncer in transaction mode in front of a Postgres, as docs/scaling.md describes it.
+//! PgBouncer in front of a Postgres, as docs/scaling.md describes it: in transaction mode, unless it is too old for that.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,6 @@ pub struct PgBouncer {
     child: Child,
     port: u16,
     user: &'static str,
-    keeps_statements: bool,
 }
 
 impl PgBouncer {
@@ -35,9 +34,13 @@ impl PgBouncer {
             PathBuf::from("pgbouncer")
         };
         std::fs::write(folder.join("users.txt"), format!("\"{user}\" \"\"\n"))?;
-        let version = version(&program).await?;
-        let keeps_statements = version >= KEEPS_STATEMENTS;
-        let statements = if keeps_statements { "max_prepared_statements = 500" } else { "" };
+        let keeps_statements = version(&program).await? >= KEEPS_STATEMENTS;
+        let mode = if keeps_statements {
+            "pool_mode = transaction\nmax_prepared_statements = 500\ndefault_pool_size = 16"
+        } else {
+            println!("this PgBouncer is older than 1.21: in transaction mode it would mix up prepared statements");
+            "pool_mode = session\ndefault_pool_size = 400"
+        };
         let config = format!(
             "[databases]
 * = host={} port={}
@@ -47,11 +50,9 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = trust
 auth_file = {}
-pool_mode = transaction
-{statements}
+{mode}
 # The limits of our connections come with the role.
 ignore_startup_parameters = options, extra_float_digits
-default_pool_size = 16
 max_client_conn = 1000
 ",
             postgres.ip(),
@@ -66,16 +67,11 @@ max_client_conn = 1000
         while tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
             wait.a_moment().await?;
         }
-        Ok(Self { child, port, user, keeps_statements })
+        Ok(Self { child, port, user })
     }
 
-    /// Without prepared statements, if this version loses them. It says so.
     pub fn access(&self) -> Access {
-        let options = if self.keeps_statements { "" } else { "&statement-cache-capacity=0" };
-        if !self.keeps_statements {
-            println!("this PgBouncer is older than 1.21: nothing uses prepared statements");
-        }
-        Access { user: self.user, addr: (Ipv4Addr::LOCALHOST, self.port).into(), options }
+        Access { user: self.user, addr: (Ipv4Addr::LOCALHOST, self.port).into() }
     }
 
     pub async fn stop(mut self) -> Result<()> {

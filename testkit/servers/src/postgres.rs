@@ -196,7 +196,7 @@ impl Postgres {
     }
 
     pub fn access(&self) -> Access {
-        Access { user: "millrace", addr: self.addr(), options: "" }
+        Access { user: "millrace", addr: self.addr() }
     }
 }
 
@@ -205,14 +205,12 @@ impl Postgres {
 pub struct Access {
     pub user: &'static str,
     pub addr: SocketAddr,
-    /// More options of the URL, each with a `&` before it.
-    pub options: &'static str,
 }
 
 impl Access {
     pub fn url(self) -> String {
-        let Self { user, addr, options } = self;
-        format!("postgres://{user}@{addr}/postgres?sslmode=disable{options}")
+        let Self { user, addr } = self;
+        format!("postgres://{user}@{addr}/postgres?sslmode=disable")
     }
 
     /// The same at another address.
@@ -238,9 +236,13 @@ async fn init(home: &Home, bin: &Path, data: &Path, args: &[&str]) -> Result<()>
     Ok(())
 }
 
-/// The folder of Postgres's programs, which Debian and Homebrew keep out of PATH. Existing data needs the version that
-/// created it. Otherwise we take the newest version, or the one in PATH.
+/// The folder of Postgres's programs: the one in `POSTGRES_BIN`, to try another version, or where Debian and Homebrew keep
+/// them, out of PATH. Existing data needs the version that created it. Otherwise we take the newest version, or the one in
+/// PATH.
 pub fn postgres_bin(home: &Home) -> PathBuf {
+    if let Some(chosen) = std::env::var_os("POSTGRES_BIN") {
+        return chosen.into();
+    }
     let made_by = std::fs::read_to_string(home.dir.join("pg/PG_VERSION")).ok();
     let made_by = made_by.and_then(|version| version.trim().parse::<u32>().ok());
     let found = |version: u32| {

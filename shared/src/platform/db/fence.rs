@@ -96,7 +96,7 @@ impl Fence {
 
     async fn compare(&self, system: i64, timeline: i64) -> Result<(), Refusal> {
         let mut latest = self.raise(system, timeline);
-        if let Some(seen) = self.seen_by_others(system).await {
+        if let Some(seen) = self.seen_by_others(system, latest).await {
             latest = self.raise(system, seen);
         }
         if timeline < latest {
@@ -114,12 +114,11 @@ impl Fence {
         *latest
     }
 
-    /// Tells the other processes what this one knows, and returns what all of them know. None without Redis.
-    async fn seen_by_others(&self, system: i64) -> Option<i64> {
+    /// Tells the other processes the latest timeline that this one knows, and returns theirs. None without Redis.
+    async fn seen_by_others(&self, system: i64, mine: i64) -> Option<i64> {
         let redis = self.redis.as_ref()?;
         // The key has the hash tag of the queue's keys, for which the queue's user of Redis has the rights.
         let key = redis.tagged_key("timelines");
-        let mine = self.raise(system, 0);
         let seen: Option<i64> = redis.ask(&key, cmd("ZSCORE").arg(&key).arg(system)).await?;
         if seen.is_none_or(|seen| seen < mine) {
             let _: Option<i64> = redis.ask(&key, cmd("ZADD").arg(&key).arg("GT").arg(mine).arg(system)).await;

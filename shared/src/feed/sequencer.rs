@@ -36,9 +36,11 @@ pub struct Numbered {
     pub events: i64,
 }
 
-/// How many events wait for their position. It takes no lock, so asking often costs little.
+/// How many events wait for their position. It takes no lock, so asking often costs little. After a long outage it counts
+/// millions.
 pub async fn waiting(conn: &mut PgConnection) -> Result<i64> {
-    Ok(sqlx::query_scalar!(
+    let mut tx = conn.begin_with("begin; set local statement_timeout = '60s'").await?;
+    let waiting = sqlx::query_scalar!(
         r#"with head as materialized (
                select pg_snapshot_xmax(seen) as xmax, array(select pg_snapshot_xip(seen)) as running from feed_head)
            select (select count(*) from order_events where xact >= (select xmax from head))
@@ -47,8 +49,10 @@ pub async fn waiting(conn: &mut PgConnection) -> Result<i64> {
                 + (select count(*) from entity_events where xact = any((select running from head)::xid8[]))
                   as "waiting!""#
     )
-    .fetch_one(conn)
-    .await?)
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(waiting)
 }
 
 /// For how many seconds the oldest event has waited for its position; 0 if none waits.
@@ -94,16 +98,17 @@ impl Head {
     }
 }
 
+/// Postgres ends a pass soon when its process is frozen. After a long outage a statement may take longer than those of
+/// requests may. `set` takes no snapshot, `set_config` would.
+const BEGIN_PASS: &str = "begin isolation level repeatable read;
+    set local idle_in_transaction_session_timeout = '1s'; set local statement_timeout = '60s'";
+
 /// Numbers everything that has become visible. `waiting` is about how many events that is.
 ///
 /// Everything happens at one snapshot (repeatable read). If another process has numbered meanwhile, Postgres refuses the
 /// transaction, and the next pass begins with the new head.
 pub async fn pass(conn: &mut PgConnection, waiting: i64) -> Result<Numbered> {
-    let mut tx = conn.begin_with("begin isolation level repeatable read").await?;
-    // Postgres ends it soon when this process is frozen. After a long outage a statement may take longer than those of
-    // requests may. `set` takes no snapshot, `set_config` would.
-    sqlx::query("set local idle_in_transaction_session_timeout = '1s'").execute(&mut *tx).await?;
-    sqlx::query("set local statement_timeout = '60s'").execute(&mut *tx).await?;
+    let mut tx = conn.begin_with(BEGIN_PASS).await?;
     let numbered = number(&mut tx, waiting).await?;
     tx.commit().await?;
     Ok(numbered)

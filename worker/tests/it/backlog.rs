@@ -71,6 +71,13 @@ async fn an_order_whose_payment_no_worker_has_come_to_keeps_its_stock() {
     for order in &waiting {
         assert_eq!(alice.see(order).await["next_action"]["delayed"], false);
     }
+    // As if the payment had been tried, and the database had been away.
+    let again = "update jobs set attempt = attempt + 1, run_at = now() + interval '1 hour'
+                  where kind = 'process_payment' and state = 'ready'";
+    sqlx::raw_sql(again).execute(&system.app.db).await.unwrap();
+    sqlx::raw_sql(overdue).execute(&system.app.db).await.unwrap();
+    let reaped = staff.post("/v1/inventory/reaper", json!({})).await.done(200);
+    assert_eq!(reaped.body["released_reservations"], 0);
     let late =
         "update jobs set run_at = now() - interval '2 minutes' where kind = 'process_payment' and state = 'ready'";
     sqlx::raw_sql(late).execute(&system.app.db).await.unwrap();

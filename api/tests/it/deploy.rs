@@ -175,6 +175,15 @@ fn compose_files_fit_their_schema() {
     ));
 }
 
+/// What a service mounts is a file of the repository or one of these volumes.
+fn assert_mounts_exist(name: &str, service: &Value, volumes: &Value) {
+    for mount in service["volumes"].as_array().into_iter().flatten() {
+        let source = mount.as_str().unwrap().split(':').next().unwrap();
+        let there = if source.starts_with('.') { root().join(source).exists() } else { volumes.get(source).is_some() };
+        assert!(there, "{name} mounts {source}");
+    }
+}
+
 #[test]
 fn compose_with_patroni_fits_its_schema_and_finds_what_it_names() {
     let mut compose = yaml("docker-compose.yml").remove(0);
@@ -186,15 +195,7 @@ fn compose_with_patroni_fits_its_schema_and_finds_what_it_names() {
         for needed in service["depends_on"].as_array().into_iter().flatten() {
             assert!(patroni["services"].get(needed.as_str().unwrap()).is_some(), "{name} waits for {needed}");
         }
-        for volume in service["volumes"].as_array().into_iter().flatten() {
-            let source = volume.as_str().unwrap().split(':').next().unwrap();
-            let there = if source.starts_with('.') {
-                root().join(source).exists()
-            } else {
-                patroni["volumes"].get(source).is_some()
-            };
-            assert!(there, "{name} mounts {source}");
-        }
+        assert_mounts_exist(name, service, &patroni["volumes"]);
     }
     let merged = std::env::temp_dir().join(format!("compose-{}.json", uuid::Uuid::now_v7()));
     std::fs::write(&merged, compose.to_string()).unwrap();
@@ -236,15 +237,7 @@ fn compose_services_are_limited_watched_and_find_what_they_name() {
                 assert!(compose[kind].get(used.as_str().unwrap()).is_some(), "{name} uses {used}");
             }
         }
-        for volume in service["volumes"].as_array().into_iter().flatten() {
-            let source = volume.as_str().unwrap().split(':').next().unwrap();
-            let there = if source.starts_with('.') {
-                root().join(source).exists()
-            } else {
-                compose["volumes"].get(source).is_some()
-            };
-            assert!(there, "{name} mounts {source}");
-        }
+        assert_mounts_exist(name, service, &compose["volumes"]);
         if ours {
             let known = settings(service["image"].as_str().unwrap());
             for setting in service["environment"].as_object().unwrap().keys() {

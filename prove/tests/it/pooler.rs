@@ -1,7 +1,5 @@
 //! All processes but the migrator reach Postgres through PgBouncer in transaction mode, as the application's role.
 
-use std::path::Path;
-
 use prove::cluster::Cluster;
 use servers::home::Home;
 use servers::pgbouncer::PgBouncer;
@@ -27,7 +25,7 @@ const LIMITS: [&str; 6] = [
 async fn prepare(home: &Home, postgres: &Postgres) {
     let script = root().join("deploy/postgres/roles.sql");
     let mut psql = Command::new(postgres.bin().join("psql"));
-    psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &postgres.url(), "-f"]).arg(Path::new(&script));
+    psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &postgres.url(), "-f"]).arg(script);
     psql.env("MILLRACE_OWNER_PASSWORD", "o").env("MILLRACE_APP_PASSWORD", "a");
     assert!(psql.status().await.unwrap().success());
     let owner = Access { user: "millrace_owner", ..postgres.access() }.url();

@@ -144,7 +144,7 @@ async fn a_collector_that_never_answers_costs_nothing_but_spans() {
     let asked = Instant::now();
     api.signal("TERM");
     assert!(api.end().await.success());
-    assert!(asked.elapsed() < Duration::from_secs(8), "it waited {:?} for a collector", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(20), "it waited {:?} for a collector", asked.elapsed());
 }
 
 // ---- the log ---------------------------------------------------------------------------------

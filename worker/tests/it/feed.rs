@@ -14,8 +14,8 @@ use uuid::Uuid;
 const WRITERS: usize = 8;
 /// Subjects that the writers share, so that they wait for each other's locks.
 const ROWS: usize = 5;
-/// The contract: an event is in the feed 2 s after its commit at the latest. Doubled, because the machine is busy.
-const SOON: Duration = Duration::from_secs(4);
+/// The contract says 2 s. A machine that runs many tests at once may take longer; a reader that nobody wakes waits 20 s.
+const SOON: Duration = Duration::from_secs(15);
 
 /// Adjusts rows of stock until it is told to stop. Returns how many events it wrote.
 async fn write(staff: &Person<'_>, rows: &[Uuid], number: usize, open: watch::Receiver<bool>) -> usize {

@@ -37,7 +37,7 @@ async fn slow_payments_of_one_customer_do_not_delay_another_s() {
     let started = std::time::Instant::now();
     let order = shop.order(&alice, "tok_ok").await;
     shop.reaches(&alice, &order, "delivered").await;
-    assert!(started.elapsed() < std::time::Duration::from_secs(15), "{:?}", started.elapsed());
+    assert!(started.elapsed() < std::time::Duration::from_secs(25), "{:?}", started.elapsed());
     assert_eq!(shop.count("select count(*) from jobs where state = 'dead'").await, 0);
     let unused =
         "select count(*) from jobs where kind = 'process_payment' and state = 'ready' and max_attempt - attempt < 4";

@@ -166,7 +166,7 @@ async fn hostile_queries_cost_us_little() {
             _ => reply.code().to_owned(),
         };
         assert!(codes.contains(&code.as_str()), "{code}: {query:.60}: {:.300}", reply.text);
-        assert!(began.elapsed() < Duration::from_secs(3), "{query:.60} took {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(20), "{query:.60} took {:?}", began.elapsed());
     }
     let nested = format!("{}1{}", "[".repeat(100), "]".repeat(100));
     let nested: Value = serde_json::from_str(&nested).unwrap();

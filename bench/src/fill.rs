@@ -75,6 +75,7 @@ async fn drop_indexes_and_references(conn: &mut PgConnection) -> sqlx::Result<Ve
            from pg_index i join pg_class t on t.oid = i.indrelid
           where t.relnamespace = 'public'::regnamespace and not i.indisunique
             and not exists (select from pg_constraint where conindid = i.indexrelid)
+            and not exists (select from pg_inherits where inhrelid = i.indexrelid)
          union all
          select 'reference ' || conname, format('alter table %s drop constraint %I', conrelid::regclass, conname),
                 format('alter table %s add constraint %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))

@@ -23,6 +23,26 @@ create function pg_temp.id_at(what text, at timestamptz, n bigint) returns uuid 
                    placing '8' from 17 for 1)::uuid
 $$;
 
+-- ## months
+-- As if the shop had been there for all that time: history has a part for each month.
+do $$
+declare
+    cut timestamptz := (date_trunc('month', now() at time zone 'utc') - interval '25 months') at time zone 'utc';
+    part text;
+    of text;
+begin
+    for part in select inhrelid::regclass from pg_inherits
+                 where inhparent in ('order_items'::regclass, 'order_events'::regclass, 'stock_movements'::regclass) loop
+        execute 'drop table ' || part;
+    end loop;
+    delete from archive_months;
+    insert into archive_months (low, high, ends_at, name) values (archive_id('epoch'), archive_id(cut), cut, 'start');
+    foreach of in array array['order_items', 'order_events', 'stock_movements'] loop
+        execute format('create table %I partition of %I for values from (minvalue) to (%L)', of || '_start', of, archive_id(cut));
+    end loop;
+    perform archive_extend();
+end $$;
+
 -- ## categories
 insert into categories (id, name, parent_id, created_at, updated_at)
 select pg_temp.id_at('category', pg_temp.moment(-2), n), 'Department ' || n, null, pg_temp.moment(-2), pg_temp.moment(-2)

@@ -1,6 +1,7 @@
 //! `./dev bench`: measures the real binaries under load. Each figure stands beside another one that was measured in the
 //! same run on the same machine. It starts its own servers and processes, with `fsync` on.
 
+mod archive;
 pub mod bare;
 pub mod consoles;
 mod generator;
@@ -63,6 +64,9 @@ async fn measure(home: &Home, settings: &Settings) -> Result<Report> {
     }
     if settings.wants(Part::Reads) {
         reads::measure(&system, settings, &mut report).await?;
+    }
+    if settings.wants(Part::Archive) {
+        archive::measure(&system, settings, &mut report).await?;
     }
     if settings.wants(Part::Growth) {
         growth::measure(&system, settings, &mut report).await?;

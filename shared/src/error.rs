@@ -131,6 +131,10 @@ pub enum Error {
         "events after this cursor are too old and were removed; go on from `oldest`, and read the present state of what you follow"
     )]
     CursorExpired { oldest: String },
+    #[error(
+        "the items and the timeline of this order are in the archive, in the part {month}; nothing can be added to them"
+    )]
+    OrderArchived { month: String },
     #[error("the feed was restored from a dump of another database; run `millrace-api feed rebuild`")]
     FeedOfAnotherDatabase,
 
@@ -249,7 +253,7 @@ impl Error {
             | Self::RotationInProgress
             | Self::DeliveryPending
             | Self::LeaseLost => Kind::Conflict,
-            Self::CursorExpired { .. } => Kind::Gone,
+            Self::CursorExpired { .. } | Self::OrderArchived { .. } => Kind::Gone,
             Self::VersionMismatch => Kind::Stale,
             Self::RateLimited { .. } => Kind::RateLimited,
             Self::Overloaded | Self::WebhooksOff | Self::Unavailable(_) => Kind::Unavailable,
@@ -398,6 +402,10 @@ impl From<sqlx::Error> for Error {
             return Self::Unavailable(Arc::new(error));
         }
         match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
+            // The trigger on a part of history that is closed.
+            Some("ARCHV") => Self::OrderArchived {
+                month: error.as_database_error().and_then(|error| error.constraint()).unwrap_or_default().to_owned(),
+            },
             // Postgres refused a value that our own checks let through. The request is at fault.
             Some(code) if code.starts_with("22") => {
                 Self::invalid("invalid_value", "a value in the request is outside the range that can be stored")

@@ -9,14 +9,15 @@
 //! | the words of the domain | `invalid`, then `values` and `scope`, then `error`, then `page`, `batch` |
 //! | who acts | `principal` |
 //! | jobs, and records of what happened | `queue`, `actions`, `idempotency`, `feed` |
-//! | tables that depend on few others | `customers`, `warehouses`, `schedule`, `health`, `history` |
+//! | tables that depend on few others | `customers`, `warehouses`, `schedule`, `health`, `history`, `months` |
 //! | who signs in, and what orders consist of | `identity`, `catalog`, `inventory`, `payments`, `shipping` |
 //! | orders | `orders` |
 //! | what happened, sent out | `webhooks` |
 //! | above several domains | `audit` and `product_cache`, then `ops` |
-//! | whole programs | `metrics`, `retention`, `seed` |
+//! | whole programs | `metrics`, `retention`, `archive`, `seed` |
 
 pub mod actions;
+pub mod archive;
 pub mod audit;
 pub mod batch;
 pub mod catalog;
@@ -31,6 +32,7 @@ pub mod invalid;
 pub mod inventory;
 pub mod metrics;
 pub mod migrations;
+pub mod months;
 pub mod ops;
 pub mod orders;
 pub mod page;

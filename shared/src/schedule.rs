@@ -37,6 +37,29 @@ pub struct Prune {
     pub at: DateTime<Utc>,
 }
 
+/// Moves old months of history to the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archive {
+    pub at: DateTime<Utc>,
+}
+
+impl Job for Archive {
+    const KIND: &'static str = "archive";
+    const QUEUE: Queue = Queue::Low;
+
+    fn unique_key(&self) -> Option<String> {
+        Some(key_of_tick(Self::KIND, self.at))
+    }
+}
+
+impl ScheduledJob for Archive {
+    const WHAT: &'static str = "Moves the history of old months to the archive, if ARCHIVE_DIR is set.";
+
+    fn at(tick: DateTime<Utc>) -> Self {
+        Self { at: tick }
+    }
+}
+
 impl Job for Reap {
     const KIND: &'static str = "reap";
     const QUEUE: Queue = Queue::Low;
@@ -82,7 +105,8 @@ impl ScheduledJob for Audit {
 }
 
 impl ScheduledJob for Prune {
-    const WHAT: &'static str = "Deletes rows that are too old, and adds up the statistics.";
+    const WHAT: &'static str =
+        "Deletes rows that are too old, adds up the statistics, and makes room for the history of the next months.";
 
     fn at(tick: DateTime<Utc>) -> Self {
         Self { at: tick }

@@ -8,6 +8,7 @@ mod documented;
 mod feed;
 pub mod manual_worker;
 pub mod network;
+pub mod past;
 pub mod person;
 pub mod providers;
 pub mod proxy;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -78,6 +79,15 @@ pub struct Work {
     #[arg(long, env = "FEED_KEPT", default_value = "90d", value_parser = feed_kept)]
     pub feed_kept: Duration,
 
+    /// Where old history goes, month by month: a folder on a disk that lasts, the same for all workers. Without it
+    /// everything stays in the database
+    #[arg(long, env = "ARCHIVE_DIR")]
+    pub archive_dir: Option<PathBuf>,
+
+    /// How long after its end a month stays in the database; at least 35d
+    #[arg(long, env = "ARCHIVE_AFTER", default_value = "400d", value_parser = archive_after)]
+    pub archive_after: Duration,
+
     /// The payment provider; required: simulated, which understands the test tokens and takes no money
     #[arg(long, env = "PAYMENT_PROVIDER")]
     pub payment_provider: Option<ProviderName>,
@@ -143,6 +153,14 @@ impl Work {
 fn feed_kept(text: &str) -> Result<Duration, String> {
     let kept = duration(text)?;
     if kept < Duration::from_secs(1) { Err("it must be at least 1s".to_owned()) } else { Ok(kept) }
+}
+
+/// Stock can be shown as it was up to 31 days ago.
+const SHORTEST_IN_DATABASE: Duration = Duration::from_hours(35 * 24);
+
+fn archive_after(text: &str) -> Result<Duration, String> {
+    let after = duration(text)?;
+    if after < SHORTEST_IN_DATABASE { Err("it must be at least 35d".to_owned()) } else { Ok(after) }
 }
 
 /// A shorter lease would expire during the short pauses that any machine has.
@@ -251,6 +269,7 @@ mod tests {
             ("--retry-initial", "0s", "RETRY_INITIAL"),
             ("--retry-initial", "1h", "RETRY_INITIAL"),
             ("--retry-max", "soon", "RETRY_MAX"),
+            ("--archive-after", "30d", "ARCHIVE_AFTER"),
             ("--queue-transport", "kafka", "QUEUE_TRANSPORT"),
             ("--queue-transport", "apalis-redis", "QUEUE_TRANSPORT"),
             ("--reaper-schedule", "* * * * *", "REAPER_SCHEDULE"),

@@ -1,5 +1,6 @@
 //! What every handler gets beside its job: connections to the outside, and settings.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ pub struct Context {
     pub terms: JobTerms,
     /// Sends webhooks.
     pub deliverer: Deliverer,
+    pub archive: ArchivePlan,
     /// Cancelled when the process is asked to stop. Jobs that run for long look at it.
     pub stopping: CancellationToken,
 }
@@ -53,6 +55,15 @@ pub struct JobTerms {
     pub max_attempts: i32,
     pub retry: Schedule,
     pub delivery_delay: Duration,
+}
+
+/// Where old history goes, and when.
+#[derive(Debug, Clone)]
+pub struct ArchivePlan {
+    /// None: it stays in the database.
+    pub dir: Option<PathBuf>,
+    /// How long after its end a month stays in the database.
+    pub after: Duration,
 }
 
 impl Context {
@@ -90,6 +101,7 @@ impl Context {
             redis_storage,
             payments,
             deliverer,
+            archive: ArchivePlan { dir: work.archive_dir.clone(), after: work.archive_after },
             ..Self::new(pool("millrace-worker"), doorbell, provider, Arc::new(carrier), terms)
         })
     }
@@ -105,8 +117,21 @@ impl Context {
         let steps = Steps::start(&db, &doorbell, None);
         let payments = WaitingPayments::new(PAYMENTS_AT_ONCE);
         let deliverer = Deliverer::off().expect("a client without settings can be made");
+        let archive = ArchivePlan { dir: None, after: Duration::MAX };
         let stopping = CancellationToken::new();
-        Self { db, doorbell, redis_storage: None, provider, carrier, steps, payments, terms, deliverer, stopping }
+        Self {
+            db,
+            doorbell,
+            redis_storage: None,
+            provider,
+            carrier,
+            steps,
+            payments,
+            terms,
+            deliverer,
+            archive,
+            stopping,
+        }
     }
 
     /// The plan for a job that follows from this one at once.

@@ -21,7 +21,10 @@ pub(super) struct OrderNode {
     number: String,
     status: OrderStatusName,
     customer_id: ID,
+    /// Empty if only the archive has them
     items: Vec<OrderItemNode>,
+    /// The part of the archive that has the items and the timeline; null while the database has them
+    archive: Option<String>,
     total: MoneyNode,
     shipping_address: Json<Address>,
     /// The charge; null while there is none
@@ -50,6 +53,7 @@ impl From<&OrderView> for OrderNode {
             status: order.status.into(),
             customer_id: order.customer_id.into(),
             items: order.items.iter().map(OrderItemNode::from).collect(),
+            archive: order.archive.clone(),
             total: order.total.into(),
             shipping_address: Json(order.shipping_address.clone()),
             payment: order.payment.as_ref().map(PaymentNode::from),

@@ -25,7 +25,11 @@ const RULES: &[(&str, FieldRule, &[&str])] = &[
     ("Query", Needs(Permission::InventoryRead), &["inventory"]),
     ("Query", Needs(Permission::CustomersRead), &["customer", "customers"]),
     ("Me", Everybody, &["id", "name", "email", "role", "scopes"]),
-    ("Order", Everybody, &["id", "number", "status", "customerId", "items", "total", "shippingAddress", "payment"]),
+    (
+        "Order",
+        Everybody,
+        &["id", "number", "status", "customerId", "items", "archive", "total", "shippingAddress", "payment"],
+    ),
     ("Order", Everybody, &["shipments", "events", "cancelReason", "nextAction", "version", "createdAt", "updatedAt"]),
     ("Order", Own(Permission::CustomersRead), &["customer"]),
     ("OrderItem", Everybody, &["productId", "product", "sku", "name", "quantity", "unitPrice", "total"]),

@@ -95,6 +95,7 @@ struct AsOf {
     responses(
         (status = 200, description = "The order", body = OrderView, headers(("ETag" = String))),
         (status = 404, description = "`order_not_found`: there is none with this id, it is another's, or it was not placed then", body = Problem),
+        (status = 410, description = "`order_archived`, with `as_of`: only the archive has its timeline; `detail` names the part", body = Problem),
     ))]
 async fn get(
     State(state): State<AppState>,
@@ -149,6 +150,7 @@ async fn charges(
     responses(
         (status = 200, description = "The timeline, ascending", body = List<OrderEvent>),
         (status = 404, description = "`order_not_found`", body = Problem),
+        (status = 410, description = "`order_archived`: only the archive has its timeline; `detail` names the part", body = Problem),
     ))]
 async fn events(
     State(db): State<PgPool>,
@@ -168,6 +170,7 @@ async fn events(
     responses(
         (status = 201, description = "The event on the timeline", body = OrderEvent),
         (status = 404, description = "`order_not_found`", body = Problem),
+        (status = 410, description = "`order_archived`: only the archive has its timeline; `detail` names the part", body = Problem),
         (status = 422, description = "`invalid_note`: it has 1 to 2,000 characters", body = Problem),
     ))]
 async fn add_note(caller: Caller, Path(id): Path<OrderId>, mut once: Once<NewNote>) -> ApiResult<Response> {
@@ -183,6 +186,7 @@ async fn add_note(caller: Caller, Path(id): Path<OrderId>, mut once: Once<NewNot
     responses(
         (status = 201, description = "The event on the timeline", body = OrderEvent),
         (status = 404, description = "`order_not_found`", body = Problem),
+        (status = 410, description = "`order_archived`: only the archive has its timeline; `detail` names the part", body = Problem),
     ))]
 async fn slip_printed(caller: Caller, Path(id): Path<OrderId>, mut once: Once<json::NoBody>) -> ApiResult<Response> {
     let event = note::slip_printed(&mut once.tx, &caller, id).await?;

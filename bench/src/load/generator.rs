@@ -26,6 +26,7 @@ pub struct Measured {
     pub seconds: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
+    pub longest_ms: f64,
 }
 
 impl Measured {
@@ -92,7 +93,8 @@ impl Load {
         waits.sort_unstable();
         let quantile = |share: usize| waits.get(waits.len() * share / 100).map_or(0.0, |us| f64::from(*us) / 1000.0);
         let (p50_ms, p99_ms) = (quantile(50), quantile(99));
-        Ok((done, Measured { answered: waits.len() as u64, errors, seconds, p50_ms, p99_ms }))
+        let longest_ms = waits.last().map_or(0.0, |us| f64::from(*us) / 1000.0);
+        Ok((done, Measured { answered: waits.len() as u64, errors, seconds, p50_ms, p99_ms, longest_ms }))
     }
 
     /// Gives permits for a fixed number of requests a second, until the work is done.

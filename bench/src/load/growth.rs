@@ -191,8 +191,9 @@ async fn tables(db: &PgPool) -> Result<Vec<Table>> {
     let tables = sqlx::query_as(
         "with cached as materialized (
              select relfilenode, count(*) * 8192 as bytes from pg_buffercache
-              where reldatabase = (select oid from pg_database where datname = current_database()) group by 1)
-         select t.oid::regclass::text as name, pg_table_size(t.oid)::float8 as bytes,
+              where reldatabase = (select oid from pg_database where datname = current_database()) group by 1),
+         parts as (
+         select coalesce(pg_partition_root(t.oid), t.oid)::regclass::text as name, pg_table_size(t.oid)::float8 as bytes,
                 pg_indexes_size(t.oid)::float8 as index_bytes,
                 coalesce((select string_agg(format('%s %s MB', i.indexrelid::regclass, pg_relation_size(i.indexrelid) / 1000000), ', '
                                             order by pg_relation_size(i.indexrelid) desc)
@@ -203,8 +204,10 @@ async fn tables(db: &PgPool) -> Result<Vec<Table>> {
                                                    select pg_relation_filenode(i.indexrelid) from pg_index i where i.indrelid = t.oid)),
                          0)::float8 as cached_bytes
            from pg_class t
-          where t.relkind = 'r' and t.relnamespace in ('public'::regnamespace, 'simulated'::regnamespace)
-          order by pg_total_relation_size(t.oid) desc",
+          where t.relkind = 'r' and t.relnamespace in ('public'::regnamespace, 'simulated'::regnamespace))
+         select name, sum(bytes) as bytes, sum(index_bytes) as index_bytes, max(indexes) as indexes,
+                sum(cached_bytes) as cached_bytes
+           from parts group by name order by sum(bytes + index_bytes) desc",
     );
     Ok(tables.fetch_all(db).await?)
 }

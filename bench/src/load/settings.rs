@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// What to measure. Default: everything but growth and sale
+    /// What to measure. Default: everything but growth, sale and archive
     #[arg(value_enum)]
     pub part: Option<Part>,
     /// Seconds for each figure of placing, reads and growth. Figures of whole lives take twelve times as long
@@ -49,6 +49,8 @@ pub enum Part {
     Webhooks,
     /// Placing and reading with a million orders in the tables
     Growth,
+    /// Placing while a year of old orders goes to files and is removed (docs/archive.md)
+    Archive,
     /// All of these
     All,
 }
@@ -56,7 +58,7 @@ pub enum Part {
 impl Settings {
     pub fn wants(&self, part: Part) -> bool {
         match self.part {
-            None => ![Part::Growth, Part::Sale, Part::Webhooks].contains(&part),
+            None => ![Part::Growth, Part::Sale, Part::Webhooks, Part::Archive].contains(&part),
             Some(Part::All) => true,
             Some(only) => only == part,
         }

@@ -153,6 +153,21 @@ impl System {
         Ok(workers)
     }
 
+    /// A worker that archives the months of this database, and pays and ships no order.
+    pub async fn archiver(&self, database: &Database, dir: &Path) -> Result<Process> {
+        let dir = dir.to_str().context("the folder has a strange name")?;
+        let settings = [
+            ("DATABASE_URL", database.url.as_str()),
+            ("WORKER_QUEUES", "low"),
+            ("ARCHIVE_DIR", dir),
+            ("ARCHIVE_AFTER", "35d"),
+            ("RUST_LOG", "warn,millrace_worker=info"),
+        ];
+        let mut worker = Process::worker(&self.home, &self.bins, "archiver", &settings);
+        worker.start().await?;
+        Ok(worker)
+    }
+
     /// The bare handler, as a process of its own.
     pub async fn bare(&self, database: &Database) -> Result<(Process, SocketAddr)> {
         let mut bare = Process::bench(&self.home, "bare", &[("DATABASE_URL", &database.url)])?;

@@ -16,6 +16,8 @@ pub(super) enum Of {
     All(&'static str),
     /// What it reads grows with every order, so it looks only at the ids from `$2` and before `$3`.
     Orders(&'static str),
+    /// The same, of the orders whose items and events are still in the database.
+    Timelines(&'static str),
 }
 
 /// Fills in the states of orders: `{open}` with `{open_stages}`, `{charged}`, `{uncharged}`, `{left}` as lists for `in`, and
@@ -113,7 +115,7 @@ pub(super) const INVARIANTS: [Invariant; 17] = [
     },
     Invariant {
         name: "total_is_the_sum_of_its_items",
-        offenders: Of::Orders("
+        offenders: Of::Timelines("
             select o.id::text,
                    jsonb_build_object('order_id', o.id, 'total', o.total_minor, 'sum_of_items', i.total)
               from orders o
@@ -181,7 +183,7 @@ pub(super) const INVARIANTS: [Invariant; 17] = [
     // Each reserved line of an order that has left has one movement of the same quantity, and there is no other.
     Invariant {
         name: "what_was_shipped_left_once",
-        offenders: Of::Orders("
+        offenders: Of::Timelines("
             select * from (
                 select order_id::text,
                        jsonb_build_object('order_id', order_id, 'lines', jsonb_agg(jsonb_build_object(
@@ -241,7 +243,7 @@ pub(super) const INVARIANTS: [Invariant; 17] = [
     },
     Invariant {
         name: "event_sequences_have_no_gaps",
-        offenders: Of::Orders("
+        offenders: Of::Timelines("
             select o.id::text,
                    jsonb_build_object('order_id', o.id, 'counted', o.event_sequence, 'events', coalesce(e.events, 0),
                                       'last', e.last)

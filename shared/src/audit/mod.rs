@@ -20,6 +20,7 @@ use uuid::Uuid;
 use self::invariants::{INVARIANTS, Invariant, LEDGER, Of, with_states};
 use crate::error::Result;
 use crate::inventory::ledger;
+use crate::months;
 use crate::page;
 
 /// Suspects of one invariant in a run. With more of them something is very wrong, and the exact number does not matter.
@@ -197,15 +198,17 @@ impl Reach {
 }
 
 async fn offenders(conn: &mut PgConnection, invariant: &Invariant, reach: &Reach) -> Result<Vec<(String, Value)>> {
-    let orders = match invariant.offenders {
+    let (orders, first) = match invariant.offenders {
         Of::All(sql) => {
             let sql = AssertSqlSafe(with_states(sql));
             return Ok(sqlx::query_as(sql).bind(MAX_SUSPECTS).fetch_all(conn).await?);
         }
-        Of::Orders(sql) => with_states(sql),
+        Of::Orders(sql) => (with_states(sql), Uuid::nil()),
+        Of::Timelines(sql) => (with_states(sql), months::removed_before(&mut *conn).await?),
     };
     let mut seen = Vec::new();
-    for span in [&reach.stretch, &reach.recent].into_iter().filter(|span| !span.is_empty()) {
+    let spans = [&reach.stretch, &reach.recent].map(|span| span.start.max(first)..span.end);
+    for span in spans.into_iter().filter(|span| !span.is_empty()) {
         // Not a prepared statement: a day of orders and a year of them need different plans.
         let found = sqlx::query_as(AssertSqlSafe(orders.clone()))
             .bind(MAX_SUSPECTS)

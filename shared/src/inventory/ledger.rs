@@ -2,7 +2,7 @@
 //! stock are the sums of its movements, because one statement writes both (`write`, and `inventory::open` for a new
 //! row).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::level::Pair;
 use crate::error::{Error, Result};
+use crate::months::Month;
 use crate::page::{IdRange, List, Page};
 use crate::platform::db::CustomPlan;
 use crate::values::{OrderId, ProductId, ReservationId, UserId, WarehouseId};
@@ -172,12 +173,15 @@ pub(crate) fn rows_of(changes: &[Change]) -> BTreeSet<Pair> {
 
 /// Adds movements older than an hour to the checkpoints. No transaction that wrote one of them can still be open:
 /// the database ends transactions that idle and statements that take too long.
+///
+/// It stops at the end of a month, and notes what the stock was then. The next call goes on from there.
 pub(crate) async fn checkpoint(conn: &mut PgConnection) -> Result<()> {
     sqlx::query!(
         // A movement's id begins with the milliseconds of its time.
         "with reach as (
              select before as low,
-                    rpad(lpad(to_hex((extract(epoch from now() - interval '1 hour') * 1000)::bigint), 12, '0'), 32, '0')::uuid as high
+                    least(archive_id(now() - interval '1 hour'),
+                          (select high from archive_months where high > before order by high limit 1)) as high
                from stock_checkpointed for no key update),
          old as (
              select product_id, warehouse_id, sum(on_hand_delta) as on_hand, sum(reserved_delta) as reserved
@@ -190,8 +194,42 @@ pub(crate) async fn checkpoint(conn: &mut PgConnection) -> Result<()> {
                 set on_hand = c.on_hand + excluded.on_hand, reserved = c.reserved + excluded.reserved)
          update stock_checkpointed set before = high from reach where high > low",
     )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "insert into stock_closings (high, product_id, warehouse_id, on_hand, reserved)
+         select before, product_id, warehouse_id, on_hand, reserved
+           from stock_checkpointed join archive_months on high = before cross join stock_checkpoints
+         on conflict do nothing",
+    )
     .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// What moved in a month, of each row of stock, by the checkpoints at its beginning and at its end. None while there is no
+/// checkpoint at its end.
+pub(crate) async fn moved_in(conn: &mut PgConnection, month: &Month) -> Result<Option<HashMap<Pair, (i64, i64)>>> {
+    let rows = sqlx::query!(
+        r#"select product_id as "product_id!: ProductId", warehouse_id as "warehouse_id!: WarehouseId",
+                  coalesce(after.on_hand, 0) - coalesce(before.on_hand, 0) as "on_hand!",
+                  coalesce(after.reserved, 0) - coalesce(before.reserved, 0) as "reserved!"
+             from (select * from stock_closings where high = $2) after
+             full join (select * from stock_closings where high = $1) before using (product_id, warehouse_id)"#,
+        month.low,
+        month.high,
+    );
+    let is_there = sqlx::query_scalar!(r#"select before >= $1 as "is_there!" from stock_checkpointed"#, month.high);
+    if !is_there.fetch_one(&mut *conn).await? {
+        return Ok(None);
+    }
+    let moved = rows.fetch_all(conn).await?.into_iter();
+    Ok(Some(moved.map(|row| ((row.product_id, row.warehouse_id), (row.on_hand, row.reserved))).collect()))
+}
+
+/// Deletes what was noted of the ends of months up to this one, which the next month does not begin with.
+pub(crate) async fn forget_closings(conn: &mut PgConnection, before: &Month) -> Result<()> {
+    sqlx::query!("delete from stock_closings where high <= $1", before.low).execute(conn).await?;
     Ok(())
 }
 

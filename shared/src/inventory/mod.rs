@@ -1,6 +1,6 @@
 //! Stock: what each warehouse has of each product, and what of it is reserved. Alone writes `inventory`,
-//! `reservations`, `reservation_lines`, `stock_movements`, `stock_checkpoints` and `stock_checkpointed`, except that
-//! placing reserves the stock of a whole batch of orders in its own statement (`orders::placing`).
+//! `reservations`, `reservation_lines`, `stock_movements`, `stock_checkpoints`, `stock_checkpointed` and `stock_closings`,
+//! except that placing reserves the stock of a whole batch of orders in its own statement (`orders::placing`).
 //!
 //! Everything else locks rows with `level::lock` and changes them with `ledger::write`. So all locks are taken in one
 //! order, and no unit moves without a row in the ledger.

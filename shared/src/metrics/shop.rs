@@ -13,6 +13,7 @@ use crate::audit;
 use crate::error::Result;
 use crate::feed::sequencer;
 use crate::identity::api_keys;
+use crate::months;
 use crate::ops::queues::{self, QueueView};
 use crate::ops::workers;
 use crate::orders::status::Status;
@@ -39,6 +40,7 @@ struct Live {
     audit: Option<audit::Report>,
     webhooks: WebhookCounts,
     expiring_keys: i64,
+    history_until: DateTime<Utc>,
 }
 
 /// The orders in one status and currency.
@@ -143,6 +145,7 @@ async fn live(db: &PgPool) -> Result<Live> {
         audit: audit::last(&mut conn).await?,
         webhooks: endpoints::count(&mut conn).await?,
         expiring_keys: api_keys::count_expiring_in_use(&mut conn).await?,
+        history_until: months::extended_until(&mut conn).await?,
     })
 }
 
@@ -204,6 +207,8 @@ fn show_counts(registry: &Registry, live: &Live) -> prometheus::Result<()> {
     gauge(registry, "millrace_workers", "Workers with a recent heartbeat")?.set(live.workers);
     let help = "API keys that expire within 7 days and were used in the last 7";
     gauge(registry, "millrace_api_keys_expiring_in_use", help)?.set(live.expiring_keys);
+    let help = "Until when the database has room for the history of orders; it is extended month by month";
+    gauge(registry, "millrace_history_until_timestamp_seconds", help)?.set(live.history_until.timestamp());
     Ok(())
 }
 

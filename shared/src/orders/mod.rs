@@ -55,7 +55,12 @@ pub struct OrderView {
     /// For staff only
     #[serde(skip_serializing_if = "Option::is_none")]
     pub customer: Option<OrderCustomer>,
+    /// Empty if only the archive has them
     pub items: Vec<OrderItem>,
+    /// The part of the archive that has the items and the timeline; absent while the database has them
+    #[schema(example = "2026_12")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
     pub total: Money,
     pub shipping_address: Address,
     /// The charge; null while there is none

@@ -9,6 +9,7 @@ use super::event::Event;
 use super::read::{self, OrderEvent};
 use crate::actions::{self, Action};
 use crate::error::{Error, Result};
+use crate::months;
 use crate::principal::Principal;
 use crate::values::{OrderId, Remark};
 
@@ -23,6 +24,7 @@ pub struct NewNote {
 /// Adds what staff wrote to an order's timeline, and returns the event.
 pub async fn write(conn: &mut PgConnection, staff: &Principal, id: OrderId, new: &NewNote) -> Result<OrderEvent> {
     read::require_visible(conn, staff, id).await?;
+    months::require_here(conn, id).await?;
     note(conn, staff, &[(id, Event::Note { text: new.text.clone() })]).await?;
     actions::record(conn, staff, Action::new("order.noted", "order", id)).await?;
     // Our update of the order holds its timeline locked, so the last event is ours.
@@ -32,6 +34,7 @@ pub async fn write(conn: &mut PgConnection, staff: &Principal, id: OrderId, new:
 /// Notes on an order's timeline that its packing slips were printed, and returns the event.
 pub async fn slip_printed(conn: &mut PgConnection, staff: &Principal, id: OrderId) -> Result<OrderEvent> {
     read::require_visible(conn, staff, id).await?;
+    months::require_here(conn, id).await?;
     note(conn, staff, &[(id, Event::SlipPrinted)]).await?;
     actions::record(conn, staff, Action::new("order.slip_printed", "order", id)).await?;
     read::last_event(conn, id).await?.ok_or_else(|| Error::internal("a note is not in its order's timeline"))

@@ -15,7 +15,8 @@ pub use super::filter::OrderFilter;
 use super::status::{Edge, Status};
 use super::{NextAction, OrderCustomer, OrderItem, OrderPayment, OrderShipment, OrderView, Who};
 use crate::error::{Error, Resource, Result};
-use crate::page::{IdRange, List, Page, Position};
+use crate::months;
+use crate::page::{IdRange, List, MAX_LIMIT, Page, Position};
 use crate::platform::db::CustomPlan;
 use crate::principal::{Permission, Principal};
 use crate::values::{Address, CustomerId, Money, OrderId, OrderNumber, ProductId, Sku};
@@ -101,10 +102,21 @@ pub async fn events(conn: &mut PgConnection, caller: &Principal, id: OrderId, pa
         after,
         page.fetch(),
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    if rows.is_empty() {
+        months::require_here(conn, id).await?;
+    }
     let events = rows.into_iter().map(|event| event.for_caller(caller)).collect();
     Ok(page.list(events, |event| Position { rank: event.sequence.into(), id: id.0 }))
+}
+
+/// The timeline of an order for its page; empty if only the archive has it.
+pub async fn timeline(conn: &mut PgConnection, caller: &Principal, order: &OrderView) -> Result<Vec<OrderEvent>> {
+    if order.archive.is_some() {
+        return Ok(Vec::new());
+    }
+    Ok(events(conn, caller, order.id, Page::parse(Some(MAX_LIMIT), None, "")?).await?.data)
 }
 
 pub(super) async fn last_event(conn: &mut PgConnection, id: OrderId) -> Result<Option<OrderEvent>> {
@@ -318,7 +330,7 @@ pub(super) async fn by_ids(conn: &mut PgConnection, ids: &[OrderId]) -> Result<V
                   o.created_at, o.updated_at,
                   (select jsonb_agg(jsonb_build_object('product_id', product_id, 'sku', sku, 'name', name,
                               'quantity', quantity, 'unit_price_minor', unit_price_minor) order by line)
-                     from order_items where order_id = o.id) as "items!: Json<Vec<ItemRow>>",
+                     from order_items where order_id = o.id) as "items: Json<Vec<ItemRow>>",
                   (select jsonb_agg(jsonb_build_object('id', id, 'warehouse_id', warehouse_id, 'status', state,
                               'tracking_number', tracking_number, 'shipped_at', shipped_at, 'delivered_at', delivered_at)
                               order by id)
@@ -342,9 +354,9 @@ pub(super) async fn by_ids(conn: &mut PgConnection, ids: &[OrderId]) -> Result<V
         &ids,
         Json(Status::next_jobs()) as _,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    Ok(rows
+    let mut orders: Vec<OrderView> = rows
         .into_iter()
         .map(|row| {
             let total = Money::stored(row.total_minor, &row.currency);
@@ -354,7 +366,8 @@ pub(super) async fn by_ids(conn: &mut PgConnection, ids: &[OrderId]) -> Result<V
                 status: row.status,
                 customer_id: CustomerId(row.customer_id),
                 customer: Some(OrderCustomer { id: CustomerId(row.customer_id), name: row.name, email: row.email }),
-                items: row.items.0.into_iter().map(|item| item_view(item, total)).collect(),
+                items: row.items.into_iter().flat_map(|Json(items)| items).map(|item| item_view(item, total)).collect(),
+                archive: None,
                 total,
                 shipping_address: row.shipping_address.0,
                 payment: row.payment.map(|payment| payment.0),
@@ -366,7 +379,12 @@ pub(super) async fn by_ids(conn: &mut PgConnection, ids: &[OrderId]) -> Result<V
                 updated_at: row.updated_at,
             }
         })
-        .collect())
+        .collect();
+    // Every order has items. One without was moved to the archive.
+    for order in orders.iter_mut().filter(|order| order.items.is_empty()) {
+        order.archive = months::archived(conn, order.id).await?;
+    }
+    Ok(orders)
 }
 
 fn item_view(item: ItemRow, total: Money) -> OrderItem {

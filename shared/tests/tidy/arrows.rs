@@ -15,13 +15,13 @@ const LAYERS: &[&[&str]] = &[
     &["page", "batch"],
     &["principal"],
     &["queue", "actions", "idempotency", "feed"],
-    &["customers", "warehouses", "schedule", "health", "history"],
+    &["customers", "warehouses", "schedule", "health", "history", "months"],
     &["identity", "catalog", "inventory", "payments", "shipping"],
     &["orders"],
     &["webhooks"],
     &["audit", "product_cache"],
     &["ops"],
-    &["metrics", "retention", "seed"],
+    &["metrics", "retention", "archive", "seed"],
 ];
 
 /// Which of our crates a shipped crate may depend on.

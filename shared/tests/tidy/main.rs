@@ -27,6 +27,8 @@ const WRITES_FOR_OTHERS: &[(&str, &[&str])] = &[
 /// These types read JSON that we have written, or a file of the operator. An unknown field there is not an error of a
 /// client.
 const READ_FROM_OURSELVES: &[&str] = &[
+    "Archive",
+    "ArchiveFile",
     "BulkStep",
     "Audit",
     "CancelOrder",
@@ -35,8 +37,10 @@ const READ_FROM_OURSELVES: &[&str] = &[
     "EventShipment",
     "Finding",
     "HeldItem",
+    "ItemLine",
     "ItemRow",
     "JobRow",
+    "MovementLine",
     "Noop",
     "OrderCustomer",
     "OrderPayment",

@@ -13,7 +13,7 @@ use shared::orders::manual::{self, Following};
 use shared::orders::note::{self, NewNote};
 use shared::orders::status::Status;
 use shared::orders::{past, read};
-use shared::page::{MAX_LIMIT, Page};
+use shared::page::Page;
 use shared::principal::Permission;
 use shared::queue::Plan;
 use shared::values::{JobId, OrderId, OrderNumber};
@@ -78,7 +78,7 @@ async fn see(web: &WebState, visit: &Visit, number: &str, past: Option<DateTime<
         Some(at) => past::get(&mut conn, principal, id, at).await?,
         None => read::get(&mut conn, principal, id).await?,
     };
-    let events = read::events(&mut conn, principal, id, Page::parse(Some(MAX_LIMIT), None, "")?).await?;
+    let events = read::timeline(&mut conn, principal, &order).await?;
     let charges = behind::charges(&mut conn, principal, id).await?;
     let allocation = behind::allocation(&mut conn, principal, id).await?;
     let filter = JobFilter { order_id: Some(id), ..JobFilter::default() };
@@ -87,7 +87,7 @@ async fn see(web: &WebState, visit: &Visit, number: &str, past: Option<DateTime<
         jobs.push(jobs::get(&mut conn, job.id).await?);
     }
     let taken = taken::of(&mut conn, id).await?;
-    Ok(Seen { order, events: events.data, jobs, charges, allocation, taken, past })
+    Ok(Seen { order, events, jobs, charges, allocation, taken, past })
 }
 
 async fn page(web: &WebState, visit: &Visit, seen: &Seen, problem: Option<&str>) -> Result<Markup> {

@@ -181,6 +181,11 @@ fn dead(seen: &Seen) -> impl Iterator<Item = &JobDetail> {
 fn sentence(visit: &Visit, seen: &Seen) -> Markup {
     let order = &seen.order;
     let dead = dead(seen).next();
+    if let Some(part) = &order.archive {
+        return html! {
+            "It is " (order.status.name()) ". It is so old that its items and its timeline are in the archive, in the part " b { (part) } "."
+        };
+    }
     match &order.next_action {
         None if order.status == Status::Cancelled => html! {
             "This order is cancelled" @if let Some(why) = &order.cancel_reason { ": " (reason(why)) } "."

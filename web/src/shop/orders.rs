@@ -10,7 +10,7 @@ use shared::orders::cancel::{self, Cancel};
 use shared::orders::read::{self, OrderEvent, OrderFilter};
 use shared::orders::status::Status;
 use shared::orders::{OrderView, Who};
-use shared::page::{MAX_LIMIT, Page};
+use shared::page::Page;
 use shared::queue::Plan;
 use shared::values::{OrderId, OrderNumber};
 use sqlx::PgConnection;
@@ -98,7 +98,7 @@ async fn page(
     let mut conn = web.db.acquire().await?;
     let id = id_of(&mut conn, visit, number).await?;
     let order = read::get(&mut conn, visit.principal()?, id).await?;
-    let events = read::events(&mut conn, visit.principal()?, id, Page::parse(Some(MAX_LIMIT), None, "")?).await?.data;
+    let events = read::timeline(&mut conn, visit.principal()?, &order).await?;
     drop(conn);
     let content = html! {
         h1 { "Order " (order.number) }
@@ -106,12 +106,13 @@ async fn page(
         (ui::live("track", html! {
             section.track {
                 p.lead role="status" { (now(visit, &order)) }
-                (steps(visit, &order, &events))
+                @if order.archive.is_none() { (steps(visit, &order, &events)) }
                 @if order.status.allowed_manually().contains(&Status::Cancelling) { (cancel_form(&order)) }
             }
             (parcels(visit, &order))
         }))
-        (bought(&order))
+        @if order.archive.is_none() { (bought(&order)) }
+        @else { p { "It is so old that we no longer show here what was in it. Ask us, and we look it up." } }
     };
     let live = format!("/orders/{}/live", order.number);
     Ok(show_live(visit, headers, &format!("Order {}", order.number), Some(live), &content))

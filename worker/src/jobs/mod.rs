@@ -6,6 +6,7 @@
 //!
 //! Each step of a handler can be repeated. After a crash at any point, running the job again repairs it.
 
+pub mod archive;
 pub mod audit;
 pub mod bulk_step;
 pub mod cancel_order;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use shared::ops::bulk::BulkStep;
 use shared::orders::jobs::{CancelOrder, DeliverOrder, ProcessPayment, ShipOrder};
 use shared::queue::Noop;
-use shared::schedule::{Audit, Prune, Reap, Tick};
+use shared::schedule::{Archive, Audit, Prune, Reap, Tick};
 use shared::webhooks::jobs::{DeliverWebhooks, ReplayWebhooks};
 
 use crate::jobs::registry::{Registry, cron};
@@ -38,6 +39,9 @@ const REPLAY_TIME_LIMIT: Duration = Duration::from_mins(15);
 /// As many as there can be, so that no endpoint waits for a slow one. Such a job waits for the network nearly all the time.
 const WEBHOOKS_AT_ONCE: usize = 50 * 4;
 
+/// A month of a large shop has hundreds of millions of rows. It goes on where it was cut, with the file that it was at.
+const ARCHIVE_TIME_LIMIT: Duration = Duration::from_hours(24);
+
 pub fn registry() -> Registry {
     Registry::default()
         .on::<ProcessPayment, _>(process_payment::run)
@@ -49,6 +53,9 @@ pub fn registry() -> Registry {
         .time_limit(AUDIT_TIME_LIMIT)
         .at_once(1)
         .every::<Prune, _>(|_| cron("30 * * * * *"), prune::run) // Half a minute after the reaper starts.
+        .at_once(1)
+        .every::<Archive, _>(|_| cron("0 20 * * * *"), archive::run)
+        .time_limit(ARCHIVE_TIME_LIMIT)
         .at_once(1)
         .on::<BulkStep, _>(bulk_step::run)
         .on::<DeliverWebhooks, _>(deliver_webhooks::run)

@@ -1,5 +1,6 @@
 //! Tests of workers on real servers. Most start real processes, which are killed, frozen and stopped.
 
+mod archive;
 mod backlog;
 mod bulk;
 mod feed;

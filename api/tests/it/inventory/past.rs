@@ -59,7 +59,7 @@ async fn the_chart_of_a_row_ends_at_the_row() {
     let (product, stock) = shop.stocked("mug", 40).await;
     // As if 10 more units had been received three days ago and sold two days ago.
     let moved = "insert into stock_movements (id, product_id, warehouse_id, on_hand_delta, reason, created_at)
-                 select overlay(gen_random_uuid()::text placing 'ffffffff' from 1 for 8)::uuid, product_id, warehouse_id, delta, 'other', now() - age * interval '1 day'
+                 select overlay(gen_random_uuid()::text placing left(archive_id(now())::text, 13) from 1 for 13)::uuid, product_id, warehouse_id, delta, 'other', now() - age * interval '1 day'
                    from inventory, (values (10, 3), (-10, 2)) moved (delta, age)";
     sqlx::query(moved).execute(&app.db).await.unwrap();
     let path = format!("/v1/inventory/{stock}/adjustments");

@@ -191,6 +191,7 @@ fn view(order: &PlaceOrder, accepted: Accepted, written: &Written) -> OrderView 
                 total: Money { amount: item.total_minor, currency },
             })
             .collect(),
+        archive: None,
         total: accepted.total,
         shipping_address: order.shipping_address.clone(),
         payment: None,

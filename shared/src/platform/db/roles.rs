@@ -13,6 +13,8 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
     ("_sqlx_migrations", "select"),
     ("actions", "select, insert"),
     ("api_keys", "select, insert, update"),
+    // Its functions make, close and drop the parts.
+    ("archive_months", "select, update"),
     // Runs are removed after 30 days.
     ("audit_runs", "select, insert, delete"),
     ("audit_starts", "select, insert, delete"),
@@ -55,6 +57,7 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
     ("simulated.charges", "select, insert, update"),
     ("stock_checkpointed", "select, update"),
     ("stock_checkpoints", "select, insert, update"),
+    ("stock_closings", "select, insert, delete"),
     ("stock_movements", "select, insert"),
     ("taken_orders", "select, insert, update, delete"),
     ("totp", "select, insert, update, delete"),
@@ -69,6 +72,9 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
     ("webhook_replays", "select, insert, update, delete"),
     ("workers", "select, insert, update, delete"),
 ];
+
+/// The functions that act with the rights of the owner, for what the application may do only in this way.
+const FUNCTIONS: [&str; 3] = ["archive_extend()", "archive_close(text)", "archive_remove(text)"];
 
 /// Where the tables are.
 const SCHEMAS: [&str; 2] = ["public", "simulated"];
@@ -97,6 +103,12 @@ pub async fn grant(db: &PgPool, role: &str) -> Result<(), sqlx::Error> {
     for (table, privileges) in PRIVILEGES {
         if exists(&mut tx, "select to_regclass($1) is not null", table).await? {
             let grant = format!("grant {privileges} on {table} to {role}");
+            sqlx::raw_sql(AssertSqlSafe(grant)).execute(&mut *tx).await?;
+        }
+    }
+    for function in FUNCTIONS {
+        if exists(&mut tx, "select to_regprocedure($1) is not null", function).await? {
+            let grant = format!("grant execute on function {function} to {role}");
             sqlx::raw_sql(AssertSqlSafe(grant)).execute(&mut *tx).await?;
         }
     }

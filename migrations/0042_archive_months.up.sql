@@ -41,22 +41,29 @@ select '00000000-0000-0000-0000-000000000000', archive_id(ends_at), ends_at, 'st
   from (select (date_trunc('month', now() at time zone 'utc' + interval '2 days') + interval '1 month') at time zone 'utc'
                    as ends_at) month;
 
--- Locks tables against everything, without making others wait for long: it gives all of them up after 0.2 s for one of them,
--- and tries again later.
-create function archive_lock(variadic relations text[]) returns void language plpgsql as $$
+-- Locks tables against everything, without making others wait for long: it gives up after 0.2 s and tries again later. Every
+-- fifth time it waits for 1.5 s for the first tables: after a second Postgres ends an autovacuum that is in the way. For the
+-- others it waits 0.2 s only, because two sessions that wait for each other's tables must not get as far as a deadlock.
+create function archive_lock(first text[], others text[] default '{}') returns void language plpgsql as $$
 declare
-    quoted text := (select string_agg(quote_ident(relation), ', ') from unnest(relations) relation);
+    relation text;
 begin
-    perform set_config('lock_timeout', '200ms', true);
     for attempt in 1..40 loop
         begin
-            execute format('lock table %s in access exclusive mode', quoted);
+            perform set_config('lock_timeout', case when attempt % 5 = 0 then '1500ms' else '200ms' end, true);
+            foreach relation in array first loop
+                execute format('lock table only %I in access exclusive mode', relation);
+            end loop;
+            perform set_config('lock_timeout', '200ms', true);
+            foreach relation in array others loop
+                execute format('lock table only %I in access exclusive mode', relation);
+            end loop;
             return;
         exception when lock_not_available then
             perform pg_sleep(0.5);
         end;
     end loop;
-    raise lock_not_available using message = format('%s: always in use; try again later', quoted);
+    raise lock_not_available using message = format('%s: always in use; try again later', first || others);
 end $$;
 
 -- Makes the parts of the next months, where they are missing, and returns how many. The application may call it: its role
@@ -124,7 +131,8 @@ begin
     if not found then
         raise exception 'the files of % are not written', month;
     end if;
-    perform archive_lock('order_items', 'order_events', 'stock_movements');
+    perform archive_lock(array['order_items_' || month, 'order_events_' || month, 'stock_movements_' || month],
+                         array['order_items', 'order_events', 'stock_movements']);
     foreach of in array array['order_items', 'order_events', 'stock_movements'] loop
         execute format('drop table %I', of || '_' || month);
     end loop;
@@ -136,7 +144,7 @@ do $$
 declare
     callable text;
 begin
-    foreach callable in array array['archive_extend()', 'archive_close(text)', 'archive_remove(text)', 'archive_lock(text[])'] loop
+    foreach callable in array array['archive_extend()', 'archive_close(text)', 'archive_remove(text)', 'archive_lock(text[], text[])'] loop
         execute format('alter function %s set search_path = %I, pg_temp', callable, current_schema());
         execute format('revoke all on function %s from public', callable);
     end loop;

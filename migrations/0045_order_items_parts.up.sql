@@ -1,5 +1,5 @@
 -- `order_items` in parts. The table as it was becomes the first part: no row is copied or read.
-select archive_lock('order_items');
+select archive_lock(array['order_items']);
 -- safe: the table that takes its name has the same columns and the same rows
 alter table order_items rename to order_items_start;
 -- safe: nobody names it

@@ -1,5 +1,5 @@
 -- `order_events` in parts. The table as it was becomes the first part: no row is copied or read.
-select archive_lock('order_events');
+select archive_lock(array['order_events']);
 -- safe: the table that takes its name has the same columns and the same rows
 alter table order_events rename to order_events_start;
 -- safe: nobody names it

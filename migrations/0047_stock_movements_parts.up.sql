@@ -1,5 +1,5 @@
 -- `stock_movements` in parts. The table as it was becomes the first part: no row is copied or read.
-select archive_lock('stock_movements');
+select archive_lock(array['stock_movements']);
 drop trigger append_only on stock_movements;
 -- safe: the table that takes its name has the same columns and the same rows
 alter table stock_movements rename to stock_movements_start;

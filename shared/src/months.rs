@@ -96,7 +96,7 @@ pub(crate) async fn complete(conn: &mut PgConnection, month: &Month) -> Result<(
     Ok(())
 }
 
-/// Drops the part. It waits until the tables are free for a moment, and makes nobody wait for longer than 0.2 s.
+/// Drops the part. It waits until the tables are free for a moment, and makes others wait for 0.2 s at most, rarely for 1.5 s.
 pub(crate) async fn remove(conn: &mut PgConnection, month: &Month) -> Result<()> {
     sqlx::query!("select archive_remove($1)", month.name).execute(conn).await?;
     Ok(())

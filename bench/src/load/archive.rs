@@ -27,9 +27,10 @@ const END_THE_PAST: &str = "
     update orders set status = 'delivered' where id < archive_id(now() - interval '35 days') and stage not in ('delivered', 'cancelled');
     delete from jobs where order_id < archive_id(now() - interval '35 days');
     update webhook_deliveries set state = 'failed', ended_at = now() where state = 'pending';
+    update order_events set xact = null;
     truncate feed;
     update feed_head set removed_to = position, removed_until = now();
-    vacuum (analyze) orders, jobs, webhook_deliveries";
+    vacuum (analyze)";
 
 const PARTS: &str =
     "select count(*) from archive_months where removed_at is null and ends_at < now() - interval '35 days'";
@@ -41,7 +42,7 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
     for statement in END_THE_PAST.split(';') {
         sqlx::raw_sql(statement).execute(&database.db).await?;
     }
-    checkpoint(&database.db).await?;
+    drop(audit::run(&mut *database.db.acquire().await?).await?); // It moves the checkpoint of stock.
     let (parts, history) = (count(&database.db, PARTS).await?, history(&database.db).await?);
     let (mut api, addr) = system.api(&database, &[]).await?;
     let tokens = requests::buyers(addr).await?;
@@ -80,15 +81,6 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
     ensure!(broken.is_empty(), "the audit found violations afterwards: {broken:?}");
     api.kill().await?;
     system.drop_database(database, "archive").await
-}
-
-/// Audits until the checkpoint of stock is behind all old months. Each moves it by one.
-async fn checkpoint(db: &PgPool) -> Result<()> {
-    let behind = "select count(*) from archive_months, stock_checkpointed where high > before and ends_at < now() - interval '35 days'";
-    while count(db, behind).await? > 0 {
-        drop(audit::run(&mut *db.acquire().await?).await?);
-    }
-    Ok(())
 }
 
 /// Keeps the rate until the work is done.

@@ -174,9 +174,15 @@ pub(crate) fn rows_of(changes: &[Change]) -> BTreeSet<Pair> {
 /// Adds movements older than an hour to the checkpoints. No transaction that wrote one of them can still be open:
 /// the database ends transactions that idle and statements that take too long.
 ///
-/// It stops at the end of a month, and notes what the stock was then. The next call goes on from there.
+/// It notes what the stock was at the end of each month.
 pub(crate) async fn checkpoint(conn: &mut PgConnection) -> Result<()> {
-    sqlx::query!(
+    while checkpoint_month(conn).await? {}
+    Ok(())
+}
+
+/// As far as the end of a month. Returns whether it got there.
+async fn checkpoint_month(conn: &mut PgConnection) -> Result<bool> {
+    let moved = sqlx::query!(
         // A movement's id begins with the milliseconds of its time.
         "with reach as (
              select before as low,
@@ -196,15 +202,21 @@ pub(crate) async fn checkpoint(conn: &mut PgConnection) -> Result<()> {
     )
     .execute(&mut *conn)
     .await?;
+    if moved.rows_affected() == 0 {
+        return Ok(false);
+    }
     sqlx::query!(
         "insert into stock_closings (high, product_id, warehouse_id, on_hand, reserved)
          select before, product_id, warehouse_id, on_hand, reserved
            from stock_checkpointed join archive_months on high = before cross join stock_checkpoints
          on conflict do nothing",
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(())
+    let is_end = sqlx::query_scalar!(
+        r#"select exists (select from stock_checkpointed join archive_months on high = before) as "is_end!""#
+    );
+    Ok(is_end.fetch_one(conn).await?)
 }
 
 /// What moved in a month, of each row of stock, by the checkpoints at its beginning and at its end. None while there is no

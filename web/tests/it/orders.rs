@@ -147,3 +147,27 @@ async fn filtered_orders_are_cancelled_together_and_downloaded_as_a_table() {
     ManualWorker::of(app).run_one("bulk_step").await.unwrap();
     assert_eq!(app.count("select count(*) from orders where status = 'cancelling'").await, 3);
 }
+
+/// Its month was removed from the database; here by hand.
+#[tokio::test]
+async fn an_order_whose_history_is_in_the_archive_says_so() {
+    let app = TestApp::new().await.without_audit("items and events are removed by hand");
+    app.product("mug", 1250, 5).await;
+    let (alice, staff) = (app.customer().await, app.staff().await);
+    let number = alice.place(json!([{ "sku": "mug", "quantity": 2 }])).await.done(201).body["number"].clone();
+    let number = number.as_str().unwrap();
+    sqlx::raw_sql(
+        "delete from order_items; delete from order_events;
+         update archive_months set written_at = now(), removed_at = now() where name = 'start'",
+    )
+    .execute(&app.db)
+    .await
+    .unwrap();
+    let mut sam = Visitor::signed_in_to_console(&app, &staff.email).await;
+    let page = sam.open(&format!("/console/orders/{number}")).await.ok();
+    page.says("its items and its timeline are in the archive").says("start");
+    sam.open("/console/orders").await.ok().says(number);
+    let mut buyer = Visitor::signed_in_to_shop(&app, &alice.email).await;
+    buyer.open(&format!("/orders/{number}")).await.ok().says("It is so old").does_not_say("Delivered");
+    buyer.open("/orders").await.ok().says(number);
+}

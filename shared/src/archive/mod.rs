@@ -17,6 +17,12 @@ use crate::error::{Error, Result};
 use crate::inventory::ledger;
 use crate::months::{self, ArchiveFile, Month};
 use crate::orders::status::Status;
+use crate::platform::db::leadership::Candidate;
+
+/// The advisory lock of the process that archives ("arch" in ASCII).
+const LOCK: i64 = 0x6172_6368;
+/// A process that says nothing for so long does not archive any more.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A part is dropped in one statement. It waits until the tables are free for a moment.
 const REMOVE_TIMEOUT: &str = "60s";
@@ -37,7 +43,16 @@ pub enum MonthWaits {
 }
 
 /// Moves every month to the archive that ended so long ago, the oldest first, until one has to wait. Returns for what.
+///
+/// One process does it at a time; while another one does, this does nothing.
 pub async fn run(db: &PgPool, dir: &Path, kept: Duration) -> Result<Option<MonthWaits>> {
+    match Candidate::new(db, LOCK, PATIENCE).lead().await? {
+        Some(leadership) => leadership.during(all(db, dir, kept)).await,
+        None => Ok(None),
+    }
+}
+
+async fn all(db: &PgPool, dir: &Path, kept: Duration) -> Result<Option<MonthWaits>> {
     loop {
         let month = months::oldest(&mut *db.acquire().await?).await?;
         if month.ends_at + kept > Utc::now() {

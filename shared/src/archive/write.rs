@@ -42,7 +42,7 @@ struct Line {
 /// Writes the files that are not there yet, and returns them all.
 pub(super) async fn month(db: &PgPool, dir: &Path, month: &Month) -> Result<Vec<ArchiveFile>> {
     let mut files = month.files.clone();
-    fs::create_dir_all(dir).map_err(|error| failed(dir, &error))?;
+    make_room(dir).map_err(|error| failed(dir, &error))?;
     files.retain(|file| dir.join(&file.name).exists());
     for table in <HistoryTable as strum::IntoEnumIterator>::iter() {
         if !files.iter().any(|file| file.name == table.file()) {
@@ -53,6 +53,20 @@ pub(super) async fn month(db: &PgPool, dir: &Path, month: &Month) -> Result<Vec<
     Ok(files)
 }
 
+/// Makes the folder, and removes what attempts left that were cut.
+fn make_room(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "part") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// A file of an earlier attempt goes first. From then on nobody replaces a file that is complete: a process that was frozen
+/// in the middle finds the table empty when it wakes up.
 async fn write(db: &PgPool, dir: &Path, month: &Month, table: HistoryTable) -> Result<ArchiveFile> {
     let mut file = blocking(dir.join(table.file()), NewFile::create).await?;
     let mut after = (month.low, i32::MIN);
@@ -121,6 +135,7 @@ async fn page(conn: &mut PgConnection, table: HistoryTable, month: &Month, after
 /// A file that is being written. It has its name only when it is complete and on the disk.
 struct NewFile {
     path: PathBuf,
+    unfinished: PathBuf,
     rows: u64,
     lines: GzEncoder<BufWriter<Hashed>>,
 }
@@ -145,8 +160,13 @@ impl Write for Hashed {
 
 impl NewFile {
     fn create(path: PathBuf) -> io::Result<Self> {
-        let hashed = Hashed { file: OpenFile::create(unfinished(&path))?, hash: Sha256::new() };
-        Ok(Self { path, rows: 0, lines: GzEncoder::new(BufWriter::new(hashed), Compression::default()) })
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let unfinished = unfinished(&path);
+        let hashed = Hashed { file: OpenFile::create(&unfinished)?, hash: Sha256::new() };
+        Ok(Self { path, unfinished, rows: 0, lines: GzEncoder::new(BufWriter::new(hashed), Compression::default()) })
     }
 
     fn add(&mut self, row: &str) -> io::Result<()> {
@@ -158,14 +178,18 @@ impl NewFile {
     fn finish(self) -> io::Result<ArchiveFile> {
         let Hashed { file, hash } = self.lines.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
-        put(&unfinished(&self.path), &self.path)?;
+        if self.path.exists() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "another process has written the file meanwhile"));
+        }
+        put(&self.unfinished, &self.path)?;
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(ArchiveFile { name, rows: self.rows, sha256: hex(&hash.finalize()) })
     }
 }
 
+/// The name of a file that is being written: of each attempt another.
 fn unfinished(path: &Path) -> PathBuf {
-    path.with_added_extension("part")
+    path.with_added_extension(format!("{}.part", Uuid::now_v7()))
 }
 
 /// Gives a file its name, so that it has it after a power failure too.
@@ -179,10 +203,11 @@ pub(super) async fn manifest(dir: &Path, month: &Month, files: &[ArchiveFile]) -
     let said = json!({ "part": month.name, "ids_from": month.low, "ids_before": month.high, "files": files });
     let text = format!("{said:#}\n");
     blocking(dir.join("manifest.json"), move |path| {
-        let mut file = OpenFile::create(unfinished(&path))?;
+        let unfinished = unfinished(&path);
+        let mut file = OpenFile::create(&unfinished)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        put(&unfinished(&path), &path)
+        put(&unfinished, &path)
     })
     .await
 }

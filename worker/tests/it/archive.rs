@@ -217,10 +217,13 @@ async fn nothing_is_removed_when_files_and_books_differ_and_a_closed_month_takes
     // A run that was killed: a file is there, another is half written, a third was lost.
     let files = dir.0.join(&part);
     assert!(rows("stock_movements").await > 0);
-    std::fs::write(files.join("order_items.jsonl.gz.part"), "half").unwrap();
+    std::fs::write(files.join("order_items.jsonl.gz.1.part"), "half").unwrap();
     std::fs::remove_file(files.join("stock_movements.jsonl.gz")).unwrap();
-    assert_eq!(shop.archive(&dir).await.unwrap(), None);
+    // Two workers at once: one of them does it.
+    let both = futures::future::join(Box::pin(shop.archive(&dir)), Box::pin(shop.archive(&dir))).await;
+    assert_eq!((both.0.unwrap(), both.1.unwrap()), (None, None));
     assert_ne!(shop.parts().await[0], part);
     assert_eq!(lines(&files.join("order_items.jsonl.gz")).len(), 3);
+    assert_eq!(std::fs::read_dir(&files).unwrap().count(), 4, "three files and what is in them");
     shop.audit().await;
 }

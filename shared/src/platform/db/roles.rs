@@ -14,7 +14,7 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
     ("actions", "select, insert"),
     ("api_keys", "select, insert, update"),
     // Its functions make, close and drop the parts.
-    ("archive_months", "select, update"),
+    ("archive_months", "select, update (files, written_at)"),
     // Runs are removed after 30 days.
     ("audit_runs", "select, insert, delete"),
     ("audit_starts", "select, insert, delete"),

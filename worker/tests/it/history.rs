@@ -42,7 +42,7 @@ async fn a_worker_says_what_it_runs_by_the_clock_and_that_it_stops() {
     let system = TestSystem::start().await;
     let worker = WorkerProcess::start(&system, &[("REAPER_SCHEDULE", "* * * * * *"), ("WORKER_CONCURRENCY", "7")]);
     system.until_count("the reaper has run", "select count(*) from clockwork where name = 'reap'", 1).await;
-    system.until_count("all are announced", "select count(*) from schedules", 3).await;
+    system.until_count("all are announced", "select count(*) from schedules", 4).await;
     let staff = system.app.staff().await;
     let clock = staff.get("/v1/ops/clock").await.done(200).body;
     let reap = clock["data"].as_array().unwrap().iter().find(|it| it["name"] == "reap").unwrap().clone();

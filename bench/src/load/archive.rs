@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use shared::audit;
+use shared::platform::db;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
@@ -25,6 +26,9 @@ const PART: &str = "archive";
 /// Nothing of the old months may wait: no open order, no job, no event for the feed or a webhook.
 const END_THE_PAST: &str = "
     update orders set status = 'delivered' where id < archive_id(now() - interval '35 days') and stage not in ('delivered', 'cancelled');
+    update charges set state = 'charged' where state = 'started' and order_id < archive_id(now() - interval '35 days');
+    insert into simulated.charges (key, amount_minor, currency, state, created_at)
+    select id, amount_minor, currency, state, created_at from charges where state = 'charged' on conflict do nothing;
     delete from jobs where order_id < archive_id(now() - interval '35 days');
     update webhook_deliveries set state = 'failed', ended_at = now() where state = 'pending';
     update order_events set xact = null;
@@ -39,9 +43,11 @@ pub async fn measure(system: &System, settings: &Settings, report: &mut Report) 
     let rows = if settings.quick { settings.rows.min(5000) } else { settings.rows };
     say(format!("archive: a database of {} orders", number(rows.into())));
     let database = system.database("archive", rows).await?;
+    let mut conn = db::without_timeouts(&database.db).await?;
     for statement in END_THE_PAST.split(';') {
-        sqlx::raw_sql(statement).execute(&database.db).await?;
+        sqlx::raw_sql(statement).execute(&mut *conn).await?;
     }
+    conn.close().await?;
     drop(audit::run(&mut *database.db.acquire().await?).await?); // It moves the checkpoint of stock.
     let (parts, history) = (count(&database.db, PARTS).await?, history(&database.db).await?);
     let (mut api, addr) = system.api(&database, &[]).await?;

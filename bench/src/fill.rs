@@ -26,6 +26,11 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 const STEPS: &str = include_str!("fill.sql");
 
+/// Gives history a part for each of these past months, and drops the parts that are there.
+const PAST_MONTHS: &str = include_str!("../../testkit/src/past_months.sql");
+/// The orders of `fill.sql` are at most two years old.
+const MONTHS: &str = "25";
+
 pub async fn run(url: &SecretString, rows: u32) -> anyhow::Result<()> {
     let mut conn = PgConnection::connect(url.expose_secret()).await.context("DATABASE_URL")?;
     shared::migrations::MIGRATOR.run(&mut conn).await.context("the database could not be migrated")?;
@@ -39,6 +44,7 @@ pub async fn run(url: &SecretString, rows: u32) -> anyhow::Result<()> {
     let mut progress = Progress { watching, rows, start: Instant::now() };
     let mut tx = conn.begin().await?;
     let dropped = progress.step("drop indexes and references", drop_indexes_and_references(&mut tx)).await?;
+    progress.step("months", execute(&mut tx, PAST_MONTHS.replace("{months}", MONTHS))).await?;
     for part in STEPS.split("-- ## ").skip(1) {
         let (name, sql) = part.split_once('\n').context("a step has a name and a text")?;
         progress.step(name, execute(&mut tx, sql.replace(":rows", &rows.to_string()))).await?;

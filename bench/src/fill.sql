@@ -23,26 +23,6 @@ create function pg_temp.id_at(what text, at timestamptz, n bigint) returns uuid 
                    placing '8' from 17 for 1)::uuid
 $$;
 
--- ## months
--- As if the shop had been there for all that time: history has a part for each month.
-do $$
-declare
-    cut timestamptz := (date_trunc('month', now() at time zone 'utc') - interval '25 months') at time zone 'utc';
-    part text;
-    of text;
-begin
-    for part in select inhrelid::regclass from pg_inherits
-                 where inhparent in ('order_items'::regclass, 'order_events'::regclass, 'stock_movements'::regclass) loop
-        execute 'drop table ' || part;
-    end loop;
-    delete from archive_months;
-    insert into archive_months (low, high, ends_at, name) values (archive_id('epoch'), archive_id(cut), cut, 'start');
-    foreach of in array array['order_items', 'order_events', 'stock_movements'] loop
-        execute format('create table %I partition of %I for values from (minvalue) to (%L)', of || '_start', of, archive_id(cut));
-    end loop;
-    perform archive_extend();
-end $$;
-
 -- ## categories
 insert into categories (id, name, parent_id, created_at, updated_at)
 select pg_temp.id_at('category', pg_temp.moment(-2), n), 'Department ' || n, null, pg_temp.moment(-2), pg_temp.moment(-2)
@@ -256,7 +236,7 @@ select pg_temp.id_at('charge', o.at, o.n), o.id, orders.total_minor, 'USD',
        case o.status when 'processing' then 'started' else 'charged' end, o.at, o.at
   from o join orders on orders.id = o.id
  where o.status in ('processing', 'paid', 'shipped', 'delivered', 'cancelling') order by o.n;
-insert into simulated.charges (key, amount_minor, currency, state, created_at)
+insert into simulated_charges (key, amount_minor, currency, state, created_at)
 select id, amount_minor, currency, 'charged', created_at from charges where state = 'charged';
 
 -- ## shipments
@@ -266,7 +246,7 @@ select pg_temp.id_at('shipment', o.at, o.n * 4 + l.warehouse), o.id,
        least(o.at + interval '2 hours', now()), case o.status when 'delivered' then least(o.at + interval '2 days', now()) end, o.at
   from o join (select distinct n, warehouse from l) l on l.n = o.n
  where o.status in ('shipped', 'delivered') order by o.n;
-insert into simulated.bookings (key, tracking_number, created_at) select id, tracking_number, created_at from shipments;
+insert into simulated_bookings (key, tracking_number, created_at) select id, tracking_number, created_at from shipments;
 
 -- ## inventory
 -- The reserved units are those of open orders. A fiftieth of the rows has low stock.

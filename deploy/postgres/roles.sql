@@ -46,31 +46,31 @@ grant connect on database :"DBNAME" to millrace_app;
 alter schema public owner to pg_database_owner;
 revoke create on schema public from public;
 
--- What another role had made goes to the owner; an extension's own functions stay with the extension.
+-- What another role had made goes to the owner, in each schema, because each may be a shop. What belongs to an extension stays
+-- with it.
 do $$
 declare
+    of_extensions oid[] := array(select objid from pg_depend where deptype = 'e');
+    ours oid[] := array(select oid from pg_namespace
+                         where nspname !~ '^pg_' and nspname <> 'information_schema' and oid <> all (of_extensions));
     command text;
 begin
     for command in
-        select format('alter schema %I owner to millrace_owner', nspname) from pg_namespace where nspname = 'simulated'
+        select format('alter schema %I owner to millrace_owner', nspname) from pg_namespace
+         where oid = any (ours) and nspname <> 'public'
         union all
         select format('alter table %s owner to millrace_owner', oid::regclass) from pg_class
-         where relnamespace = any (array[to_regnamespace('public'), to_regnamespace('simulated')]::oid[])
-           and relkind in ('r', 'p', 'v', 'm')
+         where relnamespace = any (ours) and relkind in ('r', 'p', 'v', 'm') and oid <> all (of_extensions)
         union all
         select format('alter sequence %s owner to millrace_owner', oid::regclass) from pg_class as it
-         where relnamespace = any (array[to_regnamespace('public'), to_regnamespace('simulated')]::oid[])
-           and relkind = 'S'
+         where relnamespace = any (ours) and relkind = 'S'
            and not exists (select from pg_depend where objid = it.oid and deptype in ('a', 'i'))
         union all
-        select format('alter routine %s owner to millrace_owner', oid::regprocedure) from pg_proc as it
-         where pronamespace = any (array[to_regnamespace('public'), to_regnamespace('simulated')]::oid[])
-           and not exists (select from pg_depend where objid = it.oid and deptype = 'e')
+        select format('alter routine %s owner to millrace_owner', oid::regprocedure) from pg_proc
+         where pronamespace = any (ours) and oid <> all (of_extensions)
         union all
-        select format('alter type %s owner to millrace_owner', oid::regtype) from pg_type as it
-         where typnamespace = any (array[to_regnamespace('public'), to_regnamespace('simulated')]::oid[])
-           and typtype in ('e', 'd')
-           and not exists (select from pg_depend where objid = it.oid and deptype = 'e')
+        select format('alter type %s owner to millrace_owner', oid::regtype) from pg_type
+         where typnamespace = any (ours) and typtype in ('e', 'd') and oid <> all (of_extensions)
     loop
         execute command;
     end loop;

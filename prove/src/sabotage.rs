@@ -35,9 +35,9 @@ impl Sabotage {
     /// Orders are damaged only if a client was answered 201 for them.
     pub async fn apply(self, cluster: &Cluster, remembered: &[Uuid]) -> Result<()> {
         let statements: &[&'static str] = match self {
-            Self::Charge => &["insert into simulated.charges (key, amount_minor, currency, state)
+            Self::Charge => &["insert into simulated_charges (key, amount_minor, currency, state)
                  select gen_random_uuid(), amount_minor, currency, 'charged'
-                   from simulated.charges where state = 'charged' limit 1"],
+                   from simulated_charges where state = 'charged' limit 1"],
             Self::Stock => &["update inventory set on_hand = on_hand + 1
                   where id = (select id from inventory order by id limit 1)"],
             Self::Movement => &["insert into stock_movements (product_id, warehouse_id, on_hand_delta, reason)

@@ -183,7 +183,7 @@ async fn webhooks(cluster: &Cluster, Webhooks { receiver, undelivered }: &Webhoo
 async fn provider(cluster: &Cluster) -> Result<Check> {
     let rows: Vec<(Uuid, String, i64, Value)> = sqlx::query_as(
         "select o.id, o.status, o.total_minor,
-                coalesce((select jsonb_agg(b.amount_minor) from charges c join simulated.charges b on b.key = c.id
+                coalesce((select jsonb_agg(b.amount_minor) from charges c join simulated_charges b on b.key = c.id
                            where c.order_id = o.id and b.state = 'charged'), '[]')
                 || coalesce((select jsonb_agg(c.amount_minor) from charges c
                               where c.order_id = o.id and c.manual and c.state = 'charged'), '[]')

@@ -200,7 +200,7 @@ pub async fn change(
                 addresses = coalesce($7, c.addresses),
                 user_id = case when $8 then $9 else c.user_id end,
                 version = c.version + 1,
-                updated_at = clock_timestamp()
+                updated_at = statement_timestamp()
            from (select * from customers where id = $1 for no key update) old
           where c.id = old.id and ($2::int is null or c.version = $2)
          returning array_remove(array[

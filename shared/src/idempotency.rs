@@ -94,13 +94,15 @@ pub enum Claim {
 pub async fn claim(conn: &mut PgConnection, caller: UserId, key: &Key, hash: &BodyHash) -> Result<Claim> {
     // The lock ends with the transaction. An expired key is overwritten, as if it had never been used.
     let claimed = sqlx::query_scalar!(
-        "insert into idempotency_keys as k (caller_id, key, body_hash)
-         select $1, $2, $3 where pg_try_advisory_xact_lock(hashtextextended($1::uuid::text || $2, 0))
-         on conflict (caller_id, key) do update
-            set body_hash = excluded.body_hash, resource = null, status = null, headers = null, body = null,
-                created_at = clock_timestamp()
-          where k.created_at < now() - $4::interval
-         returning true as \"claimed!\"",
+        "with claimed as (
+             insert into idempotency_keys as k (caller_id, key, body_hash)
+             select $1, $2, $3 where pg_try_advisory_xact_lock(hashtextextended($1::uuid::text || $2, 0))
+             on conflict (caller_id, key) do update
+                set body_hash = excluded.body_hash, resource = null, status = null, headers = null, body = null,
+                    created_at = excluded.created_at
+              where excluded.created_at - k.created_at > $4::interval
+             returning true as claimed)
+         select claimed as \"claimed!\" from claimed",
         caller.0,
         key.as_str(),
         hash.as_bytes(),

@@ -2,6 +2,8 @@
 //! parts there are, and what became of them. Alone writes `archive_months`, partly by functions of the schema, because the
 //! application's role may not change the schema.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -22,8 +24,6 @@ pub struct Month {
     pub is_closed: bool,
     /// What has been written of it so far.
     pub files: Vec<ArchiveFile>,
-    /// All of it was written, and compared with the tables.
-    pub is_written: bool,
 }
 
 /// A file of the archive.
@@ -48,8 +48,7 @@ pub async fn extended_until(conn: &mut PgConnection) -> Result<DateTime<Utc>> {
 pub async fn oldest(conn: &mut PgConnection) -> Result<Month> {
     Ok(sqlx::query_as!(
         MonthRow,
-        r#"select low, high, ends_at, name, closed_at is not null as "is_closed!", files as "files: Json<Vec<ArchiveFile>>",
-                  written_at is not null as "is_written!"
+        r#"select low, high, ends_at, name, closed_at is not null as "is_closed!", files as "files: Json<Vec<ArchiveFile>>"
              from archive_months where removed_at is null order by low limit 1"#
     )
     .fetch_one(conn)
@@ -64,13 +63,12 @@ struct MonthRow {
     name: String,
     is_closed: bool,
     files: Option<Json<Vec<ArchiveFile>>>,
-    is_written: bool,
 }
 
 impl From<MonthRow> for Month {
-    fn from(MonthRow { low, high, ends_at, name, is_closed, files, is_written }: MonthRow) -> Self {
+    fn from(MonthRow { low, high, ends_at, name, is_closed, files }: MonthRow) -> Self {
         let files = files.map(|Json(files)| files).unwrap_or_default();
-        Self { low, high, ends_at, name, is_closed, files, is_written }
+        Self { low, high, ends_at, name, is_closed, files }
     }
 }
 
@@ -82,24 +80,34 @@ pub(crate) async fn close(conn: &mut PgConnection, month: &Month) -> Result<()> 
 
 /// Notes what has been written of a part.
 pub(crate) async fn wrote(conn: &mut PgConnection, month: &Month, files: &[ArchiveFile]) -> Result<()> {
-    sqlx::query!("update archive_months set files = $2 where low = $1", month.low, Json(files) as _)
-        .execute(conn)
-        .await?;
+    sqlx::query!(
+        "update archive_months set files = $2 where low = $1 and removed_at is null",
+        month.low,
+        Json(files) as _,
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
 /// All of the part was written, and compared with the tables.
 pub(crate) async fn complete(conn: &mut PgConnection, month: &Month) -> Result<()> {
-    sqlx::query!("update archive_months set written_at = clock_timestamp() where low = $1", month.low)
+    sqlx::query!("update archive_months set written_at = statement_timestamp() where low = $1", month.low)
         .execute(conn)
         .await?;
     Ok(())
 }
 
-/// Drops the part. It waits until the tables are free for a moment, and makes others wait for 0.2 s at most, rarely for 1.5 s.
-pub(crate) async fn remove(conn: &mut PgConnection, month: &Month) -> Result<()> {
-    sqlx::query!("select archive_remove($1)", month.name).execute(conn).await?;
+/// From the commit on only the files have this part. Its tables are dropped afterwards.
+pub(crate) async fn mark_removed(conn: &mut PgConnection, month: &Month) -> Result<()> {
+    sqlx::query!("select archive_mark_removed($1)", month.name).execute(conn).await?;
     Ok(())
+}
+
+/// Drops one table of a removed part, and returns whether there was one. It waits until the table is free for a moment, and
+/// makes others wait for 0.2 s at a time, rarely for 1.5 s.
+pub(crate) async fn drop_table(conn: &mut PgConnection) -> Result<bool> {
+    Ok(sqlx::query_scalar!(r#"select archive_drop_table() as "dropped!""#).fetch_one(conn).await?)
 }
 
 /// Orders with smaller ids have neither items nor events in the database any more.
@@ -109,19 +117,20 @@ pub(crate) async fn removed_before(conn: &mut PgConnection) -> Result<Uuid> {
     Ok(high.fetch_optional(conn).await?.unwrap_or_default())
 }
 
-/// The name of the part of this order, if only the archive has it.
-pub(crate) async fn archived(conn: &mut PgConnection, order: OrderId) -> Result<Option<String>> {
-    Ok(sqlx::query_scalar!(
-        "select name from archive_months where removed_at is not null and $1 >= low and $1 < high",
-        order.0,
-    )
-    .fetch_optional(conn)
-    .await?)
+/// The name of the part of each of these orders that only the archive has.
+pub(crate) async fn archived(conn: &mut PgConnection, orders: &[OrderId]) -> Result<HashMap<OrderId, String>> {
+    let rows = sqlx::query!(
+        r#"select asked.id as "id!: OrderId", m.name
+             from unnest($1::uuid[]) asked (id)
+             join archive_months m on m.removed_at is not null and asked.id >= m.low and asked.id < m.high"#,
+        orders as &[OrderId],
+    );
+    Ok(rows.fetch_all(conn).await?.into_iter().map(|row| (row.id, row.name)).collect())
 }
 
 /// Fails if only the archive has what belongs to this order.
 pub(crate) async fn require_here(conn: &mut PgConnection, order: OrderId) -> Result<()> {
-    match archived(conn, order).await? {
+    match archived(conn, &[order]).await?.remove(&order) {
         Some(month) => Err(Error::OrderArchived { month }),
         None => Ok(()),
     }

@@ -123,6 +123,8 @@ pub async fn change(
     seen: Option<i32>,
     change: &ChangeWarehouse,
 ) -> Result<WarehouseView> {
+    // `pg_current_xact_id()` gives the transaction its id before it waits for the row. The product cache finds running
+    // writers by their id: without it, a change whose time is from before the wait could be missed.
     let changed = sqlx::query_scalar!(
         "update warehouses w
             set code = coalesce($3, w.code),
@@ -130,9 +132,9 @@ pub async fn change(
                 priority = coalesce($5, w.priority),
                 active = coalesce($6, w.active),
                 version = w.version + 1,
-                updated_at = clock_timestamp()
+                updated_at = statement_timestamp()
            from (select * from warehouses where id = $1 for no key update) old
-          where w.id = old.id and ($2::int is null or w.version = $2)
+          where w.id = old.id and pg_current_xact_id() is not null and ($2::int is null or w.version = $2)
          returning array_remove(array[
                 case when w.code <> old.code then 'code' end,
                 case when w.name <> old.name then 'name' end,

@@ -158,7 +158,7 @@ fn claimer() -> Claimer {
 impl TestApp {
     /// The states of all charges at the provider, oldest first.
     pub async fn books(&self) -> Vec<String> {
-        sqlx::query_scalar("select state from simulated.charges order by created_at").fetch_all(&self.db).await.unwrap()
+        sqlx::query_scalar("select state from simulated_charges order by created_at").fetch_all(&self.db).await.unwrap()
     }
 
     /// The number of jobs of a kind, in any state.

@@ -5,27 +5,11 @@ use sqlx::AssertSqlSafe;
 use crate::app::TestApp;
 
 /// Begins the parts of history that many months ago. The movements of stock that are there stay.
-const BEGIN: &str = "
-    create temp table kept as select * from stock_movements;
-    do $$
-    declare
-        cut timestamptz := (date_trunc('month', now() at time zone 'utc') - interval '{months} months') at time zone 'utc';
-        part text;
-        of text;
-    begin
-        for part in select inhrelid::regclass from pg_inherits
-                     where inhparent in ('order_items'::regclass, 'order_events'::regclass, 'stock_movements'::regclass) loop
-            execute 'drop table ' || part;
-        end loop;
-        delete from archive_months;
-        insert into archive_months (low, high, ends_at, name) values (archive_id('epoch'), archive_id(cut), cut, 'start');
-        foreach of in array array['order_items', 'order_events', 'stock_movements'] loop
-            execute format('create table %I partition of %I for values from (minvalue) to (%L)', of || '_start', of, archive_id(cut));
-        end loop;
-        perform archive_extend();
-    end $$;
-    insert into stock_movements select * from kept;
-    drop table kept";
+const BEGIN: &str = concat!(
+    "create temp table kept as select * from stock_movements;\n",
+    include_str!("past_months.sql"),
+    "insert into stock_movements select * from kept; drop table kept",
+);
 
 /// Makes everything older by so many months: the ids, in which the times are. Only a superuser may change the ledger.
 const MOVE: &str = "

@@ -151,7 +151,7 @@ impl TestSystem {
     pub async fn charges(&self) -> (i64, i64) {
         sqlx::query_as(
             "select count(*) filter (where state in ('charged', 'refunded')), count(*) filter (where state = 'refunded')
-               from simulated.charges",
+               from simulated_charges",
         )
         .fetch_one(&self.app.db)
         .await

@@ -27,7 +27,7 @@ const PART: &str = "archive";
 const END_THE_PAST: &str = "
     update orders set status = 'delivered' where id < archive_id(now() - interval '35 days') and stage not in ('delivered', 'cancelled');
     update charges set state = 'charged' where state = 'started' and order_id < archive_id(now() - interval '35 days');
-    insert into simulated.charges (key, amount_minor, currency, state, created_at)
+    insert into simulated_charges (key, amount_minor, currency, state, created_at)
     select id, amount_minor, currency, state, created_at from charges where state = 'charged' on conflict do nothing;
     delete from jobs where order_id < archive_id(now() - interval '35 days');
     update webhook_deliveries set state = 'failed', ended_at = now() where state = 'pending';
@@ -36,8 +36,8 @@ const END_THE_PAST: &str = "
     update feed_head set removed_to = position, removed_until = now();
     vacuum (analyze)";
 
-const PARTS: &str =
-    "select count(*) from archive_months where removed_at is null and ends_at < now() - interval '35 days'";
+const PARTS: &str = "select count(*) from archive_months
+      where to_regclass('stock_movements_' || name) is not null and ends_at < now() - interval '35 days'";
 
 pub async fn measure(system: &System, settings: &Settings, report: &mut Report) -> Result<()> {
     let rows = if settings.quick { settings.rows.min(5000) } else { settings.rows };

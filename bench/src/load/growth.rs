@@ -31,9 +31,9 @@ const OF_ORDERS: [&str; 13] = [
     "order_items",
     "order_events",
     "charges",
-    "simulated.charges",
+    "simulated_charges",
     "shipments",
-    "simulated.bookings",
+    "simulated_bookings",
     "reservations",
     "reservation_lines",
     "stock_movements",
@@ -204,7 +204,7 @@ async fn tables(db: &PgPool) -> Result<Vec<Table>> {
                                                    select pg_relation_filenode(i.indexrelid) from pg_index i where i.indrelid = t.oid)),
                          0)::float8 as cached_bytes
            from pg_class t
-          where t.relkind = 'r' and t.relnamespace in ('public'::regnamespace, 'simulated'::regnamespace))
+          where t.relkind = 'r' and t.relnamespace = 'public'::regnamespace)
          select name, sum(bytes) as bytes, sum(index_bytes) as index_bytes, max(indexes) as indexes,
                 sum(cached_bytes) as cached_bytes
            from parts group by name order by sum(bytes + index_bytes) desc",

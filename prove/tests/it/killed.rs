@@ -94,7 +94,7 @@ impl TestCluster {
             let delivered = "select status = 'delivered' from orders where id = $1::uuid";
             self.until("it is delivered", delivered, order).await;
         }
-        let charged: i64 = sqlx::query_scalar("select count(*) from simulated.charges where state = 'charged'")
+        let charged: i64 = sqlx::query_scalar("select count(*) from simulated_charges where state = 'charged'")
             .fetch_one(&self.cluster.db)
             .await
             .unwrap();

@@ -7,6 +7,7 @@ mod pooler;
 mod promoted;
 mod prove;
 mod shop;
+mod shops;
 
 use std::path::Path;
 

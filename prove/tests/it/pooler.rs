@@ -3,13 +3,11 @@
 use prove::cluster::Cluster;
 use servers::home::Home;
 use servers::pgbouncer::PgBouncer;
-use servers::postgres::{Access, Postgres, Stop};
-use servers::process::Process;
+use servers::postgres::{Postgres, Stop};
 use testkit::until::until;
-use tokio::process::Command;
 
 use crate::bins;
-use crate::shop::{Shop, root};
+use crate::shop::{Shop, leaders, make_roles, migrate, root};
 
 /// What our connections ask for. A pooler forgets it, so it must come with the role.
 const LIMITS: [&str; 6] = [
@@ -21,23 +19,12 @@ const LIMITS: [&str; 6] = [
     "enable_seqscan",
 ];
 
-/// Makes the two roles, migrates as the owner and past the pooler, and gives the application's role its privileges.
-async fn prepare(home: &Home, postgres: &Postgres) {
-    let script = root().join("deploy/postgres/roles.sql");
-    let mut psql = Command::new(postgres.bin().join("psql"));
-    psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &postgres.url(), "-f"]).arg(script);
-    psql.env("MILLRACE_OWNER_PASSWORD", "o").env("MILLRACE_APP_PASSWORD", "a");
-    assert!(psql.status().await.unwrap().success());
-    let owner = Access { user: "millrace_owner", ..postgres.access() }.url();
-    let settings = [("DATABASE_URL", &*owner), ("DATABASE_APP_ROLE", "millrace_app"), ("LOG_FORMAT", "json")];
-    Process::api(home, bins(), "migrate", &settings).run(&["migrate"]).await.unwrap();
-}
-
 #[tokio::test]
 async fn everything_works_through_pgbouncer_and_one_worker_leads() {
     let home = Home::new(&std::env::temp_dir()).await.unwrap();
     let mut postgres = Postgres::start(&home, &["fsync=off"]).await.unwrap();
-    prepare(&home, &postgres).await;
+    make_roles(&postgres).await;
+    migrate(&home, postgres.access()).await;
     let pooler = PgBouncer::start(&home, root(), postgres.addr(), "millrace_app").await.unwrap();
     let cluster = Cluster::open_at(&home, pooler.access(), bins(), 2, 3, &[]).await.unwrap();
     let mut shop = Shop::open(cluster).await;
@@ -52,17 +39,13 @@ async fn everything_works_through_pgbouncer_and_one_worker_leads() {
     let buyers = shop.buyers().await;
     shop.more_orders(40).await;
 
-    // The leadership of the queue's maintenance and of the feed: one lock each, held by one process.
-    let leaders = "select count(*) from pg_locks
-                    where locktype = 'advisory' and granted and objid in (1835625580, 1717921124)";
-    let leaders = async || sqlx::query_scalar::<_, i64>(leaders).fetch_one(&shop.cluster.db).await.unwrap();
-    until("one process leads each", async || leaders().await == 2).await;
+    until("one process leads each", async || leaders(&shop.cluster.db).await == 2).await;
     for worker in &shop.cluster.workers[..2] {
         let mut process = worker.process.lock().await;
         process.kill().await.unwrap();
         worker.start_again(&mut process).await.unwrap();
     }
-    until("one process leads each again", async || leaders().await == 2).await;
+    until("one process leads each again", async || leaders(&shop.cluster.db).await == 2).await;
     shop.more_orders(20).await;
     shop.open.send_replace(false);
     buyers.join_all().await;

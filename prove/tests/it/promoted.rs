@@ -46,7 +46,7 @@ impl StandbyTest {
     /// How many orders, adjustments and charges a query sees.
     async fn seen(&self) -> (i64, i64, i64) {
         let seen = "select (select count(*) from orders), (select count(*) from stock_movements where note = 'once'),
-                           (select count(*) from simulated.charges)";
+                           (select count(*) from simulated_charges)";
         until_some("Postgres answers", async || sqlx::query_as(seen).fetch_one(&self.shop.cluster.db).await.ok()).await
     }
 

@@ -10,10 +10,17 @@ use prove::catalog::Catalog;
 use prove::client::{Clients, Person, Request};
 use prove::cluster::{Cluster, STAFF};
 use serde_json::{Value, json};
+use servers::home::Home;
+use servers::postgres::{Access, Postgres};
+use servers::process::Process;
+use sqlx::PgPool;
 use testkit::until::until_some;
+use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
+
+use crate::bins;
 
 /// Longer than any step here takes.
 const TIMEOUT: Duration = Duration::from_mins(5);
@@ -84,7 +91,7 @@ impl Shop {
         let all = async || sqlx::query_scalar(delivered).bind(&ids).fetch_one(&self.cluster.db).await.ok();
         until_some("all are delivered", async || all().await.filter(|found: &i64| *found == ids.len() as i64)).await;
         let counts =
-            "select (select count(*) from orders), (select count(*) from simulated.charges where state = 'charged')";
+            "select (select count(*) from orders), (select count(*) from simulated_charges where state = 'charged')";
         let counts: (i64, i64) = sqlx::query_as(counts).fetch_one(&self.cluster.db).await.unwrap();
         assert_eq!(counts, (ids.len() as i64, ids.len() as i64));
         {
@@ -102,6 +109,35 @@ pub fn order(sku: &str) -> Request {
         "items": [{ "sku": sku, "quantity": 1 }], "payment_token": "tok_ok", "shipping_address": { "city": "Bath" },
     });
     Request::post("/v1/orders", Uuid::now_v7().to_string(), body)
+}
+
+/// Makes the roles of the owner and of the application.
+pub async fn make_roles(postgres: &Postgres) {
+    let script = root().join("deploy/postgres/roles.sql");
+    let mut psql = Command::new(postgres.bin().join("psql"));
+    psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &postgres.url(), "-f"]).arg(script);
+    psql.env("MILLRACE_OWNER_PASSWORD", "o").env("MILLRACE_APP_PASSWORD", "a");
+    assert!(psql.status().await.unwrap().success());
+}
+
+/// Migrates as the owner, and gives the application's role its privileges.
+pub async fn migrate(home: &Home, shop: Access) {
+    let owner = Access { user: "millrace_owner", ..shop }.url();
+    let settings = [("DATABASE_URL", &*owner), ("DATABASE_APP_ROLE", "millrace_app"), ("LOG_FORMAT", "json")];
+    Process::api(home, bins(), "migrate", &settings).run(&["migrate"]).await.unwrap();
+}
+
+/// How many of the two leaderships of a shop, of the queue's maintenance and of the feed, somebody has.
+pub async fn leaders(db: &PgPool) -> i64 {
+    sqlx::query_scalar(
+        "select count(*) from pg_locks, unnest($1::bigint[]) number
+          where locktype = 'advisory' and granted and objsubid = 1
+            and classid::bigint << 32 | objid::bigint = hashtextextended(current_schema()::text, number)",
+    )
+    .bind([shared::queue::maintain::LOCK, shared::feed::sequencer::LOCK])
+    .fetch_one(db)
+    .await
+    .unwrap()
 }
 
 /// The folder of the repository.

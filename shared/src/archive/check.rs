@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File as OpenFile;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use flate2::read::GzDecoder;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use super::write::{HistoryTable, blocking, hex};
+use super::write::{Hashed, HistoryTable, blocking, hex};
 use crate::error::Result;
 use crate::inventory::ledger;
 use crate::months::{ArchiveFile, Month};
@@ -118,20 +118,6 @@ fn add_up(path: &Path, table: HistoryTable) -> io::Result<(Sums, String)> {
     }
     io::copy(&mut hashed, &mut io::sink())?; // What follows the last line, which should be nothing.
     Ok((sums, hex(&hashed.hash.finalize())))
-}
-
-/// Hashes what is read.
-struct Hashed {
-    file: BufReader<OpenFile>,
-    hash: Sha256,
-}
-
-impl Read for Hashed {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(bytes)?;
-        self.hash.update(&bytes[..read]);
-        Ok(read)
-    }
 }
 
 /// What the orders of a month say.

@@ -24,8 +24,8 @@ const LOCK: i64 = 0x6172_6368;
 /// A process that says nothing for so long does not archive any more.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A part is dropped in one statement. It waits until the tables are free for a moment.
-const REMOVE_TIMEOUT: &str = "60s";
+/// A table is dropped in one statement, which waits until the table is free for a moment.
+const DROP_TIMEOUT: &str = "60s";
 
 /// What a month waits for before it is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
@@ -53,6 +53,8 @@ pub async fn run(db: &PgPool, dir: &Path, kept: Duration) -> Result<Option<Month
 }
 
 async fn all(db: &PgPool, dir: &Path, kept: Duration) -> Result<Option<MonthWaits>> {
+    // A run that was killed may have left some.
+    drop_tables(db).await?;
     loop {
         let month = months::oldest(&mut *db.acquire().await?).await?;
         if month.ends_at + kept > Utc::now() {
@@ -137,11 +139,26 @@ async fn compare(db: &PgPool, dir: &Path, month: &Month, files: &[ArchiveFile]) 
     months::complete(&mut conn, month).await
 }
 
+/// From the commit on only the files have the month.
 async fn remove(db: &PgPool, month: &Month) -> Result<()> {
     let mut tx = db.begin().await?;
-    sqlx::query_scalar!("select set_config('statement_timeout', $1, true)", REMOVE_TIMEOUT).fetch_one(&mut *tx).await?;
-    months::remove(&mut tx, month).await?;
+    months::mark_removed(&mut tx, month).await?;
     ledger::forget_closings(&mut tx, month).await?;
     tx.commit().await?;
-    Ok(())
+    drop_tables(db).await
+}
+
+/// Drops the tables of removed months, one after the other, so that nobody waits for a table that is not being dropped.
+async fn drop_tables(db: &PgPool) -> Result<()> {
+    loop {
+        let mut tx = db.begin().await?;
+        sqlx::query_scalar!("select set_config('statement_timeout', $1, true)", DROP_TIMEOUT)
+            .fetch_one(&mut *tx)
+            .await?;
+        let dropped = months::drop_table(&mut tx).await?;
+        tx.commit().await?;
+        if !dropped {
+            return Ok(());
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Writes the rows of a month to files: gzip, one row as JSON in each line. Writes no table; `months` notes each file.
 
 use std::fs::{self, File as OpenFile};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -68,6 +68,10 @@ fn make_room(dir: &Path) -> io::Result<()> {
 /// A file of an earlier attempt goes first. From then on nobody replaces a file that is complete: a process that was frozen
 /// in the middle finds the table empty when it wakes up.
 async fn write(db: &PgPool, dir: &Path, month: &Month, table: HistoryTable) -> Result<ArchiveFile> {
+    // If this process was frozen between two files, another one may have dropped the part: only its files are left.
+    if months::oldest(&mut *db.acquire().await?).await?.low != month.low {
+        return Err(Error::internal("another process has removed the part meanwhile"));
+    }
     let mut file = blocking(dir.join(table.file()), NewFile::create).await?;
     let mut after = (month.low, i32::MIN);
     loop {
@@ -137,16 +141,24 @@ struct NewFile {
     path: PathBuf,
     unfinished: PathBuf,
     rows: u64,
-    lines: GzEncoder<BufWriter<Hashed>>,
+    lines: GzEncoder<BufWriter<Hashed<OpenFile>>>,
 }
 
-/// Hashes what is written.
-struct Hashed {
-    file: OpenFile,
-    hash: Sha256,
+/// Hashes what is written to a file, or read from it.
+pub(super) struct Hashed<F> {
+    pub file: F,
+    pub hash: Sha256,
 }
 
-impl Write for Hashed {
+impl<F: Read> Read for Hashed<F> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(bytes)?;
+        self.hash.update(&bytes[..read]);
+        Ok(read)
+    }
+}
+
+impl<F: Write> Write for Hashed<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.hash.update(&bytes[..written]);

@@ -97,7 +97,9 @@ impl FullRun {
 /// Starts a full run, unless one is running: then that one is returned and there is nothing to spawn.
 pub async fn start(conn: &mut PgConnection, db: &PgPool, staff: &Principal) -> Result<(StartedAudit, Option<FullRun>)> {
     // A second request waits until the row of the first one can be read.
-    sqlx::query!("select pg_advisory_xact_lock($1)", STARTING).execute(&mut *conn).await?;
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended(current_schema()::text, $1))", STARTING)
+        .execute(&mut *conn)
+        .await?;
     if let Some(id) = running(conn).await? {
         return Ok((StartedAudit { id, state: AuditState::Running }, None));
     }
@@ -129,12 +131,13 @@ pub async fn last(db: &PgPool) -> Result<Report> {
 /// The run that is running now: the last one that was started, if it has no result yet and its lock is held.
 async fn running(conn: &mut PgConnection) -> Result<Option<Uuid>> {
     Ok(sqlx::query_scalar!(
-        r#"select id from (select id from audit_starts order by id desc limit 1) last
-            where not exists (select from audit_runs r where r.id = last.id)
-              and exists (select from pg_locks
-                           where locktype = 'advisory' and granted and objsubid = 1
-                             and (classid::bigint << 32 | objid::bigint) = $1::bigint
-                             and database = (select oid from pg_database where datname = current_database()))"#,
+        r#"with lock as materialized (
+               select 1 from pg_locks
+                where locktype = 'advisory' and granted and objsubid = 1
+                  and (classid::bigint << 32 | objid::bigint) = hashtextextended(current_schema()::text, $1)
+                  and database = (select oid from pg_database where datname = current_database()))
+           select id from (select id from audit_starts order by id desc limit 1) last
+            where not exists (select from audit_runs r where r.id = last.id) and exists (select from lock)"#,
         RUNNING,
     )
     .fetch_optional(conn)

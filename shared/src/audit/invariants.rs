@@ -154,7 +154,7 @@ pub(super) const INVARIANTS: [Invariant; 17] = [
                                           'in_the_books', coalesce(sum(b.amount_minor), 0), 'charges', count(b.key))
                   from orders o
                   left join charges c on c.order_id = o.id
-                  left join simulated.charges b on b.key = c.id and b.state = 'charged'
+                  left join simulated_charges b on b.key = c.id and b.state = 'charged'
                  where o.id >= $2 and o.id < $3 and o.status in ({charged}, {uncharged})
                  group by o.id
                 having count(b.key) <> case when o.status in ({uncharged}) or bool_or(c.manual and c.state = 'charged')
@@ -164,7 +164,7 @@ pub(super) const INVARIANTS: [Invariant; 17] = [
                 union all
                 select b.key::text,
                        jsonb_build_object('unknown_charge', b.key, 'in_the_books', b.amount_minor)
-                  from simulated.charges b
+                  from simulated_charges b
                  where b.key >= $2 and b.key < $3 and b.state = 'charged' and not exists (select from charges c where c.id = b.key)
             ) offenders (key, offender)
              order by 1 limit $1"),

@@ -232,7 +232,9 @@ async fn take_turn(conn: &mut PgConnection) -> Result<()> {
     for (setting, value) in settings {
         sqlx::query_scalar!("select set_config($1, $2, true)", setting, value).fetch_one(&mut *conn).await?;
     }
-    sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(conn).await?;
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended(current_schema()::text, $1))", LOCK)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

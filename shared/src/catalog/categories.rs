@@ -115,7 +115,7 @@ pub async fn change(
             set name = coalesce($3, c.name),
                 parent_id = case when $4 then $5 else c.parent_id end,
                 version = c.version + 1,
-                updated_at = clock_timestamp()
+                updated_at = statement_timestamp()
            from (select * from categories where id = $1 for no key update) old
           where c.id = old.id and ($2::int is null or c.version = $2)
          returning array_remove(array[

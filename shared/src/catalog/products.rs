@@ -407,6 +407,8 @@ pub async fn change(
     seen: Option<i32>,
     change: &ChangeProduct,
 ) -> Result<ProductView> {
+    // `pg_current_xact_id()` gives the transaction its id before it waits for the row. The product cache finds running
+    // writers by their id: without it, a change whose time is from before the wait could be missed.
     let changed = sqlx::query_scalar!(
         "update products p
             set sku = coalesce($3, p.sku),
@@ -419,9 +421,9 @@ pub async fn change(
                 dimensions_mm = case when $13 then $14 else p.dimensions_mm end,
                 active = coalesce($15, p.active),
                 version = p.version + 1,
-                updated_at = clock_timestamp()
+                updated_at = statement_timestamp()
            from (select * from products where id = $1 for no key update) old
-          where p.id = old.id and ($2::int is null or p.version = $2)
+          where p.id = old.id and pg_current_xact_id() is not null and ($2::int is null or p.version = $2)
          returning array_remove(array[
                 case when p.sku <> old.sku then 'sku' end,
                 case when p.name <> old.name then 'name' end,
@@ -462,7 +464,7 @@ pub async fn change(
 /// Stops selling a product. The row stays, because old orders show it. Repeating it changes nothing.
 pub async fn retire(conn: &mut PgConnection, principal: &Principal, id: ProductId, seen: Option<i32>) -> Result<()> {
     let retired = sqlx::query!(
-        "update products set active = false, version = version + 1, updated_at = clock_timestamp()
+        "update products set active = false, version = version + 1, updated_at = statement_timestamp()
           where id = $1 and ($2::int is null or version = $2) and active",
         id.0,
         seen,

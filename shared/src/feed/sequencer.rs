@@ -38,12 +38,16 @@ pub struct Numbered {
 
 /// How many events wait for their position. It takes no lock, so asking often costs little. After a long outage it counts
 /// millions.
+///
+/// It fails if the head has seen transactions that this server has not had yet. New events have lower numbers then, and would
+/// not count as waiting.
 pub async fn waiting(conn: &mut PgConnection) -> Result<i64> {
     let mut tx = conn.begin_with("begin; set local statement_timeout = '60s'").await?;
-    let waiting = sqlx::query_scalar!(
+    let found = sqlx::query!(
         r#"with head as materialized (
                select pg_snapshot_xmax(seen) as xmax, array(select pg_snapshot_xip(seen)) as running from feed_head)
-           select (select count(*) from order_events where xact >= (select xmax from head))
+           select (select xmax > pg_snapshot_xmax(pg_current_snapshot()) from head) as "is_ahead!",
+                  (select count(*) from order_events where xact >= (select xmax from head))
                 + (select count(*) from order_events where xact = any((select running from head)::xid8[]))
                 + (select count(*) from entity_events where xact >= (select xmax from head))
                 + (select count(*) from entity_events where xact = any((select running from head)::xid8[]))
@@ -52,10 +56,11 @@ pub async fn waiting(conn: &mut PgConnection) -> Result<i64> {
     .fetch_one(&mut *tx)
     .await?;
     tx.commit().await?;
-    Ok(waiting)
+    if found.is_ahead { Err(Error::FeedOfAnotherDatabase) } else { Ok(found.waiting) }
 }
 
-/// For how many seconds the oldest event has waited for its position; 0 if none waits.
+/// For how many seconds the oldest event has waited for its position; 0 if none waits. Where `waiting` fails, the time since
+/// the last event that has one.
 pub async fn lag(conn: &mut PgConnection) -> Result<f64> {
     Ok(sqlx::query_scalar!(
         r#"with head as materialized (
@@ -67,7 +72,10 @@ pub async fn lag(conn: &mut PgConnection) -> Result<f64> {
                union all
                (select created_at from entity_events where xact >= (select xmax from head) order by xact limit 1)
                union all
-               (select created_at from entity_events where xact = any((select running from head)::xid8[]) limit 1000))
+               (select created_at from entity_events where xact = any((select running from head)::xid8[]) limit 1000)
+               union all
+               select coalesce((select created_at from feed order by position desc limit 1), 'epoch')
+                 from head where xmax > pg_snapshot_xmax(pg_current_snapshot()))
            select coalesce(greatest(extract(epoch from clock_timestamp() - min(created_at)), 0), 0)::float8 as "lag!"
              from oldest"#
     )
@@ -84,6 +92,8 @@ struct Head {
     is_other: bool,
     shift: i64,
     timeline: i64,
+    /// What this pass sees.
+    sees: String,
 }
 
 impl Head {
@@ -129,7 +139,7 @@ pub async fn number(tx: &mut PgConnection, waiting: i64) -> Result<Numbered> {
     for part in 0..parts {
         last += number_part(tx, &head, last, (parts, part)).await?;
     }
-    remember(tx, last, shift).await?;
+    remember(tx, &head, last, shift).await?;
     Ok(Numbered { before, last, events: last - before })
 }
 
@@ -137,36 +147,40 @@ pub async fn number(tx: &mut PgConnection, waiting: i64) -> Result<Numbered> {
 pub(super) async fn start_anew(tx: &mut PgConnection) -> Result<i64> {
     let head = Head { is_other: true, ..lock(tx).await? };
     let (before, shift) = head.base();
-    remember(tx, before, shift).await?;
+    remember(tx, &head, before, shift).await?;
     Ok(before)
 }
 
-async fn remember(tx: &mut PgConnection, last: i64, shift: i64) -> Result<()> {
+async fn remember(tx: &mut PgConnection, head: &Head, last: i64, shift: i64) -> Result<()> {
     sqlx::query!(
         "update feed_head
-            set position = $1, seen = pg_current_snapshot(), shift = $2,
+            set position = $1, shift = $2, seen = $3::text::pg_snapshot,
                 system = (select system_identifier from pg_control_system()),
                 database = (select oid from pg_database where datname = current_database())",
         last,
         shift,
+        head.sees,
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
+/// The snapshot is read here, from the server that has the rows. With Citus, an update would take that of the server we are
+/// connected to.
 async fn lock(tx: &mut PgConnection) -> Result<Head> {
     Ok(sqlx::query_as!(
         Head,
-        r#"select position, shift,
+        r#"with server as materialized (
+               select system_identifier, oid from pg_control_system(), pg_database where datname = current_database())
+           select position, shift,
                   pg_snapshot_xmax(seen)::text as "xmax!",
                   array(select pg_snapshot_xip(seen)::text) as "running!",
                   pg_snapshot_xmax(seen) > pg_snapshot_xmax(pg_current_snapshot()) as "is_ahead!",
                   system is not null
-                  and not exists (select from pg_control_system() s, pg_database d
-                                   where d.datname = current_database() and s.system_identifier = system
-                                     and d.oid = database) as "is_other!",
-                  ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint as "timeline!"
+                  and not exists (select from server s where s.system_identifier = system and s.oid = database) as "is_other!",
+                  ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint as "timeline!",
+                  pg_current_snapshot()::text as "sees!"
              from feed_head for update"#
     )
     .fetch_one(tx)
@@ -197,12 +211,13 @@ async fn number_part(tx: &mut PgConnection, head: &Head, last: i64, (parts, part
                insert into feed (position, subject, sequence, type, created_at)
                select $3 + n, subject, sequence, type, created_at from sorted order by n)
            select count(*) as "events!",
-                  coalesce(bool_or(xact >= pg_snapshot_xmax(pg_current_snapshot())), false) as "foreign!" from mine"#,
+                  coalesce(bool_or(xact >= pg_snapshot_xmax($6::text::pg_snapshot)), false) as "foreign!" from mine"#,
         head.xmax,
         &head.running,
         last,
         parts,
         part,
+        head.sees,
     )
     .fetch_one(tx)
     .await?;
@@ -227,8 +242,8 @@ mod tests {
             (at(1_003, 9), 1_002, 1, false, (at(1_003, 9), 1_002)),
             (at(1_003, 9), 1_002, 2, false, (at(1_004, 0), 1_002)),
         ] {
-            let (xmax, running) = (String::new(), Vec::new());
-            let head = Head { position, xmax, running, is_ahead: false, is_other, shift, timeline };
+            let (xmax, running, sees) = (String::new(), Vec::new(), String::new());
+            let head = Head { position, xmax, running, is_ahead: false, is_other, shift, timeline, sees };
             assert_eq!(head.base(), expected, "{position} {shift} {timeline} {is_other}");
         }
     }

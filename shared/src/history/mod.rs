@@ -254,7 +254,7 @@ async fn write_requests(conn: &mut PgConnection, counts: &Counts) -> Result<()> 
 pub async fn write_depths(conn: &mut PgConnection) -> Result<()> {
     let mut tx = conn.begin().await?;
     let is_ours = sqlx::query_scalar!(
-        r#"select pg_try_advisory_xact_lock($1)
+        r#"select pg_try_advisory_xact_lock(hashtextextended(current_schema()::text, $1))
               and not exists (select from queue_history where step = 10 and at = date_bin('10 s', now(), 'epoch'))
                as "is_ours!""#,
         DEPTHS_LOCK,

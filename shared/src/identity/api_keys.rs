@@ -261,7 +261,9 @@ pub async fn get(conn: &mut PgConnection, id: ApiKeyId) -> Result<ApiKeyView> {
     let found = sqlx::query_as!(
         ApiKeyRow,
         r#"select k.id as "id: ApiKeyId", k.user_id as "user_id: UserId", k.name, k.prefix, k.scopes, k.allowed_ips,
-                  k.limit_per_minute, api_key_state(k) as "state!: KeyState", k.created_by, u.name as creator, k.created_at,
+                  k.limit_per_minute,
+                  api_key_state(k.revoked_at, k.expires_at, k.replaced_by, statement_timestamp()) as "state!: KeyState",
+                  k.created_by, u.name as creator, k.created_at,
                   k.expires_at, k.revoked_at, k.replaced_by as "replaced_by: ApiKeyId", k.last_used_at,
                   host(k.last_used_ip) as last_used_ip, k.version
              from api_keys k join users u on u.id = k.created_by
@@ -276,11 +278,15 @@ pub async fn list(conn: &mut PgConnection, filter: &ApiKeyFilter, page: &Page) -
     let keys = sqlx::query_as!(
         ApiKeyRow,
         r#"select k.id as "id: ApiKeyId", k.user_id as "user_id: UserId", k.name, k.prefix, k.scopes, k.allowed_ips,
-                  k.limit_per_minute, api_key_state(k) as "state!: KeyState", k.created_by, u.name as creator, k.created_at,
+                  k.limit_per_minute,
+                  api_key_state(k.revoked_at, k.expires_at, k.replaced_by, statement_timestamp()) as "state!: KeyState",
+                  k.created_by, u.name as creator, k.created_at,
                   k.expires_at, k.revoked_at, k.replaced_by as "replaced_by: ApiKeyId", k.last_used_at,
                   host(k.last_used_ip) as last_used_ip, k.version
              from api_keys k join users u on u.id = k.created_by
-            where ($1::uuid is null or k.user_id = $1) and ($2::text is null or api_key_state(k) = $2)
+            where ($1::uuid is null or k.user_id = $1)
+              and ($2::text is null
+                   or api_key_state(k.revoked_at, k.expires_at, k.replaced_by, statement_timestamp()) = $2)
               and ($3::uuid is null or k.id < $3)
             order by k.id desc limit $4"#,
         filter.service_account_id.map(|id| id.0),
@@ -314,8 +320,8 @@ pub async fn rotate(
     sqlx::query!(
         "insert into api_keys (id, user_id, name, prefix, hash, scopes, allowed_ips, limit_per_minute, created_by, created_at,
                                expires_at)
-         select $2, user_id, name, $3, $4, scopes, allowed_ips, limit_per_minute, $5, now(), now() + (expires_at - created_at)
-           from api_keys where id = $1",
+         select $2, user_id, name, $3, $4, scopes, allowed_ips, limit_per_minute, $5, t.now, t.now + (expires_at - created_at)
+           from api_keys, (select clock_timestamp() as now) t where id = $1",
         id.0,
         new_id.0,
         text.prefix,
@@ -327,7 +333,7 @@ pub async fn rotate(
     sqlx::query!(
         "update api_keys
             set replaced_by = $2, version = version + 1,
-                expires_at = least(expires_at, clock_timestamp() + make_interval(hours => $3))
+                expires_at = least(expires_at, statement_timestamp() + make_interval(hours => $3))
           where id = $1",
         id.0,
         new_id.0,
@@ -352,7 +358,7 @@ pub async fn revoke(
         return Err(Error::VersionMismatch);
     }
     let revoked = sqlx::query!(
-        "update api_keys set revoked_at = clock_timestamp(), version = version + 1 where id = $1 and revoked_at is null",
+        "update api_keys set revoked_at = statement_timestamp(), version = version + 1 where id = $1 and revoked_at is null",
         id.0,
     );
     if revoked.execute(&mut *conn).await?.rows_affected() > 0 {
@@ -365,7 +371,7 @@ pub async fn revoke(
 /// Revokes all keys of an account that is deactivated.
 pub(super) async fn revoke_all(conn: &mut PgConnection, account_id: UserId) -> Result<()> {
     sqlx::query!(
-        "update api_keys set revoked_at = clock_timestamp(), version = version + 1
+        "update api_keys set revoked_at = statement_timestamp(), version = version + 1
           where user_id = $1 and revoked_at is null",
         account_id.0,
     )

@@ -133,10 +133,12 @@ impl Identity {
                    from sessions s
                    join users u on u.id = s.user_id
                    join lateral (select id from customers where user_id = u.id order by id limit 1) c on true
-                  where s.id = $1 and session_is_live(s, u.role, $2, $3) and u.active
+                  where s.id = $1 and u.active
+                    and session_is_live(s.ended_at, s.expires_at, s.created_at, s.last_seen_at, u.role, $2, $3,
+                                        statement_timestamp())
              ), seen as (
-                 update sessions set last_seen_at = clock_timestamp()
-                  where id = $1 and last_seen_at < clock_timestamp() - interval '1 minute'
+                 update sessions set last_seen_at = statement_timestamp()
+                  where id = $1 and last_seen_at < statement_timestamp() - interval '1 minute'
                     and exists (select from found)
              )
              select user_id as \"user_id: UserId\", name as \"name: Name\", role as \"role: Role\",

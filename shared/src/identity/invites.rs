@@ -92,9 +92,9 @@ impl Identity {
         let mut tx = db.begin().await?;
         let user = sqlx::query!(
             "with spent as (
-                 delete from invites where hash = $1 and expires_at > clock_timestamp() returning user_id
+                 delete from invites where hash = $1 and expires_at > statement_timestamp() returning user_id
              )
-             update users set password_hash = $2, updated_at = clock_timestamp()
+             update users set password_hash = $2, updated_at = statement_timestamp()
                from spent where id = spent.user_id and active
              returning id as \"id: UserId\", name",
             &hash[..],

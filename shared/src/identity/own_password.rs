@@ -45,7 +45,7 @@ impl Identity {
         let hash = passwords::hash(change.new_password, Asker::SignedIn).await?;
         let mut tx = db.begin().await?;
         let changed = sqlx::query!(
-            "update users set password_hash = $3, updated_at = clock_timestamp()
+            "update users set password_hash = $3, updated_at = statement_timestamp()
               where id = $1 and password_hash = $2 and active",
             person.user_id.0,
             stored.hash,

@@ -112,7 +112,7 @@ pub async fn confirm(conn: &mut PgConnection, principal: &Principal, asked: &Con
     let code = plain(&asked.code);
     let step = totp::step_of(&made.secret, &code, Utc::now().timestamp()).ok_or(Error::InvalidCode)?;
     sqlx::query!(
-        "update totp set confirmed_at = clock_timestamp(), last_step = $2 where user_id = $1",
+        "update totp set confirmed_at = statement_timestamp(), last_step = $2 where user_id = $1",
         person.user_id.0,
         step,
     )
@@ -150,7 +150,7 @@ pub(super) async fn spend(conn: &mut PgConnection, by: &By, source: &Source, cod
         return spend_totp(conn, by, &code).await;
     }
     let spent = sqlx::query!(
-        "update recovery_codes set used_at = clock_timestamp() where user_id = $1 and hash = $2 and used_at is null",
+        "update recovery_codes set used_at = statement_timestamp() where user_id = $1 and hash = $2 and used_at is null",
         by.id,
         &digest(&[code.as_bytes()])[..],
     )

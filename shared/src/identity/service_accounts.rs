@@ -130,7 +130,7 @@ pub async fn change(
     sqlx::query!(
         "update users
             set name = coalesce($2, name), active = coalesce($3, active), version = version + 1,
-                updated_at = clock_timestamp()
+                updated_at = statement_timestamp()
           where id = $1",
         id.0,
         change.name.as_ref().map(Name::as_str),

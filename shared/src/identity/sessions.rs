@@ -66,7 +66,9 @@ impl Identity {
             "select s.id as \"id: SessionId\", s.surface as \"surface: Surface\", host(s.address) as address, s.user_agent,
                     s.id = $2 as \"current!\", s.created_at, s.last_seen_at, s.expires_at
                from sessions s join users u on u.id = s.user_id
-              where s.user_id = $1 and session_is_live(s, u.role, $3, $4) and ($5::uuid is null or s.id > $5)
+              where s.user_id = $1
+                and session_is_live(s.ended_at, s.expires_at, s.created_at, s.last_seen_at, u.role, $3, $4,
+                                    statement_timestamp()) and ($5::uuid is null or s.id > $5)
               order by s.id limit $6",
             person.user_id.0,
             person.session_id.0,
@@ -96,7 +98,7 @@ pub async fn log_out(conn: &mut PgConnection, principal: &Principal) -> Result<S
 pub async fn end_own(conn: &mut PgConnection, principal: &Principal, id: SessionId) -> Result<()> {
     let person = principal.require_person()?;
     let ended = sqlx::query!(
-        "update sessions set ended_at = clock_timestamp() where id = $1 and user_id = $2 and ended_at is null",
+        "update sessions set ended_at = statement_timestamp() where id = $1 and user_id = $2 and ended_at is null",
         id.0,
         person.user_id.0,
     )
@@ -142,14 +144,14 @@ pub(super) async fn require_fresh_password(conn: &mut PgConnection, principal: &
 
 /// Records that the user of this session has given the right password just now.
 pub(super) async fn password_given(conn: &mut PgConnection, id: SessionId) -> Result<()> {
-    sqlx::query!("update sessions set password_at = clock_timestamp() where id = $1", id.0).execute(conn).await?;
+    sqlx::query!("update sessions set password_at = statement_timestamp() where id = $1", id.0).execute(conn).await?;
     Ok(())
 }
 
 /// Did this end it, or had it ended before?
 pub(super) async fn end(conn: &mut PgConnection, id: SessionId) -> Result<bool> {
     let ended =
-        sqlx::query!("update sessions set ended_at = clock_timestamp() where id = $1 and ended_at is null", id.0)
+        sqlx::query!("update sessions set ended_at = statement_timestamp() where id = $1 and ended_at is null", id.0)
             .execute(conn)
             .await?;
     Ok(ended.rows_affected() > 0)
@@ -158,7 +160,7 @@ pub(super) async fn end(conn: &mut PgConnection, id: SessionId) -> Result<bool> 
 /// Ends all sessions of a user except one. Returns how many.
 pub(super) async fn end_all(conn: &mut PgConnection, user_id: UserId, but: Option<SessionId>) -> Result<u64> {
     let ended = sqlx::query!(
-        "update sessions set ended_at = clock_timestamp()
+        "update sessions set ended_at = statement_timestamp()
           where user_id = $1 and ended_at is null and id is distinct from $2",
         user_id.0,
         but.map(|id| id.0),

@@ -229,17 +229,19 @@ impl Identity {
         let spent = sqlx::query!(
             "with spent as (
                  update refresh_tokens t
-                    set spent_at = clock_timestamp(), spent_by = $2, successor_sealed = $3
+                    set spent_at = statement_timestamp(), spent_by = $2, successor_sealed = $3
                    from sessions s join users u on u.id = s.user_id
-                  where t.hash = $1 and t.spent_at is null and t.expires_at > clock_timestamp()
-                    and s.id = t.session_id and session_is_live(s, u.role, $6, $7) and u.active
+                  where t.hash = $1 and t.spent_at is null and t.expires_at > statement_timestamp()
+                    and s.id = t.session_id and u.active
+                    and session_is_live(s.ended_at, s.expires_at, s.created_at, s.last_seen_at, u.role, $6, $7,
+                                        statement_timestamp())
                  returning s.id, s.user_id, s.expires_at
              ), kept as (
                  insert into refresh_tokens (hash, session_id, expires_at)
-                 select $4, id, least(expires_at, clock_timestamp() + make_interval(secs => $5)) from spent
+                 select $4, id, least(expires_at, statement_timestamp() + make_interval(secs => $5)) from spent
              ), seen as (
                  update sessions s
-                    set last_seen_at = clock_timestamp(), address = $8::text::inet, user_agent = $9
+                    set last_seen_at = statement_timestamp(), address = $8::text::inet, user_agent = $9
                    from spent where s.id = spent.id
              )
              select id as \"id: SessionId\", user_id as \"user_id: UserId\", expires_at from spent",
@@ -274,7 +276,9 @@ impl Identity {
                     t.successor_sealed as \"successor_sealed!\",
                     t.spent_by = $2 and t.spent_at > clock_timestamp() - make_interval(secs => $3) as \"lost!\"
                from refresh_tokens t join sessions s on s.id = t.session_id join users u on u.id = s.user_id
-              where t.hash = $1 and t.spent_at is not null and session_is_live(s, u.role, $4, $5) and u.active",
+              where t.hash = $1 and t.spent_at is not null and u.active
+                and session_is_live(s.ended_at, s.expires_at, s.created_at, s.last_seen_at, u.role, $4, $5,
+                                    statement_timestamp())",
             &token.hash()[..],
             &client.fingerprint()[..],
             LOST_ANSWER_SECONDS,

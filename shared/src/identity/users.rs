@@ -237,7 +237,7 @@ async fn update(
     let updated = sqlx::query!(
         "update users u
             set role = coalesce($3, u.role), active = coalesce($4, u.active),
-                version = u.version + 1, updated_at = clock_timestamp()
+                version = u.version + 1, updated_at = statement_timestamp()
            from (select id, role, active from users where id = $1 and kind = 'person' for no key update) old
           where u.id = old.id and ($2::int is null or u.version = $2)
          returning u.id as \"id: UserId\", u.email as \"email: Email\", u.name as \"name: Name\", u.role as \"role: Role\",

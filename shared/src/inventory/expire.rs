@@ -54,7 +54,7 @@ const PROLONGED_BY: Duration = Duration::from_mins(5);
 /// Prolongs the reservations of orders that the caller holds locked.
 pub(crate) async fn prolong(conn: &mut PgConnection, orders: &[OrderId]) -> Result<()> {
     sqlx::query!(
-        "update reservations set expires_at = clock_timestamp() + make_interval(secs => $2), updated_at = clock_timestamp()
+        "update reservations set expires_at = statement_timestamp() + make_interval(secs => $2), updated_at = statement_timestamp()
           where order_id = any($1) and state = 'held'",
         orders as &[OrderId],
         PROLONGED_BY.as_secs_f64(),
@@ -80,7 +80,7 @@ pub(crate) async fn expire(conn: &mut PgConnection, manual: &[ReservationId], or
                 where (id = any($1) or order_id = any($2)) and state = 'held' and expires_at < clock_timestamp()
                 order by id for no key update skip locked),
            moved as (
-               update reservations r set state = 'expired', updated_at = clock_timestamp()
+               update reservations r set state = 'expired', updated_at = statement_timestamp()
                  from locked where r.id = locked.id
                returning r.id, r.order_id)
            select moved.id, moved.order_id as "order_id: OrderId", l.product_id, l.warehouse_id, l.quantity

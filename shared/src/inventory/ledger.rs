@@ -129,14 +129,15 @@ pub(crate) async fn write(
                select * from unnest((select $1::uuid[]), $2::uuid[], $3::int[], $4::int[], $5::text[], $6::uuid[], $7::uuid[])
                         as a (product_id, warehouse_id, on_hand_delta, reserved_delta, note, order_id, reservation_id)),
            sums as (
-               select product_id, warehouse_id, sum(on_hand_delta)::int as on_hand, sum(reserved_delta)::int as reserved
+               select product_id, warehouse_id, sum(on_hand_delta)::int as on_hand, sum(reserved_delta)::int as reserved,
+                      statement_timestamp() as now
                  from asked group by product_id, warehouse_id),
            moved as (
                update inventory i
                   set on_hand = i.on_hand + s.on_hand, reserved = i.reserved + s.reserved,
                       restocked_at = case when s.on_hand > 0 and $9 in ('received', 'returned')
-                                          then clock_timestamp() else i.restocked_at end,
-                      updated_at = clock_timestamp()
+                                          then s.now else i.restocked_at end,
+                      updated_at = s.now
                  from sums s
                 where i.product_id = s.product_id and i.warehouse_id = s.warehouse_id
                returning i.product_id, i.warehouse_id)

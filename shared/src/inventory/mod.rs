@@ -197,7 +197,7 @@ pub async fn update_settings(
     let updated = sqlx::query!(
         r#"update inventory i
               set reorder_level = coalesce($3, i.reorder_level), reorder_quantity = coalesce($4, i.reorder_quantity),
-                  version = i.version + 1, updated_at = clock_timestamp()
+                  version = i.version + 1, updated_at = statement_timestamp()
              from (select id, reorder_level from inventory where id = $1 for no key update) old
             where i.id = old.id and ($2::int is null or i.version = $2)
            returning i.product_id as "product_id: ProductId", i.warehouse_id as "warehouse_id: WarehouseId",

@@ -303,7 +303,7 @@ async fn advance(
                   and state = any((select origins from given)::text[])
                 order by id for no key update),
            moved as (
-               update reservations r set state = $4, updated_at = clock_timestamp()
+               update reservations r set state = $4, updated_at = statement_timestamp()
                  from locked where r.id = locked.id
                returning r.id, r.order_id)
            select moved.id, moved.order_id as "order_id: OrderId", l.product_id, l.warehouse_id, l.quantity

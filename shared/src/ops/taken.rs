@@ -30,7 +30,7 @@ pub async fn take(conn: &mut PgConnection, staff: &Principal, id: OrderId) -> Re
     let taken = sqlx::query!(
         "insert into taken_orders (order_id, user_id, user_name) values ($1, $2, $3)
          on conflict (order_id) do update set user_id = excluded.user_id, user_name = excluded.user_name, at = excluded.at
-          where taken_orders.at < now() - interval '8 hours'
+          where excluded.at - taken_orders.at > interval '8 hours'
          returning at",
         id.0,
         by.id,

@@ -381,8 +381,12 @@ pub(super) async fn by_ids(conn: &mut PgConnection, ids: &[OrderId]) -> Result<V
         })
         .collect();
     // Every order has items. One without was moved to the archive.
-    for order in orders.iter_mut().filter(|order| order.items.is_empty()) {
-        order.archive = months::archived(conn, order.id).await?;
+    let moved: Vec<OrderId> = orders.iter().filter(|order| order.items.is_empty()).map(|order| order.id).collect();
+    if !moved.is_empty() {
+        let parts = months::archived(conn, &moved).await?;
+        for order in &mut orders {
+            order.archive = parts.get(&order.id).cloned();
+        }
     }
     Ok(orders)
 }

@@ -56,7 +56,7 @@ pub(super) async fn advance(
                update orders o
                   set status = $6, payment_token = case when $7 then o.payment_token end,
                       cancel_reason = coalesce(asked.reason, o.cancel_reason),
-                      event_sequence = o.event_sequence + 1, version = o.version + 1, updated_at = clock_timestamp()
+                      event_sequence = o.event_sequence + 1, version = o.version + 1, updated_at = statement_timestamp()
                  from locked
                  join (select t.* from given, unnest(ids, types, data, reasons) t (id, type, data, reason)) asked
                       on asked.id = locked.id

@@ -162,7 +162,7 @@ pub(crate) async fn record_outcomes(conn: &mut PgConnection, answers: &[(&Charge
         answers.iter().map(|(_, outcome)| outcome.as_stored()).unzip();
     sqlx::query!(
         "with given as materialized (select $1::uuid[] as ids, $2::text[] as states, $3::text[] as reasons)
-         update charges c set state = answer.state, reason = answer.reason, updated_at = clock_timestamp()
+         update charges c set state = answer.state, reason = answer.reason, updated_at = statement_timestamp()
            from (select t.* from given, unnest(ids, states, reasons) t (id, state, reason)) answer
           where c.id = answer.id and (c.state = 'started' or (c.state = 'charged' and answer.state = 'refunded'))",
         &ids,
@@ -202,7 +202,7 @@ pub(crate) async fn record_manual_charge(conn: &mut PgConnection, order_id: Orde
 /// Marks money that came another way as refunded: staff give it back themselves.
 pub(crate) async fn refund_manual_charges(conn: &mut PgConnection, orders: &[OrderId]) -> Result<()> {
     sqlx::query!(
-        "update charges set state = 'refunded', updated_at = clock_timestamp()
+        "update charges set state = 'refunded', updated_at = statement_timestamp()
           where order_id = any($1) and manual and state = 'charged'",
         orders as &[OrderId],
     )

@@ -1,6 +1,6 @@
 //! A payment provider that takes no money. It keeps its own books on its own connections, never in one of our
-//! transactions, so that the audit would see a double charge. Alone writes `simulated.charges` and
-//! `simulated.attempts`.
+//! transactions, so that the audit would see a double charge. Alone writes `simulated_charges` and
+//! `simulated_attempts`.
 //!
 //! The payment token scripts how it behaves, so that a storefront can rehearse every outcome.
 
@@ -131,7 +131,7 @@ impl SimulatedProvider {
     }
 
     async fn look_up(&self, key: Uuid) -> Result<Option<Outcome>, ProviderError> {
-        let entry = sqlx::query_as!(Entry, "select state, reason from simulated.charges where key = $1", key)
+        let entry = sqlx::query_as!(Entry, "select state, reason from simulated_charges where key = $1", key)
             .fetch_optional(&self.books)
             .await;
         entry.map(|entry| entry.map(Entry::outcome)).map_err(lost)
@@ -140,8 +140,8 @@ impl SimulatedProvider {
     async fn refund_or_close(&self, key: Uuid) -> Result<Outcome, ProviderError> {
         let entry = sqlx::query_as!(
             Entry,
-            "insert into simulated.charges as c (key, state) values ($1, 'closed')
-             on conflict (key) do update set state = case c.state when 'charged' then 'refunded' else c.state end
+            "insert into simulated_charges as c (key, state) values ($1, 'closed')
+             on conflict (key) do update set state = case when c.state = 'charged' then 'refunded' else c.state end
              returning state, reason",
             key,
         )
@@ -153,7 +153,7 @@ impl SimulatedProvider {
     /// How often a charge was requested under this key, this time included.
     async fn count(&self, key: Uuid) -> Result<u32, ProviderError> {
         let count = sqlx::query_scalar!(
-            "insert into simulated.attempts as a (key, count) values ($1, 1)
+            "insert into simulated_attempts as a (key, count) values ($1, 1)
              on conflict (key) do update set count = a.count + 1
              returning count",
             key,
@@ -223,7 +223,7 @@ impl Together for Entering {
             "with asked as (
                  select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[])
                           t (key, amount_minor, currency, state, reason) order by key)
-             insert into simulated.charges as c (key, amount_minor, currency, state, reason) select * from asked
+             insert into simulated_charges as c (key, amount_minor, currency, state, reason) select * from asked
              on conflict (key) do update set key = c.key
              returning key, state, reason",
             &keys,

@@ -32,8 +32,8 @@ pub async fn by_ids(conn: &mut PgConnection, claimer: &Claimer, ids: &[JobId]) -
     let rows = sqlx::query_as!(
         JobRow,
         r#"update jobs j
-              set state = 'running', attempt = j.attempt + 1, worker = $1, started_at = clock_timestamp(),
-                  lease_until = clock_timestamp() + make_interval(secs => $2)
+              set state = 'running', attempt = j.attempt + 1, worker = $1, started_at = statement_timestamp(),
+                  lease_until = statement_timestamp() + make_interval(secs => $2)
              from (select id from jobs
                     where id = any((select $3::uuid[])::uuid[]) and state = (select $5) and run_at <= now()
                       and kind || '/' || version = any((select $4::text[])::text[])
@@ -65,8 +65,8 @@ pub async fn next(
     let rows = sqlx::query_as!(
         JobRow,
         r#"update jobs j
-              set state = 'running', attempt = j.attempt + 1, worker = $1, started_at = clock_timestamp(),
-                  lease_until = clock_timestamp() + make_interval(secs => $2)
+              set state = 'running', attempt = j.attempt + 1, worker = $1, started_at = statement_timestamp(),
+                  lease_until = statement_timestamp() + make_interval(secs => $2)
              from (select due.id
                      from unnest($3::queue[], $6::bigint[]) with ordinality wanted (queue, most, place)
                     cross join lateral (
@@ -132,7 +132,7 @@ pub async fn renew(conn: &mut PgConnection, claimer: &Claimer, running: &Running
     let asked = Instant::now();
     let (ids, attempts): (Vec<Uuid>, Vec<i32>) = running.iter().map(|(id, (attempt, _))| (id.0, *attempt)).unzip();
     let renewed = sqlx::query_scalar!(
-        r#"update jobs j set lease_until = clock_timestamp() + make_interval(secs => $3)
+        r#"update jobs j set lease_until = statement_timestamp() + make_interval(secs => $3)
              from (select jobs.id
                      from jobs join unnest((select $1::uuid[]), $2::int[]) mine (id, attempt) on jobs.id = mine.id
                     where jobs.state = (select $5) and jobs.attempt = mine.attempt and jobs.worker = $4

@@ -36,7 +36,7 @@ pub struct DeadJobs<'a> {
 /// job does not exist or is not dead.
 pub async fn retry(conn: &mut PgConnection, id: JobId, max_attempts: i32) -> Result<Option<Revived>> {
     let row = sqlx::query!(
-        r#"update jobs set state = 'ready', run_at = clock_timestamp(), max_attempt = attempt + $2, finished_at = null
+        r#"update jobs set state = 'ready', run_at = statement_timestamp(), max_attempt = attempt + $2, finished_at = null
             where id = $1 and state = 'dead'
         returning kind, queue as "queue: Queue", order_id as subject, run_at"#,
         id.0,
@@ -61,7 +61,7 @@ pub async fn retry_many(
                   and ($3::text is null or error_fingerprint = $3)
                 order by id limit $4 for no key update skip locked)
            update jobs j
-              set state = 'ready', run_at = clock_timestamp(), max_attempt = j.attempt + $5, finished_at = null
+              set state = 'ready', run_at = statement_timestamp(), max_attempt = j.attempt + $5, finished_at = null
              from chosen where j.id = chosen.id
         returning j.id as "id: JobId", j.kind, j.queue as "queue: Queue", j.order_id as subject, j.run_at"#,
         which.kind,
@@ -84,7 +84,7 @@ pub async fn retry_many(
 pub async fn discard(conn: &mut PgConnection, id: JobId) -> Result<Option<Discarded>> {
     Ok(sqlx::query_as!(
         Discarded,
-        "update jobs set state = 'discarded', finished_at = clock_timestamp() where id = $1 and state = 'dead'
+        "update jobs set state = 'discarded', finished_at = statement_timestamp() where id = $1 and state = 'dead'
          returning kind, order_id as subject",
         id.0,
     )
@@ -163,7 +163,7 @@ pub async fn retry_for_bulk(
                   and ($3::text is null or error_fingerprint = $3) and ($8::uuid is null or id > $8) and id <= $6
                 order by id limit $4 for no key update)
            update jobs j
-              set state = 'ready', run_at = clock_timestamp(), max_attempt = j.attempt + $5, finished_at = null, bulk_id = $7
+              set state = 'ready', run_at = statement_timestamp(), max_attempt = j.attempt + $5, finished_at = null, bulk_id = $7
              from chosen where j.id = chosen.id
         returning j.id as "id: JobId", j.kind, j.queue as "queue: Queue", j.order_id as subject, j.run_at"#,
         which.kind,
@@ -199,7 +199,7 @@ pub async fn discard_for_bulk(
                 where state = 'dead' and ($1::text is null or kind = $1) and ($2::queue is null or queue = $2)
                   and ($3::text is null or error_fingerprint = $3) and ($7::uuid is null or id > $7) and id <= $5
                 order by id limit $4 for no key update)
-           update jobs j set state = 'discarded', finished_at = clock_timestamp(), bulk_id = $6
+           update jobs j set state = 'discarded', finished_at = statement_timestamp(), bulk_id = $6
              from chosen where j.id = chosen.id
         returning j.id as "id: JobId", j.kind, j.order_id as subject"#,
         which.kind,

@@ -31,7 +31,7 @@ pub async fn beat(
         r#"with beat as (
                insert into workers (id, host, pid, version, queues, kinds, running, warnings, concurrency)
                values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-               on conflict (id) do update set running = excluded.running, heartbeat_at = clock_timestamp(),
+               on conflict (id) do update set running = excluded.running, heartbeat_at = excluded.heartbeat_at,
                                               concurrency = excluded.concurrency)
            select name as "name: Queue" from queues where paused"#,
         claimer.worker.0,
@@ -63,7 +63,7 @@ pub async fn warnings(conn: &mut PgConnection) -> Result<Vec<String>> {
 
 /// Writes that a worker stops.
 pub async fn leave(conn: &mut PgConnection, worker: WorkerId) -> Result<()> {
-    sqlx::query!("update workers set gone_at = clock_timestamp(), running = 0 where id = $1", worker.0)
+    sqlx::query!("update workers set gone_at = statement_timestamp(), running = 0 where id = $1", worker.0)
         .execute(conn)
         .await?;
     Ok(())

@@ -81,17 +81,17 @@ async fn reclaim(conn: &mut PgConnection, doorbell: &Doorbell, schedule: Schedul
     let wait = |spent| if spent <= 1 { 0.0 } else { schedule.after(spent - 1).as_secs_f64() };
     let waits: Vec<f64> = lost.iter().map(|row| wait(schedule.spent(row.attempt, row.max_attempt))).collect();
     let rows = sqlx::query!(
-        r#"with lost as (
-               select jobs.id, jobs.attempt, mine.wait
-                 from jobs join unnest($1::uuid[], $2::int[], $3::float8[]) mine (id, attempt, wait) on jobs.id = mine.id
-                where jobs.state = 'running' and jobs.attempt = mine.attempt and jobs.lease_until < clock_timestamp()
-                  for no key update of jobs skip locked
+        r#"with lost as materialized (
+               select id, clock_timestamp() as now, clock_timestamp() + make_interval(secs => wait) as again_at
+                 from (select jobs.id, mine.wait
+                         from jobs join unnest($1::uuid[], $2::int[], $3::float8[]) mine (id, attempt, wait) on jobs.id = mine.id
+                        where jobs.state = 'running' and jobs.attempt = mine.attempt and jobs.lease_until < clock_timestamp()
+                          for no key update of jobs skip locked) locked
            ), back as (
                update jobs j
                   set state = case when j.attempt >= j.max_attempt then 'dead' else 'ready' end, lease_until = null,
-                      run_at = case when j.attempt >= j.max_attempt then j.run_at
-                                    else clock_timestamp() + make_interval(secs => lost.wait) end,
-                      finished_at = case when j.attempt >= j.max_attempt then clock_timestamp() end,
+                      run_at = case when j.attempt >= j.max_attempt then j.run_at else lost.again_at end,
+                      finished_at = case when j.attempt >= j.max_attempt then lost.now end,
                       error = $4, error_fingerprint = $5
                  from lost where j.id = lost.id
                returning j.id, j.queue, j.state, j.run_at, j.attempt, j.worker, j.started_at
@@ -133,7 +133,7 @@ async fn give_up_unknown(conn: &mut PgConnection, rules: &Rules) -> Result<usize
                                    where gone_at is null and heartbeat_at > now() - make_interval(secs => $6)
                                      and due.known_as = any(kinds))
            ), dead as (
-               update jobs j set state = 'dead', finished_at = clock_timestamp(), error = $3, error_fingerprint = $4
+               update jobs j set state = 'dead', finished_at = statement_timestamp(), error = $3, error_fingerprint = $4
                  from (select jobs.id from jobs join old on jobs.id = old.id
                         where state = 'ready' for no key update of jobs skip locked) mine
                 where j.id = mine.id

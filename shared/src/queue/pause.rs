@@ -21,7 +21,8 @@ pub async fn pause(conn: &mut PgConnection, queue: Queue, why: Why<'_>) -> Resul
     let changed = sqlx::query!(
         "update queues
             set paused = true, paused_reason = $2, paused_by = $3, paused_by_name = $4, resume_at = $5,
-                changed_at = case when paused then changed_at else clock_timestamp() end
+                changed_at = case when paused then changed_at else t.now end
+           from (select statement_timestamp() as now) t
           where name = $1 and (not paused or (paused_reason, resume_at) is distinct from ($2, $5))",
         queue as Queue,
         why.reason,
@@ -39,7 +40,7 @@ pub async fn resume(conn: &mut PgConnection, queue: Queue) -> Result<bool> {
     let changed = sqlx::query!(
         "update queues
             set paused = false, paused_reason = null, paused_by = null, paused_by_name = null, resume_at = null,
-                changed_at = clock_timestamp()
+                changed_at = statement_timestamp()
           where name = $1 and paused",
         queue as Queue,
     )
@@ -53,8 +54,8 @@ pub(super) async fn resume_due(conn: &mut PgConnection) -> Result<()> {
     sqlx::query!(
         "update queues
             set paused = false, paused_reason = null, paused_by = null, paused_by_name = null, resume_at = null,
-                changed_at = clock_timestamp()
-          where paused and resume_at <= clock_timestamp()",
+                changed_at = statement_timestamp()
+          where paused and resume_at <= statement_timestamp()",
     )
     .execute(conn)
     .await?;

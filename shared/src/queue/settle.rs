@@ -41,7 +41,7 @@ pub async fn hold(conn: &mut PgConnection, job: &LeasedJob) -> Result<()> {
 pub async fn finish_many(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Result<Vec<JobId>> {
     let (ids, attempts): (Vec<Uuid>, Vec<i32>) = jobs.iter().map(|(id, attempt)| (id.0, *attempt)).unzip();
     let finished = sqlx::query_scalar!(
-        r#"update jobs j set state = 'done', lease_until = null, finished_at = clock_timestamp()
+        r#"update jobs j set state = 'done', lease_until = null, finished_at = statement_timestamp()
              from (select jobs.id
                      from jobs join unnest((select $1::uuid[]), $2::int[]) mine (id, attempt) on jobs.id = mine.id
                     where jobs.state = (select $3) and jobs.attempt = mine.attempt
@@ -118,8 +118,8 @@ pub async fn fail(
     let row = sqlx::query!(
         r#"with failed as (
                update jobs set state = case when $3 then 'dead' else 'ready' end, lease_until = null,
-                      run_at = case when $3 then run_at else clock_timestamp() + make_interval(secs => $4) end,
-                      error = $5, error_fingerprint = $6, finished_at = case when $3 then clock_timestamp() end
+                      run_at = case when $3 then run_at else statement_timestamp() + make_interval(secs => $4) end,
+                      error = $5, error_fingerprint = $6, finished_at = case when $3 then statement_timestamp() end
                 where id = $1 and attempt = $2 and state = 'running'
                returning id, attempt, worker, started_at, run_at
            ), kept as (
@@ -168,7 +168,7 @@ pub async fn hand_back(conn: &mut PgConnection, jobs: &[(JobId, i32)]) -> Result
 pub async fn postpone(conn: &mut PgConnection, job: &LeasedJob, pause: Duration) -> Result<Option<Ring>> {
     let run_at = sqlx::query_scalar!(
         "update jobs set state = 'ready', lease_until = null, max_attempt = max_attempt + 1,
-                run_at = clock_timestamp() + make_interval(secs => $3)
+                run_at = statement_timestamp() + make_interval(secs => $3)
           where id = $1 and attempt = $2 and state = 'running'
          returning run_at",
         job.id.0,

@@ -86,9 +86,9 @@ pub(crate) async fn mark_shipped(conn: &mut PgConnection, shipments: &[&Shipment
     sqlx::query!(
         "update shipments s
             set state = case when s.state = 'booking' then 'shipped' else s.state end,
-                shipped_at = coalesce(s.shipped_at, clock_timestamp()),
+                shipped_at = coalesce(s.shipped_at, t.now),
                 tracking_number = coalesce(s.tracking_number, sent.tracking_number)
-           from unnest((select $1::uuid[]), $2::text[]) sent (id, tracking_number)
+           from unnest((select $1::uuid[]), $2::text[]) sent (id, tracking_number), (select statement_timestamp() as now) t
           where s.id = sent.id",
         &ids,
         &numbers as &[Option<&str>],
@@ -101,7 +101,7 @@ pub(crate) async fn mark_shipped(conn: &mut PgConnection, shipments: &[&Shipment
 /// Marks the shipments of orders as delivered. The caller holds the orders locked.
 pub(crate) async fn mark_delivered(conn: &mut PgConnection, orders: &[OrderId]) -> Result<()> {
     sqlx::query!(
-        "update shipments set state = 'delivered', delivered_at = clock_timestamp()
+        "update shipments set state = 'delivered', delivered_at = statement_timestamp()
           where order_id = any((select $1::uuid[])::uuid[]) and state = 'shipped'",
         orders as &[OrderId],
     )

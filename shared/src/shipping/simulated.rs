@@ -1,5 +1,5 @@
 //! A carrier that carries nothing. It keeps its own books on its own connections, never in one of our transactions,
-//! like an external carrier. Alone writes `simulated.bookings`.
+//! like an external carrier. Alone writes `simulated_bookings`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Together for Booking {
     async fn carry_out(&self, keys: &[Uuid]) -> Result<Vec<String>> {
         let numbers: Vec<String> = keys.iter().map(|key| tracking_number(*key)).collect();
         let written = sqlx::query!(
-            r#"insert into simulated.bookings (key, tracking_number)
+            r#"insert into simulated_bookings (key, tracking_number)
                select * from unnest($1::uuid[], $2::text[]) t (key, number) order by key
                on conflict do nothing returning key"#,
             keys,
@@ -65,7 +65,7 @@ impl Together for Booking {
         if written.len() == keys.len() {
             return Ok(numbers);
         }
-        let booked = sqlx::query!("select key, tracking_number from simulated.bookings where key = any($1)", keys)
+        let booked = sqlx::query!("select key, tracking_number from simulated_bookings where key = any($1)", keys)
             .fetch_all(&self.books)
             .await?;
         let mut booked: HashMap<Uuid, String> = booked.into_iter().map(|row| (row.key, row.tracking_number)).collect();

@@ -318,7 +318,7 @@ pub async fn change(
                   description = case when $5 then $6 else e.description end,
                   max_per_second = case when $7 then $8 else e.max_per_second end,
                   version = e.version + 1,
-                  updated_at = clock_timestamp()
+                  updated_at = statement_timestamp()
              from (select * from webhook_endpoints where id = $1 and deleted_at is null for no key update) old
             where e.id = old.id and ($2::int is null or e.version = $2)
         returning array_remove(array[
@@ -349,7 +349,7 @@ pub async fn change(
 /// Nothing more is sent, but for what is out already. Repeating it changes nothing.
 pub async fn pause(conn: &mut PgConnection, principal: &Principal, id: WebhookId) -> Result<WebhookView> {
     let paused = sqlx::query!(
-        "update webhook_endpoints set state = 'paused', version = version + 1, updated_at = clock_timestamp()
+        "update webhook_endpoints set state = 'paused', version = version + 1, updated_at = statement_timestamp()
           where id = $1 and state = 'enabled' and deleted_at is null",
         id.0,
     )
@@ -370,7 +370,7 @@ pub async fn enable(conn: &mut PgConnection, principal: &Principal, id: WebhookI
     let enabled = sqlx::query!(
         "update webhook_endpoints
             set state = 'enabled', disabled_reason = null, failures = 0, failing_since = null, probes = 0, probe_at = null,
-                version = version + 1, updated_at = clock_timestamp()
+                version = version + 1, updated_at = statement_timestamp()
           where id = $1 and state <> 'enabled' and deleted_at is null",
         id.0,
     )
@@ -406,8 +406,9 @@ pub async fn rotate(
         RotatedSecret,
         "update webhook_endpoints
             set secret_number = secret_number + 1,
-                previous_until = case when $2 > 0 then clock_timestamp() + make_interval(hours => $2) end,
-                version = version + 1, updated_at = clock_timestamp()
+                previous_until = case when $2 > 0 then t.until end,
+                version = version + 1, updated_at = statement_timestamp()
+           from (select statement_timestamp() + make_interval(hours => $2) as until) t
           where id = $1 and deleted_at is null and (previous_until is null or previous_until <= now())
          returning secret_number as number, previous_until",
         id.0,
@@ -426,7 +427,7 @@ pub async fn rotate(
 /// Nothing more is sent. Its rows are removed later, in steps.
 pub async fn delete(conn: &mut PgConnection, principal: &Principal, id: WebhookId, seen: Option<i32>) -> Result<()> {
     let deleted = sqlx::query!(
-        "update webhook_endpoints set deleted_at = clock_timestamp()
+        "update webhook_endpoints set deleted_at = statement_timestamp()
           where id = $1 and deleted_at is null and ($2::int is null or version = $2)",
         id.0,
         seen,

@@ -154,9 +154,9 @@ async fn is_well(conn: &mut PgConnection, job: DeliverWebhooks) -> Result<bool> 
 /// To the second: one shard writes it for all.
 async fn write_success(conn: &mut PgConnection, job: DeliverWebhooks) -> Result<()> {
     sqlx::query!(
-        "update webhook_endpoints set last_success_at = clock_timestamp()
+        "update webhook_endpoints set last_success_at = statement_timestamp()
           where id = (select id from webhook_endpoints
-                       where id = $1 and (last_success_at is null or last_success_at < clock_timestamp() - interval '1 second')
+                       where id = $1 and (last_success_at is null or last_success_at < statement_timestamp() - interval '1 second')
                          for no key update skip locked)",
         job.endpoint_id.0,
     )
@@ -190,13 +190,16 @@ async fn write_deliveries(
         waits.push(wait);
     }
     sqlx::query!(
-        "update webhook_deliveries d
+        "with made as materialized (
+             select position, state, used, statement_timestamp() as now,
+                    statement_timestamp() + make_interval(secs => wait) as again_at
+               from unnest($2::bigint[], $3::text[], $4::int[], $5::float8[]) made (position, state, used, wait))
+         update webhook_deliveries d
             set state = made.state, attempts = d.attempts + 1, used = made.used,
-                next_attempt_at = case when made.wait is null then d.next_attempt_at
-                                       else clock_timestamp() + make_interval(secs => made.wait) end,
-                delivered_at = case when made.state = 'delivered' then clock_timestamp() end,
-                ended_at = case when made.state <> 'pending' then clock_timestamp() end
-           from unnest($2::bigint[], $3::text[], $4::int[], $5::float8[]) made (position, state, used, wait)
+                next_attempt_at = coalesce(made.again_at, d.next_attempt_at),
+                delivered_at = case when made.state = 'delivered' then made.now end,
+                ended_at = case when made.state <> 'pending' then made.now end
+           from made
           where d.endpoint_id = $1 and d.position = made.position and d.state = (select $6)",
         job.endpoint_id.0,
         &positions,
@@ -212,10 +215,12 @@ async fn write_deliveries(
     }
     // The later events of a subject wait with it. They would wait anyway; so they are not looked at each time.
     sqlx::query!(
-        "update webhook_deliveries d set next_attempt_at = clock_timestamp() + make_interval(secs => made.wait)
-           from unnest($2::bigint[], $3::uuid[], $4::float8[]) made (position, subject, wait)
-          where d.endpoint_id = $1 and d.subject = made.subject and d.state = (select $5) and made.wait is not null
-            and d.position > made.position and d.next_attempt_at < clock_timestamp() + make_interval(secs => made.wait)",
+        "with made as materialized (
+             select position, subject, statement_timestamp() + make_interval(secs => wait) as again_at
+               from unnest($2::bigint[], $3::uuid[], $4::float8[]) made (position, subject, wait) where wait is not null)
+         update webhook_deliveries d set next_attempt_at = made.again_at from made
+          where d.endpoint_id = $1 and d.subject = made.subject and d.state = (select $5)
+            and d.position > made.position and d.next_attempt_at < made.again_at",
         job.endpoint_id.0,
         &positions,
         &subjects,
@@ -263,7 +268,8 @@ async fn write_health(
                 state = case when $7::text is null then state else 'disabled' end,
                 disabled_reason = coalesce($7, disabled_reason),
                 version = version + case when $7::text is null or state = 'disabled' then 0 else 1 end,
-                updated_at = case when $7::text is null or state = 'disabled' then updated_at else clock_timestamp() end
+                updated_at = case when $7::text is null or state = 'disabled' then updated_at else t.now end
+           from (select statement_timestamp() as now) t
           where id = $1",
         job.endpoint_id.0,
         after.failures,

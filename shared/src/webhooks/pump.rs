@@ -175,7 +175,7 @@ async fn probe(
         return Ok(Vec::new());
     }
     let taken = sqlx::query!(
-        "update webhook_endpoints set probe_at = clock_timestamp() + make_interval(secs => $3), probed_position = $4
+        "update webhook_endpoints set probe_at = statement_timestamp() + make_interval(secs => $3), probed_position = $4
           where id = $1 and probe_at = $2 and state = 'enabled'",
         job.endpoint_id.0,
         endpoint.probe_at,
@@ -223,15 +223,18 @@ async fn space_out(
 ) -> Result<()> {
     let step = 1.0 / f64::from(most_per_second);
     let planned = sqlx::query!(
-        r#"update webhook_endpoints e
-              set next_send_at = old.begin + make_interval(secs => old.places * $3::float8)
-             from (select id, begin,
-                          greatest(0, least($2::int, floor(extract(epoch from clock_timestamp() + make_interval(secs => $4) - begin)::float8
-                                                           / $3::float8)::int)) as places
-                     from (select id, greatest(next_send_at, clock_timestamp()) as begin
-                             from webhook_endpoints where id = $1 for no key update) locked) old
-            where e.id = old.id
-        returning old.places as "places!", extract(epoch from old.begin - clock_timestamp())::float8 as "wait!""#,
+        r#"with old as materialized (
+               select id, greatest(next_send_at, statement_timestamp()) as begin
+                 from webhook_endpoints where id = $1 for no key update),
+           given as materialized (
+               select id, begin, extract(epoch from begin - statement_timestamp())::float8 as wait,
+                      greatest(0, least($2::int, floor(extract(epoch from statement_timestamp() + make_interval(secs => $4) - begin)::float8
+                                                       / $3::float8)::int)) as places
+                 from old),
+           next as materialized (
+               select id, places, wait, begin + make_interval(secs => places * $3::float8) as send_at from given)
+           update webhook_endpoints e set next_send_at = next.send_at from next where e.id = next.id
+        returning next.places as "places!", next.wait as "wait!""#,
         job.endpoint_id.0,
         i32::try_from(due.len()).unwrap_or(i32::MAX),
         step,

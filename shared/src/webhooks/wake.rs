@@ -46,12 +46,12 @@ pub async fn wake(conn: &mut PgConnection, shards: &[Shard], at: Option<DateTime
         shards.iter().map(|(endpoint, shard)| (endpoint.0, *shard)).unzip();
     let woken = sqlx::query!(
         r#"update webhook_pumps p
-              set turn = turn + 1, due_at = greatest($3, clock_timestamp())
-             from unnest($1::uuid[], $2::smallint[]) wanted (endpoint_id, shard)
+              set turn = turn + 1, due_at = greatest($3, t.now)
+             from unnest($1::uuid[], $2::smallint[]) wanted (endpoint_id, shard), (select statement_timestamp() as now) t
             where p.endpoint_id = wanted.endpoint_id and p.shard = wanted.shard
-              and (p.due_at is null or p.due_at > greatest($3, clock_timestamp()))
+              and (p.due_at is null or p.due_at > greatest($3, t.now))
         returning p.endpoint_id as "endpoint_id: WebhookId", p.shard, p.turn,
-                  extract(epoch from p.due_at - clock_timestamp())::float8 as "wait!""#,
+                  extract(epoch from p.due_at - t.now)::float8 as "wait!""#,
         &endpoints,
         &shards,
         at,

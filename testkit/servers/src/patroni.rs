@@ -74,7 +74,7 @@ impl Patroni {
 
     /// Through HAProxy.
     pub fn access(&self) -> Access {
-        Access { user: "millrace", addr: (Ipv4Addr::LOCALHOST, self.port).into() }
+        Access { user: "millrace", addr: (Ipv4Addr::LOCALHOST, self.port).into(), schema: None }
     }
 
     /// The index of the primary, as the agents say. None during a failover.

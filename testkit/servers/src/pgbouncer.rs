@@ -71,7 +71,7 @@ max_client_conn = 1000
     }
 
     pub fn access(&self) -> Access {
-        Access { user: self.user, addr: (Ipv4Addr::LOCALHOST, self.port).into() }
+        Access { user: self.user, addr: (Ipv4Addr::LOCALHOST, self.port).into(), schema: None }
     }
 
     pub async fn stop(mut self) -> Result<()> {

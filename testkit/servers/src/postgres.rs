@@ -196,7 +196,7 @@ impl Postgres {
     }
 
     pub fn access(&self) -> Access {
-        Access { user: "millrace", addr: self.addr() }
+        Access { user: "millrace", addr: self.addr(), schema: None }
     }
 }
 
@@ -205,12 +205,15 @@ impl Postgres {
 pub struct Access {
     pub user: &'static str,
     pub addr: SocketAddr,
+    /// Of the shop. None: `public`.
+    pub schema: Option<&'static str>,
 }
 
 impl Access {
     pub fn url(self) -> String {
-        let Self { user, addr } = self;
-        format!("postgres://{user}@{addr}/postgres?sslmode=disable")
+        let Self { user, addr, schema } = self;
+        let path = schema.map(|schema| format!("&options[search_path]={schema},public")).unwrap_or_default();
+        format!("postgres://{user}@{addr}/postgres?sslmode=disable{path}")
     }
 
     /// The same at another address.

@@ -95,13 +95,13 @@ const SABOTAGE: [(&str, &str, &str); 30] = [
     ),
     (
         "the_provider_charged_each_sale_once",
-        "update simulated.charges set state = 'refunded' where key = (select c.id from charges c join orders o on o.id = c.order_id where o.status = 'paid')",
-        "update simulated.charges set state = 'charged'",
+        "update simulated_charges set state = 'refunded' where key = (select c.id from charges c join orders o on o.id = c.order_id where o.status = 'paid')",
+        "update simulated_charges set state = 'charged'",
     ),
     (
         "the_provider_charged_each_sale_once",
-        "insert into simulated.charges (key, amount_minor, currency, state) values (gen_random_uuid(), 2400, 'USD', 'charged')",
-        "delete from simulated.charges where key not in (select id from charges)",
+        "insert into simulated_charges (key, amount_minor, currency, state) values (gen_random_uuid(), 2400, 'USD', 'charged')",
+        "delete from simulated_charges where key not in (select id from charges)",
     ),
     (
         "the_provider_charged_each_sale_once",
@@ -290,7 +290,10 @@ async fn the_audit_is_answered_as_it_last_ran_and_runs_in_full_when_it_is_starte
 /// Keeps every audit waiting until it is rolled back.
 async fn hold_audits(app: &TestApp) -> sqlx::PgTransaction<'static> {
     let mut held = app.db.begin().await.unwrap();
-    sqlx::query("select pg_advisory_xact_lock(1635083369)").execute(&mut *held).await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended(current_schema()::text, 1635083369))")
+        .execute(&mut *held)
+        .await
+        .unwrap();
     held
 }
 

@@ -33,7 +33,7 @@ pub async fn shop_with_a_past(app: &TestApp) {
 /// Writes all rows of an order in this state, as the API and workers would.
 pub async fn live(app: &TestApp, order: &str, status: &str) {
     let charged = "insert into charges (order_id, amount_minor, currency, state) select id, total_minor, currency, 'charged' from orders where id = $1;
-                   insert into simulated.charges (key, amount_minor, currency, state) select id, amount_minor, currency, 'charged' from charges where order_id = $1;
+                   insert into simulated_charges (key, amount_minor, currency, state) select id, amount_minor, currency, 'charged' from charges where order_id = $1;
                    update reservations set state = 'posted' where order_id = $1;
                    update jobs set state = 'done', finished_at = now() where order_id = $1 and kind = 'process_payment';
                    insert into jobs (queue, kind, args, max_attempt, order_id) values ('default', 'ship_order', '{}', 8, $1);";

@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use testkit::app::PASSWORD;
-use testkit::database::{empty_database, new_database};
+use testkit::database::{as_owner, empty_database, new_database};
 use testkit::until::until;
 
 use super::{Process, binary, enough, run};
@@ -44,6 +44,35 @@ async fn migrations_go_up_down_and_up_again() {
             assert!(left.is_empty(), "the way down leaves these behind: {left:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_shop_in_a_schema_never_uses_the_one_in_public() {
+    let public = as_owner(&new_database().await);
+    let shop = format!("{public}?options[search_path]=shop_7,public");
+    let mut db = PgConnection::connect(&public).await.unwrap();
+    let create_user = || {
+        let settings = [("DATABASE_URL", shop.as_str()), ("MILLRACE_PASSWORD", PASSWORD)];
+        run(binary(&settings).args(["create-user", "--email=root@example.com", "--role=admin"]))
+    };
+    let (fine, printed) = create_user();
+    assert!(!fine && printed.contains("names the schema shop_7"), "{printed}");
+
+    let settings = [("DATABASE_URL", shop.as_str()), ("DATABASE_APP_ROLE", "millrace_app")];
+    for _ in 0..2 {
+        let (fine, printed) = run(binary(&settings).arg("migrate"));
+        assert!(fine, "{printed}");
+    }
+    let (fine, printed) = create_user();
+    assert!(fine, "{printed}");
+    let users = "select (select count(*) from public.users), (select count(*) from shop_7.users)";
+    assert_eq!(sqlx::query_as::<_, (i64, i64)>(users).fetch_one(&mut db).await.unwrap(), (0, 1));
+    // It goes without a trace.
+    sqlx::query("drop schema shop_7 cascade").execute(&mut db).await.unwrap();
+    let (fine, printed) = run(binary(&[("DATABASE_URL", public.as_str())]).args(["migrate", "--down", "1000"]));
+    assert!(fine, "{printed}");
+    let left: Vec<String> = sqlx::query_scalar(LEFT_BEHIND).fetch_all(&mut db).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[tokio::test]

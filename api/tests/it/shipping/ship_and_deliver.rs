@@ -137,7 +137,7 @@ async fn an_attempt_that_lost_its_lease_commits_nothing() {
         assert_eq!(hands.attempt(job).await.unwrap(), Done::NothingToDo);
     }
     assert_eq!(app.shelf(mug).await, (3, 0));
-    assert_eq!(app.count("select count(*) from simulated.bookings").await, 1);
+    assert_eq!(app.count("select count(*) from simulated_bookings").await, 1);
     assert_eq!(app.count("select count(*) from jobs where kind = 'deliver_order'").await, 1);
 
     // The same for the delivery.
@@ -168,7 +168,7 @@ async fn two_attempts_at_once_ship_once() {
         one.attempt(&claim_one(&one).await).await.unwrap();
         assert_eq!(status(&app, order).await, "delivered");
     }
-    assert_eq!(app.count("select count(*) from simulated.bookings").await, 10);
+    assert_eq!(app.count("select count(*) from simulated_bookings").await, 10);
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn without_a_sure_lease_the_carrier_is_not_called() {
     let hands = ManualWorker::of(&app);
     let job = LeasedJob { lease: Arc::new(Lease::new(Instant::now(), Duration::ZERO)), ..claim_one(&hands).await };
     assert!(matches!(hands.attempt(&job).await, Err(JobError::Transient(_))));
-    assert_eq!(app.count("select count(*) from simulated.bookings").await, 0);
+    assert_eq!(app.count("select count(*) from simulated_bookings").await, 0);
 }
 
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn a_carrier_whose_answer_is_lost_is_booked_once() {
     assert_eq!(hands.attempt(&job).await.unwrap(), Done::Recorded);
     let shipped = alice.get(&path).await.done(200);
     let booked: String =
-        sqlx::query_scalar("select tracking_number from simulated.bookings").fetch_one(&app.db).await.unwrap();
+        sqlx::query_scalar("select tracking_number from simulated_bookings").fetch_one(&app.db).await.unwrap();
     assert_eq!(shipped.body["shipments"][0]["tracking_number"], json!(booked));
     assert_eq!(app.shelf(mug).await, (3, 0));
 }
@@ -237,7 +237,7 @@ async fn an_order_that_is_being_cancelled_is_not_shipped() {
     assert_eq!(outcome.unwrap(), Done::NothingToDo);
     assert_eq!((status(&app, order).await.as_str(), app.shelf(mug).await), ("cancelling", (5, 2)));
     assert_eq!(app.count("select count(*) from shipments").await, 0);
-    assert_eq!(app.count("select count(*) from simulated.bookings").await, 0);
+    assert_eq!(app.count("select count(*) from simulated_bookings").await, 0);
 }
 
 #[tokio::test]
@@ -299,7 +299,7 @@ async fn of_shipping_and_cancelling_exactly_one_wins() {
         }
     }
     assert_eq!(app.shelf(mug).await, (100 - shipped, cancelled));
-    assert_eq!(app.count("select count(*) from simulated.bookings").await, shipped);
+    assert_eq!(app.count("select count(*) from simulated_bookings").await, shipped);
     assert_eq!(app.count("select count(*) from shipments").await, shipped);
     assert!(shipped > 0 && cancelled > 0, "{shipped} were shipped and {cancelled} cancelled");
 }

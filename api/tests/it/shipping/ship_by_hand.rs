@@ -44,7 +44,7 @@ async fn an_order_is_shipped_and_delivered_by_hand() {
 
     // The job that should have shipped the order finds nothing to do and books nothing.
     assert_eq!(hands.attempt(&job).await.unwrap(), Done::NothingToDo);
-    assert_eq!(app.count("select count(*) from simulated.bookings").await, 0);
+    assert_eq!(app.count("select count(*) from simulated_bookings").await, 0);
 
     assert!(deliver::deliver_manually(&mut conn, &principal, order).await.unwrap());
     assert!(!deliver::deliver_manually(&mut conn, &principal, order).await.unwrap());

@@ -56,7 +56,7 @@ async fn an_order_whose_data_are_bad_fails_alone_in_every_step() {
     }
     assert_eq!(app.count("select count(*) from orders where status = 'delivered'").await, 25);
     assert_eq!(app.count("select count(*) from orders where status = 'cancelled'").await, 5);
-    assert_eq!(app.count("select count(*) from simulated.charges where state = 'charged'").await, 25);
+    assert_eq!(app.count("select count(*) from simulated_charges where state = 'charged'").await, 25);
 }
 
 async fn ready(app: &TestApp, kind: &str) -> i64 {

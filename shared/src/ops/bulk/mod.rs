@@ -351,7 +351,7 @@ pub async fn go_on(
     let changed = sqlx::query!(
         "update bulk_actions
             set state = case when state = 'stopped' and untried then 'canary' else 'running' end,
-                untried = untried and state = 'stopped', updated_at = clock_timestamp()
+                untried = untried and state = 'stopped', updated_at = statement_timestamp()
           where id = $1 and state in ('halted', 'stopped')",
         id,
     );
@@ -366,7 +366,7 @@ pub async fn go_on(
 /// Takes no further step. What was taken goes on. Repeating it changes nothing.
 pub async fn stop(conn: &mut PgConnection, principal: &Principal, id: Uuid) -> Result<BulkView> {
     let changed = sqlx::query!(
-        "update bulk_actions set state = 'stopped', updated_at = clock_timestamp() where id = $1 and state in ('canary', 'running')",
+        "update bulk_actions set state = 'stopped', updated_at = statement_timestamp() where id = $1 and state in ('canary', 'running')",
         id,
     );
     if changed.execute(&mut *conn).await?.rows_affected() > 0 {

@@ -100,7 +100,7 @@ impl Running {
             Some(job) if matches!(job.state, JobState::Ready | JobState::Running) => Ok(Stepped::Again(Vec::new())),
             Some(job) if matches!(job.state, JobState::Dead | JobState::Discarded) => {
                 sqlx::query!(
-                    "update bulk_actions set state = 'halted', error = $2, updated_at = clock_timestamp() where id = $1",
+                    "update bulk_actions set state = 'halted', error = $2, updated_at = statement_timestamp() where id = $1",
                     self.id,
                     job.error,
                 )
@@ -187,7 +187,7 @@ impl Running {
             return if others { Ok(Stepped::Again(rings)) } else { self.end(conn, rings).await };
         };
         sqlx::query!(
-            "update bulk_actions set done = done + $2, position = $3, updated_at = clock_timestamp() where id = $1",
+            "update bulk_actions set done = done + $2, position = $3, updated_at = statement_timestamp() where id = $1",
             self.id,
             i64::try_from(taken.len()).unwrap_or(i64::MAX),
             position,
@@ -198,9 +198,12 @@ impl Running {
     }
 
     async fn end(self, conn: &mut PgConnection, rings: Vec<Ring>) -> Result<Stepped> {
-        sqlx::query!("update bulk_actions set state = 'done', updated_at = clock_timestamp() where id = $1", self.id)
-            .execute(conn)
-            .await?;
+        sqlx::query!(
+            "update bulk_actions set state = 'done', updated_at = statement_timestamp() where id = $1",
+            self.id
+        )
+        .execute(conn)
+        .await?;
         Ok(Stepped::Ended(rings))
     }
 }

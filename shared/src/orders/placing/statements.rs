@@ -78,8 +78,8 @@ pub(super) async fn take_keys(
                 where pg_try_advisory_xact_lock(hashtextextended(caller::text || key, 0))
                on conflict (caller_id, key) do update
                   set body_hash = excluded.body_hash, resource = excluded.resource, status = null, headers = null,
-                      body = null, created_at = clock_timestamp()
-                where k.created_at < now() - $6::interval
+                      body = null, created_at = excluded.created_at
+                where excluded.created_at - k.created_at > $6::interval
                returning resource
            )
            select c.id as "id!", true as "is_customer!", open.orders as "orders!", paid.has_paid as "has_paid!",

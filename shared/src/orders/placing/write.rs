@@ -157,7 +157,7 @@ pub(super) async fn write(
            ), wanted as (
                select product_id, warehouse_id, sum(quantity)::int as quantity from a group by product_id, warehouse_id
            ), stocked as (
-               update inventory s set reserved = s.reserved + w.quantity, updated_at = clock_timestamp()
+               update inventory s set reserved = s.reserved + w.quantity, updated_at = statement_timestamp()
                  from wanted w where s.product_id = w.product_id and s.warehouse_id = w.warehouse_id
                returning 1
            ), placed as (
@@ -169,7 +169,7 @@ pub(super) async fn write(
                select order_id, line, product_id, sku, name, quantity, unit_price_minor from i
            ), reservation as (
                insert into reservations (id, order_id, expires_at, created_by)
-               select reservation_id, id, clock_timestamp() + make_interval(secs => $27), placed_by from o
+               select reservation_id, id, statement_timestamp() + make_interval(secs => $27), placed_by from o
            ), line as (
                insert into reservation_lines (reservation_id, product_id, warehouse_id, quantity)
                select reservation_id, product_id, warehouse_id, quantity from a

@@ -14,7 +14,7 @@ use super::beside;
 /// How often a leader says that it is there, within its patience.
 const BEATS: u32 = 4;
 
-/// A process that may become the leader. It has a connection of its own.
+/// A process that may become the leader of its shop. It has a connection of its own.
 pub struct Candidate {
     own: PgPool,
     lock: i64,
@@ -22,7 +22,8 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// `lock` is the number of the advisory lock. A frozen process keeps its connections open, so Postgres takes the
+    /// `lock` is any constant number. With the name of the schema it gives the advisory lock, so that each shop of a database
+    /// has its own leader. A frozen process keeps its connections open, so Postgres takes the
     /// leadership from a leader that says nothing for `patience`.
     pub fn new(db: &PgPool, lock: i64, patience: Duration) -> Self {
         Self { own: beside(db), lock, patience }
@@ -32,7 +33,7 @@ impl Candidate {
     pub async fn lead(&self) -> Result<Option<Leadership>, Error> {
         let mut tx = self.own.begin().await?;
         let leads: bool = sqlx::query_scalar(
-            "select case when pg_try_advisory_xact_lock($1)
+            "select case when pg_try_advisory_xact_lock(hashtextextended(current_schema()::text, $1))
                          then set_config('idle_in_transaction_session_timeout', $2, true) is not null else false end",
         )
         .bind(self.lock)

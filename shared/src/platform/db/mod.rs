@@ -3,6 +3,7 @@
 pub mod fence;
 pub mod leadership;
 pub mod roles;
+pub mod schema;
 mod url;
 
 use std::sync::Arc;
@@ -68,13 +69,20 @@ impl Database {
     }
 
     fn pool_with(&self, max_connections: u32, application: &str, statement_timeout: &'static str) -> PgPool {
-        let fence = self.fence.clone();
+        let (fence, schema) = (self.fence.clone(), schema::named(&self.server));
         PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(move |conn, _| {
-                let fence = fence.clone();
-                async move { fence.check(conn).await }.boxed()
+                let (fence, schema) = (fence.clone(), schema.clone());
+                async move {
+                    fence.check(conn).await?;
+                    match schema {
+                        Some(schema) => schema::check(conn, &schema).await,
+                        None => Ok(()),
+                    }
+                }
+                .boxed()
             })
             .connect_lazy_with(limited(&self.server, application, statement_timeout))
     }
@@ -140,8 +148,9 @@ pub fn broken_constraint(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error().and_then(sqlx::error::DatabaseError::constraint)
 }
 
-/// Applies all migrations that are missing. Processes that start at the same time take turns.
+/// Applies all migrations that are missing. Processes that start at the same time take turns, those of other shops too.
 pub async fn migrate(db: &PgPool, migrator: &Migrator) -> Result<(), MigrateError> {
+    schema::make(db).await?;
     let mut conn = without_timeouts(db).await?;
     take_turns(&mut conn).await?;
     migrator.run(&mut *conn).await?;

@@ -5,6 +5,8 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
+use super::schema::quoted;
+
 /// Every table, with what the statements of our code need. A test compares it with the tables that the migrations make.
 ///
 /// What Postgres does for a foreign key (`on delete cascade`) it does with the owner's privileges. `select … for update`
@@ -52,9 +54,9 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
     ("shipments", "select, insert, update"),
     ("shop_history", "select, insert, update, delete"),
     // Of the simulated payment provider and carrier, which use the worker's connections.
-    ("simulated.attempts", "select, insert, update"),
-    ("simulated.bookings", "select, insert"),
-    ("simulated.charges", "select, insert, update"),
+    ("simulated_attempts", "select, insert, update"),
+    ("simulated_bookings", "select, insert"),
+    ("simulated_charges", "select, insert, update"),
     ("stock_checkpointed", "select, update"),
     ("stock_checkpoints", "select, insert, update"),
     ("stock_closings", "select, insert, delete"),
@@ -74,10 +76,14 @@ pub const PRIVILEGES: &[(&str, &str)] = &[
 ];
 
 /// The functions that act with the rights of the owner, for what the application may do only in this way.
-const FUNCTIONS: [&str; 3] = ["archive_extend()", "archive_close(text)", "archive_remove(text)"];
-
-/// Where the tables are.
-const SCHEMAS: [&str; 2] = ["public", "simulated"];
+const FUNCTIONS: [&str; 5] = [
+    "archive_extend()",
+    "archive_close(text)",
+    "archive_mark_removed(text)",
+    "archive_drop_table()",
+    // Workers of the release before call it.
+    "archive_remove(text)",
+];
 
 /// Any constant number. Two that grant at the same time would fail with "tuple concurrently updated".
 const LOCK: i64 = 0x726f_6c65;
@@ -88,30 +94,28 @@ pub async fn grant(db: &PgPool, role: &str) -> Result<(), sqlx::Error> {
     let mut tx = db.begin().await?;
     sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
     refuse_unfit(&mut tx, role).await?;
-    let role = format!("\"{}\"", role.replace('"', "\"\""));
-    for schema in SCHEMAS {
-        if exists(&mut tx, "select to_regnamespace($1) is not null", schema).await? {
-            let grants = format!(
-                "grant usage on schema {schema} to {role};
-                 revoke all on all tables in schema {schema} from {role};
-                 revoke all on all sequences in schema {schema} from {role};
-                 grant usage on all sequences in schema {schema} to {role}"
-            );
-            sqlx::raw_sql(AssertSqlSafe(grants)).execute(&mut *tx).await?;
-        }
-    }
+    let role = quoted(role);
+    let schema: String = sqlx::query_scalar("select current_schema()::text").fetch_one(&mut *tx).await?;
+    let schema = quoted(&schema);
+    let mut grants = vec![
+        format!("grant usage on schema {schema} to {role}"),
+        format!("revoke all on all tables in schema {schema} from {role}"),
+        format!("revoke all on all sequences in schema {schema} from {role}"),
+        format!("grant usage on all sequences in schema {schema} to {role}"),
+    ];
     for (table, privileges) in PRIVILEGES {
-        if exists(&mut tx, "select to_regclass($1) is not null", table).await? {
-            let grant = format!("grant {privileges} on {table} to {role}");
-            sqlx::raw_sql(AssertSqlSafe(grant)).execute(&mut *tx).await?;
+        let table = format!("{schema}.{table}");
+        if exists(&mut tx, "select to_regclass($1) is not null", &table).await? {
+            grants.push(format!("grant {privileges} on {table} to {role}"));
         }
     }
     for function in FUNCTIONS {
-        if exists(&mut tx, "select to_regprocedure($1) is not null", function).await? {
-            let grant = format!("grant execute on function {function} to {role}");
-            sqlx::raw_sql(AssertSqlSafe(grant)).execute(&mut *tx).await?;
+        let function = format!("{schema}.{function}");
+        if exists(&mut tx, "select to_regprocedure($1) is not null", &function).await? {
+            grants.push(format!("grant execute on function {function} to {role}"));
         }
     }
+    sqlx::raw_sql(AssertSqlSafe(grants.join(";\n"))).execute(&mut *tx).await?;
     tx.commit().await
 }
 

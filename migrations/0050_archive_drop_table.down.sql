@@ -1,0 +1,2 @@
+drop function archive_drop_table();
+drop function archive_mark_removed(text);

@@ -90,6 +90,15 @@ fn sql_stands_in_shared_only() {
 }
 
 #[test]
+fn times_are_written_as_citus_takes_them() {
+    for (path, text) in sources("shared/src") {
+        let set = |(at, _): (usize, &str)| !text[..at].ends_with(['<', '>']);
+        let sets = text.match_indices("= clock_timestamp()").any(set);
+        assert!(!sets, "{path}: set a time to `statement_timestamp()`; Citus refuses `clock_timestamp()` in an update");
+    }
+}
+
+#[test]
 fn every_request_refuses_fields_that_it_does_not_know() {
     for folder in ["shared/src", "api/src"] {
         for (path, text) in sources(folder) {

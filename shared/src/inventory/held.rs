@@ -64,14 +64,13 @@ pub async fn list(conn: &mut PgConnection, filter: &HeldFilter, page: &Page) -> 
                        or exists (select from reservation_lines l where l.reservation_id = r.id
                                      and ($3 is null or l.product_id = $3) and ($4 is null or l.warehouse_id = $4)))
                 order by r.expires_at, r.id limit $5)
-           select h.id as "id: ReservationId", h.order_id as "order_id: OrderId", o.number as "number?", h.expires_at,
-                  h.created_at,
+           select h.id as "id: ReservationId", h.order_id as "order_id: OrderId",
+                  (select number from orders where id = h.order_id) as "number?", h.expires_at, h.created_at,
                   (select jsonb_agg(jsonb_build_object('product_id', l.product_id, 'sku', p.sku, 'name', p.name,
                               'warehouse_id', l.warehouse_id, 'quantity', l.quantity) order by p.sku, l.warehouse_id)
                      from reservation_lines l join products p on p.id = l.product_id
                     where l.reservation_id = h.id) as "items: Json<Vec<HeldItem>>"
-             from held h left join orders o on o.id = h.order_id
-            order by h.expires_at, h.id"#,
+             from held h order by h.expires_at, h.id"#,
         after,
         page.after_id(),
         filter.product_id as Option<ProductId>,

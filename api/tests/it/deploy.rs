@@ -1,5 +1,5 @@
-//! The files for deployment: images, compose, Kubernetes. There is no Docker engine and no cluster here, so these tests
-//! validate the files with tools, and compare them with the settings of the binaries.
+//! The files for deployment: images, compose, Kubernetes. These tests need no Docker engine and no cluster: they validate the
+//! files with tools, and compare them with the settings of the binaries. `deploy/images.sh` starts them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -75,7 +75,14 @@ fn settings_default(name: &str) -> u64 {
 #[test]
 fn linters_are_content_with_images_and_scripts() {
     is_content(&tool("hadolint", &["Dockerfile.api", "Dockerfile.worker", "deploy/patroni/Dockerfile"]));
-    let scripts = ["dev", ".ci/run", "testkit/install.sh", "bench/peers/install.sh", "deploy/patroni/post_init.sh"];
+    let scripts = [
+        "dev",
+        ".ci/run",
+        "testkit/install.sh",
+        "bench/peers/install.sh",
+        "deploy/images.sh",
+        "deploy/patroni/post_init.sh",
+    ];
     is_content(&tool("shellcheck", &[&["-x"][..], &scripts].concat()));
     is_content(&tool(
         "check-jsonschema",

@@ -54,7 +54,7 @@ fn text(of: &Value) -> String {
 /// Alertmanager's settings, as Compose writes them with these variables.
 fn alertmanager_settings(variables: &[(&str, &str)]) -> String {
     let compose = yaml("docker-compose.yml").remove(0);
-    let mut settings = text(&compose["configs"]["alertmanager"]["content"]);
+    let mut settings = text(&compose["services"]["alertmanager"]["environment"]["SETTINGS"]);
     while let Some((before, rest)) = settings.split_once("${") {
         let (expression, after) = rest.split_once('}').unwrap();
         let (name, default) = expression.split_once(":-").expect("each variable has a default");

@@ -1,3 +1,6 @@
+-- Analyzing a table in parts analyzes each part, which takes longer than a request may.
+set local statement_timeout = 0;
+
 -- 10,000 products in one warehouse, with more stock than a run can sell. The newest one is the hot product.
 insert into warehouses (code, name, priority) values ('BENCH', 'Bench', 1);
 insert into products (sku, name, description, price_minor, currency)

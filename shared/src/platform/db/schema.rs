@@ -34,6 +34,8 @@ pub(super) async fn make(db: &PgPool) -> Result<(), Error> {
     let Some(schema) = named(&server) else { return Ok(()) };
     // Not from the pool, which refuses connections as long as the schema does not exist.
     let mut conn = PgConnection::connect_with(&server).await?;
+    // Two that make the same schema or extension at once would fail with "duplicate key".
+    super::take_turns(&mut conn).await?;
     let exists: bool = sqlx::query_scalar("select to_regnamespace(quote_ident($1)) is not null")
         .bind(&schema)
         .fetch_one(&mut conn)

@@ -20,13 +20,13 @@ fn pool(common: &Common) -> anyhow::Result<PgPool> {
 pub async fn migrate(common: &Common, down: Option<u32>, app_role: Option<&str>) -> anyhow::Result<()> {
     let db = pool(common)?;
     match down {
-        None => shared::platform::db::migrate(&db, &shared::migrations::MIGRATOR).await?,
-        Some(steps) => shared::platform::db::migrate_down(&db, &shared::migrations::MIGRATOR, steps as usize).await?,
+        None => shared::platform::db::migrate::up(&db, &shared::migrations::MIGRATOR).await?,
+        Some(steps) => shared::platform::db::migrate::down(&db, &shared::migrations::MIGRATOR, steps as usize).await?,
     }
     if let Some(role) = app_role {
         shared::platform::db::roles::grant(&db, role).await.context("DATABASE_APP_ROLE")?;
     }
-    println!("the database is at version {}", shared::platform::db::version(&db).await?);
+    println!("the database is at version {}", shared::platform::db::migrate::version(&db).await?);
     Ok(())
 }
 

@@ -48,7 +48,7 @@ pub async fn serve(common: Common, settings: Serve) -> anyhow::Result<()> {
     let state = state(&common, settings)?;
     crate::open_files::warn_if_few(state.settings.max_connections);
     if state.settings.auto_migrate {
-        shared::platform::db::migrate(&state.db, &shared::migrations::MIGRATOR)
+        shared::platform::db::migrate::up(&state.db, &shared::migrations::MIGRATOR)
             .await
             .context("the database of DATABASE_URL could not be migrated")?;
     }

@@ -102,7 +102,7 @@ pub async fn run(
 /// Measures the parts. Empties the Redis.
 pub async fn measure(home: &Home, redis: &Redis, options: &Options) -> Result<Vec<Line>> {
     let db = PgPool::connect(options.database_url.expose_secret()).await.context("DATABASE_URL")?;
-    shared::platform::db::migrate(&db, &shared::migrations::MIGRATOR).await?;
+    shared::platform::db::migrate::up(&db, &shared::migrations::MIGRATOR).await?;
     let used = "select exists (select from products) or exists (select from orders)";
     if sqlx::query_scalar(used).fetch_one(&db).await? {
         bail!("the database contains products or orders, and this would delete its jobs; create a new database");

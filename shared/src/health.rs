@@ -105,7 +105,7 @@ impl Probe {
     /// one runs on until it is replaced.
     pub async fn is_migrated(&self) -> bool {
         if !self.migrated.load(Ordering::Relaxed) {
-            let version = timeout(PROBE_TIMEOUT, db::version(&self.db)).await;
+            let version = timeout(PROBE_TIMEOUT, db::migrate::version(&self.db)).await;
             let migrated = version.is_ok_and(|version| version.is_ok_and(|version| version >= newest_migration()));
             self.migrated.store(migrated, Ordering::Relaxed);
         }

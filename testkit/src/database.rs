@@ -75,7 +75,7 @@ async fn template(admin: &mut PgConnection, server: &str) -> String {
         let draft = format!("draft_{}", Uuid::now_v7().simple());
         run(admin, format!("create database {draft}")).await;
         let db = PgPool::connect(&url_of(server, &draft)).await.unwrap();
-        shared::platform::db::migrate(&db, &shared::migrations::MIGRATOR).await.unwrap();
+        shared::platform::db::migrate::up(&db, &shared::migrations::MIGRATOR).await.unwrap();
         run(admin, MAKE_APP_ROLE.to_owned()).await;
         shared::platform::db::roles::grant(&db, "millrace_app").await.unwrap();
         db.close().await;

@@ -59,7 +59,7 @@ pub struct Database {
 impl Database {
     async fn open(url: String) -> Result<Self> {
         let db = shared::platform::db::pool(&url, 4, "millrace-bench")?;
-        shared::platform::db::migrate(&db, &shared::migrations::MIGRATOR).await?;
+        shared::platform::db::migrate::up(&db, &shared::migrations::MIGRATOR).await?;
         sqlx::raw_sql("create extension if not exists pg_stat_statements").execute(&db).await?;
         let products = ProductSet::open(&db).await?;
         Ok(Self { url, db, products })

@@ -1,7 +1,8 @@
-//! Connection pools to Postgres, migrations, and the meaning of Postgres's errors. Writes no table.
+//! Connection pools to Postgres, and the meaning of Postgres's errors. Writes no table.
 
 pub mod fence;
 pub mod leadership;
+pub mod migrate;
 pub mod roles;
 pub mod schema;
 mod url;
@@ -13,7 +14,6 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use sqlx::error::BoxDynError;
-use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr};
 
@@ -148,30 +148,6 @@ pub fn broken_constraint(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error().and_then(sqlx::error::DatabaseError::constraint)
 }
 
-/// Applies all migrations that are missing. Processes that start at the same time take turns, those of other shops too.
-pub async fn migrate(db: &PgPool, migrator: &Migrator) -> Result<(), MigrateError> {
-    schema::make(db).await?;
-    let mut conn = without_timeouts(db).await?;
-    take_turns(&mut conn).await?;
-    migrator.run(&mut *conn).await?;
-    conn.close().await?;
-    Ok(())
-}
-
-/// Reverts the last `steps` migrations.
-pub async fn migrate_down(db: &PgPool, migrator: &Migrator, steps: usize) -> Result<(), MigrateError> {
-    let current = Some(version(db).await?);
-    let mut conn = without_timeouts(db).await?;
-    take_turns(&mut conn).await?;
-    let versions: Vec<i64> =
-        migrator.iter().filter(|m| m.migration_type.is_up_migration()).map(|m| m.version).collect();
-    let applied = versions.iter().rposition(|known| Some(*known) == current).map_or(0, |last| last + 1);
-    let target = applied.checked_sub(steps + 1).map_or(0, |last| versions[last]);
-    migrator.undo(&mut *conn, target).await?;
-    conn.close().await?;
-    Ok(())
-}
-
 /// A connection without timeouts, for migrations and repairs. The caller closes it, so that it does not return to the pool.
 pub async fn without_timeouts(db: &PgPool) -> Result<sqlx::pool::PoolConnection<Postgres>, sqlx::Error> {
     let mut conn = db.acquire().await?;
@@ -180,38 +156,12 @@ pub async fn without_timeouts(db: &PgPool) -> Result<sqlx::pool::PoolConnection<
     Ok(conn)
 }
 
-/// The number of the advisory lock for migrations ("migr" in ASCII). Closing the connection releases the lock.
-const MIGRATING: i64 = 0x6d69_6772;
-const ASK_AGAIN: Duration = Duration::from_millis(50);
-
-/// Waits until no other process migrates. It asks again and again instead of waiting in Postgres, as sqlx would: a statement
-/// that waits has a snapshot, and `create index concurrently` waits for all snapshots.
-async fn take_turns(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    while !sqlx::query_scalar::<_, bool>("select pg_try_advisory_lock($1)")
-        .bind(MIGRATING)
-        .fetch_one(&mut *conn)
-        .await?
-    {
-        tokio::time::sleep(ASK_AGAIN).await;
-    }
-    Ok(())
-}
-
 /// Until the end of the transaction, Postgres takes an index that has the rows in the order of the list rather than another
 /// one and a sort. A table that goes from no row of a state to millions within minutes needs this: with statistics from
 /// before, sorting "one row" costs nothing.
 pub async fn prefer_ordered_indexes(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query("set local enable_sort = off").execute(conn).await?;
     Ok(())
-}
-
-/// The version of the last migration that was applied; 0 if none was.
-pub async fn version(db: &PgPool) -> Result<i64, sqlx::Error> {
-    let exists: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(db).await?;
-    if !exists {
-        return Ok(0);
-    }
-    sqlx::query_scalar("select coalesce(max(version), 0) from _sqlx_migrations").fetch_one(db).await
 }
 
 // One plan for all arguments: statements that run for batches of any size hide an array from the planner, by

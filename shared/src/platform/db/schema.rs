@@ -4,7 +4,7 @@
 use std::io;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, Error, PgConnection, PgPool};
+use sqlx::{Error, PgConnection};
 
 /// The schema that `?options[search_path]=shop_7,public` names. None: the shop is where Postgres puts it, in `public`.
 pub fn named(server: &PgConnectOptions) -> Option<String> {
@@ -26,26 +26,6 @@ pub async fn check(conn: &mut PgConnection, named: &str) -> Result<(), Error> {
         "DATABASE_URL names the schema {named}, and the connection does not use it. If the schema does not exist, \
          `millrace-api migrate` makes it; if a pooler is in between, it forgets the schema: docs/scaling.md, \"Several shops\""
     ))))
-}
-
-/// Makes the schema that the URL names, and beside it what all shops of a database share.
-pub(super) async fn make(db: &PgPool) -> Result<(), Error> {
-    let server = db.connect_options();
-    let Some(schema) = named(&server) else { return Ok(()) };
-    // Not from the pool, which refuses connections as long as the schema does not exist.
-    let mut conn = PgConnection::connect_with(&server).await?;
-    // Two that make the same schema or extension at once would fail with "duplicate key".
-    super::take_turns(&mut conn).await?;
-    let exists: bool = sqlx::query_scalar("select to_regnamespace(quote_ident($1)) is not null")
-        .bind(&schema)
-        .fetch_one(&mut conn)
-        .await?;
-    if !exists {
-        sqlx::raw_sql(AssertSqlSafe(format!("create schema {}", quoted(&schema)))).execute(&mut conn).await?;
-    }
-    // The first shop's migrations would put it into the schema of that shop, where the others do not find it.
-    sqlx::raw_sql("create extension if not exists pg_trgm schema public").execute(&mut conn).await?;
-    conn.close().await
 }
 
 /// A name as SQL contains it.

@@ -53,6 +53,13 @@ pub async fn run(url: &SecretString, rows: u32) -> anyhow::Result<()> {
         progress.step(&name, execute(&mut tx, definition)).await?;
     }
     progress.step("commit", tx.commit()).await?;
+    let invalid: Vec<String> =
+        sqlx::query_scalar("select indexrelid::regclass::text from pg_index where not indisvalid")
+            .fetch_all(&mut conn)
+            .await?;
+    if !invalid.is_empty() {
+        bail!("these indexes were not created again: {}", invalid.join(", "));
+    }
     // Also sets the visibility map, which a database that was just filled lacks.
     progress.step("vacuum, analyze", execute(&mut conn, "vacuum (analyze)".to_owned())).await?;
     say(format!("filled in {:.0} s: {:.2} GB", progress.start.elapsed().as_secs_f64(), progress.bytes().await? / 1e9));
@@ -77,7 +84,9 @@ pub async fn create_users(url: &SecretString) -> anyhow::Result<()> {
 /// stay. Returns the names and statements that create them again, foreign keys last.
 async fn drop_indexes_and_references(conn: &mut PgConnection) -> sqlx::Result<Vec<(String, String)>> {
     let dropped: Vec<(String, String, String)> = sqlx::query_as(
-        "select indexrelid::regclass::text, 'drop index ' || indexrelid::regclass, pg_get_indexdef(indexrelid)
+        "select indexrelid::regclass::text, 'drop index ' || indexrelid::regclass,
+                -- Of a table in parts it says ONLY, which would leave the parts without the index.
+                replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ')
            from pg_index i join pg_class t on t.oid = i.indrelid
           where t.relnamespace = 'public'::regnamespace and not i.indisunique
             and not exists (select from pg_constraint where conindid = i.indexrelid)

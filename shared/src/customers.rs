@@ -137,7 +137,7 @@ pub async fn by_ids(conn: &mut PgConnection, ids: &[CustomerId]) -> Result<Vec<C
         CustomerView,
         "select id, user_id as \"user_id: UserId\", email as \"email: Email\", name as \"name: Name\",
                 phone as \"phone: Phone\", addresses as \"addresses: Json<Addresses>\", version, created_at, updated_at
-           from customers where id = any($1)",
+           from customers where id = any((select $1::uuid[])::uuid[])",
         &ids.iter().map(|id| id.0).collect::<Vec<_>>(),
     )
     .fetch_all(conn)

@@ -44,7 +44,17 @@ const OF_ORDERS: [&str; 13] = [
 
 const PART: &str = "growth";
 
-const WHAT: [&str; 4] = ["placing", "a product", "a customer's orders, first page", "any order, by staff"];
+const WHAT: [&str; 6] = [
+    "placing",
+    "one of the same 10,000 products",
+    "any product",
+    "a customer's orders, first page",
+    "a new order, by staff",
+    "any order, by staff",
+];
+
+/// So many of the newest orders are new ones.
+const NEW: i64 = 10_000;
 
 /// How many products and orders are sampled. A run cannot read them all, so few are read twice.
 const SAMPLE: i64 = 100_000;
@@ -55,7 +65,7 @@ struct Size {
     /// Orders at the end, with those that the measurement placed.
     there: f64,
     /// In the order of `WHAT`.
-    loads: [Loaded; 4],
+    loads: [Loaded; WHAT.len()],
     api_mib: f64,
     postgres_mib: f64,
     tables: Vec<Table>,
@@ -141,18 +151,18 @@ async fn measure_size(system: &System, settings: &Settings, orders: u32) -> Resu
     let tokens = requests::buyers(addr).await?;
     let staff = requests::staff(addr, &database.url).await?;
     let Database { products, db, .. } = &database;
-    let sampled = ProductSet { ids: sample(db, "select id from products order by md5(id::text) limit $1").await? };
-    let mut loads = [Loaded::default(); 4];
+    let sampled =
+        ProductSet { ids: sample(db, "select id from products order by md5(id::text) limit $1", SAMPLE).await? };
+    let mut loads = [Loaded::default(); WHAT.len()];
     for (index, (loaded, what)) in loads.iter_mut().zip(WHAT).enumerate() {
         let (ask, expected): (RequestWriter, u16) = match index {
             0 => (products.orders(Buying::Spread, &tokens), 201),
-            1 => (sampled.product("/v1"), 200),
-            2 => (requests::own_orders(&tokens), 200),
-            // If the tables contain no orders, this reads those that were just placed.
-            _ => (
-                requests::any_order(sample(db, "select id from orders order by md5(id::text) limit $1").await?, &staff),
-                200,
-            ),
+            1 => (products.product("/v1"), 200),
+            2 => (sampled.product("/v1"), 200),
+            3 => (requests::own_orders(&tokens), 200),
+            // If the tables contain no orders, both read those that were just placed.
+            4 => (requests::any_order(sample(db, NEWEST, NEW).await?, &staff), 200),
+            _ => (requests::any_order(sample(db, ANY, SAMPLE).await?, &staff), 200),
         };
         say(format!("growth: {} orders, {what}", number(orders.into())));
         let load = Load { addr, connections: CONNECTIONS, expected, ask, pace: None };
@@ -174,8 +184,11 @@ async fn measure_size(system: &System, settings: &Settings, orders: u32) -> Resu
     Ok(Size { orders, there, loads, api_mib, postgres_mib, tables, all_bytes })
 }
 
-async fn sample(db: &PgPool, sql: &'static str) -> Result<Arc<[Uuid]>> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(sql).bind(SAMPLE).fetch_all(db).await?;
+const NEWEST: &str = "select id from orders order by id desc limit $1";
+const ANY: &str = "select id from orders order by md5(id::text) limit $1";
+
+async fn sample(db: &PgPool, sql: &'static str, limit: i64) -> Result<Arc<[Uuid]>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(sql).bind(limit).fetch_all(db).await?;
     Ok(ids.into())
 }
 

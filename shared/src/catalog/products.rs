@@ -317,7 +317,7 @@ async fn read(conn: &mut PgConnection, ids: &[uuid::Uuid]) -> Result<Vec<Product
                    from inventory i join warehouses w on w.id = i.warehouse_id
                   where i.product_id = p.id and w.active) as \"available!\",
                 p.version, p.created_at, p.updated_at
-           from products p where p.id = any($1) order by p.id",
+           from products p where p.id = any((select $1::uuid[])::uuid[]) order by p.id",
         ids,
     )
     .fetch_all(conn)

@@ -12,6 +12,7 @@ use super::data::{
     OrderPlaced, OrderShipped, PaymentOutcome, PlacedItem,
 };
 use crate::error::Result;
+use crate::months;
 use crate::values::{CustomerId, Money, OrderNumber, ProductId};
 
 /// The events of a timeline that move the order, each with the status that it leads to.
@@ -56,6 +57,8 @@ pub(super) async fn data(conn: &mut PgConnection, events: &[(Uuid, i32)]) -> Res
 }
 
 async fn read(conn: &mut PgConnection, events: &[(Uuid, i32)]) -> Result<Vec<TimelineRow>> {
+    let orders: Vec<Uuid> = events.iter().map(|(order_id, _)| *order_id).collect();
+    let (first, last) = months::reach(&orders);
     let moving: Vec<&str> = STATUS_AFTER.iter().map(|(name, _)| *name).collect();
     Ok(sqlx::query_as!(
         TimelineRow,
@@ -63,16 +66,23 @@ async fn read(conn: &mut PgConnection, events: &[(Uuid, i32)]) -> Result<Vec<Tim
                   o.customer_id as "customer_id: CustomerId", o.total_minor, o.currency,
                   case when e.type = any($3) then e.type
                        else (select m.type from order_events m
-                              where m.order_id = e.order_id and m.sequence < e.sequence and m.type = any($3)
+                              where m.order_id = e.order_id and m.sequence < e.sequence
+                                and m.order_id >= case when now() is not null then $4::uuid end
+                                and m.order_id <= case when now() is not null then $5::uuid end
+                                and m.type = any($3)
                               order by m.sequence desc limit 1) end as moved,
                   coalesce(u.role = 'customer', false) as "by_customer!"
-             from unnest($1::uuid[], $2::int[]) asked (subject, sequence)
+             from unnest((select $1::uuid[]), (select $2::int[])) asked (subject, sequence)
              join order_events e on e.order_id = asked.subject and e.sequence = asked.sequence
+                              and e.order_id >= case when now() is not null then $4::uuid end
+                              and e.order_id <= case when now() is not null then $5::uuid end
              join orders o on o.id = e.order_id
              left join users u on u.id = (e.data -> 'by' ->> 'id')::uuid"#,
-        &events.iter().map(|(order_id, _)| *order_id).collect::<Vec<_>>(),
+        &orders,
         &events.iter().map(|(_, sequence)| *sequence).collect::<Vec<_>>(),
         &moving as &[&str],
+        first,
+        last,
     )
     .fetch_all(conn)
     .await?)
@@ -82,11 +92,17 @@ async fn items(conn: &mut PgConnection, orders: &[Uuid]) -> Result<HashMap<Uuid,
     if orders.is_empty() {
         return Ok(HashMap::new());
     }
+    let (first, last) = months::reach(orders);
     let rows = sqlx::query!(
         r#"select i.order_id, i.product_id as "product_id: ProductId", i.sku, i.quantity, i.unit_price_minor, o.currency
              from order_items i join orders o on o.id = i.order_id
-            where i.order_id = any($1) order by i.order_id, i.line"#,
+            where i.order_id = any((select $1::uuid[])::uuid[])
+              and i.order_id >= case when now() is not null then $2::uuid end
+              and i.order_id <= case when now() is not null then $3::uuid end
+            order by i.order_id, i.line"#,
         orders,
+        first,
+        last,
     )
     .fetch_all(conn)
     .await?;

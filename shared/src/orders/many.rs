@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::OrderView;
 use super::read::{self, OrderEvent};
 use crate::error::Result;
+use crate::months;
 use crate::page::{List, Page, Position};
 use crate::platform::db::CustomPlan;
 use crate::principal::{Permission, Principal};
@@ -31,17 +32,24 @@ pub async fn events(
     page: &Page,
 ) -> Result<HashMap<OrderId, List<OrderEvent>>> {
     let after = page.after.map_or(0, |position| i32::try_from(position.rank).unwrap_or(i32::MAX));
+    let ids: Vec<Uuid> = orders.iter().map(|id| id.0).collect();
+    let (first, last) = months::reach(&ids);
     let rows = sqlx::query_as!(
         EventRow,
         r#"select asked.id as "order_id!", e.sequence, e.type as "type", e.created_at as at, e.data
-             from unnest($1::uuid[]) asked (id)
+             from unnest((select $1::uuid[])) asked (id)
             cross join lateral (
                   select sequence, type, created_at, data from order_events
-                   where order_id = asked.id and sequence > $2 order by sequence limit $3) e
+                   where order_id = asked.id and sequence > $2
+                     and order_id >= case when now() is not null then $4::uuid end
+                     and order_id <= case when now() is not null then $5::uuid end
+                   order by sequence limit $3) e
             order by asked.id, e.sequence"#,
-        &orders.iter().map(|id| id.0).collect::<Vec<_>>(),
+        &ids,
         after,
         page.fetch(),
+        first,
+        last,
     )
     .fetch_all(conn)
     .await?;

@@ -227,3 +227,38 @@ async fn nothing_is_removed_when_files_and_books_differ_and_a_closed_month_takes
     assert_eq!(std::fs::read_dir(&files).unwrap().count(), 4, "three files and what is in them");
     shop.audit().await;
 }
+
+#[tokio::test]
+async fn what_a_killed_run_left_of_a_removed_month_is_dropped_by_the_next_run() {
+    let (shop, dir) = (OldShop::open().await, Dir::new());
+    let staff = shop.staff().await;
+    let part = shop.part_of_old().await;
+    shop.forget_feed().await;
+    shop.audit().await;
+    let there = async |table: &str| -> bool {
+        let exists = "select to_regclass($1) is not null";
+        sqlx::query_scalar(exists).bind(format!("{table}_{part}")).fetch_one(&shop.app().db).await.unwrap()
+    };
+    // Somebody reads the second of the three tables, so the run has to wait for it. It is killed while it waits.
+    let mut reading = shop.app().db.begin().await.unwrap();
+    let read = format!("select from order_events_{part}");
+    sqlx::query(sqlx::AssertSqlSafe(read)).fetch_all(&mut *reading).await.unwrap();
+    shop.system.jobs("archive", "low", json!({ "at": "2026-11-28T00:20:00Z" }), 1).await;
+    let dir_of_worker = dir.0.to_str().unwrap();
+    let worker = WorkerProcess::start(&shop.system, &[("ARCHIVE_DIR", dir_of_worker), ("ARCHIVE_AFTER", "35d")]);
+    until("the first table is dropped", async || !there("order_items").await).await;
+    worker.kill().await;
+    assert!(there("order_events").await && there("stock_movements").await);
+    assert_ne!(shop.parts().await[0], part, "the month is removed for all readers");
+    assert_eq!(staff.see(&shop.old[0]).await["archive"], json!(part));
+    shop.audit().await;
+
+    reading.commit().await.unwrap();
+    until("the next run drops the others", async || {
+        shop.archive(&dir).await.unwrap();
+        !there("order_events").await && !there("stock_movements").await
+    })
+    .await;
+    staff.get(&format!("{}/events", shop.old[0])).await.refused(410, "order_archived");
+    shop.audit().await;
+}

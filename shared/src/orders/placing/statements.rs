@@ -90,7 +90,9 @@ pub(super) async fn take_keys(
             cross join lateral (
                   select exists (select from orders where customer_id = c.id and stage = any((select $10::text[])::text[]) and status = any((select $8::text[])::text[])) as has_paid) paid
              left join lateral (
-                  select sum(i.quantity)::bigint as units from orders o join order_items i on i.order_id = o.id
+                  select sum(l.quantity)::bigint as units
+                    from orders o join reservations r on r.order_id = o.id
+                    join reservation_lines l on l.reservation_id = r.id
                    where o.customer_id = c.id and o.stage = any((select $9::text[])::text[]) and o.status = any((select $7::text[])::text[])) held on not paid.has_paid
            union all select resource, false, 0, false, 0 from key"#,
         &customers,
@@ -208,10 +210,11 @@ pub(super) async fn present(conn: &mut PgConnection, batch: &[&PlaceOrder], term
                      select exists (select from orders where customer_id = c.id and stage = any((select $7::text[])::text[]) and status = any((select $5::text[])::text[])) as has_paid) paid
                 left join lateral (
                      select jsonb_object_agg(product_id, units) as units
-                       from (select i.product_id, sum(i.quantity) as units
-                               from orders o join order_items i on i.order_id = o.id
+                       from (select l.product_id, sum(l.quantity) as units
+                               from orders o join reservations r on r.order_id = o.id
+                               join reservation_lines l on l.reservation_id = r.id
                               where o.customer_id = c.id and o.stage = any((select $6::text[])::text[]) and o.status = any((select $4::text[])::text[])
-                              group by i.product_id) by_product) held on not paid.has_paid and open.orders > 0
+                              group by l.product_id) by_product) held on not paid.has_paid and open.orders > 0
                 left join lateral (
                      select jsonb_object_agg(currency, total) as value
                        from (select currency, least(sum(total_minor), 9223372036854775807)::bigint as total from orders

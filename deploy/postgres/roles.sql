@@ -37,6 +37,7 @@ alter role millrace_app in database :"DBNAME" set idle_in_transaction_session_ti
 alter role millrace_app in database :"DBNAME" set jit = off;
 alter role millrace_app in database :"DBNAME" set random_page_cost = 1.1;
 alter role millrace_app in database :"DBNAME" set enable_seqscan = off;
+alter role millrace_app in database :"DBNAME" set max_parallel_workers_per_gather = 0;
 
 alter database :"DBNAME" owner to millrace_owner;
 -- By default everybody may connect to a database and make temporary tables in it.

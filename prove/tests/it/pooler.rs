@@ -10,13 +10,14 @@ use crate::bins;
 use crate::shop::{Shop, leaders, make_roles, migrate, root};
 
 /// What our connections ask for. A pooler forgets it, so it must come with the role.
-const LIMITS: [&str; 6] = [
+const LIMITS: [&str; 7] = [
     "statement_timeout",
     "lock_timeout",
     "idle_in_transaction_session_timeout",
     "jit",
     "random_page_cost",
     "enable_seqscan",
+    "max_parallel_workers_per_gather",
 ];
 
 #[tokio::test]

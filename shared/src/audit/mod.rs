@@ -226,8 +226,9 @@ async fn take_turn(conn: &mut PgConnection) -> Result<()> {
         ("statement_timeout", STATEMENT_TIMEOUT),
         // So that Postgres notices soon that the process of a run has died.
         ("client_connection_check_interval", "2s"),
-        // It reads whole tables. Requests must not, so their connections have this off.
+        // It reads whole tables, with Postgres's own helpers. Requests must not, so their connections have this off.
         ("enable_seqscan", "on"),
+        ("max_parallel_workers_per_gather", "2"),
     ];
     for (setting, value) in settings {
         sqlx::query_scalar!("select set_config($1, $2, true)", setting, value).fetch_one(&mut *conn).await?;

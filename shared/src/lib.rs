@@ -7,9 +7,9 @@
 //! | --- | --- |
 //! | what every program needs | `platform`, `migrations` |
 //! | the words of the domain | `invalid`, then `values` and `scope`, then `error`, then `page`, `batch` |
-//! | who acts | `principal` |
+//! | who acts, and the parts of history | `principal`, `months` |
 //! | jobs, and records of what happened | `queue`, `actions`, `idempotency`, `feed` |
-//! | tables that depend on few others | `customers`, `warehouses`, `schedule`, `health`, `history`, `months` |
+//! | tables that depend on few others | `customers`, `warehouses`, `schedule`, `health`, `history` |
 //! | who signs in, and what orders consist of | `identity`, `catalog`, `inventory`, `payments`, `shipping` |
 //! | orders | `orders` |
 //! | what happened, sent out | `webhooks` |

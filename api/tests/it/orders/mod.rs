@@ -4,6 +4,7 @@ mod cancel;
 mod list;
 mod place;
 mod place_at_once;
+mod plans;
 mod set_status;
 mod taken;
 mod unpaid;

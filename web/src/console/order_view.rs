@@ -34,10 +34,11 @@ pub(super) struct Seen {
 pub(super) fn content(visit: &Visit, seen: &Seen, problem: Option<&str>) -> Markup {
     let order = &seen.order;
     let slip = format!("/console/orders/{}/slip", order.number);
+    let is_archived = order.archive.is_some();
     html! {
         (ui::head_with(&format!("Order {}", order.number), html! {
             (status::order(order.status)) " · " (money(order.total)) " · placed " (time::both(visit, order.created_at))
-        }, action::link(&slip, "Packing slip", Emphasis::Plain)))
+        }, html! { @if !is_archived { (action::link(&slip, "Packing slip", Emphasis::Plain)) } }))
         @if let Some(problem) = problem { (notice::bad(problem)) }
         @if let Some(at) = seen.past {
             (notice::hint_with(html! {
@@ -49,16 +50,16 @@ pub(super) fn content(visit: &Visit, seen: &Seen, problem: Option<&str>) -> Mark
             div.two {
                 div {
                     @if seen.past.is_none() { (next_card(visit, seen)) }
-                    (items(order))
+                    @if !is_archived { (items(order)) }
                     (payment(visit, seen))
                     (shipments(visit, order))
                     (allocation(visit, &seen.allocation))
                     @if seen.past.is_none() { (jobs_block(visit, &seen.jobs)) }
                 }
-                aside { (customer(order)) (as_of_form(visit, order)) }
+                aside { (customer(order)) @if !is_archived { (as_of_form(visit, order)) } }
             }
         }))
-        (timeline(visit, seen))
+        @if !is_archived { (timeline(visit, seen)) }
     }
 }
 
@@ -66,28 +67,23 @@ pub(super) fn content(visit: &Visit, seen: &Seen, problem: Option<&str>) -> Mark
 fn allocation(visit: &Visit, allocation: &OrderAllocation) -> Markup {
     let Some(reservation) = &allocation.reservation else { return html! {} };
     let units: i64 = reservation.items.iter().map(|item| i64::from(item.quantity)).sum();
-    let lacking = allocation.sourcing.as_ref().and_then(|sourcing| sourcing["considered"].as_array());
-    let lacking =
-        lacking.into_iter().flatten().filter(|house| house["lacks"].as_array().is_some_and(|it| !it.is_empty()));
-    ui::block(
-        "Allocation",
-        ui::facts(&[
-            ("Reservation", html! { (reservation_word(reservation.state)) }),
-            ("Units", html! { (ui::number(units)) }),
-            (
-                "Expires",
-                if reservation.state == ReservationState::Held {
-                    time::both(visit, reservation.expires_at)
-                } else {
-                    html! { span.quiet { "never" } }
-                },
-            ),
-            (
-                "Warehouses that lacked something",
-                html! { (ui::number(i64::try_from(lacking.count()).unwrap_or(i64::MAX))) },
-            ),
-        ]),
-    )
+    let expires = if reservation.state == ReservationState::Held {
+        time::both(visit, reservation.expires_at)
+    } else {
+        html! { span.quiet { "never" } }
+    };
+    let mut facts = vec![
+        ("Reservation", html! { (reservation_word(reservation.state)) }),
+        ("Units", html! { (ui::number(units)) }),
+        ("Expires", expires),
+    ];
+    // Unknown for an archived order: its first event says it.
+    if let Some(considered) = allocation.sourcing.as_ref().and_then(|sourcing| sourcing["considered"].as_array()) {
+        let lacked = |house: &&serde_json::Value| house["lacks"].as_array().is_some_and(|it| !it.is_empty());
+        let lacking = i64::try_from(considered.iter().filter(lacked).count()).unwrap_or(i64::MAX);
+        facts.push(("Warehouses that lacked something", html! { (ui::number(lacking)) }));
+    }
+    ui::block("Allocation", ui::facts(&facts))
 }
 
 const fn reservation_word(state: ReservationState) -> &'static str {

@@ -97,6 +97,9 @@ const THERE_IF_SEEN_WITHIN: Duration = Duration::from_secs(10);
 /// An order whose payment no worker has begun waits for us, not for its buyer: it keeps its stock. Its job may be due, or be
 /// tried again later because we could not reach the database. That is so while there are workers that will come to it.
 /// Without any, or while staff have paused the queue, nobody knows when it will be paid.
+///
+/// A worker is there if it has just sent a heartbeat or begun a job. When the database was away, nobody could send one, and the
+/// job that reaps may begin before the next.
 async fn cancel_expired(conn: &mut PgConnection, orders: &[OrderId]) -> Result<Vec<OrderId>> {
     if orders.is_empty() {
         return Ok(Vec::new());
@@ -108,8 +111,11 @@ async fn cancel_expired(conn: &mut PgConnection, orders: &[OrderId]) -> Result<V
                                 where j.order_id = o.id and j.kind = $3 and j.state in ('ready', 'running')
                                   and (j.run_at <= now() or j.attempt > 0))
                    and exists (select from workers w join queues q on q.name = $4 and not q.paused
-                                where w.gone_at is null and w.heartbeat_at > now() - make_interval(secs => $5)
-                                  and $4 = any(w.queues))) as "waits_for_us!"
+                                where w.gone_at is null and $4 = any(w.queues)
+                                  and (w.heartbeat_at > now() - make_interval(secs => $5)
+                                       or exists (select from jobs r
+                                                   where r.worker = w.id and r.state = 'running'
+                                                     and r.started_at > now() - make_interval(secs => $5))))) as "waits_for_us!"
              from orders o where o.id = any($1) and o.status = 'pending'
             order by o.id for no key update of o skip locked"#,
         orders as &[OrderId],

@@ -165,7 +165,7 @@ async fn an_order_whose_history_is_in_the_archive_says_so() {
     .unwrap();
     let mut sam = Visitor::signed_in_to_console(&app, &staff.email).await;
     let page = sam.open(&format!("/console/orders/{number}")).await.ok();
-    page.says("its items and its timeline are in the archive").says("start");
+    page.says("its items and its timeline are in the archive").says("start").does_not_say("Packing slip");
     sam.open("/console/orders").await.ok().says(number);
     let mut buyer = Visitor::signed_in_to_shop(&app, &alice.email).await;
     buyer.open(&format!("/orders/{number}")).await.ok().says("It is so old").does_not_say("Delivered");

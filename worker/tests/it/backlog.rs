@@ -104,4 +104,17 @@ async fn an_order_whose_payment_no_worker_has_come_to_keeps_its_stock() {
         assert_eq!(reaped.body["released_reservations"], 1, "{what}");
         assert_eq!(alice.see(&order).await["cancel_reason"], "reservation_expired", "{what}");
     }
+
+    // The database was away for longer than a worker may be silent, and a worker has begun a job before its next heartbeat.
+    let order = system.order(&alice, "tok_ok").await;
+    let begun = "update workers set gone_at = null, heartbeat_at = now() - interval '20 seconds';
+                 update jobs set state = 'running', started_at = now(), finished_at = null, lease_until = now() + interval '10 seconds'
+                  where id = (select max(id::text)::uuid from jobs where kind = 'deliver_order' and state = 'done')";
+    sqlx::raw_sql(begun).execute(&system.app.db).await.unwrap();
+    sqlx::raw_sql(overdue).execute(&system.app.db).await.unwrap();
+    let reaped = staff.post("/v1/inventory/reaper", json!({})).await.done(200);
+    assert_eq!(reaped.body["released_reservations"], 0);
+    assert_eq!(alice.see(&order).await["status"], "pending");
+    let ended = "update jobs set state = 'done', finished_at = now(), lease_until = null where kind = 'deliver_order'";
+    sqlx::raw_sql(ended).execute(&system.app.db).await.unwrap();
 }

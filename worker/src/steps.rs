@@ -20,7 +20,7 @@ use shared::queue::settle::{Recorded, Room};
 use shared::queue::{LeasedJob, Queue};
 use shared::shipping::Shipment;
 use shared::values::OrderId;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 
 use crate::error::{Done, JobError, JobResult};
 use crate::fleet::fetch::hand_back;
@@ -117,7 +117,6 @@ struct Start<A> {
 }
 
 trait Startable: Sized + Send + 'static {
-    /// In one transaction.
     fn start(
         conn: &mut PgConnection,
         orders: &[OrderId],
@@ -129,10 +128,7 @@ trait Startable: Sized + Send + 'static {
 
 impl Startable for pay::Start {
     async fn start(conn: &mut PgConnection, orders: &[OrderId]) -> Result<HashMap<OrderId, Self>> {
-        let mut tx = conn.begin().await?;
-        let started = pay::start(&mut tx, orders).await?;
-        tx.commit().await?;
-        Ok(started)
+        pay::start(conn, orders).await
     }
 
     fn nothing() -> Self {
@@ -142,7 +138,7 @@ impl Startable for pay::Start {
 
 impl Startable for Vec<Shipment> {
     async fn start(conn: &mut PgConnection, orders: &[OrderId]) -> Result<HashMap<OrderId, Self>> {
-        ship::start(conn, orders).await // One statement.
+        ship::start(conn, orders).await
     }
 
     fn nothing() -> Self {
@@ -152,10 +148,7 @@ impl Startable for Vec<Shipment> {
 
 impl Startable for Undo {
     async fn start(conn: &mut PgConnection, orders: &[OrderId]) -> Result<HashMap<OrderId, Self>> {
-        let mut tx = conn.begin().await?;
-        let started = cancel::start(&mut tx, orders).await?;
-        tx.commit().await?;
-        Ok(started)
+        cancel::start(conn, orders).await
     }
 
     fn nothing() -> Self {
@@ -173,8 +166,9 @@ impl<A: Startable> Together for Start<A> {
     }
 
     async fn carry_out(&self, orders: &[OrderId]) -> Result<Vec<A>> {
-        let mut conn = self.db.acquire().await?;
-        let mut started = A::start(&mut conn, orders).await?;
+        let mut tx = self.db.begin().await?;
+        let mut started = A::start(&mut tx, orders).await?;
+        tx.commit().await?;
         Ok(orders.iter().map(|id| started.remove(id).unwrap_or_else(A::nothing)).collect())
     }
 }

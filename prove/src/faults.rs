@@ -89,7 +89,7 @@ async fn apply(cluster: &Cluster, lasts: Duration, what: FaultKind, now: &mut In
             redis.start_again().await?;
         }
         FaultKind::FlushRedis => cluster.redis.lock().await.flush().await?,
-        FaultKind::CrashPostgres => {
+        FaultKind::CrashPostgres | FaultKind::LongOutage => {
             let mut postgres = cluster.postgres().lock().await;
             now.from = Utc::now();
             postgres.stop(Stop::Immediate).await?;

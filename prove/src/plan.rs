@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::cluster::{APIS, LEASE, ProcessRef, Server, WORKERS};
+use crate::cluster::{APIS, LEASE, ProcessRef, RESERVATION_TTL, Server, WORKERS};
 
 /// Time without faults at the beginning.
 const QUIET_START: Duration = Duration::from_secs(2);
@@ -16,6 +16,11 @@ const PAUSE_MS: std::ops::Range<u64> = 300..2200;
 /// this long.
 const TIMED_EVERY: Duration = Duration::from_mins(1);
 const TIMED_FOR: Duration = Duration::from_secs(LEASE.as_secs() + 3);
+/// Every few minutes Postgres is away for longer than an order's stock is reserved and a worker may be silent. The first
+/// time is soon enough for a run of two minutes.
+const LONG_OUTAGE_FIRST: Duration = Duration::from_secs(75);
+const LONG_OUTAGE_EVERY: Duration = Duration::from_mins(4);
+const LONG_OUTAGE: Duration = Duration::from_secs(RESERVATION_TTL.as_secs() + 2);
 /// Time for the system to recover from earlier faults before a recovery is timed.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -36,6 +41,8 @@ pub enum FaultKind {
     FlushRedis,
     /// An `immediate` shutdown. The next start has to recover.
     CrashPostgres,
+    /// The same for longer than an order's stock is reserved.
+    LongOutage,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +58,12 @@ pub struct Fault {
 pub fn draw(seed: u64, time: Duration) -> Vec<Fault> {
     let mut rng = Rng::with_seed(seed);
     let mut faults: Vec<Fault> = Vec::new();
-    let (mut at, mut alone_at) = (QUIET_START, time / 4);
+    let (mut at, mut alone_at, mut outage_at) = (QUIET_START, time / 4, LONG_OUTAGE_FIRST);
     while at < time {
+        if at >= outage_at {
+            faults.push(Fault { at, lasts: LONG_OUTAGE, what: FaultKind::LongOutage, alone: false });
+            outage_at += LONG_OUTAGE_EVERY;
+        }
         if at >= alone_at {
             let healed = faults.iter().map(|fault| fault.at + fault.lasts).max().unwrap_or_default().max(at);
             let what = FaultKind::Kill(ProcessRef::Worker(rng.usize(..WORKERS)));
@@ -116,6 +127,7 @@ impl FaultKind {
             Self::KillRedis => "Redis killed",
             Self::FlushRedis => "Redis flushed",
             Self::CrashPostgres => "Postgres crashed",
+            Self::LongOutage => "Postgres away for longer than stock is reserved",
         }
     }
 }
@@ -132,6 +144,7 @@ impl fmt::Display for FaultKind {
             Self::KillRedis => write!(f, "kill -9 Redis"),
             Self::FlushRedis => write!(f, "flush Redis"),
             Self::CrashPostgres => write!(f, "crash Postgres"),
+            Self::LongOutage => write!(f, "crash Postgres for {} s", LONG_OUTAGE.as_secs()),
         }
     }
 }

@@ -24,6 +24,8 @@ pub enum Sabotage {
     Order,
     /// An event is deleted from the feed
     Feed,
+    /// A cancelled order says that its reservation has expired
+    Expiry,
 }
 
 impl Sabotage {
@@ -64,6 +66,8 @@ impl Sabotage {
                 "delete from idempotency_keys where resource = (select id from gone)",
                 "delete from orders where id = (select id from gone)",
             ],
+            Self::Expiry => &["update orders set cancel_reason = 'reservation_expired'
+                  where id = (select id from orders where status = 'cancelled' limit 1)"],
             Self::Feed => &["delete from feed where position = (select max(position) from feed)"],
         };
         let mut tx = cluster.db.begin().await?;

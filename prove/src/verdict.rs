@@ -69,6 +69,7 @@ pub async fn check(evidence: &Evidence<'_>, staff: &mut Person) -> Result<(Vec<C
     let orders = Orders::read(cluster).await?;
     let mut checks = check_clients(&clients.history(), &orders);
     checks.push(orders.are_final(open));
+    checks.push(orders.kept_their_stock());
     checks.push(provider(cluster).await?);
     let stock = clients.history().stock.clone();
     checks.push(units(cluster, &stock).await?);
@@ -90,6 +91,7 @@ struct Order {
     id: Uuid,
     status: String,
     total: i64,
+    cancel_reason: Option<String>,
     /// Each item is an array of SKU, quantity and unit price.
     items: Value,
     /// The idempotency keys of the order.
@@ -99,7 +101,7 @@ struct Order {
 impl Orders {
     async fn read(cluster: &Cluster) -> Result<Self> {
         let orders: Vec<Order> = sqlx::query_as(
-            "select o.id, o.status, o.total_minor as total,
+            "select o.id, o.status, o.total_minor as total, o.cancel_reason,
                     (select jsonb_agg(jsonb_build_array(sku, quantity, unit_price_minor) order by line)
                        from order_items i where i.order_id = o.id) as items,
                     array(select key from idempotency_keys k where k.resource = o.id) as keys
@@ -122,6 +124,13 @@ impl Orders {
             offenders.push(json!({ "open": open }));
         }
         Check::new("every_order_is_finished_and_holds_no_stock", format!("{} orders", self.0.len()), offenders)
+    }
+
+    /// Every order of a run is paid at once. So if one loses its stock before it is charged, we were too slow.
+    fn kept_their_stock(&self) -> Check {
+        let lost = |order: &&Order| order.cancel_reason.as_deref() == Some("reservation_expired");
+        let offenders = self.0.values().filter(lost).map(|order| json!({ "order_id": order.id })).collect();
+        Check::new("no_order_lost_its_stock_because_we_were_slow", format!("{} orders", self.0.len()), offenders)
     }
 }
 

@@ -38,8 +38,12 @@ async fn a_charge_made_twice_and_a_unit_from_nowhere_and_a_deleted_job_are_seen(
 }
 
 #[tokio::test]
-async fn an_event_that_is_not_in_the_feed_any_more_is_seen() {
-    detects(&["feed"], &["every_event_is_in_the_feed_once: VIOLATED by 1"]).await;
+async fn an_event_that_is_not_in_the_feed_any_more_and_an_expired_order_are_seen() {
+    let lines = [
+        "every_event_is_in_the_feed_once: VIOLATED by 1",
+        "no_order_lost_its_stock_because_we_were_slow: VIOLATED by 1",
+    ];
+    detects(&["feed", "expiry"], &lines).await;
 }
 
 #[tokio::test]

@@ -17,7 +17,8 @@ use crate::actions::{self, Action};
 use crate::error::{Error, Result, Shortage};
 use crate::inventory::expire;
 use crate::principal::Principal;
-use crate::queue::{self, Job, Plan, Queue, Ring};
+use crate::queue::heartbeat::{self, Attendance};
+use crate::queue::{self, Job, Plan, Ring};
 use crate::values::{OrderId, ProductId, ReservationId};
 
 /// Orders or reservations in one transaction. It holds their stock locked, and others want to sell meanwhile.
@@ -88,18 +89,14 @@ async fn expire_overdue(db: &PgPool, products: Option<&[ProductId]>) -> Result<i
 
 /// How long after its placing an order is kept because we are slow. After that its stock is worth more to others.
 const KEPT_FOR: Duration = Duration::from_hours(4);
-/// Workers send a heartbeat each second.
-const THERE_IF_SEEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Cancels those of these orders that are still pending, and keeps them locked. An order that is being charged is left
 /// to its payment job.
 ///
 /// An order whose payment no worker has begun waits for us, not for its buyer: it keeps its stock. Its job may be due, or be
 /// tried again later because we could not reach the database. That is so while there are workers that will come to it.
-/// Without any, or while staff have paused the queue, nobody knows when it will be paid.
-///
-/// A worker is there if it has just sent a heartbeat or begun a job. When the database was away, nobody could send one, and the
-/// job that reaps may begin before the next.
+/// Without any, or while staff have paused the queue, nobody knows when it will be paid. As long as we cannot tell, the order
+/// is left alone.
 async fn cancel_expired(conn: &mut PgConnection, orders: &[OrderId]) -> Result<Vec<OrderId>> {
     if orders.is_empty() {
         return Ok(Vec::new());
@@ -109,30 +106,32 @@ async fn cancel_expired(conn: &mut PgConnection, orders: &[OrderId]) -> Result<V
                   (o.created_at > now() - make_interval(secs => $2)
                    and exists (select from jobs j
                                 where j.order_id = o.id and j.kind = $3 and j.state in ('ready', 'running')
-                                  and (j.run_at <= now() or j.attempt > 0))
-                   and exists (select from workers w join queues q on q.name = $4 and not q.paused
-                                where w.gone_at is null and $4 = any(w.queues)
-                                  and (w.heartbeat_at > now() - make_interval(secs => $5)
-                                       or exists (select from jobs r
-                                                   where r.worker = w.id and r.state = 'running'
-                                                     and r.started_at > now() - make_interval(secs => $5))))) as "waits_for_us!"
+                                  and (j.run_at <= now() or j.attempt > 0))) as "waits_for_us!"
              from orders o where o.id = any($1) and o.status = 'pending'
             order by o.id for no key update of o skip locked"#,
         orders as &[OrderId],
         KEPT_FOR.as_secs_f64(),
         ProcessPayment::KIND,
-        ProcessPayment::QUEUE as Queue,
-        THERE_IF_SEEN_WITHIN.as_secs_f64(),
     )
     .fetch_all(&mut *conn)
     .await?;
-    let (ours, pending): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.waits_for_us);
+    let (ours, theirs): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.waits_for_us);
+    let ours: Vec<OrderId> = ours.iter().map(|row| row.id).collect();
+    let mut pending: Vec<OrderId> = theirs.iter().map(|row| row.id).collect();
     if !ours.is_empty() {
-        let ours: Vec<OrderId> = ours.iter().map(|row| row.id).collect();
-        expire::prolong(conn, &ours).await?;
-        tracing::warn!(orders = ours.len(), "payments are behind, so {} reservations were prolonged", ours.len());
+        match heartbeat::attendance(conn, ProcessPayment::QUEUE).await? {
+            Attendance::Attended => {
+                expire::prolong(conn, &ours).await?;
+                tracing::warn!(
+                    orders = ours.len(),
+                    "payments are behind, so {} reservations were prolonged",
+                    ours.len()
+                );
+            }
+            Attendance::Unknown => {}
+            Attendance::Unattended => pending.extend(ours),
+        }
     }
-    let pending: Vec<OrderId> = pending.iter().map(|row| row.id).collect();
     let reason = Some(RESERVATION_EXPIRED.to_owned());
     let event = Event::Cancelled { reason, payment: None, declined: None };
     let expired: Vec<_> = pending.iter().map(|id| (*id, event.clone())).collect();

@@ -49,6 +49,43 @@ pub async fn beat(
     Ok(paused)
 }
 
+/// Will a worker come to the jobs of a queue?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attendance {
+    Attended,
+    /// Its workers are silent. They may be gone, or the database was away and they could not send a heartbeat.
+    Unknown,
+    /// It has no workers, or staff have paused it.
+    Unattended,
+}
+
+/// A silent worker is gone if it still is silent `LIVE_WITHIN` after somebody first missed it: the database was there both
+/// times. The caller's transaction writes down when that was.
+pub async fn attendance(conn: &mut PgConnection, queue: Queue) -> Result<Attendance> {
+    let workers = sqlx::query!(
+        r#"with silent as (
+               select id from workers
+                where gone_at is null and heartbeat_at <= now() - make_interval(secs => $2)
+                  and (missed_at is null or missed_at < heartbeat_at)
+                  for no key update skip locked),
+           missed as (update workers w set missed_at = statement_timestamp() from silent where w.id = silent.id)
+           select coalesce(bool_or(w.heartbeat_at > now() - make_interval(secs => $2)), false) as "heard!",
+                  coalesce(bool_or(w.missed_at is null or w.missed_at < w.heartbeat_at
+                                   or w.missed_at > now() - make_interval(secs => $2)), false) as "may_be_back!"
+             from workers w join queues q on q.name = $1 and not q.paused
+            where w.gone_at is null and $1 = any(w.queues)"#,
+        queue as Queue,
+        LIVE_WITHIN.as_secs_f64(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(match workers {
+        row if row.heard => Attendance::Attended,
+        row if row.may_be_back => Attendance::Unknown,
+        _ => Attendance::Unattended,
+    })
+}
+
 /// What is insecure about the settings of the workers that are alive.
 pub async fn warnings(conn: &mut PgConnection) -> Result<Vec<String>> {
     let warnings = sqlx::query_scalar!(

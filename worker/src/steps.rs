@@ -24,7 +24,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::error::{Done, JobError, JobResult};
 use crate::fleet::fetch::hand_back;
-use crate::fleet::slots::Slots;
+use crate::fleet::slots::{Slot, Slots};
 
 /// Cloning it clones handles.
 #[derive(Clone)]
@@ -36,6 +36,8 @@ pub struct Steps {
     record_delivery: Batcher<Record<Arrived>>,
     start_cancelling: Batcher<Start<Undo>>,
     record_cancelling: Batcher<Record<Undone>>,
+    /// Of the job that takes the steps.
+    slot: Option<Arc<Slot>>,
 }
 
 impl Steps {
@@ -50,7 +52,21 @@ impl Steps {
             record_delivery: recording(db, doorbell, None),
             start_cancelling: starting(db),
             record_cancelling: recording(db, doorbell, None),
+            slot: None,
         }
+    }
+
+    /// The same steps, for the job in this slot.
+    #[must_use]
+    pub fn of(self, slot: Arc<Slot>) -> Self {
+        Self { slot: Some(slot), ..self }
+    }
+
+    async fn record<R: Recordable>(&self, step: &Batcher<Record<R>>, result: R) -> JobResult {
+        if let Some(slot) = &self.slot {
+            slot.only_recording();
+        }
+        if step.ask(result).await? { Ok(Done::Recorded) } else { Err(JobError::LeaseLost) }
     }
 
     pub async fn start_payment(&self, order_id: OrderId) -> Result<pay::Start> {
@@ -58,7 +74,7 @@ impl Steps {
     }
 
     pub async fn record_payment(&self, answered: Answered) -> JobResult {
-        outcome(self.record_payment.ask(answered).await)
+        self.record(&self.record_payment, answered).await
     }
 
     /// Empty: the order is not paid.
@@ -67,11 +83,11 @@ impl Steps {
     }
 
     pub async fn record_shipping(&self, booked: Booked) -> JobResult {
-        outcome(self.record_shipping.ask(booked).await)
+        self.record(&self.record_shipping, booked).await
     }
 
     pub async fn record_delivery(&self, arrived: Arrived) -> JobResult {
-        outcome(self.record_delivery.ask(arrived).await)
+        self.record(&self.record_delivery, arrived).await
     }
 
     pub async fn start_cancelling(&self, order_id: OrderId) -> Result<Undo> {
@@ -79,12 +95,8 @@ impl Steps {
     }
 
     pub async fn record_cancelling(&self, undone: Undone) -> JobResult {
-        outcome(self.record_cancelling.ask(undone).await)
+        self.record(&self.record_cancelling, undone).await
     }
-}
-
-fn outcome(finished: Result<bool>) -> JobResult {
-    if finished? { Ok(Done::Recorded) } else { Err(JobError::LeaseLost) }
 }
 
 fn starting<A: Startable>(db: &PgPool) -> Batcher<Start<A>> {

@@ -212,5 +212,6 @@ async fn carry_out(
     if registry.is_beside_slots(&claimed.job) {
         claimed.slot.step_aside();
     }
+    let ctx = Context { steps: ctx.steps.of(claimed.slot), ..ctx };
     Ok(registry.run(claimed.job, ctx).await?)
 }

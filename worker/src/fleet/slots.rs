@@ -3,6 +3,9 @@
 //!
 //! A worker claims ahead what it will have finished in a moment at its present pace. A worker of long jobs claims nothing
 //! ahead. Jobs that wait here for too long all the same are handed back (`overdue`), so that other workers take them.
+//!
+//! A job whose result waits to be recorded needs no slot any more: it gives it to the next one. So results gather while the
+//! database is busy, and are recorded together; otherwise there would never be more of them than slots.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -23,6 +26,8 @@ const MOMENT: Duration = Duration::from_millis(50);
 const MOST_AHEAD: usize = 500;
 /// A job that was claimed ahead and has not begun after this is handed back: the worker has become slow.
 const TOO_LONG: Duration = Duration::from_millis(500);
+/// Up to so many jobs for each slot are under way, those without a slot too.
+const UNDER_WAY: usize = 8;
 /// Over so much time the pace is measured.
 const PACE_OVER: Duration = Duration::from_millis(100);
 
@@ -226,6 +231,14 @@ impl Slots {
 }
 
 impl Slot {
+    /// Call it when all that is left to do is to record the result. If very many jobs are under way already, it keeps the slot,
+    /// so that no more are claimed than can be recorded.
+    pub fn only_recording(&self) {
+        if self.slots.running.lock().len() < self.slots.size * UNDER_WAY {
+            self.step_aside();
+        }
+    }
+
     /// Gives the place to other jobs, while this one goes on and keeps its lease. Repeating it changes nothing.
     pub fn step_aside(&self) {
         if self.aside.swap(true, Ordering::Relaxed) {
@@ -351,6 +364,22 @@ mod tests {
         let rest: Vec<Queue> = std::iter::from_fn(|| begin(&slots)).map(|claimed| claimed.job.queue).collect();
         assert_eq!(rest, [Queue::High, Queue::Low, Queue::Low], "each had ended when the next one began");
         assert_eq!((slots.begun(), slots.running().len()), (0, 0));
+    }
+
+    #[test]
+    fn jobs_that_only_record_give_their_slot_to_others_unless_there_are_very_many() {
+        let slots = Slots::new(2);
+        let mut recording = Vec::new();
+        for _ in 0..2 * UNDER_WAY {
+            assert_eq!(slots.admit(vec![job(Queue::Default)]), []);
+            let begun = begin(&slots).expect("a slot is free");
+            begun.slot.only_recording();
+            recording.push(begun);
+        }
+        assert_eq!((slots.begun(), slots.free(Queue::Default)), (1, 1), "the last one has kept its slot");
+        recording.remove(0);
+        recording.last().expect("there are many").slot.only_recording();
+        assert_eq!((slots.begun(), slots.free(Queue::Default)), (0, 2));
     }
 
     #[test]

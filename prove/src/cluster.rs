@@ -26,6 +26,7 @@ pub const WORKERS: usize = 3;
 
 /// The lease is short, so that a run of minutes sees many leases expire.
 pub const LEASE: Duration = Duration::from_secs(3);
+/// As in the settings of the APIs.
 pub const RESERVATION_TTL: Duration = Duration::from_secs(20);
 
 const API: [(&str, &str); 13] = [

@@ -64,7 +64,7 @@ impl Steps {
 
     async fn record<R: Recordable>(&self, step: &Batcher<Record<R>>, result: R) -> JobResult {
         if let Some(slot) = &self.slot {
-            slot.only_recording();
+            slot.step_aside_to_record();
         }
         if step.ask(result).await? { Ok(Done::Recorded) } else { Err(JobError::LeaseLost) }
     }

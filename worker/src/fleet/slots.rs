@@ -26,7 +26,7 @@ const MOMENT: Duration = Duration::from_millis(50);
 const MOST_AHEAD: usize = 500;
 /// A job that was claimed ahead and has not begun after this is handed back: the worker has become slow.
 const TOO_LONG: Duration = Duration::from_millis(500);
-/// Up to so many jobs for each slot are under way, those without a slot too.
+/// While so many jobs for each slot are under way, those without a slot too, no further job gives its slot up.
 const UNDER_WAY: usize = 8;
 /// Over so much time the pace is measured.
 const PACE_OVER: Duration = Duration::from_millis(100);
@@ -231,9 +231,9 @@ impl Slots {
 }
 
 impl Slot {
-    /// Call it when all that is left to do is to record the result. If very many jobs are under way already, it keeps the slot,
-    /// so that no more are claimed than can be recorded.
-    pub fn only_recording(&self) {
+    /// Steps aside, because all that is left to do is to record the result. If very many jobs are under way already, it keeps
+    /// the slot, so that no more are claimed than can be recorded.
+    pub fn step_aside_to_record(&self) {
         if self.slots.running.lock().len() < self.slots.size * UNDER_WAY {
             self.step_aside();
         }
@@ -373,12 +373,12 @@ mod tests {
         for _ in 0..2 * UNDER_WAY {
             assert_eq!(slots.admit(vec![job(Queue::Default)]), []);
             let begun = begin(&slots).expect("a slot is free");
-            begun.slot.only_recording();
+            begun.slot.step_aside_to_record();
             recording.push(begun);
         }
         assert_eq!((slots.begun(), slots.free(Queue::Default)), (1, 1), "the last one has kept its slot");
         recording.remove(0);
-        recording.last().expect("there are many").slot.only_recording();
+        recording.last().expect("there are many").slot.step_aside_to_record();
         assert_eq!((slots.begun(), slots.free(Queue::Default)), (0, 2));
     }
 
